@@ -1,1 +1,5 @@
 //! XMPP server core.
+
+pub mod machine;
+pub mod store;
+pub mod time;

@@ -1,0 +1,183 @@
+//! The ports behind which data is kept. An integrator brings their own by
+//! implementing these traits; [`memory`] is a complete implementation that
+//! keeps everything in the process, and [`conformance`] is the suite that every
+//! implementation has to pass.
+//!
+//! Every account is named by its bare JID, so one store serves many domains
+//! and none sees another's data. A method that returns `Ok` has made its effect
+//! durable in the sense of the store (a crash of the process loses nothing).
+//! Deleting an account deletes what all ports hold of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::BareJid;
+use crate::sasl::Credentials;
+use crate::time::Timestamp;
+
+pub mod conformance;
+pub mod memory;
+mod roster_item;
+
+pub use roster_item::{Ask, RosterItem, Subscription};
+
+/// Why a store could not do what it was asked. Its text goes to the log and
+/// never to a peer: clients see `<internal-server-error/>` or
+/// `<resource-constraint/>`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It may work again later: busy, out of reach, shutting down.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// What was read cannot be understood.
+    #[error("store corrupt: {0}")]
+    Corrupt(String),
+    /// Anything else.
+    #[error("store: {0}")]
+    Other(String),
+}
+
+/// Result of a store's method.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Who may log in. Passwords are never kept, only what SCRAM needs (RFC 5802 §3).
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Creates an account; `false` if it is there already (and left untouched).
+    async fn create(&self, account: &BareJid, credentials: &Credentials) -> Result<bool>;
+    /// Creates many accounts in one go, for bulk imports; returns how many were new.
+    async fn create_many(&self, accounts: &[(BareJid, Credentials)]) -> Result<usize> {
+        let mut new = 0;
+        for (account, credentials) in accounts {
+            new += usize::from(self.create(account, credentials).await?);
+        }
+        Ok(new)
+    }
+    /// The credentials of an account, or `None` if there is no such account.
+    async fn credentials(&self, account: &BareJid) -> Result<Option<Credentials>>;
+    /// Whether the account exists.
+    async fn exists(&self, account: &BareJid) -> Result<bool>;
+    /// Replaces the credentials; `false` if there is no such account.
+    async fn set_credentials(&self, account: &BareJid, credentials: &Credentials) -> Result<bool>;
+    /// Deletes the account and all data that any port holds of it; `false` if there is none.
+    async fn delete(&self, account: &BareJid) -> Result<bool>;
+    /// Accounts of a domain in the order of their JIDs, those after `after`, at most `limit`.
+    async fn list(&self, domain: &str, after: Option<&BareJid>, limit: usize) -> Result<Vec<BareJid>>;
+    /// Remembers when the account's last session ended, and its last unavailable status (XEP-0012).
+    async fn set_last_activity(&self, account: &BareJid, at: Timestamp, status: &str) -> Result<()>;
+    /// What [`set_last_activity`](Accounts::set_last_activity) kept.
+    async fn last_activity(&self, account: &BareJid) -> Result<Option<(Timestamp, String)>>;
+}
+
+/// A roster as it is stored: its items and the version of its last change
+/// (RFC 6121 §2.6). The version grows with each change and starts at 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredRoster {
+    /// Version of the last change.
+    pub version: u64,
+    /// Items, in no order.
+    pub items: Vec<RosterItem>,
+}
+
+/// Rosters (RFC 6121 §2). All changes to one account's roster come one after another.
+#[async_trait]
+pub trait Rosters: Send + Sync {
+    /// The whole roster; empty with version 0 for an account that has none.
+    async fn load(&self, account: &BareJid) -> Result<StoredRoster>;
+    /// Inserts or replaces the item with the same JID; returns the new version.
+    async fn put(&self, account: &BareJid, item: &RosterItem) -> Result<u64>;
+    /// Removes the item, if it is there; returns the new version (also when there was none).
+    async fn remove(&self, account: &BareJid, contact: &BareJid) -> Result<u64>;
+}
+
+/// A message that waits for its recipient (XEP-0160).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfflineMessage {
+    /// Order among one account's messages; given by the store, grows.
+    pub id: u64,
+    /// When the server took it.
+    pub at: Timestamp,
+    /// The whole stanza as XML in the namespace `jabber:client`.
+    pub xml: String,
+}
+
+/// Offline messages (XEP-0160).
+#[async_trait]
+pub trait Offline: Send + Sync {
+    /// Appends a message unless the account holds `limit` already; `false` then.
+    /// Calls for one account take effect in the order in which they were made
+    /// (that is, in which the futures were first polled).
+    async fn push(&self, account: &BareJid, at: Timestamp, xml: &str, limit: usize) -> Result<bool>;
+    /// The oldest messages whose id is above `after`, at most `limit`.
+    async fn page(&self, account: &BareJid, after: u64, limit: usize) -> Result<Vec<OfflineMessage>>;
+    /// Deletes all messages up to and with `id`.
+    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()>;
+    /// How many messages wait.
+    async fn count(&self, account: &BareJid) -> Result<usize>;
+}
+
+/// Private XML storage (XEP-0049): one element for each namespace.
+#[async_trait]
+pub trait PrivateXml: Send + Sync {
+    /// The element stored under `(name, namespace)`, as XML.
+    async fn load(&self, account: &BareJid, name: &str, namespace: &str) -> Result<Option<String>>;
+    /// Stores an element unless the account would then hold more than `limit` bytes
+    /// of private XML in all; `false` then.
+    async fn save(&self, account: &BareJid, name: &str, namespace: &str, xml: &str, limit: usize) -> Result<bool>;
+}
+
+/// vCards (XEP-0054).
+#[async_trait]
+pub trait VCards: Send + Sync {
+    /// The vCard as XML.
+    async fn load(&self, account: &BareJid) -> Result<Option<String>>;
+    /// Stores the vCard.
+    async fn save(&self, account: &BareJid, xml: &str) -> Result<()>;
+}
+
+/// Block lists (XEP-0191). An entry is a JID of any form (§3: `user@domain/resource`,
+/// `user@domain`, `domain/resource`, `domain`).
+#[async_trait]
+pub trait BlockLists: Send + Sync {
+    /// The list, in no order.
+    async fn load(&self, account: &BareJid) -> Result<Vec<crate::Jid>>;
+    /// Adds and removes entries in one step; adding what is there and removing what is not are no errors.
+    async fn change(&self, account: &BareJid, add: &[crate::Jid], remove: &[crate::Jid]) -> Result<()>;
+}
+
+/// All ports that a server works with. Clone is cheap.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Stores {
+    /// Who may log in.
+    pub accounts: Arc<dyn Accounts>,
+    /// Rosters.
+    pub rosters: Arc<dyn Rosters>,
+    /// Messages for those who are away.
+    pub offline: Arc<dyn Offline>,
+    /// Private XML.
+    pub private_xml: Arc<dyn PrivateXml>,
+    /// vCards.
+    pub vcards: Arc<dyn VCards>,
+    /// Block lists.
+    pub block_lists: Arc<dyn BlockLists>,
+}
+
+impl Stores {
+    /// All ports from one implementation.
+    pub fn from_one<S>(store: Arc<S>) -> Stores
+    where
+        S: Accounts + Rosters + Offline + PrivateXml + VCards + BlockLists + 'static,
+    {
+        Stores {
+            accounts: store.clone(),
+            rosters: store.clone(),
+            offline: store.clone(),
+            private_xml: store.clone(),
+            vcards: store.clone(),
+            block_lists: store,
+        }
+    }
+}
