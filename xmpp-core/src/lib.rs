@@ -1,1 +1,5 @@
 //! XMPP server core.
+
+pub mod jid;
+pub mod stanza;
+pub mod xml;
