@@ -1,1 +1,5 @@
 //! XMPP server core.
+
+pub mod jid;
+
+pub use jid::{BareJid, FullJid, Jid, JidError};
