@@ -1,5 +1,8 @@
 //! XMPP server core.
 
+pub mod jid;
 pub mod machine;
 pub mod store;
 pub mod time;
+
+pub use jid::{BareJid, FullJid, Jid, JidError};
