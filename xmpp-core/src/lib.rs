@@ -1,1 +1,4 @@
 //! XMPP server core.
+
+pub mod jid;
+pub mod sasl;
