@@ -1,4 +1,5 @@
 //! XMPP server core.
 
 pub mod jid;
-pub mod sasl;
+
+pub use jid::{BareJid, FullJid, Jid, JidError};
