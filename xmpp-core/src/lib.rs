@@ -1,5 +1,6 @@
 //! XMPP server core.
 
 pub mod jid;
+pub mod sasl;
 
 pub use jid::{BareJid, FullJid, Jid, JidError};

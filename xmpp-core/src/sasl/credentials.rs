@@ -6,7 +6,7 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use super::hash::{Hash, Output};
-use crate::jid::{BareJid, prepare_password};
+use crate::jid::{BareJid, PasswordError, prepare_password};
 
 /// What the server stores for a password: never the password, and nothing it could log in with elsewhere.
 ///
@@ -168,9 +168,10 @@ impl Keys {
     fn verify(&self, password: &str) -> bool {
         // A password that no account can have is checked like any other, so that it takes as long.
         let (prepared, allowed) = match prepare_password(password) {
-            Ok(prepared) => (prepared, Choice::from(1)),
-            Err(_) => (password.into(), Choice::from(0)),
+            Ok(prepared) => (prepared.into_owned(), Choice::from(1)),
+            Err(_) => (password.to_owned(), Choice::from(0)),
         };
+        let prepared = Zeroizing::new(prepared);
         let salted = SaltedPassword::stretch(self.hash, &prepared, &self.salt, self.iterations);
         (salted.stored_key().ct_eq(&self.stored_key) & allowed).into()
     }
@@ -267,7 +268,7 @@ impl SaltedPassword {
         salt: &[u8],
         iterations: u32,
     ) -> Result<Self, DeriveError> {
-        let prepared = prepare_password(password).map_err(|_| DeriveError::Password)?;
+        let prepared = Zeroizing::new(prepare_password(password)?.into_owned());
         Ok(Self::stretch(hash, &prepared, salt, iterations))
     }
 
@@ -323,9 +324,9 @@ pub struct InvalidKeys;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeriveError {
-    /// The password is empty or has characters that RFC 8265 §4.2 does not allow.
-    #[error("the password is empty or has characters that cannot be in a password")]
-    Password,
+    /// Nobody can have this password.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// Fewer rounds than [`MIN_ITERATIONS`] or more than [`MAX_ITERATIONS`].
     #[error("the number of rounds is not between {MIN_ITERATIONS} and {MAX_ITERATIONS}")]
     Iterations,

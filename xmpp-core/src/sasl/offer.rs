@@ -6,7 +6,7 @@ use super::binding::ChannelBinding;
 use super::credentials::{DEFAULT_ITERATIONS, Decoys, Secret};
 use super::failure::{Condition, Failure};
 use super::mechanism::Mechanism;
-use crate::jid::BareJid;
+use crate::jid::{BareJid, Jid};
 
 /// What the operator allows; one for each domain.
 #[derive(Clone, Debug)]
@@ -162,8 +162,9 @@ impl Offer {
     /// RFC 6120 §6.3.8: without an authorization identity it is the user name at this domain. Nobody may act for somebody
     /// else here.
     pub(super) fn account(&self, username: &str, authzid: &str) -> Result<BareJid, Failure> {
-        let account = BareJid::new(Some(username), &self.domain)
-            .map_err(|_| Failure::from(Condition::NotAuthorized))?;
+        let account = Jid::from_parts(Some(username), &self.domain, None)
+            .map_err(|_| Failure::from(Condition::NotAuthorized))?
+            .to_bare();
         if authzid.is_empty() || authzid.parse::<BareJid>().is_ok_and(|jid| jid == account) {
             Ok(account)
         } else {
