@@ -2,6 +2,7 @@
 
 pub mod jid;
 pub mod machine;
+pub mod sasl;
 pub mod stanza;
 pub mod store;
 pub mod time;
