@@ -45,6 +45,8 @@ mod nonce;
 mod offer;
 mod plain;
 mod scram;
+#[cfg(test)]
+mod tests;
 
 use std::mem;
 use std::sync::Arc;
