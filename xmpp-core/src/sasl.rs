@@ -78,7 +78,7 @@ pub struct Negotiation {
 }
 
 /// What reaches a [`Negotiation`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Input<'a> {
     /// `<auth/>`.
     Auth {
