@@ -20,6 +20,8 @@ use crate::{BareJid, FullJid, Jid};
 
 mod builder;
 mod config;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use builder::{BuildError, Builder, Surroundings};
 pub use config::{Config, Conflict, Domain, Random, Spawn, Timeouts};
