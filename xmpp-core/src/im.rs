@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use crate::module::Module;
 
+pub mod presence;
+pub mod roster;
+pub mod subscription;
+
 /// Every module that a server for people has, but in-band registration, in the
 /// order in which their filters run.
 pub fn all() -> Vec<Arc<dyn Module>> {
-    Vec::new()
+    vec![Arc::new(roster::Roster), Arc::new(presence::Presence)]
 }
