@@ -3,3 +3,5 @@
 pub mod jid;
 pub mod stanza;
 pub mod xml;
+
+pub use jid::{BareJid, FullJid, Jid, JidError};
