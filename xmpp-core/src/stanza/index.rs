@@ -32,8 +32,17 @@ pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
 /// Notes, during the checked pass over a first-level element, what a stanza needs.
 pub(crate) struct Indexer {
     root: Option<Root>,
-    children: Inline<Entry, 6>,
+    children: Inline<Found, 6>,
     most_children: usize,
+}
+
+/// A child, in the frame.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    whole: Span,
+    name: Span,
+    /// Where the namespace stands; `None` for the content namespace.
+    ns: Option<Span>,
 }
 
 /// The start tag of a stanza.
@@ -135,11 +144,16 @@ impl Indexer {
             return Payload::default();
         };
         let start = root.payload.start as usize;
-        let mut index = Inline::<Entry, 6>::new();
-        for entry in self.children.as_slice() {
-            index.push(entry.back(start));
-        }
-        Payload::indexed(root.payload.text(text).as_bytes(), index.as_slice())
+        let entry = |child: &Found| Entry {
+            whole: child.whole.back(start),
+            name: child.name.back(start),
+            ns: match child.ns {
+                Some(span) => EntryNs::At(span.back(start)),
+                None => EntryNs::Content,
+            },
+        };
+        let children = self.children.as_slice().iter().map(entry);
+        Payload::indexed(root.payload.text(text).as_bytes(), children)
     }
 }
 
@@ -158,12 +172,12 @@ impl Sink for Indexer {
                 Bound::Here(binding) if binding.depth == 2 => {
                     // What names the content namespace itself would name a wrong one on another stream.
                     root.rewrite |= !binding.attr.plain || namespace.is(root.content, tag.input);
-                    EntryNs::At(binding.attr.raw)
+                    Some(binding.attr.raw)
                 }
                 // Or a prefix from outside: then the payload is written anew.
-                _ => EntryNs::Content,
+                _ => None,
             };
-            self.children.push(Entry {
+            self.children.push(Found {
                 whole: tag.span,
                 name: tag.name.local(),
                 ns,
@@ -223,7 +237,7 @@ impl Root {
                 b"type" => &mut root.kind_attr,
                 b"xml:lang" => &mut root.lang,
                 _ => {
-                    root.extra |= !attr.is_declaration(tag.input);
+                    root.extra |= !attr.declares;
                     continue;
                 }
             };

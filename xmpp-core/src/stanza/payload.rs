@@ -68,10 +68,10 @@ impl Payload {
     }
 
     /// Bytes out of a checked frame that are self-contained, and their index.
-    pub(super) fn indexed(bytes: &[u8], index: &[Entry]) -> Payload {
+    pub(super) fn indexed(bytes: &[u8], index: impl ExactSizeIterator<Item = Entry>) -> Payload {
         Payload {
             bytes: Bytes::copy_from_slice(bytes),
-            index: (!index.is_empty()).then(|| index.into()),
+            index: (index.len() > 0).then(|| index.collect()),
         }
     }
 

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use super::{Attribute, Element, Namespace, Node};
 use crate::xml::chars::{has_noncharacter, is_space};
 use crate::xml::escape::{unescape_cdata, unescape_text};
-use crate::xml::scan::Bound;
-use crate::xml::{Error, Limit, Limits, Scope, Sink, Span, Tag, ns, scan_element};
+use crate::xml::{Bound, Error, Limit, Limits, Scope, Sink, Span, Tag, ns, scan_element};
 
 pub(super) fn parse(text: &str) -> Result<Element, Error> {
     let limits = Limits::default();
@@ -94,7 +93,7 @@ impl Sink for Builder<'_> {
     fn open(&mut self, tag: &Tag<'_>) -> Result<(), Error> {
         let input = self.text.as_bytes();
         let mut attributes = Vec::new();
-        for attr in tag.attrs.iter().filter(|attr| !attr.is_declaration(input)) {
+        for attr in tag.attrs.iter().filter(|attr| !attr.declares) {
             let namespace = match tag.resolve(attr.name.prefix().bytes(input)) {
                 Some(bound) if attr.name.has_prefix() => self.namespace(bound),
                 _ => Namespace::Static(""),
