@@ -27,7 +27,7 @@ pub use header::{Content, StreamHeader, Version};
 pub use limits::Limits;
 pub use reader::{Reader, Received};
 
-pub(crate) use chars::has_noncharacter;
+pub(crate) use chars::check_chars;
 pub(crate) use element::{build_content, write_attr};
 pub(crate) use escape::unescape_attr;
 pub(crate) use inline::Inline;

@@ -8,7 +8,7 @@ use super::{Cause, IqType, Kind, Malformed, ParseError, Payload, Stanza};
 use crate::jid::Jid;
 use crate::xml::{
     Attr, Attribute, Bound, Element, Error, Inline, Limit, Limits, Scanned, Scope, Sink, Span, Tag,
-    build_content, has_noncharacter, ns, scan_element,
+    build_content, check_chars, ns, scan_element,
 };
 
 pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
@@ -16,9 +16,10 @@ pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
     if text.len() > limits.stanza_bytes {
         return Err(Error::PolicyViolation(Limit::StanzaBytes).into());
     }
+    let text = check_chars(text.as_bytes())?;
     let mut indexer = Indexer::new(limits.children);
     match scan_element(text.as_bytes(), &scope, &limits, &mut indexer)? {
-        Some(scanned) if scanned.end == text.len() && !has_noncharacter(text.as_bytes()) => {
+        Some(scanned) if scanned.end == text.len() => {
             match indexer.finish(text, &scanned, &scope)? {
                 Some(Ok(stanza)) => Ok(stanza),
                 Some(Err(malformed)) => Err(ParseError::Malformed(Box::new(malformed))),
@@ -164,15 +165,15 @@ impl Sink for Indexer {
         } else if let Some(root) = &mut self.root
             && tag.depth == 2
         {
-            if self.children.len() == self.most_children {
+            if self.children.len() >= self.most_children {
                 return Err(Error::PolicyViolation(Limit::Children));
             }
             let namespace = tag.namespace();
             let ns = match namespace {
                 Bound::Here(binding) if binding.depth == 2 => {
                     // What names the content namespace itself would name a wrong one on another stream.
-                    root.rewrite |= !binding.attr.plain || namespace.is(root.content, tag.input);
-                    Some(binding.attr.raw)
+                    root.rewrite |= !binding.plain || namespace.is(root.content, tag.input);
+                    Some(binding.raw)
                 }
                 // Or a prefix from outside: then the payload is written anew.
                 _ => None,
@@ -198,7 +199,7 @@ impl Sink for Indexer {
         }
     }
 
-    fn text(&mut self, _raw: Span, _plain: bool) {}
+    fn text(&mut self, _raw: Span) {}
     fn cdata(&mut self, _raw: Span) {}
 }
 

@@ -283,6 +283,6 @@ impl Sink for FindAttr<'_> {
     }
 
     fn close(&mut self, _depth: usize, _start_of_end_tag: usize, _end: usize) {}
-    fn text(&mut self, _raw: Span, _plain: bool) {}
+    fn text(&mut self, _raw: Span) {}
     fn cdata(&mut self, _raw: Span) {}
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::chars::{is_char, stop};
+use super::chars::{is_char, is_plain, stop};
 
 /// Writes `text` as character data. A character that XML 1.0 cannot carry at all becomes U+FFFD.
 pub fn escape_text(text: &str, out: &mut Vec<u8>) {
@@ -102,6 +102,9 @@ fn escape<const N: usize>(
 
 fn unescape<'a>(raw: &'a str, line_end: &str, special: impl Fn(u8) -> bool) -> Cow<'a, str> {
     let bytes = raw.as_bytes();
+    if is_plain(bytes) {
+        return Cow::Borrowed(raw);
+    }
     let (mut out, mut from) = (String::new(), 0);
     while let Some(length) = bytes[from..].iter().position(|&b| special(b)) {
         let at = from + length;

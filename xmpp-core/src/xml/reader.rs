@@ -1,4 +1,4 @@
-use super::chars::{has_noncharacter, is_space};
+use super::chars::{check_chars, is_space};
 use super::framer::Framer;
 use super::header::parse_header;
 use super::{Element, Error, Limit, Limits, Scope, StreamHeader, element, scan_element};
@@ -226,11 +226,7 @@ impl Reader {
         let Some(scanned) = scan_element(bytes, &self.scope, &self.limits, &mut indexer)? else {
             return Ok(None);
         };
-        let frame = &bytes[..scanned.end];
-        let text = std::str::from_utf8(frame).map_err(|_| Error::UnsupportedEncoding)?;
-        if has_noncharacter(frame) {
-            return Err(Error::NotWellFormed);
-        }
+        let text = check_chars(&bytes[..scanned.end])?;
         let received = match indexer.finish(text, &scanned, &self.scope)? {
             Some(Ok(stanza)) => Received::Stanza(stanza),
             Some(Err(malformed)) => Received::Malformed(malformed),

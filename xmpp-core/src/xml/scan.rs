@@ -2,15 +2,16 @@
 //! the restrictions of RFC 6120 §11.1 and within [`Limits`]. It works on spans, allocates nothing for ordinary
 //! elements, and tells a [`Sink`] what it sees.
 //!
-//! UTF-8 is checked by the caller, once, over the whole: until then spans are spans of bytes.
+//! Whether all bytes make characters that may stand in XML is left to [`check_chars`](super::check_chars), once, over
+//! the whole: until then spans are spans of bytes.
 
 use std::borrow::Cow;
 
-use super::chars::{
-    continues_name, is_ncname, is_space, name_stop, starts_name, text_stop, value_stop,
-};
+use memchr::{memchr, memchr3, memmem};
+
+use super::chars::{continues_name, is_ncname, is_plain, is_space, name_stop, starts_name};
 use super::escape::resolve;
-use super::tag::{Attr, Binding, Bound, Name, Span, Tag, resolve_prefix, unescaped};
+use super::tag::{Attr, Binding, Bound, Name, Span, Tag, resolve_prefix};
 use super::{Error, Inline, Limit, Limits, Scope, ns};
 
 /// Scans one whole element at the start of `input`, in the scope of `outer`. `None`: more bytes are needed.
@@ -64,8 +65,8 @@ pub(crate) trait Sink {
     fn open(&mut self, tag: &Tag<'_>) -> Result<(), Error>;
     /// The element at this depth has ended; `end` is just behind its last byte.
     fn close(&mut self, depth: usize, start_of_end_tag: usize, end: usize);
-    /// Character data; `plain` if it stands for itself.
-    fn text(&mut self, raw: Span, plain: bool);
+    /// Character data.
+    fn text(&mut self, raw: Span);
     /// The content of a CDATA section.
     fn cdata(&mut self, raw: Span);
 }
@@ -143,36 +144,29 @@ impl<'a> Scanner<'a> {
 
     /// Character data up to the next `<`.
     fn text<S: Sink>(&mut self, sink: &mut S) -> Result<(), Stop> {
-        let (start, mut plain) = (self.at, true);
+        let start = self.at;
         loop {
-            self.at = text_stop(self.input, self.at);
-            match self.peek(0)? {
+            self.skip_to(b'<', b'&', b']')?;
+            match self.input[self.at] {
                 b'<' => break,
-                b'&' => {
-                    self.reference()?;
-                    plain = false;
-                }
+                b'&' => self.reference()?,
                 // XML 1.0 §2.4: the right angle bracket "MUST, for compatibility, be escaped [...] when it appears in
                 // the string ']]>' in content".
-                b']' if self.input[self.at..].starts_with(b"]]>") => {
+                _ if self.input[self.at..].starts_with(b"]]>") => {
                     return Err(Error::NotWellFormed.into());
                 }
-                b'\r' => {
-                    self.at += 1;
-                    plain = false;
-                }
-                b'\t' | b'\n' | b']' => self.at += 1,
-                _ => return Err(Error::NotWellFormed.into()),
+                _ => self.at += 1,
             }
         }
         if self.at > start {
-            sink.text(Span::new(start, self.at), plain);
+            sink.text(Span::new(start, self.at));
         }
         Ok(())
     }
 
     fn cdata<S: Sink>(&mut self, sink: &mut S) -> Result<(), Stop> {
         const START: &[u8] = b"<![CDATA[";
+        const END: &[u8] = b"]]>";
         let rest = &self.input[self.at..];
         if !rest.starts_with(START) {
             // RFC 6120 §11.1: a comment or a document type declaration.
@@ -183,17 +177,9 @@ impl<'a> Scanner<'a> {
             });
         }
         let start = self.at + START.len();
-        self.at = start;
-        loop {
-            self.at = text_stop(self.input, self.at);
-            match self.peek(0)? {
-                b']' if self.input[self.at..].starts_with(b"]]>") => break,
-                b'<' | b'&' | b']' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                _ => return Err(Error::NotWellFormed.into()),
-            }
-        }
-        sink.cdata(Span::new(start, self.at));
-        self.at += 3;
+        let length = memmem::find(&self.input[start..], END).ok_or(Stop::Incomplete)?;
+        sink.cdata(Span::new(start, start + length));
+        self.at = start + length + END.len();
         Ok(())
     }
 
@@ -283,10 +269,48 @@ impl<'a> Scanner<'a> {
     }
 
     fn attribute(&mut self) -> Result<(), Stop> {
-        if self.attrs.len() == self.limits.attributes {
+        if self.attrs.len() >= self.limits.attributes {
             return Err(Error::PolicyViolation(Limit::Attributes).into());
         }
         let name = self.name()?;
+        let quote = self.equals()?;
+        let start = self.at;
+        loop {
+            self.skip_to(quote, b'<', b'&')?;
+            match self.input[self.at] {
+                b'&' => self.reference()?,
+                // XML 1.0 §3.1: "No < in Attribute Values".
+                b'<' => return Err(Error::NotWellFormed.into()),
+                _ => break,
+            }
+        }
+        let raw = Span::new(start, self.at);
+        self.at += 1;
+        // XML 1.0 §3.1: "An attribute name MUST NOT appear more than once in the same start-tag".
+        let bytes = name.whole().bytes(self.input);
+        let same = |other: &Attr| other.name.whole().bytes(self.input) == bytes;
+        if self.attrs.as_slice().iter().any(same) {
+            return Err(Error::NotWellFormed.into());
+        }
+        let declares = bytes == b"xmlns" || name.has_prefix() && bytes.starts_with(b"xmlns:");
+        self.declares |= declares;
+        // The prefix xml needs no declaration, and no other is bound to its namespace.
+        self.prefixed |= name.has_prefix() && !declares && !bytes.starts_with(b"xml:");
+        self.attrs.push(Attr {
+            name,
+            raw,
+            declares,
+        });
+        Ok(())
+    }
+
+    /// The equals sign and the quote that opens a value.
+    #[inline]
+    fn equals(&mut self) -> Result<u8, Stop> {
+        if let Some(&[b'=', quote @ (b'\'' | b'"')]) = self.input.get(self.at..self.at + 2) {
+            self.at += 2;
+            return Ok(quote);
+        }
         self.space()?;
         if self.peek(0)? != b'=' {
             return Err(Error::NotWellFormed.into());
@@ -294,51 +318,11 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         self.space()?;
         let quote = self.peek(0)?;
-        if quote != b'\'' && quote != b'"' {
-            return Err(Error::NotWellFormed.into());
-        }
         self.at += 1;
-        let (start, mut plain) = (self.at, true);
-        loop {
-            self.at = value_stop(self.input, self.at, quote);
-            match self.peek(0)? {
-                b if b == quote => break,
-                b'&' => {
-                    self.reference()?;
-                    plain = false;
-                }
-                b'\t' | b'\n' | b'\r' => {
-                    self.at += 1;
-                    plain = false;
-                }
-                // XML 1.0 §3.1: no '<' in attribute values, and only `Char`s.
-                _ => return Err(Error::NotWellFormed.into()),
-            }
+        match quote {
+            b'\'' | b'"' => Ok(quote),
+            _ => Err(Error::NotWellFormed.into()),
         }
-        let raw = Span::new(start, self.at);
-        self.at += 1;
-        // XML 1.0 §3.1: "An attribute name MUST NOT appear more than once in the same start-tag".
-        let bytes = name.whole().bytes(self.input);
-        if self
-            .attrs
-            .as_slice()
-            .iter()
-            .any(|other| other.name.whole().bytes(self.input) == bytes)
-        {
-            return Err(Error::NotWellFormed.into());
-        }
-        let prefix = name.prefix().bytes(self.input);
-        let declares = prefix == b"xmlns" || bytes == b"xmlns";
-        self.declares |= declares;
-        // The prefix xml needs no declaration, and no other is bound to its namespace.
-        self.prefixed |= name.has_prefix() && !declares && prefix != b"xml";
-        self.attrs.push(Attr {
-            name,
-            raw,
-            plain,
-            declares,
-        });
-        Ok(())
     }
 
     /// A qualified name (Namespaces in XML 1.0 §4).
@@ -395,6 +379,13 @@ impl<'a> Scanner<'a> {
         Ok(self.at > start)
     }
 
+    /// Goes on to the next of the given bytes.
+    fn skip_to(&mut self, a: u8, b: u8, c: u8) -> Result<(), Stop> {
+        let length = memchr3(a, b, c, &self.input[self.at..]).ok_or(Stop::Incomplete)?;
+        self.at += length;
+        Ok(())
+    }
+
     fn peek(&self, ahead: usize) -> Result<u8, Stop> {
         self.input
             .get(self.at + ahead)
@@ -409,17 +400,18 @@ impl<'a> Scanner<'a> {
             if !attr.declares {
                 continue;
             }
-            let value = attr.raw.bytes(self.input);
-            let value = if attr.plain {
-                Cow::Borrowed(value)
-            } else {
-                unescaped(value)?
-            };
             let prefix = if attr.name.has_prefix() {
                 attr.name.local()
             } else {
                 Span::default()
             };
+            let binding = Binding {
+                prefix,
+                raw: attr.raw,
+                plain: is_plain(attr.raw.bytes(self.input)),
+                depth: depth as u32,
+            };
+            let value = binding.namespace_bytes(self.input)?;
             // §3: "The prefix xml [...] MUST NOT be bound to any other namespace name. Other prefixes MUST NOT be bound
             // to this namespace name, and it MUST NOT be declared as the default namespace"; xmlns "MUST NOT be
             // declared", nor its namespace. §5: prefixes cannot be undeclared.
@@ -432,14 +424,10 @@ impl<'a> Scanner<'a> {
                 ([_, ..], b"") => return Err(Error::NotWellFormed),
                 _ => {}
             }
-            if self.outer.len() + self.bindings.len() == self.limits.bindings {
+            if self.outer.len() + self.bindings.len() >= self.limits.bindings {
                 return Err(Error::PolicyViolation(Limit::Bindings));
             }
-            self.bindings.push(Binding {
-                prefix,
-                attr,
-                depth: depth as u32,
-            });
+            self.bindings.push(binding);
         }
         Ok(())
     }
@@ -481,18 +469,28 @@ impl<'a> Scanner<'a> {
     fn same(&self, a: Bound<'_>, b: Bound<'_>) -> Result<bool, Error> {
         let value = |bound| match bound {
             Bound::Outer(namespace) => Ok(Cow::Borrowed(namespace.as_bytes())),
-            Bound::Here(binding) => unescaped(binding.attr.raw.bytes(self.input)),
+            Bound::Here(binding) => binding.namespace_bytes(self.input),
         };
         let (a, b): (Cow<'_, [u8]>, Cow<'_, [u8]>) = (value(a)?, value(b)?);
         Ok(a == b)
     }
 }
 
-/// Checks the characters of a name and returns where its local part begins (Namespaces in XML 1.0 §4).
+/// Checks a name with a colon or characters beyond ASCII, and returns where its local part begins (Namespaces in XML 1.0
+/// §4).
 fn qualified(name: &[u8]) -> Result<usize, Error> {
-    let name = std::str::from_utf8(name).map_err(|_| Error::UnsupportedEncoding)?;
-    let local = name.find(':').map_or(0, |colon| colon + 1);
-    if is_ncname(&name[local..]) && (local == 0 || is_ncname(&name[..local - 1])) {
+    let local = memchr(b':', name).map_or(0, |colon| colon + 1);
+    let (prefix, rest) = (&name[..local.saturating_sub(1)], &name[local..]);
+    let well = if name.is_ascii() {
+        // Of what continues a name nothing but another colon may not stand in one that has none.
+        let well =
+            |part: &[u8]| part.first().is_some_and(|&b| starts_name(b)) && !part.contains(&b':');
+        well(rest) && (local == 0 || well(prefix))
+    } else {
+        let text = |part| std::str::from_utf8(part).map_err(|_| Error::UnsupportedEncoding);
+        is_ncname(text(rest)?) && (local == 0 || is_ncname(text(prefix)?))
+    };
+    if well {
         Ok(local)
     } else {
         Err(Error::NotWellFormed)

@@ -88,20 +88,14 @@ impl Name {
 pub(crate) struct Attr {
     pub(crate) name: Name,
     pub(crate) raw: Span,
-    /// Whether the value stands for itself: no references, no white space to normalise.
-    pub(crate) plain: bool,
     /// Whether it declares a namespace.
     pub(crate) declares: bool,
 }
 
 impl Attr {
+    /// The string that the value stands for.
     pub(crate) fn value(self, input: &str) -> Cow<'_, str> {
-        let raw = self.raw.text(input);
-        if self.plain {
-            Cow::Borrowed(raw)
-        } else {
-            unescape_attr(raw)
-        }
+        unescape_attr(self.raw.text(input))
     }
 }
 
@@ -109,7 +103,9 @@ impl Attr {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Binding {
     pub(super) prefix: Span,
-    pub(crate) attr: Attr,
+    pub(crate) raw: Span,
+    /// Whether the namespace is what stands there, without references to resolve or white space to normalise.
+    pub(crate) plain: bool,
     /// Of the element that declares it.
     pub(crate) depth: u32,
 }
@@ -120,7 +116,22 @@ impl Binding {
     }
 
     pub(crate) fn namespace(self, input: &str) -> Cow<'_, str> {
-        self.attr.value(input)
+        let raw = self.raw.text(input);
+        if self.plain {
+            Cow::Borrowed(raw)
+        } else {
+            unescape_attr(raw)
+        }
+    }
+
+    /// The same before the input is known to be text.
+    pub(super) fn namespace_bytes(self, input: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+        let raw = self.raw.bytes(input);
+        if self.plain {
+            return Ok(Cow::Borrowed(raw));
+        }
+        let raw = std::str::from_utf8(raw).map_err(|_| Error::UnsupportedEncoding)?;
+        Ok(Cow::Owned(unescape_attr(raw).into_owned().into_bytes()))
     }
 }
 
@@ -146,12 +157,8 @@ impl<'a> Bound<'a> {
         match self {
             Bound::Outer(bound) => bound == namespace,
             Bound::Here(binding) => {
-                let raw = binding.attr.raw.bytes(input);
-                if binding.attr.plain {
-                    raw == namespace.as_bytes()
-                } else {
-                    unescaped(raw).is_ok_and(|bound| *bound == *namespace.as_bytes())
-                }
+                let bound = binding.namespace_bytes(input);
+                bound.is_ok_and(|bound| *bound == *namespace.as_bytes())
             }
         }
     }
@@ -207,24 +214,10 @@ pub(super) fn resolve_prefix<'a>(
     bindings: &'a [Binding],
     outer: &'a Scope,
 ) -> Option<Bound<'a>> {
-    if prefix == b"xml" {
-        return Some(Bound::Outer(ns::XML));
-    }
-    match bindings
-        .iter()
-        .rev()
-        .find(|binding| binding.prefix.bytes(input) == prefix)
-    {
+    let same = |binding: &&Binding| binding.prefix.bytes(input) == prefix;
+    match bindings.iter().rev().find(same) {
         Some(&binding) => Some(Bound::Here(binding)),
+        None if prefix == b"xml" => Some(Bound::Outer(ns::XML)),
         None => outer.resolve(prefix).map(Bound::Outer),
     }
-}
-
-/// The bytes of the string that an attribute value stands for.
-pub(super) fn unescaped(raw: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
-    let raw = std::str::from_utf8(raw).map_err(|_| Error::UnsupportedEncoding)?;
-    Ok(match unescape_attr(raw) {
-        Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
-        Cow::Owned(value) => Cow::Owned(value.into_bytes()),
-    })
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Attribute, Element, Namespace, Node};
-use crate::xml::chars::{has_noncharacter, is_space};
+use crate::xml::chars::{check_chars, is_space};
 use crate::xml::escape::{unescape_cdata, unescape_text};
 use crate::xml::{Bound, Error, Limit, Limits, Scope, Sink, Span, Tag, ns, scan_element};
 
@@ -13,9 +13,7 @@ pub(super) fn parse(text: &str) -> Result<Element, Error> {
     if text.len() > limits.stanza_bytes {
         return Err(Error::PolicyViolation(Limit::StanzaBytes));
     }
-    if has_noncharacter(text.as_bytes()) {
-        return Err(Error::NotWellFormed);
-    }
+    let text = check_chars(text.as_bytes())?;
     match build(text, &Scope::new(""), &limits)? {
         Some((element, end)) if end == text.len() => Ok(element),
         _ => Err(Error::NotWellFormed),
@@ -123,13 +121,9 @@ impl Sink for Builder<'_> {
         }
     }
 
-    fn text(&mut self, raw: Span, plain: bool) {
-        let raw = raw.text(self.text);
-        if plain {
-            self.push_text(raw);
-        } else {
-            self.push_text(&unescape_text(raw));
-        }
+    fn text(&mut self, raw: Span) {
+        let text = unescape_text(raw.text(self.text));
+        self.push_text(&text);
     }
 
     fn cdata(&mut self, raw: Span) {
