@@ -255,3 +255,175 @@ fn is_extra(attribute: &&Attribute) -> bool {
         ("", "to" | "from" | "id" | "type") | (ns::XML, "lang")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::{Condition, MessageType, PresenceType};
+
+    #[test]
+    fn a_header_is_read_with_its_references_resolved() {
+        let stanza = Stanza::parse(
+            "<message id='&quot;1&#9;' type='groupchat' xml:lang='de' to='a@example.org/&lt;b' from='example.net'/>",
+        );
+        let stanza = stanza.unwrap();
+        assert_eq!(stanza.kind(), Kind::Message(MessageType::Groupchat));
+        assert_eq!((stanza.id(), stanza.lang()), (Some("\"1\t"), Some("de")));
+        assert_eq!(stanza.to().map(Jid::as_str), Some("a@example.org/<b"));
+        assert_eq!(stanza.from().map(Jid::as_str), Some("example.net"));
+        assert!(stanza.payload().is_empty());
+    }
+
+    #[test]
+    fn what_breaks_a_rule_of_stanzas_is_answered_as_the_rule_says() {
+        use Condition::{BadRequest, JidMalformed};
+        for (text, cause, answer) in [
+            // RFC 6120 §8.3.3.8
+            (
+                "<message to='@b' from='c.example' id='1'/>",
+                Cause::To,
+                Some(JidMalformed),
+            ),
+            ("<message to=''/>", Cause::To, Some(JidMalformed)),
+            ("<presence from='a@'/>", Cause::From, Some(JidMalformed)),
+            ("<message to='@b' type='error'/>", Cause::To, None),
+            ("<iq to='@b' type='result' id='1'/>", Cause::To, None),
+            // RFC 6121 §4.7.1, RFC 6120 §8.2.3
+            (
+                "<presence type='invisible'/>",
+                Cause::Type,
+                Some(BadRequest),
+            ),
+            ("<presence type=''/>", Cause::Type, Some(BadRequest)),
+            ("<iq id='1'><a/></iq>", Cause::Type, Some(BadRequest)),
+            (
+                "<iq id='1' type='push'><a/></iq>",
+                Cause::Type,
+                Some(BadRequest),
+            ),
+            // RFC 6120 §8.1.3
+            ("<iq type='get'><a/></iq>", Cause::Id, Some(BadRequest)),
+            ("<iq type='result'/>", Cause::Id, None),
+            // RFC 6120 §8.2.3
+            ("<iq type='get' id='1'/>", Cause::Children, Some(BadRequest)),
+            (
+                "<iq type='set' id='1'>a</iq>",
+                Cause::Children,
+                Some(BadRequest),
+            ),
+            (
+                "<iq type='set' id='1'><a/><b/></iq>",
+                Cause::Children,
+                Some(BadRequest),
+            ),
+            (
+                "<iq type='result' id='1'><a/><b/></iq>",
+                Cause::Children,
+                None,
+            ),
+        ] {
+            let Err(ParseError::Malformed(malformed)) = Stanza::parse(text) else {
+                panic!("{text}")
+            };
+            assert_eq!(malformed.cause, cause, "{text}");
+            let reply = malformed.reply();
+            let condition = reply
+                .as_ref()
+                .and_then(Stanza::error)
+                .map(|error| error.condition);
+            assert_eq!(condition, answer, "{text}");
+        }
+        for text in [
+            "<iq type='error' id='1'><a/><error type='cancel'/></iq>",
+            "<iq type='result' id=''/>",
+            "<message type='odd'/>",
+        ] {
+            assert!(Stanza::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_answer_goes_back_as_far_as_there_are_addresses() {
+        let text = "<iq to='a@b.example' from='c.example' id='1' type='odd'><x/></iq>";
+        let Err(ParseError::Malformed(malformed)) = Stanza::parse(text) else {
+            panic!()
+        };
+        let reply = malformed.reply().unwrap();
+        assert_eq!(reply.kind(), Kind::Iq(IqType::Error));
+        assert_eq!(reply.to().map(Jid::as_str), Some("c.example"));
+        assert_eq!(reply.from().map(Jid::as_str), Some("a@b.example"));
+        assert_eq!(reply.id(), Some("1"));
+    }
+
+    #[test]
+    fn other_attributes_are_relayed_with_their_namespaces() {
+        let stanza = Stanza::parse(
+            "<presence xmlns:p='urn:p' p:a='1' a='&lt;' type='probe'><x/></presence>",
+        )
+        .unwrap();
+        assert_eq!(stanza.kind(), Kind::Presence(PresenceType::Probe));
+        assert_eq!(
+            stanza.to_string(),
+            "<presence type='probe' xmlns:ns0='urn:p' ns0:a='1' a='&lt;'><x/></presence>"
+        );
+        assert_eq!(stanza.to_element().attr_ns("a", "urn:p"), Some("1"));
+        assert_eq!(Stanza::parse(&stanza.to_string()), Ok(stanza));
+    }
+
+    #[test]
+    fn a_payload_is_written_anew_only_if_its_bytes_need_something_around_them() {
+        for (text, payload) in [
+            (
+                "<message><body>a&amp;b</body >  </message>",
+                "<body>a&amp;b</body >  ",
+            ),
+            (
+                "<message xmlns='jabber:client'><x:y xmlns:x='urn:x'/></message>",
+                "<x:y xmlns:x='urn:x'/>",
+            ),
+            (
+                "<message xmlns:x='urn:x'><x:y/></message>",
+                "<y xmlns='urn:x'/>",
+            ),
+            (
+                "<message xmlns:x='urn:x'><y x:z='1'/></message>",
+                "<y xmlns:ns0='urn:x' ns0:z='1'/>",
+            ),
+            (
+                "<m:message xmlns:m='jabber:client' xmlns='urn:d'>a<m:b/><c/></m:message>",
+                "a<b/><c xmlns='urn:d'/>",
+            ),
+            (
+                "<message><body xmlns='jabber:client'/></message>",
+                "<body/>",
+            ),
+        ] {
+            let stanza = Stanza::parse(text).unwrap();
+            assert_eq!(stanza.payload().as_bytes(), payload, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_stanza_is_told_from_what_is_no_xml() {
+        for text in [
+            "<message xmlns='urn:x'/>",
+            "<a/>",
+            "<x:iq xmlns:x='urn:x'/>",
+        ] {
+            assert_eq!(Stanza::parse(text), Err(ParseError::NotAStanza), "{text}");
+        }
+        for text in [
+            "",
+            "<message>",
+            "<message/><message/>",
+            "<message/>a",
+            "<message>\u{FFFE}</message>",
+        ] {
+            assert_eq!(
+                Stanza::parse(text),
+                Err(ParseError::Xml(Error::NotWellFormed)),
+                "{text}"
+            );
+        }
+    }
+}

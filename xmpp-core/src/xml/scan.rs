@@ -362,7 +362,7 @@ impl<'a> Scanner<'a> {
                     _ => Err(Error::NotWellFormed.into()),
                 };
             }
-            if !continues_name(b) && !(b == b'#' && self.at == start) {
+            if !(continues_name(b) || b == b'#' && self.at == start) {
                 return Err(Error::NotWellFormed.into());
             }
             self.at += 1;
