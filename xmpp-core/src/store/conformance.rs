@@ -180,8 +180,12 @@ async fn in_order<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
         let _ = futures::poll!(future.as_mut());
     }
     join_all(started.iter_mut().map(|future| future.as_mut())).await;
-    let outputs = started.iter_mut().map(|future| future.as_mut().take_output());
-    outputs.map(|output| output.expect("joined above")).collect()
+    let outputs = started
+        .iter_mut()
+        .map(|future| future.as_mut().take_output());
+    outputs
+        .map(|output| output.expect("joined above"))
+        .collect()
 }
 
 #[track_caller]

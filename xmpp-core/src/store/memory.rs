@@ -267,11 +267,7 @@ impl Offline for Memory {
     ) -> Result<Vec<OfflineMessage>> {
         self.read(account, |held| {
             let start = held.offline.partition_point(|message| message.id <= after);
-            held.offline
-                .range(start..)
-                .take(limit)
-                .cloned()
-                .collect()
+            held.offline.range(start..).take(limit).cloned().collect()
         })
     }
 
@@ -380,7 +376,9 @@ mod tests {
             VCards::save(&store, &bob, "<vCard/>").await,
             Err(StoreError::Unavailable(_))
         ));
-        VCards::save(&store, &ann, "<vCard>new</vCard>").await.unwrap();
+        VCards::save(&store, &ann, "<vCard>new</vCard>")
+            .await
+            .unwrap();
         assert!(store.delete(&ann).await.unwrap());
         assert!(store.create(&bob, &none).await.unwrap());
     }

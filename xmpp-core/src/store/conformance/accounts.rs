@@ -168,11 +168,11 @@ async fn a_domain_is_listed_page_by_page(stores: Stores) {
     let all = ok(store.list("example.com", None, 1000).await);
     assert_eq!(all, wanted, "the accounts of a domain in their order");
     let none = ok(store.list("example.com", None, 0).await);
-    assert_eq!(none, [], "at most none");
+    assert!(none.is_empty(), "at most none");
     let none = ok(store.list("example", None, 9).await);
-    assert_eq!(none, [], "accounts of a domain that has none");
+    assert!(none.is_empty(), "accounts of a domain that has none");
     let none = ok(store.list("%", None, 9).await);
-    assert_eq!(none, [], "accounts of a domain that has none");
+    assert!(none.is_empty(), "accounts of a domain that has none");
 
     let mut paged: Vec<BareJid> = Vec::new();
     loop {
@@ -232,7 +232,11 @@ async fn of_many_that_create_one_account_one_does(stores: Stores) {
         Some(0),
         "the first to create an account does"
     );
-    assert_same(created, vec![true].into_iter().chain(vec![false; 31]).collect(), "created");
+    assert_same(
+        created,
+        vec![true].into_iter().chain(vec![false; 31]).collect(),
+        "created",
+    );
     let found = ok(store.credentials(&ann).await);
     assert_eq!(found, Some(credentials(0)), "those of the first");
 }

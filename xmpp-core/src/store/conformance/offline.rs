@@ -81,7 +81,11 @@ async fn messages_are_read_page_by_page_and_deleted(stores: Stores) {
     ok(store.delete_through(&ann, 0).await);
     assert_eq!(ok(store.count(&ann).await), 10, "deleted through 0");
     ok(store.delete_through(&ann, first[3].id).await);
-    assert_eq!(texts(&*store, &ann).await, wanted[4..], "first page deleted");
+    assert_eq!(
+        texts(&*store, &ann).await,
+        wanted[4..],
+        "first page deleted"
+    );
     push(&*store, &ann, "10").await;
     ok(store.delete_through(&ann, second[3].id).await);
     ok(store.delete_through(&ann, first[3].id).await);
@@ -104,7 +108,11 @@ async fn the_limit_holds_for_one_account(stores: Stores) {
         let pushed = ok(store.push(&ann, at, &i.to_string(), 3).await);
         assert_eq!(pushed, i < 3, "message {i} with a limit of 3");
     }
-    assert_eq!(texts(&*store, &ann).await, ["0", "1", "2"], "with a limit of 3");
+    assert_eq!(
+        texts(&*store, &ann).await,
+        ["0", "1", "2"],
+        "with a limit of 3"
+    );
     let others = ok(store.push(&bob, at, "x", 3).await);
     assert!(others, "the limit counts the messages of another");
     assert!(!ok(store.push(&ann, at, "x", 2).await), "a lower limit");
@@ -119,6 +127,9 @@ async fn messages_do_not_reach_another_account(stores: Stores) {
     let store = stores.offline;
     let all = lookalikes();
     for account in &all {
+        let found = texts(&*store, account).await;
+        assert_eq!(found, [""; 0], "messages of {account} at first");
+        assert_eq!(ok(store.count(account).await), 0, "{account} at first");
         push(&*store, account, account.as_str()).await;
     }
     for account in &all {
@@ -164,7 +175,10 @@ async fn the_limit_holds_for_calls_made_at_once(stores: Stores) {
         .map(|xml| store.push(&ann, Timestamp(0), xml, 40));
     let pushed: Vec<bool> = at_once(pushes).await.into_iter().map(ok).collect();
     let wanted: Vec<bool> = (0..100).map(|i| i < 40).collect();
-    assert_eq!(pushed, wanted, "which of 100 calls made at once were within 40");
+    assert_eq!(
+        pushed, wanted,
+        "which of 100 calls made at once were within 40"
+    );
     assert_eq!(texts(&*store, &ann).await, numbers[..40]);
 }
 

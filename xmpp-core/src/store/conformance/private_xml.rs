@@ -29,7 +29,12 @@ async fn elements_do_not_see_each_other(stores: Stores) {
     let store = stores.private_xml;
     let mut all = Vec::new();
     for account in lookalikes() {
-        for (name, namespace) in [("x", "urn:x"), ("y", "urn:x"), ("x", "urn:y"), ("urn:x", "x")] {
+        for (name, namespace) in [
+            ("x", "urn:x"),
+            ("y", "urn:x"),
+            ("x", "urn:y"),
+            ("urn:x", "x"),
+        ] {
             all.push((account.clone(), name, namespace));
         }
     }
@@ -40,31 +45,51 @@ async fn elements_do_not_see_each_other(stores: Stores) {
     all.sort();
     all.dedup();
     for (i, (account, name, namespace)) in all.iter().enumerate() {
+        let found = ok(store.load(account, name, namespace).await);
+        assert_eq!(found, None, "{{{namespace}}}{name} of {account} at first");
         let xml = i.to_string();
         let saved = store.save(account, name, namespace, &xml, LARGE).await;
         assert!(ok(saved), "refused below the limit");
     }
     for (i, (account, name, namespace)) in all.iter().enumerate() {
         let found = ok(store.load(account, name, namespace).await);
-        assert_eq!(found, Some(i.to_string()), "{{{namespace}}}{name} of {account}");
+        assert_eq!(
+            found,
+            Some(i.to_string()),
+            "{{{namespace}}}{name} of {account}"
+        );
     }
 }
 
 async fn the_limit_is_the_sum_of_all_elements(stores: Stores) {
     let store = stores.private_xml;
     let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
-    let save = async |name: &str, xml: &str, limit| ok(store.save(&ann, name, "urn:x", xml, limit).await);
+    let save =
+        async |name: &str, xml: &str, limit| ok(store.save(&ann, name, "urn:x", xml, limit).await);
     let load = async |name: &str| ok(store.load(&ann, name, "urn:x").await);
     assert!(!save("a", "12345", 4).await, "5 octets with a limit of 4");
     assert_eq!(load("a").await, None, "refused");
     assert!(save("a", "12345", 5).await, "5 octets with a limit of 5");
     assert!(!save("b", "1", 5).await, "6 octets with a limit of 5");
     assert!(save("b", "12345", 10).await, "10 octets with a limit of 10");
-    assert!(save("a", "abcde", 10).await, "what is replaced does not count");
-    assert!(!save("a", "abcdef", 10).await, "11 octets with a limit of 10");
-    assert_eq!(load("a").await.as_deref(), Some("abcde"), "as before the refusal");
+    assert!(
+        save("a", "abcde", 10).await,
+        "what is replaced does not count"
+    );
+    assert!(
+        !save("a", "abcdef", 10).await,
+        "11 octets with a limit of 10"
+    );
+    assert_eq!(
+        load("a").await.as_deref(),
+        Some("abcde"),
+        "as before the refusal"
+    );
     assert!(save("a", "äb", 8).await, "3 octets and 5 with a limit of 8");
-    assert!(!save("a", "äö", 8).await, "the limit counts octets, not characters");
+    assert!(
+        !save("a", "äö", 8).await,
+        "the limit counts octets, not characters"
+    );
     assert!(save("b", "", 3).await, "no octets");
     assert!(!save("c", "1", 3).await, "4 octets with a limit of 3");
     let others = store.save(&bob, "x", "urn:x", "123", 3).await;
@@ -74,7 +99,9 @@ async fn the_limit_is_the_sum_of_all_elements(stores: Stores) {
 async fn saves_come_one_after_another(stores: Stores) {
     let store = stores.private_xml;
     let ann = bare("ann@example.com");
-    let texts: Vec<_> = (0..100).map(|i| (format!("n{}", i % 10), i.to_string())).collect();
+    let texts: Vec<_> = (0..100)
+        .map(|i| (format!("n{}", i % 10), i.to_string()))
+        .collect();
     let saves = texts
         .iter()
         .map(|(name, xml)| store.save(&ann, name, "urn:x", xml, 18));
@@ -86,7 +113,10 @@ async fn saves_come_one_after_another(stores: Stores) {
         assert_eq!(found, wanted.map(|n| n.to_string()), "the last of {name}");
     }
     let wanted: Vec<bool> = (0..100).map(|i| i < 10 || i % 10 < 8).collect();
-    assert_eq!(saved, wanted, "which of the calls made at once were within the limit");
+    assert_eq!(
+        saved, wanted,
+        "which of the calls made at once were within the limit"
+    );
 }
 
 async fn forgotten_elements_are_gone(stores: Stores) {

@@ -31,7 +31,10 @@ async fn a_roster_begins_empty_and_grows(stores: Stores) {
     let second = ok(store.put(&ann, &item).await);
     assert!(second > first, "version {second} after {first}");
     let roster = ok(store.load(&ann).await);
-    assert_eq!(roster.version, second, "version of the change and as loaded");
+    assert_eq!(
+        roster.version, second,
+        "version of the change and as loaded"
+    );
     assert_eq!(roster.items, [item.clone()], "replaced");
 
     let nobody = ok(store.remove(&ann, &bare("nobody@example.com")).await);
@@ -48,9 +51,7 @@ async fn items_come_back_as_they_were(stores: Stores) {
     let store = stores.rosters;
     let ann = bare("ann@example.com");
     let mut items = Vec::new();
-    for (to, from, flags) in
-        (0..32).map(|bits: u32| (bits & 1 != 0, bits & 2 != 0, bits >> 2))
-    {
+    for (to, from, flags) in (0..32).map(|bits: u32| (bits & 1 != 0, bits & 2 != 0, bits >> 2)) {
         let number = items.len();
         items.push(RosterItem {
             subscription: Subscription::of(to, from),
@@ -71,7 +72,10 @@ async fn items_come_back_as_they_were(stores: Stores) {
     }
     let mut groups: Vec<String> = TEXTS.iter().map(|text| (*text).into()).collect();
     groups.sort();
-    for groups in [groups, vec!["".into(), "a".into(), "a,b".into(), "a\nb".into()]] {
+    for groups in [
+        groups,
+        vec!["".into(), "a".into(), "a,b".into(), "a\nb".into()],
+    ] {
         let number = items.len();
         items.push(RosterItem {
             groups,
@@ -94,7 +98,10 @@ async fn items_come_back_as_they_were(stores: Stores) {
     };
     for item in &items {
         let jid = item.jid.clone();
-        let other = RosterItem { jid, ..other.clone() };
+        let other = RosterItem {
+            jid,
+            ..other.clone()
+        };
         ok(store.put(&ann, &other).await);
     }
     for item in &items {
@@ -114,6 +121,8 @@ async fn rosters_do_not_see_each_other(stores: Stores) {
     let all = lookalikes();
     let contact = bare("contact@example.com");
     for owner in &all {
+        let roster = ok(store.load(owner).await);
+        assert_eq!(roster.items, [], "roster of {owner} at first");
         let mut item = RosterItem::new(contact.clone());
         item.name = Some(owner.to_string());
         ok(store.put(owner, &item).await);
@@ -141,7 +150,10 @@ async fn changes_come_one_after_another(stores: Stores) {
                 _ => bare(&format!("contact{number}@example.com")),
             };
             let name = Some(number.to_string());
-            RosterItem { name, ..RosterItem::new(jid) }
+            RosterItem {
+                name,
+                ..RosterItem::new(jid)
+            }
         })
         .collect();
     let owners = [&ann, &bob];

@@ -25,7 +25,11 @@ async fn vcards_come_back_as_they_were(stores: Stores) {
         ok(saved);
     }
     let found = ok(store.load(&ann).await);
-    assert_eq!(found.as_deref(), Some("99"), "of calls made at once the last wins");
+    assert_eq!(
+        found.as_deref(),
+        Some("99"),
+        "of calls made at once the last wins"
+    );
 }
 
 async fn vcards_do_not_see_each_other(stores: Stores) {
