@@ -51,7 +51,9 @@ impl Backlog {
 impl Drop for Place {
     fn drop(&mut self) {
         self.backlog.calls.fetch_sub(1, Ordering::Relaxed);
-        self.backlog.octets.fetch_sub(self.octets, Ordering::Relaxed);
+        self.backlog
+            .octets
+            .fetch_sub(self.octets, Ordering::Relaxed);
     }
 }
 

@@ -119,8 +119,10 @@ impl Accounts for Sqlite {
     ) -> Result<()> {
         let (account, status) = (account.clone(), status.to_owned());
         self.write(status.len(), move |db| {
-            db.prepare_cached("UPDATE account SET last_seen = ?2, last_status = ?3 WHERE jid = ?1")?
-                .execute(params![account.as_str(), at.0, status])?;
+            db.prepare_cached(
+                "UPDATE account SET last_seen = ?2, last_status = ?3 WHERE jid = ?1",
+            )?
+            .execute(params![account.as_str(), at.0, status])?;
             Ok(())
         })
         .await

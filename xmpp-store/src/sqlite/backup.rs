@@ -10,7 +10,8 @@ use super::{failure, file};
 
 /// Copies the store into a new file, which appears when it is complete.
 pub(super) fn backup(from: &Path, to: &Path) -> Result<()> {
-    let failed = |error: io::Error| StoreError::Other(format!("backup to {}: {error}", to.display()));
+    let failed =
+        |error: io::Error| StoreError::Other(format!("backup to {}: {error}", to.display()));
     if to.try_exists().map_err(failed)? {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }

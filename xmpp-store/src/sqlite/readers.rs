@@ -39,8 +39,8 @@ impl Readers {
         };
         for _ in 0..READERS {
             let messages = messages.clone();
-            let connection = file::open_to_read(path)
-                .trying(|| format!("open {}", path.display()))?;
+            let connection =
+                file::open_to_read(path).trying(|| format!("open {}", path.display()))?;
             let thread = std::thread::Builder::new()
                 .name("sqlite-reader".into())
                 .spawn(move || run(&connection, &messages))

@@ -54,8 +54,7 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
 
 /// Whether the file bears our mark, or nothing at all.
 fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
-    let application: u32 =
-        connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let application: u32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let count = "SELECT count(*) FROM sqlite_schema";
     let tables: u32 = connection.query_row(count, [], |row| row.get(0))?;
     Ok(application == APPLICATION || (tables == 0 && version(connection)? == 0))

@@ -192,3 +192,95 @@ fn apart<T>(
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::future::join_all;
+
+    use super::*;
+
+    fn start() -> (Writer, Thread, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join("x")).unwrap();
+        let table = "CREATE TABLE t (x INTEGER UNIQUE ON CONFLICT ROLLBACK CHECK (x < 100))";
+        connection.execute_batch(table).unwrap();
+        let (writer, thread) = Writer::start(connection).unwrap();
+        (writer, thread, folder)
+    }
+
+    fn insert(db: &Connection, x: i64) -> rusqlite::Result<usize> {
+        db.execute("INSERT INTO t VALUES (?1)", [x])
+    }
+
+    fn all(writer: &Writer) -> Vec<i64> {
+        let select = writer.write(0, |db| {
+            let mut select = db.prepare("SELECT x FROM t ORDER BY x")?;
+            select.query_map([], |row| row.get(0))?.collect()
+        });
+        block_on(select).unwrap()
+    }
+
+    /// Keeps the thread from taking more until the guard is dropped, so that what comes meanwhile is one group.
+    fn hold(writer: &Writer) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let held = writer.write(0, move |_| {
+            let _ = begun.send(());
+            let _ = released.recv();
+            Ok(())
+        });
+        // Polled once, the change is in the queue, and is made though nobody waits for it.
+        assert!(futures::FutureExt::now_or_never(held).is_none());
+        begins.recv().unwrap();
+        release
+    }
+
+    #[test]
+    fn a_change_that_fails_undoes_itself_and_not_its_neighbours() {
+        let (writer, thread, _folder) = start();
+        let held = hold(&writer);
+        let changes = (0..5).map(|x| {
+            writer.write(0, move |db| {
+                insert(db, x)?;
+                // The third has made half of its change when it fails.
+                insert(db, if x == 2 { 1000 } else { 10 + x })
+            })
+        });
+        let changes = join_all(changes);
+        let results = block_on(async {
+            let (results, ()) = futures::join!(changes, async { drop(held) });
+            results
+        });
+        let failed: Vec<_> = results.iter().map(Result::is_err).collect();
+        assert_eq!(failed, [false, false, true, false, false]);
+        assert_eq!(all(&writer), [0, 1, 3, 4, 10, 11, 13, 14]);
+        thread.stop();
+    }
+
+    #[test]
+    fn where_the_whole_transaction_is_undone_nothing_of_it_is_acknowledged() {
+        let (writer, thread, _folder) = start();
+        block_on(writer.write(0, |db| insert(db, 3))).unwrap();
+        let held = hold(&writer);
+        let changes = join_all((0..5).map(|x| writer.write(0, move |db| insert(db, x))));
+        let results = block_on(async {
+            let (results, ()) = futures::join!(changes, async { drop(held) });
+            results
+        });
+        assert!(results.iter().all(Result::is_err), "{results:?}");
+        assert_eq!(all(&writer), [3]);
+        block_on(writer.write(0, |db| insert(db, 5))).unwrap();
+        assert_eq!(all(&writer), [3, 5], "the writer goes on");
+        thread.stop();
+    }
+
+    #[test]
+    fn a_change_is_made_though_nobody_waits_for_it() {
+        let (writer, thread, _folder) = start();
+        let change = writer.write(0, |db| insert(db, 1));
+        assert!(futures::FutureExt::now_or_never(change).is_none());
+        assert_eq!(all(&writer), [1]);
+        thread.stop();
+    }
+}
