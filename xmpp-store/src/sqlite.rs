@@ -70,6 +70,8 @@ impl Sqlite {
         let path = path.as_ref();
         let lock = file::Lock::take(path)?;
         let mut connection = file::open(path)?;
+        schema::recognise(&connection, path)?;
+        file::set_up(&connection, path)?;
         schema::migrate(&mut connection, path, schema::STEPS)?;
         let (writer, writer_thread) = Writer::start(connection)?;
         let (readers, reader_threads) = Readers::start(path)?;

@@ -152,8 +152,10 @@ fn a_file_that_is_something_else_is_refused_and_left_alone() {
         .unwrap()
         .execute_batch(made)
         .unwrap();
+    let before = std::fs::read(&other).unwrap();
     let error = Sqlite::open(&other).unwrap_err();
     assert!(matches!(error, OpenError::Foreign(_)), "{error}");
+    assert!(std::fs::read(&other).unwrap() == before, "it was changed");
 
     let missing = folder.path().join("missing/xmpp.sqlite3");
     let error = Sqlite::open(&missing).unwrap_err();

@@ -56,9 +56,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let open = || format!("open {}", path.display());
     create(path).trying(open)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).trying(open)?;
-    set_up(&connection).trying(open)?;
-    Ok(connection)
+    Connection::open_with_flags(path, flags).trying(open)
 }
 
 /// Opens the file, which is there, for reading only.
@@ -68,6 +66,11 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Makes a connection one that writes durably. Changes the file if it is not in WAL mode.
+pub(super) fn set_up(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    pragmas(connection).trying(|| format!("set up {}", path.display()))
 }
 
 /// Creates the file for its owner alone; SQLite gives `-wal` and `-shm` the same permissions.
@@ -86,7 +89,7 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+fn pragmas(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(

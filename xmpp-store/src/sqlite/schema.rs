@@ -17,6 +17,15 @@ pub(super) const STEPS: &[&str] = &[include_str!("schema/0001.sql")];
 /// Marks the file as ours (`PRAGMA application_id`): "xmpp".
 const APPLICATION: u32 = u32::from_be_bytes(*b"xmpp");
 
+/// Refuses a file of another program, before anything is changed in it.
+pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let ours = is_ours(connection);
+    match ours.trying(|| format!("read the schema of {}", path.display()))? {
+        true => Ok(()),
+        false => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
 /// Takes the steps that the file lacks, each in a transaction of its own.
 pub(super) fn migrate(
     connection: &mut Connection,
@@ -24,11 +33,8 @@ pub(super) fn migrate(
     steps: &[&str],
 ) -> Result<(), OpenError> {
     let known = steps.len() as u32;
-    let read = || format!("read the schema of {}", path.display());
-    if !is_ours(connection).trying(read)? {
-        return Err(OpenError::Foreign(path.to_owned()));
-    }
-    let found = version(connection).trying(read)?;
+    let found = version(connection);
+    let found = found.trying(|| format!("read the schema of {}", path.display()))?;
     if found > known {
         return Err(OpenError::Newer { found, known });
     }
@@ -107,9 +113,9 @@ mod tests {
     #[test]
     fn a_file_of_another_program_is_refused() {
         for made in ["CREATE TABLE x (x)", "PRAGMA user_version = 1"] {
-            let mut connection = Connection::open_in_memory().unwrap();
+            let connection = Connection::open_in_memory().unwrap();
             connection.execute_batch(made).unwrap();
-            let error = migrate(&mut connection, Path::new("x"), STEPS).unwrap_err();
+            let error = recognise(&connection, Path::new("x")).unwrap_err();
             assert!(matches!(error, OpenError::Foreign(_)), "{error}");
         }
     }
