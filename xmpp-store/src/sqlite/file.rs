@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{OpenError, Trying};
@@ -14,6 +15,9 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// Prepared statements that a connection keeps: more than there are.
 const STATEMENTS: usize = 64;
+
+/// Page cache of a connection that reads: negative, so in KiB.
+const READ_CACHE: i64 = -8192;
 
 /// Keeps other processes away from the file while it lives.
 ///
@@ -63,8 +67,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
 pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&connection)?;
+    connection.pragma_update(None, "cache_size", READ_CACHE)?;
     Ok(connection)
 }
 
@@ -90,8 +94,7 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 fn pragmas(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(connection)?;
     connection.execute_batch(
         "PRAGMA trusted_schema = OFF;
          PRAGMA secure_delete = FAST;         -- what is deleted is overwritten where it costs no I/O
@@ -108,6 +111,14 @@ fn pragmas(connection: &Connection) -> rusqlite::Result<()> {
     }
     // In WAL mode FULL is a sync for each commit; NORMAL could lose the last ones with the power.
     connection.pragma_update(None, "synchronous", "FULL")
+}
+
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Or each new value for a LIMIT would make SQLite plan the statement anew.
+    let stable_plans = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+    connection.set_db_config(stable_plans, true).map(drop)
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

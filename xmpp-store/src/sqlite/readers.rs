@@ -18,14 +18,19 @@ use crate::error::{OpenError, Trying};
 /// microseconds; more would only help where the disk is slow.
 const READERS: usize = 4;
 
+/// Queries that share a snapshot, and so the cost of taking one (some system calls), at most.
+const GROUP: usize = 16;
+
 /// The way to the threads that read.
 pub(super) struct Readers {
     queue: Sender<Message>,
     backlog: Arc<Backlog>,
 }
 
+type Query = Box<dyn FnOnce(&Connection) + Send>;
+
 enum Message {
-    Query(Box<dyn FnOnce(&Connection) + Send>),
+    Query(Query),
     Stop,
 }
 
@@ -103,14 +108,40 @@ impl fmt::Debug for Threads {
 }
 
 fn run(connection: &Connection, messages: &Mutex<Receiver<Message>>) {
-    loop {
-        let message = {
-            let messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
-            messages.recv()
-        };
-        match message {
-            Ok(Message::Query(query)) => query(connection),
-            Ok(Message::Stop) | Err(_) => return,
+    let mut group = Vec::with_capacity(GROUP);
+    let mut stop = false;
+    while !stop {
+        stop = take(&mut group, messages);
+        // They were asked before the snapshot is taken, so it holds all that they have to see.
+        let shared = group.len() > 1 && execute(connection, "BEGIN").is_ok();
+        for query in group.drain(..) {
+            query(connection);
+        }
+        // Who stays in a snapshot would answer with what was true long ago.
+        if shared && let Err(error) = execute(connection, "COMMIT") {
+            tracing::error!(%error, "a thread that reads from the store ends");
+            return;
         }
     }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute([])
+}
+
+/// Waits for a query and takes what waits behind it; `true` if that is the end.
+fn take(group: &mut Vec<Query>, messages: &Mutex<Receiver<Message>>) -> bool {
+    let messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut next = messages.recv().ok();
+    while let Some(message) = next {
+        match message {
+            Message::Query(query) => group.push(query),
+            Message::Stop => return true,
+        }
+        if group.len() == GROUP {
+            return false;
+        }
+        next = messages.try_recv().ok();
+    }
+    group.is_empty()
 }
