@@ -12,11 +12,12 @@ use tokio::{task::JoinSet, time::sleep_until};
 use crate::{
     connection::Event,
     flight::Flight,
-    login::{Session, Target},
+    login::Target,
     meter::{Meter, Phase},
     oracle::{Fault, Tally},
     report::Report,
     scanner,
+    session::Session,
 };
 
 /// A chat load.
@@ -111,9 +112,9 @@ impl Pair {
         loop {
             let phase = *phases.borrow_and_update();
             match phase {
-                Phase::WarmUp | Phase::Measured => self.send()?,
-                Phase::Draining if self.flight.under_way() > 0 => {}
-                Phase::Draining | Phase::Abandoned => return Ok(self.flight.verdict()),
+                Phase::WarmUp | Phase::Measured => self.send(&meter)?,
+                Phase::Draining => {}
+                Phase::Over => return Ok(self.flight.verdict()),
             }
             let due = self.pacer.as_ref().filter(|_| phase < Phase::Draining);
             let due = due.map(|pacer| pacer.next);
@@ -132,7 +133,7 @@ impl Pair {
     }
 
     /// Queues what may be sent now; the next poll writes it at once.
-    fn send(&mut self) -> io::Result<()> {
+    fn send(&mut self, meter: &Meter) -> io::Result<()> {
         let room = self.flight.room();
         let now = Instant::now();
         let count = match &mut self.pacer {
@@ -144,6 +145,7 @@ impl Pair {
                 "the server does not keep up with this rate",
             ));
         }
+        meter.departed(count);
         for _ in 0..count {
             let number = self.flight.depart(now);
             let (head, index, filler) = (&self.head, self.index, &self.filler);

@@ -5,10 +5,11 @@ use std::{cell::Cell, io, rc::Rc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    login::{Session, Target},
+    login::Target,
     meter::Meter,
     process::ProcessTree,
     report::{Memory, Report},
+    session::Session,
 };
 
 /// An idle load.

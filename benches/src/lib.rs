@@ -11,6 +11,7 @@
 //! | [`scram`] | RFC 5802, the client's side, and what a server stores |
 //! | [`account`] | the accounts of a bench, written the way each peer keeps them |
 //! | [`login`] | from a TCP connection to a bound resource |
+//! | [`session`] | a bound resource, and what a client owes its server |
 //! | [`oracle`] | every message once and in order, and the faults that prove it looks |
 //! | [`flight`] | numbered operations under way |
 //! | [`latency`] | a histogram of durations |
@@ -40,4 +41,5 @@ pub mod relay;
 pub mod report;
 pub mod scanner;
 pub mod scram;
+pub mod session;
 pub mod tls;

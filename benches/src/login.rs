@@ -14,10 +14,11 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     account,
-    connection::{Connection, Event},
+    connection::Connection,
     meter::Meter,
     scanner,
     scram::{Cache, Exchange, Hash},
+    session::{Session, unexpected},
 };
 
 /// How a connection is secured.
@@ -75,21 +76,10 @@ pub struct Target {
     pub keys: Cache,
 }
 
-/// A connection with a bound resource.
-#[derive(Debug)]
-pub struct Session {
-    /// The connection, read up to the bind result.
-    pub connection: Connection,
-    /// The full JID as the server gave it.
-    pub jid: String,
-}
-
 /// How long a whole login may take: servers under load are slow, not dead.
 const LOGIN: Duration = Duration::from_secs(60);
 /// Logins under way at once when many sessions are needed.
 const AT_ONCE: usize = 50;
-/// How long to wait for the server's closing tag.
-const CLOSE: Duration = Duration::from_secs(2);
 
 impl Target {
     /// Logs in as account `index`.
@@ -120,7 +110,7 @@ impl Target {
                 let login: io::Result<_> = ended.map_err(io::Error::other)?;
                 sessions.push(login?);
             }
-            if sessions.len() % AT_ONCE == 0 {
+            if sessions.len().is_multiple_of(AT_ONCE) {
                 meter.show(format!("{} of {count} logged in", sessions.len()));
             }
         }
@@ -250,72 +240,6 @@ impl Target {
     }
 }
 
-impl Session {
-    /// Reads past stanzas nobody asked for, answering requests.
-    pub fn handle_unasked(&mut self) -> io::Result<()> {
-        let mut replies = Vec::new();
-        while let Some(event) = self.connection.event()? {
-            if let Event::Stanza(stanza) = event {
-                replies.extend(Session::reply(stanza)?.into_iter().flatten());
-            }
-        }
-        self.connection.outbox().extend_from_slice(&replies);
-        Ok(())
-    }
-
-    /// The answer to a request of the server, which must have one (RFC 6120 §8.2.3). A stanza of type `error` or a stream error ends the run.
-    pub fn reply(stanza: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let kind = scanner::attribute(stanza, "type").unwrap_or_default();
-        if kind == b"error" || scanner::name(stanza) == b"stream:error" {
-            return Err(unexpected("no error", stanza));
-        }
-        if scanner::name(stanza) != b"iq" || !matches!(kind, b"get" | b"set") {
-            return Ok(None);
-        }
-        let mut reply = b"<iq".to_vec();
-        for (ours, theirs) in [("to", "from"), ("id", "id")] {
-            if let Some(value) = scanner::attribute(stanza, theirs) {
-                reply.extend_from_slice(format!(" {ours}=\"").as_bytes());
-                reply.extend_from_slice(value);
-                reply.push(b'"');
-            }
-        }
-        reply.extend_from_slice(if scanner::contains(stanza, "'urn:xmpp:ping'") {
-            b" type='result'/>"
-        } else {
-            b" type='error'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
-        });
-        Ok(Some(reply))
-    }
-
-    /// Closes the stream, and waits a little for the server to do the same.
-    pub async fn close(mut self, peer: Peer) -> io::Result<()> {
-        if peer == Peer::Relay {
-            return Ok(());
-        }
-        self.connection
-            .outbox()
-            .extend_from_slice(b"</stream:stream>");
-        let closed = async {
-            loop {
-                while let Some(event) = self.connection.event()? {
-                    if matches!(event, Event::Close) {
-                        return io::Result::Ok(());
-                    }
-                }
-                if !self.connection.exchange().await? {
-                    return Ok(());
-                }
-            }
-        };
-        match timeout(CLOSE, closed).await {
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
-            Ok(result) => result,
-            Err(_) => Err(io::Error::other("the server did not close the stream")),
-        }
-    }
-}
-
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -335,11 +259,6 @@ async fn expect(connection: &mut Connection, wanted: &str) -> io::Result<String>
     let text = scanner::text(stanza, wanted).unwrap_or_default();
     let decoded = BASE64.decode(text).map_err(io::Error::other)?;
     String::from_utf8(decoded).map_err(io::Error::other)
-}
-
-fn unexpected(wanted: &str, stanza: &[u8]) -> io::Error {
-    let stanza = String::from_utf8_lossy(stanza);
-    io::Error::other(format!("wanted {wanted}, got {stanza}"))
 }
 
 fn nonce() -> io::Result<String> {

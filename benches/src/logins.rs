@@ -5,7 +5,7 @@ use std::{io, time::Instant};
 use tokio::task::JoinSet;
 
 use crate::{
-    login::Target,
+    login::{Peer, Target},
     meter::{Meter, Phase},
     report::Report,
 };
@@ -28,11 +28,11 @@ impl Logins {
             tasks.spawn_local(work(target.clone(), accounts.cycle(), meter.clone()));
         }
         let load = match target.peer {
-            crate::login::Peer::Relay => format!(
+            Peer::Relay => format!(
                 "login, {} workers, relay, {:?}",
                 self.workers, target.security
             ),
-            crate::login::Peer::Server => format!(
+            Peer::Server => format!(
                 "login, {} workers, {}, {:?}",
                 self.workers, target.mechanism, target.security
             ),

@@ -25,8 +25,8 @@ pub enum Phase {
     Measured,
     /// Nothing new is sent.
     Draining,
-    /// What has not come will not.
-    Abandoned,
+    /// What has not come will not, and what comes twice has.
+    Over,
 }
 
 /// How long the phases last, and who is measured.
@@ -51,6 +51,7 @@ pub struct Meter(Rc<Shared>);
 #[derive(Debug)]
 struct Shared {
     plan: Plan,
+    departed: Cell<u64>,
     operations: Cell<u64>,
     latency: RefCell<Histogram>,
     phase: watch::Sender<Phase>,
@@ -58,6 +59,8 @@ struct Shared {
 }
 
 const TICK: Duration = Duration::from_millis(200);
+/// How long to listen for what should not come once everything has.
+const LINGER: Duration = Duration::from_millis(500);
 
 impl Meter {
     /// A meter in [`Phase::WarmUp`].
@@ -68,11 +71,17 @@ impl Meter {
         };
         Meter(Rc::new(Shared {
             plan,
+            departed: Cell::new(0),
             operations: Cell::new(0),
             latency: RefCell::default(),
             phase: watch::Sender::new(Phase::WarmUp),
             bar,
         }))
+    }
+
+    /// This many operations began.
+    pub fn departed(&self, count: usize) {
+        self.0.departed.set(self.0.departed.get() + count as u64);
     }
 
     /// One operation was completed, and took this long.
@@ -94,7 +103,7 @@ impl Meter {
         self.0.bar.tick();
     }
 
-    /// Runs all phases over `tasks`, which carry the load. A task may only end when nothing new is to be sent. Gives the figures of the measured
+    /// Runs all phases over `tasks`, which carry the load. A task ends at [`Phase::Over`], or after [`Phase::Draining`] if it owes nothing. Gives the figures of the measured
     /// interval and what the tasks returned.
     pub async fn run<T: 'static>(
         &self,
@@ -158,7 +167,7 @@ impl Meter {
 
     async fn drain<T: 'static>(&self, mut tasks: JoinSet<io::Result<T>>) -> io::Result<Vec<T>> {
         let stall = self.0.plan.stall;
-        let mut tick = interval(TICK.min(stall));
+        let mut tick = interval(TICK);
         let mut results = Vec::new();
         let mut progress = (Instant::now(), self.0.operations.get());
         loop {
@@ -169,11 +178,15 @@ impl Meter {
                 },
                 now = tick.tick() => {
                     let count = self.0.operations.get();
+                    let patience = match count >= self.0.departed.get() {
+                        true => LINGER,
+                        false => stall,
+                    };
                     if count != progress.1 {
                         progress = (now, count);
-                    } else if now - progress.0 >= stall {
+                    } else if now - progress.0 >= patience {
                         self.0.phase.send_if_modified(|phase| {
-                            std::mem::replace(phase, Phase::Abandoned) != Phase::Abandoned
+                            std::mem::replace(phase, Phase::Over) != Phase::Over
                         });
                     }
                     self.show(format!("waiting for {} to finish", tasks.len()));

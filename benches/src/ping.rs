@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 use crate::{
     connection::Event,
     flight::Flight,
-    login::{Peer, Session, Target},
+    login::{Peer, Target},
     meter::{Meter, Phase},
     oracle::{Fault, Tally},
     report::Report,
     scanner,
+    session::Session,
 };
 
 /// A ping load.
@@ -70,7 +71,9 @@ async fn ping(
         match *phases.borrow_and_update() {
             Phase::WarmUp | Phase::Measured => {
                 let now = Instant::now();
-                for _ in 0..flight.room() {
+                let count = flight.room();
+                meter.departed(count);
+                for _ in 0..count {
                     let number = flight.depart(now);
                     writeln!(
                         session.connection.outbox(),
@@ -78,8 +81,8 @@ async fn ping(
                     )?;
                 }
             }
-            Phase::Draining if flight.under_way() > 0 => {}
-            Phase::Draining | Phase::Abandoned => return Ok(flight.verdict()),
+            Phase::Draining => {}
+            Phase::Over => return Ok(flight.verdict()),
         }
         tokio::select! {
             biased;

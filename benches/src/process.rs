@@ -101,12 +101,11 @@ mod tests {
 
     #[test]
     fn the_children_are_counted_in() {
-        let alone = ProcessTree::own().members().unwrap().len();
         let mut child = Command::new("sleep").arg("10").spawn().unwrap();
         let both = ProcessTree::own().members().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(both.len() > alone || both.iter().any(|(pid, _)| *pid == child.id()));
+        assert!(both.iter().any(|(pid, _)| *pid == child.id()));
     }
 
     #[test]
@@ -114,7 +113,12 @@ mod tests {
         let own = ProcessTree::own();
         let before = own.cpu().unwrap();
         let mut sum = 0u64;
+        let begin = std::time::Instant::now();
         while own.cpu().unwrap() - before < Duration::from_millis(30) {
+            assert!(
+                begin.elapsed() < Duration::from_secs(30),
+                "work costs nothing"
+            );
             sum = (0..1_000_000).fold(sum, |a, b| a.wrapping_mul(31).wrapping_add(b));
         }
         std::hint::black_box(sum);

@@ -29,9 +29,17 @@ pub enum Handshakes {
 impl Identity {
     /// A fresh identity for `domain`.
     pub fn generate(domain: &str) -> io::Result<Identity> {
-        rcgen::generate_simple_self_signed([domain.to_owned()])
+        let make = || {
+            let mut params = rcgen::CertificateParams::new([domain.to_owned()])?;
+            // rcgen's default, the year 4096, overflows the timer that ejabberd sets on it.
+            params.not_after = rcgen::date_time_ymd(2049, 12, 31);
+            let signing_key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+            let cert = params.self_signed(&signing_key)?;
+            Ok(rcgen::CertifiedKey { cert, signing_key })
+        };
+        make()
             .map(|key| Identity { key })
-            .map_err(io::Error::other)
+            .map_err(|e: rcgen::Error| io::Error::other(e))
     }
 
     /// The certificate, PEM.
