@@ -26,6 +26,8 @@ mod error;
 mod features;
 mod header;
 mod login;
+#[cfg(test)]
+mod tests;
 
 pub use error::{StreamCondition, StreamError};
 pub use features::{Feature, FeatureContext};
