@@ -40,6 +40,7 @@ class Client(ClientXMPP):
         jid = f"{account.jid}/{resource}" if resource else account.jid
         super().__init__(jid, account.password, sasl_mech=mechanism, lang=lang)
         self.peer = server
+        self.account = account
         self.ca_certs = server.ca
         self.enable_direct_tls = direct_tls
         self.enable_starttls = not direct_tls
@@ -113,8 +114,8 @@ class Client(ClientXMPP):
             await closed
 
     def closed(self):
-        """A future that is done when the connection is."""
-        return asyncio.wait_for(asyncio.shield(self.disconnected), TIMEOUT)
+        """A task that is done when the connection is; ask for it before the cause."""
+        return asyncio.ensure_future(asyncio.wait_for(asyncio.shield(self.disconnected), TIMEOUT))
 
     @property
     def mechanism(self) -> str:
