@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import unittest
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from pathlib import Path
 
 from slixmpp.exceptions import IqError, IqTimeout
@@ -11,6 +12,14 @@ from slixmpp.exceptions import IqError, IqTimeout
 from .authority import Authority
 from .server import Account, Options, Server
 from .slix import Client
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Why a server fails a test, and whether it always does."""
+
+    because: str
+    always: bool
 
 
 class Servers:
@@ -40,15 +49,17 @@ servers: Servers
 """Set by `run` before the first test."""
 
 
-def differs(server: str, because: str):
+def differs(server: str, because: str, *, always: bool = True):
     """Marks a test that `server` is known to fail, and why.
 
     There the test must fail: one that passes is reported, so that the list of
-    differences stays true. It changes nothing for other servers.
+    differences stays true, unless it is one that shows not always. It changes
+    nothing for other servers.
     """
 
     def mark(test):
-        test.differences = {**getattr(test, "differences", {}), server: because}
+        known = getattr(test, "differences", {})
+        test.differences = {**known, server: Difference(because, always)}
         return test
 
     return mark

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slixmpp.exceptions import IqError, IqTimeout
 
+from .case import Difference
 from .slix import LoginFailed
 
 CLIENTS = str(Path(__file__).resolve().parents[1])
@@ -30,16 +31,18 @@ class Results(unittest.TestResult):
         self._started = time.monotonic()
 
     def addSuccess(self, test):
-        because = self._difference(test)
-        if because is None:
+        known = self._difference(test)
+        if known is None or not known.always:
             self.report(title(test), None)
         else:
-            self.report(title(test), f"passes here, but is marked as a difference: {because}")
+            self.report(
+                title(test), f"passes here, but is marked as a difference: {known.because}"
+            )
 
     def addFailure(self, test, err):
-        because = self._difference(test)
-        if because is not None and isinstance(err[1], ANSWERS):
-            self.differences.append((title(test), because))
+        known = self._difference(test)
+        if known is not None and isinstance(err[1], ANSWERS):
+            self.differences.append((title(test), known.because))
             self._line("differs", title(test))
         else:
             self.report(title(test), brief(err[1]))
@@ -67,7 +70,7 @@ class Results(unittest.TestResult):
         elapsed = time.monotonic() - self._started if self._started else 0.0
         print(f"{word:8}{name} ({elapsed:.2f} s)", flush=True)
 
-    def _difference(self, test) -> str | None:
+    def _difference(self, test) -> Difference | None:
         method = getattr(test, getattr(test, "_testMethodName", ""), None)
         return getattr(method, "differences", {}).get(self.server_name)
 
