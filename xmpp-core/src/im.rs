@@ -1,0 +1,12 @@
+//! Instant messaging and presence: RFC 6121 and the XEPs of an everyday server,
+//! one module a file. [`all`] is the usual set, in the order in which they run.
+
+use std::sync::Arc;
+
+use crate::module::Module;
+
+/// Every module that a server for people has, but in-band registration, in the
+/// order in which their filters run.
+pub fn all() -> Vec<Arc<dyn Module>> {
+    Vec::new()
+}

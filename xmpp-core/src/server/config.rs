@@ -1,0 +1,159 @@
+//! What the embedder sets.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::mailbox::QueueLimits;
+use crate::{BareJid, sasl, xml};
+
+/// Settings of a server. Every field has a default that is safe to run with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The domains that the server is for. The first is the default one.
+    pub domains: Vec<Domain>,
+    /// What XML a client may send before it has logged in.
+    pub xml_before_login: xml::Limits,
+    /// What XML a client may send after it has logged in.
+    pub xml: xml::Limits,
+    /// Bounds of what waits for one session.
+    pub session_queue: QueueLimits,
+    /// Sessions of one account at a time; default 32: more devices than a person
+    /// has, few enough that a fan-out stays small.
+    pub resources_per_account: usize,
+    /// What happens when a resource is bound twice; default [`Conflict::Replace`],
+    /// since the older connection of a mobile client is usually a dead one.
+    pub conflict: Conflict,
+    /// Bytes that all queues of the server may hold together; default 1 GiB.
+    pub memory: usize,
+    /// Items in one roster; default 5000.
+    pub roster_items: usize,
+    /// Entries in one block list; default 1000.
+    pub blocked: usize,
+    /// Addresses that one session remembers having sent directed presence to; default 500.
+    pub directed_presences: usize,
+    /// Messages kept for an account that is away; default 1000.
+    pub offline_messages: usize,
+    /// Bytes of private XML of one account; default 256 KiB.
+    pub private_xml: usize,
+    /// Bytes of one vCard; default 128 KiB: a picture of the usual size fits.
+    pub vcard: usize,
+    /// Times in the life of a stream.
+    pub timeouts: Timeouts,
+    /// Failed logins on one stream before it is closed; default 3 (RFC 6120 §6.4.4
+    /// recommends at least 2, no more than 5).
+    pub login_attempts: u32,
+}
+
+/// One domain of the server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Domain {
+    /// Its name.
+    pub name: BareJid,
+    /// Which mechanisms it offers.
+    pub sasl: sasl::Policy,
+    /// Whether a client may log in without TLS; default no (RFC 7590 §3.1).
+    pub plaintext: bool,
+    /// Who may administer it; also listed as contacts nowhere.
+    pub administrators: Vec<BareJid>,
+    /// PBKDF2 rounds for new passwords; default [`sasl::DEFAULT_ITERATIONS`].
+    pub iterations: u32,
+}
+
+impl Domain {
+    /// A domain with the defaults. `secret` is described at [`sasl::Secret`].
+    pub fn new(name: BareJid, secret: sasl::Secret) -> Domain {
+        Domain {
+            name,
+            sasl: sasl::Policy::new(secret),
+            plaintext: false,
+            administrators: Vec::new(),
+            iterations: sasl::DEFAULT_ITERATIONS,
+        }
+    }
+}
+
+/// What happens when a resource is bound that is bound already (RFC 6120 §7.7.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Conflict {
+    /// The older session ends with `<conflict/>`.
+    #[default]
+    Replace,
+    /// The newer one gets another resource, made up by the server.
+    Rename,
+    /// The newer one is refused with `<conflict/>`.
+    Refuse,
+}
+
+/// Times in the life of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From the connection to the bound resource; default 60 s.
+    pub login: Duration,
+    /// Silence of the client after which the server sends a space, so that a dead
+    /// connection is noticed (RFC 6120 §4.6.1); default 5 min.
+    pub keepalive: Duration,
+    /// Silence of the client after which the stream is closed with
+    /// `<connection-timeout/>`; default never: RFC 6120 asks no client to speak.
+    pub idle: Option<Duration>,
+    /// From our `</stream:stream>` to the end of the connection, if the client does
+    /// not close its side; default 5 s.
+    pub close: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            login: Duration::from_secs(60),
+            keepalive: Duration::from_secs(5 * 60),
+            idle: None,
+            close: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            domains: Vec::new(),
+            xml_before_login: xml::Limits::before_login(),
+            xml: xml::Limits::default(),
+            session_queue: QueueLimits::default(),
+            resources_per_account: 32,
+            conflict: Conflict::default(),
+            memory: 1 << 30,
+            roster_items: 5000,
+            blocked: 1000,
+            directed_presences: 500,
+            offline_messages: 1000,
+            private_xml: 256 << 10,
+            vcard: 128 << 10,
+            timeouts: Timeouts::default(),
+            login_attempts: 3,
+        }
+    }
+}
+
+impl Config {
+    /// The settings of a domain, if it is one of ours.
+    pub fn domain(&self, name: &str) -> Option<&Domain> {
+        self.domains
+            .iter()
+            .find(|domain| domain.name.as_str() == name)
+    }
+}
+
+/// A source of random bytes.
+pub trait Random: Send + Sync + 'static {
+    /// Fills the slice.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Runs futures beside what is going on.
+pub trait Spawn: Send + Sync + 'static {
+    /// Runs `task` to its end.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+}

@@ -1,0 +1,242 @@
+//! From the checked pass to a stanza.
+
+use std::sync::Arc;
+
+use super::kind::CONTENT;
+use super::payload::{Entry, EntryNs};
+use super::{Cause, IqType, Kind, Malformed, ParseError, Payload, Stanza};
+use crate::jid::Jid;
+use crate::xml::{
+    Attr, Attribute, Bound, Element, Error, Inline, Limit, Limits, Scanned, Scope, Sink, Span, Tag,
+    build_content, has_noncharacter, ns, scan_element,
+};
+
+pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
+    let (text, limits, scope) = (text.trim(), Limits::default(), Scope::new(ns::CLIENT));
+    if text.len() > limits.stanza_bytes {
+        return Err(Error::PolicyViolation(Limit::StanzaBytes).into());
+    }
+    let mut indexer = Indexer::new(limits.children);
+    match scan_element(text.as_bytes(), &scope, &limits, &mut indexer)? {
+        Some(scanned) if scanned.end == text.len() && !has_noncharacter(text.as_bytes()) => {
+            match indexer.finish(text, &scanned, &scope)? {
+                Some(Ok(stanza)) => Ok(stanza),
+                Some(Err(malformed)) => Err(ParseError::Malformed(Box::new(malformed))),
+                None => Err(ParseError::NotAStanza),
+            }
+        }
+        _ => Err(Error::NotWellFormed.into()),
+    }
+}
+
+/// Notes, during the checked pass over a first-level element, what a stanza needs.
+pub(crate) struct Indexer {
+    root: Option<Root>,
+    children: Inline<Entry, 6>,
+    most_children: usize,
+}
+
+/// The start tag of a stanza.
+struct Root {
+    kind: Kind,
+    content: &'static str,
+    to: Option<Attr>,
+    from: Option<Attr>,
+    id: Option<Attr>,
+    kind_attr: Option<Attr>,
+    lang: Option<Attr>,
+    /// There are other attributes.
+    extra: bool,
+    /// The bytes of the payload mean something else elsewhere, so it has to be written anew.
+    rewrite: bool,
+    payload: Span,
+}
+
+impl Indexer {
+    pub(crate) fn new(most_children: usize) -> Indexer {
+        Indexer {
+            root: None,
+            children: Inline::new(),
+            most_children,
+        }
+    }
+
+    /// The stanza that `text` turned out to be; `None` if it is another element.
+    pub(crate) fn finish(
+        self,
+        text: &str,
+        scanned: &Scanned,
+        scope: &Scope,
+    ) -> Result<Option<Result<Stanza, Malformed>>, Error> {
+        let Some(root) = &self.root else {
+            return Ok(None);
+        };
+        let value = |attr: Option<Attr>| attr.map(|attr| attr.value(text));
+        let (to, from, id) = (value(root.to), value(root.from), value(root.id));
+        let malformed = |kind, cause| {
+            Ok(Some(Err(Malformed {
+                kind,
+                to: value(root.to).map(Into::into),
+                from: value(root.from).map(Into::into),
+                id: value(root.id).map(Into::into),
+                cause,
+            })))
+        };
+        let Some(kind) = root.kind.typed(value(root.kind_attr).as_deref()) else {
+            return malformed(root.kind, Cause::Type);
+        };
+        let address = |text: Option<&str>| text.map(Jid::new).transpose();
+        let Ok(from) = address(from.as_deref()) else {
+            return malformed(kind, Cause::From);
+        };
+        let Ok(to) = address(to.as_deref()) else {
+            return malformed(kind, Cause::To);
+        };
+        if let Kind::Iq(kind_of_iq) = kind {
+            // RFC 6120 §8.1.3: "For <iq/> stanzas, the originating entity MUST include an 'id' attribute".
+            if id.is_none() {
+                return malformed(kind, Cause::Id);
+            }
+            // RFC 6120 §8.2.3: a get or set "MUST contain exactly one child element", a result "MUST include zero or
+            // one child elements".
+            let (least, most) = match kind_of_iq {
+                IqType::Get | IqType::Set => (1, 1),
+                IqType::Result => (0, 1),
+                IqType::Error => (0, usize::MAX),
+            };
+            if !(least..=most).contains(&self.children.len()) {
+                return malformed(kind, Cause::Children);
+            }
+        }
+        let mut stanza = Stanza::new(kind).with_to(to).with_from(from);
+        stanza.id = id.map(Arc::from);
+        stanza.lang = value(root.lang).map(Arc::from);
+        if root.extra || root.rewrite || scanned.borrows {
+            let built = build_content(text, scope, root.content, &Limits::NONE)?;
+            let (element, _) = built.ok_or(Error::NotWellFormed)?;
+            stanza.set_extra(element.attributes().iter().filter(is_extra));
+            stanza.payload = self.rewritten(text, root.rewrite || scanned.borrows, element);
+        } else {
+            stanza.payload = self.relayed(text);
+        }
+        Ok(Some(Ok(stanza)))
+    }
+
+    fn rewritten(&self, text: &str, rewrite: bool, element: Element) -> Payload {
+        if rewrite {
+            Payload::from_nodes(element.nodes())
+        } else {
+            self.relayed(text)
+        }
+    }
+
+    fn relayed(&self, text: &str) -> Payload {
+        let Some(root) = &self.root else {
+            return Payload::default();
+        };
+        let start = root.payload.start as usize;
+        let mut index = Inline::<Entry, 6>::new();
+        for entry in self.children.as_slice() {
+            index.push(entry.back(start));
+        }
+        Payload::indexed(root.payload.text(text).as_bytes(), index.as_slice())
+    }
+}
+
+impl Sink for Indexer {
+    fn open(&mut self, tag: &Tag<'_>) -> Result<(), Error> {
+        if tag.depth == 1 {
+            self.root = Root::read(tag);
+        } else if let Some(root) = &mut self.root
+            && tag.depth == 2
+        {
+            if self.children.len() == self.most_children {
+                return Err(Error::PolicyViolation(Limit::Children));
+            }
+            let namespace = tag.namespace();
+            let ns = match namespace {
+                Bound::Here(binding) if binding.depth == 2 => {
+                    // What names the content namespace itself would name a wrong one on another stream.
+                    root.rewrite |= !binding.attr.plain || namespace.is(root.content, tag.input);
+                    EntryNs::At(binding.attr.raw)
+                }
+                // Or a prefix from outside: then the payload is written anew.
+                _ => EntryNs::Content,
+            };
+            self.children.push(Entry {
+                whole: tag.span,
+                name: tag.name.local(),
+                ns,
+            });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, depth: usize, start_of_end_tag: usize, end: usize) {
+        match (depth, &mut self.root) {
+            (1, Some(root)) => root.payload.end = start_of_end_tag as u32,
+            (2, Some(_)) => {
+                if let Some(child) = self.children.last_mut() {
+                    child.whole.end = end as u32;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, _raw: Span, _plain: bool) {}
+    fn cdata(&mut self, _raw: Span) {}
+}
+
+impl Root {
+    /// The start tag, if it is that of a stanza: one of the stream's content namespace, or of any if the stream has none
+    /// (RFC 6120 §4.8.2).
+    fn read(tag: &Tag<'_>) -> Option<Root> {
+        let kind = Kind::named(tag.name.local().bytes(tag.input))?;
+        let namespace = tag.namespace();
+        let content = CONTENT
+            .into_iter()
+            .find(|content| namespace.is(content, tag.input))?;
+        if content != tag.outer_default() && ns::is_content(tag.outer_default()) {
+            return None;
+        }
+        let inherited = tag
+            .resolve(b"")
+            .is_some_and(|default| default.is(content, tag.input));
+        let mut root = Root {
+            kind,
+            content,
+            to: None,
+            from: None,
+            id: None,
+            kind_attr: None,
+            lang: None,
+            extra: false,
+            rewrite: !inherited,
+            payload: Span::new(tag.span.end as usize, tag.span.end as usize),
+        };
+        for &attr in tag.attrs {
+            let field = match attr.name.whole().bytes(tag.input) {
+                b"to" => &mut root.to,
+                b"from" => &mut root.from,
+                b"id" => &mut root.id,
+                b"type" => &mut root.kind_attr,
+                b"xml:lang" => &mut root.lang,
+                _ => {
+                    root.extra |= !attr.is_declaration(tag.input);
+                    continue;
+                }
+            };
+            *field = Some(attr);
+        }
+        Some(root)
+    }
+}
+
+/// Whether the header of a stanza has no field for the attribute.
+fn is_extra(attribute: &&Attribute) -> bool {
+    !matches!(
+        (attribute.ns(), attribute.name()),
+        ("", "to" | "from" | "id" | "type") | (ns::XML, "lang")
+    )
+}

@@ -1,0 +1,288 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::xml::{
+    Attr, Element, Error, Limits, Node, Scope, Sink, Span, Tag, build_content, escape_text, ns,
+    scan_start_tag,
+};
+
+/// The content of a stanza: the bytes that are relayed, and an index of the children in them.
+///
+/// The bytes need nothing of the stream they came from but its default namespace, which is the content namespace of
+/// whatever stream they are written to. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Payload {
+    bytes: Bytes,
+    index: Option<Arc<[Entry]>>,
+}
+
+/// A child of a stanza, without its tree.
+#[derive(Clone, Copy)]
+pub struct Child<'a> {
+    payload: &'a Payload,
+    entry: &'a Entry,
+}
+
+/// Where a child is, and what it is called.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entry {
+    pub(super) whole: Span,
+    pub(super) name: Span,
+    pub(super) ns: EntryNs,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) enum EntryNs {
+    /// The content namespace, inherited.
+    #[default]
+    Content,
+    /// None, or as it stands in the bytes.
+    At(Span),
+    /// As it cannot stand in the bytes.
+    Escaped(Arc<str>),
+}
+
+impl Payload {
+    /// The given children, one after the other. The content namespace is [`ns::CLIENT`].
+    pub fn from_elements<'a>(children: impl IntoIterator<Item = &'a Element>) -> Payload {
+        let mut writer = Writer::default();
+        for child in children {
+            writer.element(child);
+        }
+        writer.finish()
+    }
+
+    /// The same for content with text in it.
+    pub(super) fn from_nodes(nodes: &[Node]) -> Payload {
+        let mut writer = Writer::default();
+        for node in nodes {
+            match node {
+                Node::Element(child) => writer.element(child),
+                Node::Text(text) => escape_text(text, &mut writer.bytes),
+            }
+        }
+        writer.finish()
+    }
+
+    /// Bytes out of a checked frame that are self-contained, and their index.
+    pub(super) fn indexed(bytes: &[u8], index: &[Entry]) -> Payload {
+        Payload {
+            bytes: Bytes::copy_from_slice(bytes),
+            index: (!index.is_empty()).then(|| index.into()),
+        }
+    }
+
+    /// The children, in document order.
+    pub fn children(&self) -> impl ExactSizeIterator<Item = Child<'_>> {
+        self.entries().iter().map(|entry| Child {
+            payload: self,
+            entry,
+        })
+    }
+
+    /// The first child `name` of the namespace `ns`.
+    pub fn child(&self, name: &str, ns: &str) -> Option<Child<'_>> {
+        self.children().find(|child| child.is(name, ns))
+    }
+
+    /// Whether there is a child `name` of the namespace `ns`.
+    pub fn has(&self, name: &str, ns: &str) -> bool {
+        self.child(name, ns).is_some()
+    }
+
+    /// Whether there are no children.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_none()
+    }
+
+    /// What is relayed.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// This content without the children that `drops` picks. Shares the bytes if it picks none.
+    pub fn without(&self, drops: impl Fn(&Child<'_>) -> bool) -> Payload {
+        if !self.children().any(|child| drops(&child)) {
+            return self.clone();
+        }
+        let (mut bytes, mut index, mut from) =
+            (Vec::with_capacity(self.bytes.len()), Vec::new(), 0);
+        for child in self.children() {
+            let whole = child.entry.whole;
+            bytes.extend_from_slice(&self.bytes[from..whole.start as usize]);
+            from = whole.end as usize;
+            if !drops(&child) {
+                index.push(child.entry.back(whole.start as usize - bytes.len()));
+                bytes.extend_from_slice(whole.bytes(&self.bytes));
+            }
+        }
+        bytes.extend_from_slice(&self.bytes[from..]);
+        Writer { bytes, index }.finish()
+    }
+
+    /// This content with one more child behind it.
+    pub fn with(&self, child: &Element) -> Payload {
+        let mut writer = Writer {
+            bytes: self.bytes.to_vec(),
+            index: self.entries().to_vec(),
+        };
+        writer.element(child);
+        writer.finish()
+    }
+
+    /// The children as trees.
+    pub fn elements(&self) -> impl Iterator<Item = Element> {
+        self.children().map(Child::element)
+    }
+
+    fn entries(&self) -> &[Entry] {
+        self.index.as_deref().unwrap_or_default()
+    }
+
+    fn text(&self, span: Span) -> &str {
+        // The frame was checked as a whole, and our own writer writes nothing else.
+        std::str::from_utf8(span.bytes(&self.bytes)).expect("spans of a payload are spans of UTF-8")
+    }
+}
+
+impl<'a> Child<'a> {
+    /// The local name.
+    pub fn name(self) -> &'a str {
+        self.payload.text(self.entry.name)
+    }
+
+    /// The namespace. The content namespace is [`ns::CLIENT`] on whatever stream it came.
+    pub fn ns(self) -> &'a str {
+        match &self.entry.ns {
+            EntryNs::Content => ns::CLIENT,
+            EntryNs::At(span) => self.payload.text(*span),
+            EntryNs::Escaped(ns) => ns,
+        }
+    }
+
+    /// Whether this is the child `name` of the namespace `ns`.
+    pub fn is(self, name: &str, ns: &str) -> bool {
+        self.name() == name && self.ns() == ns
+    }
+
+    /// Its bytes, which need no namespace around them but the content namespace as the default one.
+    pub fn raw(self) -> &'a str {
+        self.payload.text(self.entry.whole)
+    }
+
+    /// Its tree.
+    pub fn element(self) -> Element {
+        match build_content(
+            self.raw(),
+            &Scope::new(ns::CLIENT),
+            ns::CLIENT,
+            &Limits::NONE,
+        ) {
+            Ok(Some((element, _))) => element,
+            // Only an `Element` whose maker gave something in it a name that is none gets here.
+            _ => Element::new(self.name().to_owned(), self.ns().to_owned()),
+        }
+    }
+
+    /// The value of the attribute `name`, without building the tree.
+    pub fn attr(self, name: &str) -> Option<Cow<'a, str>> {
+        let raw = self.raw();
+        let mut find = FindAttr { name, found: None };
+        scan_start_tag(raw.as_bytes(), 0, &Limits::NONE, &mut find).ok()?;
+        find.found.map(|attr| attr.value(raw))
+    }
+}
+
+impl Entry {
+    /// The same child where it lies `by` bytes before.
+    pub(super) fn back(&self, by: usize) -> Entry {
+        Entry {
+            whole: self.whole.back(by),
+            name: self.name.back(by),
+            ns: match &self.ns {
+                EntryNs::At(span) => EntryNs::At(span.back(by)),
+                other => other.clone(),
+            },
+        }
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Payload) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Payload {}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.bytes))
+    }
+}
+
+impl fmt::Debug for Child<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.raw())
+    }
+}
+
+/// A payload in the making.
+#[derive(Default)]
+struct Writer {
+    bytes: Vec<u8>,
+    index: Vec<Entry>,
+}
+
+impl Writer {
+    fn element(&mut self, child: &Element) {
+        let start = self.bytes.len();
+        child.write(ns::CLIENT, &mut self.bytes);
+        let name = Span::new(start + 1, start + 1 + child.name().len());
+        // `Element::write` declares the namespace first.
+        let declared = name.end as usize + " xmlns='".len();
+        let declared = Span::new(declared, declared + child.ns().len());
+        self.index.push(Entry {
+            whole: Span::new(start, self.bytes.len()),
+            name,
+            ns: match child.ns() {
+                ns::CLIENT => EntryNs::Content,
+                ns if self
+                    .bytes
+                    .get(declared.start as usize..declared.end as usize)
+                    == Some(ns.as_bytes()) =>
+                {
+                    EntryNs::At(declared)
+                }
+                ns => EntryNs::Escaped(ns.into()),
+            },
+        });
+    }
+
+    fn finish(self) -> Payload {
+        Payload {
+            bytes: self.bytes.into_boxed_slice().into(),
+            index: (!self.index.is_empty()).then(|| self.index.into()),
+        }
+    }
+}
+
+struct FindAttr<'a> {
+    name: &'a str,
+    found: Option<Attr>,
+}
+
+impl Sink for FindAttr<'_> {
+    fn open(&mut self, tag: &Tag<'_>) -> Result<(), Error> {
+        let of = |attr: &&Attr| attr.name.whole().bytes(tag.input) == self.name.as_bytes();
+        self.found = tag.attrs.iter().find(of).copied();
+        Ok(())
+    }
+
+    fn close(&mut self, _depth: usize, _start_of_end_tag: usize, _end: usize) {}
+    fn text(&mut self, _raw: Span, _plain: bool) {}
+    fn cdata(&mut self, _raw: Span) {}
+}

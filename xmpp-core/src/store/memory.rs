@@ -1,0 +1,385 @@
+//! All ports in the process: for tests, examples and servers that keep nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{
+    Accounts, BlockLists, Offline, OfflineMessage, PrivateXml, Result, RosterItem, Rosters,
+    StoreError, StoredRoster, VCards,
+};
+use crate::sasl::Credentials;
+use crate::time::Timestamp;
+use crate::{BareJid, Jid};
+
+/// Accounts that [`Memory::new`] has room for.
+pub const DEFAULT_ACCOUNTS: usize = 100_000;
+
+/// Everything in the memory of the process, gone when it ends.
+///
+/// It holds a bounded number of accounts. What an account holds is bounded by the
+/// limits that the server passes or checks, as with every store.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use xmpp_core::store::{VCards, memory::Memory};
+///
+/// let store = Memory::new();
+/// let juliet = "juliet@example.com".parse().unwrap();
+/// VCards::save(&store, &juliet, "<vCard xmlns='vcard-temp'/>").await?;
+/// assert!(VCards::load(&store, &juliet).await?.is_some());
+/// # Ok::<(), xmpp_core::store::StoreError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Memory {
+    state: Mutex<State>,
+    room: usize,
+}
+
+impl Memory {
+    /// An empty store with room for [`DEFAULT_ACCOUNTS`].
+    pub fn new() -> Memory {
+        Memory::with_room(DEFAULT_ACCOUNTS)
+    }
+
+    /// An empty store for at most `accounts` accounts. Beyond them it answers
+    /// [`StoreError::Unavailable`].
+    pub fn with_room(accounts: usize) -> Memory {
+        Memory {
+            state: Mutex::default(),
+            room: accounts,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No method panics between two changes that belong together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `change` on what is held of an account, with a number that is above all before.
+    fn change<T>(&self, account: &BareJid, change: impl FnOnce(&mut Held, u64) -> T) -> Result<T> {
+        let mut state = self.state();
+        let room = self.has_room(state.held.len(), state.held.contains_key(account));
+        state.number += 1;
+        let number = state.number;
+        room.map(|()| change(state.held.entry(account.clone()).or_default(), number))
+    }
+
+    /// Reads what is held of an account; the default if there is nothing.
+    fn read<T: Default>(&self, account: &BareJid, read: impl FnOnce(&Held) -> T) -> Result<T> {
+        Ok(self.state().held.get(account).map(read).unwrap_or_default())
+    }
+
+    /// Clears what a port holds of an account.
+    fn clear(&self, account: &BareJid, clear: impl FnOnce(&mut Held)) -> Result<()> {
+        let mut state = self.state();
+        if let Some(held) = state.held.get_mut(account) {
+            clear(held);
+            if *held == Held::default() {
+                state.held.remove(account);
+            }
+        }
+        Ok(())
+    }
+
+    fn has_room(&self, used: usize, known: bool) -> Result<()> {
+        if known || used < self.room {
+            return Ok(());
+        }
+        let room = self.room;
+        Err(StoreError::Unavailable(format!(
+            "all {room} accounts in use"
+        )))
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::new()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last number that was given: to a roster's version or a message's id.
+    number: u64,
+    accounts: BTreeMap<BareJid, Account>,
+    held: BTreeMap<BareJid, Held>,
+}
+
+#[derive(Debug)]
+struct Account {
+    credentials: Credentials,
+    last_activity: Option<(Timestamp, String)>,
+}
+
+/// What the other ports hold of an account, whether or not it is one of ours.
+#[derive(Debug, Default, PartialEq)]
+struct Held {
+    roster_version: u64,
+    roster: BTreeMap<BareJid, RosterItem>,
+    offline: VecDeque<OfflineMessage>,
+    /// By name and namespace.
+    private_xml: BTreeMap<(String, String), String>,
+    vcard: Option<String>,
+    block_list: BTreeSet<Jid>,
+}
+
+#[async_trait]
+impl Accounts for Memory {
+    async fn create(&self, account: &BareJid, credentials: &Credentials) -> Result<bool> {
+        let mut state = self.state();
+        if state.accounts.contains_key(account) {
+            return Ok(false);
+        }
+        self.has_room(state.accounts.len(), false)?;
+        state.held.remove(account);
+        state.accounts.insert(
+            account.clone(),
+            Account {
+                credentials: credentials.clone(),
+                last_activity: None,
+            },
+        );
+        Ok(true)
+    }
+
+    async fn credentials(&self, account: &BareJid) -> Result<Option<Credentials>> {
+        let state = self.state();
+        let found = state.accounts.get(account);
+        Ok(found.map(|account| account.credentials.clone()))
+    }
+
+    async fn exists(&self, account: &BareJid) -> Result<bool> {
+        Ok(self.state().accounts.contains_key(account))
+    }
+
+    async fn set_credentials(&self, account: &BareJid, credentials: &Credentials) -> Result<bool> {
+        let mut state = self.state();
+        let Some(account) = state.accounts.get_mut(account) else {
+            return Ok(false);
+        };
+        account.credentials = credentials.clone();
+        Ok(true)
+    }
+
+    async fn delete(&self, account: &BareJid) -> Result<bool> {
+        let mut state = self.state();
+        state.held.remove(account);
+        Ok(state.accounts.remove(account).is_some())
+    }
+
+    async fn list(
+        &self,
+        domain: &str,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let state = self.state();
+        let of_domain = state
+            .accounts
+            .range::<BareJid, _>((from, Bound::Unbounded))
+            .map(|(account, _)| account)
+            .filter(|account| account.domain() == domain);
+        Ok(of_domain.take(limit).cloned().collect())
+    }
+
+    async fn set_last_activity(
+        &self,
+        account: &BareJid,
+        at: Timestamp,
+        status: &str,
+    ) -> Result<()> {
+        if let Some(account) = self.state().accounts.get_mut(account) {
+            account.last_activity = Some((at, status.to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn last_activity(&self, account: &BareJid) -> Result<Option<(Timestamp, String)>> {
+        let state = self.state();
+        let found = state.accounts.get(account);
+        Ok(found.and_then(|account| account.last_activity.clone()))
+    }
+}
+
+#[async_trait]
+impl Rosters for Memory {
+    async fn load(&self, account: &BareJid) -> Result<StoredRoster> {
+        self.read(account, |held| StoredRoster {
+            version: held.roster_version,
+            items: held.roster.values().cloned().collect(),
+        })
+    }
+
+    async fn put(&self, account: &BareJid, item: &RosterItem) -> Result<u64> {
+        self.change(account, |held, number| {
+            held.roster.insert(item.jid.clone(), item.clone());
+            held.roster_version = number;
+            number
+        })
+    }
+
+    async fn remove(&self, account: &BareJid, contact: &BareJid) -> Result<u64> {
+        self.change(account, |held, number| {
+            held.roster.remove(contact);
+            held.roster_version = number;
+            number
+        })
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.clear(account, |held| {
+            held.roster.clear();
+            held.roster_version = 0;
+        })
+    }
+}
+
+#[async_trait]
+impl Offline for Memory {
+    async fn push(
+        &self,
+        account: &BareJid,
+        at: Timestamp,
+        xml: &str,
+        limit: usize,
+    ) -> Result<bool> {
+        self.change(account, |held, id| {
+            if held.offline.len() >= limit {
+                return false;
+            }
+            let xml = xml.to_owned();
+            held.offline.push_back(OfflineMessage { id, at, xml });
+            true
+        })
+    }
+
+    async fn page(
+        &self,
+        account: &BareJid,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<OfflineMessage>> {
+        self.read(account, |held| {
+            let start = held.offline.partition_point(|message| message.id <= after);
+            held.offline.range(start..).take(limit).cloned().collect()
+        })
+    }
+
+    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
+        self.clear(account, |held| {
+            let end = held.offline.partition_point(|message| message.id <= id);
+            held.offline.drain(..end);
+        })
+    }
+
+    async fn count(&self, account: &BareJid) -> Result<usize> {
+        self.read(account, |held| held.offline.len())
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.clear(account, |held| held.offline = VecDeque::new())
+    }
+}
+
+#[async_trait]
+impl PrivateXml for Memory {
+    async fn load(&self, account: &BareJid, name: &str, namespace: &str) -> Result<Option<String>> {
+        let key = (name.to_owned(), namespace.to_owned());
+        self.read(account, |held| held.private_xml.get(&key).cloned())
+    }
+
+    async fn save(
+        &self,
+        account: &BareJid,
+        name: &str,
+        namespace: &str,
+        xml: &str,
+        limit: usize,
+    ) -> Result<bool> {
+        let key = (name.to_owned(), namespace.to_owned());
+        self.change(account, |held, _| {
+            let others = held.private_xml.iter().filter(|(other, _)| **other != key);
+            let used: usize = others.map(|(_, xml)| xml.len()).sum();
+            if used.saturating_add(xml.len()) > limit {
+                return false;
+            }
+            held.private_xml.insert(key, xml.to_owned());
+            true
+        })
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.clear(account, |held| held.private_xml.clear())
+    }
+}
+
+#[async_trait]
+impl VCards for Memory {
+    async fn load(&self, account: &BareJid) -> Result<Option<String>> {
+        self.read(account, |held| held.vcard.clone())
+    }
+
+    async fn save(&self, account: &BareJid, xml: &str) -> Result<()> {
+        self.change(account, |held, _| held.vcard = Some(xml.to_owned()))
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.clear(account, |held| held.vcard = None)
+    }
+}
+
+#[async_trait]
+impl BlockLists for Memory {
+    async fn load(&self, account: &BareJid) -> Result<Vec<Jid>> {
+        self.read(account, |held| held.block_list.iter().cloned().collect())
+    }
+
+    async fn change(&self, account: &BareJid, add: &[Jid], remove: &[Jid]) -> Result<()> {
+        Memory::change(self, account, |held, _| {
+            for jid in remove {
+                held.block_list.remove(jid);
+            }
+            held.block_list.extend(add.iter().cloned());
+        })
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.clear(account, |held| held.block_list.clear())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_store_takes_no_account_and_keeps_those_it_has() {
+        let store = Memory::with_room(1);
+        let none = Credentials::default();
+        let [ann, bob] = ["ann@example.com", "bob@example.com"].map(|jid| {
+            let jid: BareJid = jid.parse().unwrap();
+            jid
+        });
+        assert!(store.create(&ann, &none).await.unwrap());
+        VCards::save(&store, &ann, "<vCard/>").await.unwrap();
+        assert!(matches!(
+            store.create(&bob, &none).await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            VCards::save(&store, &bob, "<vCard/>").await,
+            Err(StoreError::Unavailable(_))
+        ));
+        VCards::save(&store, &ann, "<vCard>new</vCard>")
+            .await
+            .unwrap();
+        assert!(store.delete(&ann).await.unwrap());
+        assert!(store.create(&bob, &none).await.unwrap());
+    }
+}
