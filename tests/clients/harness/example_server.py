@@ -7,7 +7,7 @@ from pathlib import Path
 from .server import DOMAIN, Account, Server
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+TARGET = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
 
 CONFIGURATION = """
 data = "{folder}/data"
