@@ -62,14 +62,12 @@ pub struct Config {
 pub struct Domain {
     /// Its name.
     pub name: BareJid,
-    /// Which mechanisms it offers.
+    /// Which mechanisms it offers, and the PBKDF2 rounds of new passwords.
     pub sasl: sasl::Policy,
     /// Whether a client may log in without TLS; default no (RFC 7590 §3.1).
     pub plaintext: bool,
     /// Who may administer it; also listed as contacts nowhere.
     pub administrators: Vec<BareJid>,
-    /// PBKDF2 rounds for new passwords; default [`sasl::DEFAULT_ITERATIONS`].
-    pub iterations: u32,
 }
 
 impl Domain {
@@ -80,7 +78,6 @@ impl Domain {
             sasl: sasl::Policy::new(secret),
             plaintext: false,
             administrators: Vec::new(),
-            iterations: sasl::DEFAULT_ITERATIONS,
         }
     }
 }
