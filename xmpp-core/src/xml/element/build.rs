@@ -8,8 +8,7 @@ use crate::xml::escape::{unescape_cdata, unescape_text};
 use crate::xml::scan::Bound;
 use crate::xml::{Error, Limit, Limits, Scope, Sink, Span, Tag, ns, scan_element};
 
-pub(super) fn parse(text: &str) -> Result<Element, Error> {
-    let limits = Limits::default();
+pub(super) fn parse(text: &str, limits: &Limits) -> Result<Element, Error> {
     let text = text.trim_matches(|c: char| c.is_ascii() && is_space(c as u8));
     if text.len() > limits.stanza_bytes {
         return Err(Error::PolicyViolation(Limit::StanzaBytes));
@@ -17,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<Element, Error> {
     if has_noncharacter(text.as_bytes()) {
         return Err(Error::NotWellFormed);
     }
-    match build(text, &Scope::new(""), &limits)? {
+    match build(text, &Scope::new(""), limits)? {
         Some((element, end)) if end == text.len() => Ok(element),
         _ => Err(Error::NotWellFormed),
     }
