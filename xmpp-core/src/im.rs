@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::module::Module;
 
+pub mod form;
+
 /// Every module that a server for people has, but in-band registration, in the
 /// order in which their filters run.
 pub fn all() -> Vec<Arc<dyn Module>> {
