@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::module::Module;
 
+pub mod form;
 pub mod presence;
 pub mod roster;
 pub mod subscription;

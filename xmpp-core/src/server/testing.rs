@@ -19,12 +19,13 @@ use futures::task::ArcWake;
 
 use super::{Bound, Config, Domain, Random, Server, Spawn, Surroundings};
 use crate::mailbox::Origin;
-use crate::module::{Dispatch, Module};
+use crate::module::{Dispatch, Module, SessionEvent};
 use crate::sasl::{Credentials, MIN_ITERATIONS, Secret};
-use crate::session::{Resource, Session};
-use crate::stanza::Stanza;
+use crate::session::{Change, Resource, Session};
+use crate::stanza::{Kind, PresenceType, Stanza};
 use crate::store::Stores;
 use crate::time::{Clock, Now, Timestamp};
+use crate::xml::ns;
 use crate::{BareJid, FullJid, Jid};
 
 /// The domain of every [`World`].
@@ -180,6 +181,26 @@ impl Client {
         self.world.server.submit(stanza, &self.session, origin)
     }
 
+    /// Enters presence in the directory as the module for presence does, for tests without
+    /// that module.
+    pub(crate) fn shows(&self, presence: &str) {
+        let directory = self.world.server.directory();
+        let stanza = Stanza::parse(presence).unwrap();
+        let event = if stanza.kind() == Kind::Presence(PresenceType::Unavailable) {
+            directory.update(&self.resource, Change::Unavailable);
+            SessionEvent::Unavailable
+        } else {
+            let priority = stanza.payload().child("priority", ns::CLIENT);
+            let priority = priority.map_or(0, |p| p.element().text().parse().unwrap());
+            let initial = !self.resource.is_available();
+            let stanza = stanza.with_from(Jid::from(self.session.jid()));
+            directory.update(&self.resource, Change::Available(stanza, priority));
+            SessionEvent::Available { initial }
+        };
+        self.world.server.watch(event, &self.session);
+        self.world.settle();
+    }
+
     /// Everything it was sent since the last call, bursts first.
     pub(crate) fn read(&self) -> Vec<Stanza> {
         let mut all = Vec::new();
@@ -261,7 +282,7 @@ fn credentials() -> &'static Credentials {
 }
 
 fn take(queue: &crate::mailbox::Queue) -> Vec<Stanza> {
-    let envelopes = queue.take().flatten().into_iter().flatten();
+    let envelopes = queue.take(usize::MAX).flatten().into_iter().flatten();
     envelopes.map(|envelope| envelope.stanza).collect()
 }
 

@@ -31,7 +31,7 @@ pub(super) fn available(stanza: Stanza, session: &Arc<Session>, server: &Server)
     let told = tell(&stanza, account, server);
     let dispatch = if initial {
         show_others(&resource, server);
-        show_requests(account, &resource, server);
+        show_requests(account, &resource);
         Dispatch::all([told, probe_contacts(account, &resource, server)])
     } else {
         told
@@ -75,19 +75,9 @@ fn leave(stanza: Stanza, session: &Arc<Session>, resource: &Resource, server: &S
     // §4.6.3: "if the available resource from which the user sent the directed presence
     // becomes unavailable, the user's server MUST route that unavailable presence to the entity"
     let directed = session.take_directed().into_iter();
-    let directed = directed.filter(|to| !(was_available && is_told(account, to)));
+    let directed = directed.filter(|to| !(was_available && account.shows_presence_to(to)));
     let directed = directed.map(|to| server.route(stanza.clone().with_to(to), Origin::SERVER));
     Dispatch::all([told].into_iter().chain(directed))
-}
-
-/// Whether broadcasts of the account reach this address.
-pub(super) fn is_told(account: &Account, to: &Jid) -> bool {
-    let contact = to.bare_str();
-    contact == account.jid().as_str()
-        || account.roster(|roster| {
-            let item = roster.item(contact);
-            item.is_some_and(|item| item.subscription.from())
-        })
 }
 
 /// Sends presence to all available resources of the account and to all contacts that
@@ -119,22 +109,22 @@ fn show_others(resource: &Resource, server: &Server) {
 
 /// §3.1.3: "MUST continue to deliver the subscription request whenever the contact creates
 /// an available resource, until the contact either approves or denies the request".
-fn show_requests(account: &Account, resource: &Resource, server: &Server) {
-    let requests: Vec<_> = account.roster(|roster| {
-        let items = roster.items().iter();
-        items.filter_map(|item| item.pending_in.clone()).collect()
-    });
-    for request in requests {
-        match Stanza::parse(&request) {
-            Ok(request) => {
+fn show_requests(account: &Account, resource: &Resource) {
+    for contact in contacts(account, |item| item.pending_in.is_some()) {
+        let request = account.roster(|roster| {
+            let item = roster.item(contact.as_str());
+            item.and_then(|item| item.pending_in.clone())
+        });
+        match request.as_deref().map(Stanza::parse) {
+            Some(Ok(request)) => {
                 let _ = resource.mailbox().push(request, Origin::SERVER);
             }
-            Err(error) => {
-                tracing::error!(account = %account.jid(), %error, "subscription request not readable");
+            Some(Err(error)) => {
+                tracing::error!(account = %account.jid(), %error, "request not readable");
             }
+            None => {} // answered meanwhile
         }
     }
-    let _ = server;
 }
 
 /// §4.3.1: "SHOULD send a presence probe whenever the user starts a new presence session".
@@ -181,10 +171,13 @@ fn is_ours(contact: &BareJid, server: &Server) -> bool {
 }
 
 fn contacts(account: &Account, wanted: impl Fn(&RosterItem) -> bool) -> Vec<BareJid> {
-    account.roster(|roster| {
+    let mut contacts: Vec<_> = account.roster(|roster| {
         let items = roster.items().iter().filter(|item| wanted(item));
         items.map(|item| item.jid.clone()).collect()
-    })
+    });
+    // XEP-0191 §3: who is blocked hears nothing, and is not asked.
+    contacts.retain(|contact| !account.blocks(contact.as_jid()));
+    contacts
 }
 
 /// §4.7.2.3: "The value MUST be an integer between -128 and +127. A presence stanza MUST

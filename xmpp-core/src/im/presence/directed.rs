@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::broadcast::is_told;
 use crate::mailbox::Origin;
 use crate::module::{Delivery, Dispatch};
 use crate::server::Server;
@@ -22,7 +21,7 @@ pub(super) fn available(
     // §4.6.3: rule 1 for a contact that hears broadcasts anyway; rules 2 and 3 for everyone
     // else, who has to hear when the resource becomes unavailable.
     let available = server.resource(session).is_some_and(|r| r.is_available());
-    let told = available && is_told(session.account(), to);
+    let told = available && session.account().shows_presence_to(to);
     if !told && !session.direct_presence(to, server.config().directed_presences) {
         let error = StanzaError::from(Condition::ResourceConstraint)
             .with_text("Presence is directed to too many addresses.");

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::between;
-use super::broadcast::is_told;
 use crate::Jid;
 use crate::account::Account;
 use crate::im::subscription::Act;
@@ -24,7 +23,7 @@ pub(super) async fn received(probe: Stanza, account: &Arc<Account>, server: &Ser
     };
     let resources = server.directory().resources(account.jid().as_str());
     let asked = resources.iter().find(|r| r.jid().as_str() == to.as_str());
-    let answer = if !account.exists() || !is_told(account, from) {
+    let answer = if !account.exists() || !account.shows_presence_to(from) {
         match asked {
             // §4.6.6: "MUST check if the user has sent directed presence to the entity during
             // its current session; if so, the server SHOULD answer the probe with only mere
