@@ -285,3 +285,6 @@ impl Feature for Versioning {
         to.account.map(|_| Element::new("ver", VERSIONING))
     }
 }
+
+#[cfg(test)]
+mod tests;
