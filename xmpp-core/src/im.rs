@@ -5,10 +5,24 @@ use std::sync::Arc;
 
 use crate::module::Module;
 
+pub mod caps;
+pub mod disco;
+pub mod entity_time;
 pub mod form;
+pub mod ping;
+pub mod service_contacts;
+pub mod stream_limits;
+pub mod version;
 
-/// Every module that a server for people has, but in-band registration, in the
-/// order in which their filters run.
+/// Every module that a server for people has, in the order in which their filters run.
+/// Not among them, because they need to be told something: [`service_contacts`].
 pub fn all() -> Vec<Arc<dyn Module>> {
-    Vec::new()
+    vec![
+        Arc::new(disco::Disco),
+        Arc::new(caps::Caps::default()),
+        Arc::new(stream_limits::StreamLimits::default()),
+        Arc::new(ping::Ping),
+        Arc::new(version::Version),
+        Arc::new(entity_time::EntityTime),
+    ]
 }
