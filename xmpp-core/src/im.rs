@@ -9,6 +9,7 @@ pub mod caps;
 pub mod disco;
 pub mod entity_time;
 pub mod form;
+pub mod offline;
 pub mod ping;
 pub mod service_contacts;
 pub mod stream_limits;
@@ -24,5 +25,6 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(ping::Ping),
         Arc::new(version::Version),
         Arc::new(entity_time::EntityTime),
+        Arc::new(offline::Offline::default()),
     ]
 }
