@@ -165,3 +165,153 @@ fn identity(category: &str, kind: &str) -> Element {
 fn item(jid: &str) -> Element {
     Element::new("item", ITEMS).with_attr("jid", jid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::im::form;
+    use crate::module::Item;
+    use crate::server::testing::{Client, World, bare, jid};
+    use crate::store::Subscription;
+
+    /// Registers what disco tells of.
+    struct Sample;
+
+    impl Module for Sample {
+        fn register(self: Arc<Self>, on: &mut Hooks) {
+            on.feature(Scope::Server, "urn:x");
+            on.form(Scope::Server, form::result("urn:f", [("a", vec!["1"])]));
+            for of in ["example.org", "example.net"] {
+                on.item(Item {
+                    of: bare(of),
+                    jid: jid(&format!("rooms.{of}")),
+                    name: Some("Rooms".into()),
+                });
+            }
+        }
+    }
+
+    fn world() -> World {
+        let caps = Arc::new(caps::Caps::default());
+        let world = World::new(vec![Arc::new(Disco), caps, Arc::new(Sample)]);
+        world.contact(
+            "juliet@example.org",
+            "romeo@example.org",
+            Subscription::From,
+        );
+        world.contact("juliet@example.org", "paris@example.org", Subscription::To);
+        world
+    }
+
+    /// The query that comes back, or the condition.
+    #[track_caller]
+    fn ask(client: &Client, to: &str, what: &str, node: &str) -> String {
+        client.send(&format!(
+            "<iq type='get' to='{to}' id='d'><query xmlns='{what}'{node}/></iq>"
+        ));
+        match &client.read()[..] {
+            [reply] => match reply.error() {
+                Some(error) => error.condition.name().to_owned(),
+                None => reply.payload().elements().map(|e| e.to_string()).collect(),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// XEP-0030 §3.1, §4.1; XEP-0128
+    #[test]
+    fn the_server_tells_what_modules_registered() {
+        let world = world();
+        let romeo = world.login("romeo@example.org/orchard");
+        let info = "<identity category='server' type='im'/>\
+             <feature var='http://jabber.org/protocol/disco#info'/>\
+             <feature var='http://jabber.org/protocol/disco#items'/>\
+             <feature var='http://jabber.org/protocol/caps'/><feature var='urn:x'/>\
+             <x xmlns='jabber:x:data' type='result'>\
+             <field var='FORM_TYPE' type='hidden'><value>urn:f</value></field>\
+             <field var='a'><value>1</value></field></x></query>";
+        assert_eq!(
+            ask(&romeo, "example.org", INFO, ""),
+            format!("<query xmlns='{INFO}'>{info}")
+        );
+        assert_eq!(
+            ask(&romeo, "example.org", ITEMS, ""),
+            format!("<query xmlns='{ITEMS}'><item jid='rooms.example.org' name='Rooms'/></query>")
+        );
+        // XEP-0115 §6.2; XEP-0030 §3.2: "the response MUST mirror the specified 'node'"
+        let node = caps::node(&world.server);
+        assert_eq!(
+            ask(&romeo, "example.org", INFO, &format!(" node='{node}'")),
+            format!("<query xmlns='{INFO}' node='{node}'>{info}")
+        );
+    }
+
+    /// XEP-0030 §7
+    #[test]
+    fn there_is_nothing_at_unknown_nodes() {
+        let world = world();
+        let juliet = world.login("juliet@example.org/balcony");
+        for to in ["example.org", "juliet@example.org"] {
+            for what in [INFO, ITEMS] {
+                assert_eq!(
+                    ask(&juliet, to, what, " node='urn:nowhere'"),
+                    "item-not-found"
+                );
+            }
+        }
+    }
+
+    /// XEP-0030 §3.1, §4.1
+    #[test]
+    fn an_account_tells_itself_and_its_subscribers_what_it_is() {
+        let world = world();
+        let romeo = world.login("romeo@example.org/orchard");
+        let juliet = world.login("juliet@example.org/balcony");
+        world.login("juliet@example.org/hidden");
+        juliet.shows("<presence/>");
+        for client in [&romeo, &juliet] {
+            assert_eq!(
+                ask(client, "juliet@example.org", INFO, ""),
+                format!(
+                    "<query xmlns='{INFO}'><identity category='account' type='registered'/>\
+                     <feature var='{INFO}'/><feature var='{ITEMS}'/></query>"
+                )
+            );
+            assert_eq!(
+                ask(client, "juliet@example.org", ITEMS, ""),
+                format!("<query xmlns='{ITEMS}'><item jid='juliet@example.org/balcony'/></query>")
+            );
+        }
+    }
+
+    /// XEP-0030 §8: "the server MUST return a <service-unavailable/> error if …", "MUST
+    /// return an empty result set if …"
+    #[test]
+    fn to_others_an_account_cannot_be_told_from_none() {
+        let world = world();
+        let paris = world.login("paris@example.org/1");
+        let juliet = world.login("juliet@example.org/balcony");
+        juliet.shows("<presence/>");
+        for node in ["", " node='urn:x'"] {
+            for to in ["juliet@example.org", "nobody@example.org"] {
+                assert_eq!(ask(&paris, to, INFO, node), "service-unavailable");
+                assert_eq!(
+                    ask(&paris, to, ITEMS, node),
+                    format!("<query xmlns='{ITEMS}'{node}/>")
+                );
+            }
+        }
+    }
+
+    /// XEP-0115 §5.4: with two forms of one type "consider the entire response to be
+    /// ill-formed"
+    #[test]
+    fn two_forms_of_one_type_do_not_build() {
+        use crate::server::BuildError;
+        let mut hooks = Hooks::default();
+        Arc::new(Sample).register(&mut hooks);
+        assert!(hooks.error.is_none());
+        Arc::new(Sample).register(&mut hooks);
+        assert!(matches!(hooks.error, Some(BuildError::Clash(_))));
+    }
+}
