@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::module::Module;
 
+pub mod blocking;
 pub mod caps;
 pub mod carbons;
 pub mod disco;
 pub mod entity_time;
 pub mod form;
+pub mod last_activity;
 pub mod offline;
 pub mod ping;
 pub mod service_contacts;
@@ -26,6 +28,9 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(ping::Ping),
         Arc::new(version::Version),
         Arc::new(entity_time::EntityTime),
+        // What is blocked goes nowhere else.
+        Arc::new(blocking::Blocking),
+        Arc::new(last_activity::LastActivity::default()),
         Arc::new(offline::Offline::default()),
         // Copies what all others let pass.
         Arc::new(carbons::Carbons::default()),
