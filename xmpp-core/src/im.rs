@@ -14,8 +14,10 @@ pub mod form;
 pub mod last_activity;
 pub mod offline;
 pub mod ping;
+pub mod private_xml;
 pub mod service_contacts;
 pub mod stream_limits;
+pub mod vcard;
 pub mod version;
 
 /// Every module that a server for people has, in the order in which their filters run.
@@ -28,6 +30,8 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(ping::Ping),
         Arc::new(version::Version),
         Arc::new(entity_time::EntityTime),
+        Arc::new(private_xml::PrivateXml),
+        Arc::new(vcard::VCard),
         // What is blocked goes nowhere else.
         Arc::new(blocking::Blocking),
         Arc::new(last_activity::LastActivity::default()),
