@@ -8,6 +8,7 @@ use crate::module::Module;
 pub mod blocking;
 pub mod caps;
 pub mod carbons;
+pub mod csi;
 pub mod disco;
 pub mod entity_time;
 pub mod form;
@@ -38,5 +39,6 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(offline::Offline::default()),
         // Copies what all others let pass.
         Arc::new(carbons::Carbons::default()),
+        Arc::new(csi::ClientState),
     ]
 }
