@@ -16,13 +16,15 @@ pub mod last_activity;
 pub mod offline;
 pub mod ping;
 pub mod private_xml;
+pub mod registration;
 pub mod service_contacts;
 pub mod stream_limits;
 pub mod vcard;
 pub mod version;
 
 /// Every module that a server for people has, in the order in which their filters run.
-/// Not among them, because they need to be told something: [`service_contacts`].
+/// Not among them, because they need to be told something: in-band
+/// [`registration`] and [`service_contacts`].
 pub fn all() -> Vec<Arc<dyn Module>> {
     vec![
         Arc::new(disco::Disco),
