@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 use crate::account::{Account, Accounts};
 use crate::directory::Directory;
-use crate::mailbox::{Budget, Mailbox, Origin, Queue, Reason, Settlement, Undelivered};
+use crate::mailbox::{Budget, Mailbox, Origin, Queue, Reason, Settlement, Source, Undelivered};
 use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
 use crate::router::{Recipients, Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
@@ -20,9 +21,11 @@ use crate::{BareJid, FullJid, Jid};
 
 mod builder;
 mod config;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use builder::{BuildError, Builder, Surroundings};
-pub use config::{Config, Conflict, Domain, Random, Spawn, Timeouts};
+pub use config::{Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network};
 
 /// A running server. Clone is cheap and names the same server.
 ///
@@ -100,6 +103,20 @@ impl Server {
         self.inner.spawn.spawn(task);
     }
 
+    /// Does work that takes a thread for milliseconds where it keeps nobody waiting; `None`
+    /// if it came to no end.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        self.inner.spawn.blocking(Box::new(move || {
+            // Whoever waited may have gone.
+            let _ = done.send(work());
+        }));
+        result.await.ok()
+    }
+
     /// The account of a local bare JID, loaded if nobody holds it.
     pub async fn account(&self, jid: &BareJid) -> Result<Arc<Account>, StanzaError> {
         self.inner
@@ -111,6 +128,12 @@ impl Server {
                 // The store's words are for the log, not for the peer.
                 StanzaError::new(Condition::InternalServerError)
             })
+    }
+
+    /// Has an account that is in memory loaded anew when it is next asked for: it was
+    /// created in the store meanwhile, say.
+    pub fn reload_account(&self, jid: &BareJid) {
+        self.inner.accounts.reload(jid);
     }
 
     /// The account if it is in memory.
@@ -324,7 +347,11 @@ impl Server {
         } = failed;
         match stanza.kind() {
             Kind::Message(MessageType::Chat | MessageType::Normal) => {
-                self.keep(stanza, origin, resource.jid().to_bare())
+                let account = resource.jid().to_bare();
+                match resource.session() {
+                    Some(_) => self.keep_accepted(stanza, account),
+                    None => self.keep(stanza, origin, account),
+                }
             }
             // RFC 6121 §8.5.3.2: as if the resource were not there
             _ => self.refuse(&stanza, &reason.into()),
@@ -333,6 +360,9 @@ impl Server {
 
     /// What waited for a session that has ended.
     async fn reroute(&self, stanza: Stanza, origin: Origin) {
+        if origin.source == Source::Copy {
+            return;
+        }
         let _ = match stanza.kind() {
             // It had been accepted for this account: it is delivered to another
             // resource or kept, as if sent to the bare JID.
@@ -340,7 +370,7 @@ impl Server {
                 let bare = stanza.to().map(|to| to.to_bare());
                 match bare {
                     Some(bare) if !self.has_able_resource(&bare) => {
-                        self.keep(stanza, origin, bare).finish().await
+                        self.keep_accepted(stanza, bare).finish().await
                     }
                     Some(bare) => self.to_able_resources(stanza, origin, &bare).finish().await,
                     None => Settlement::Done,
@@ -424,32 +454,45 @@ impl Server {
         }))
     }
 
+    /// A message that no session can take.
     fn keep(&self, stanza: Stanza, origin: Origin, jid: BareJid) -> Dispatch {
         let server = self.clone();
         Dispatch::Pending(Box::pin(async move {
             let mut stanza = stanza;
-            let error = match server.account(&jid).await {
-                Err(error) => error,
-                // RFC 6121 §8.5.1: "return a <service-unavailable/> stanza error to the sender"
-                Ok(account) if !account.exists() => Condition::ServiceUnavailable.into(),
-                Ok(account) => {
-                    if let Some(refused) = server.filter_unattended(&mut stanza, &account, &origin)
-                    {
-                        return refused.finish_boxed().await;
-                    }
-                    match &server.inner.hooks.offline {
-                        None => Condition::ServiceUnavailable.into(),
-                        Some(handler) => {
-                            match handler.keep(stanza.clone(), &account, &server).await {
-                                Ok(()) => return Settlement::Done,
-                                Err(error) => error,
-                            }
-                        }
-                    }
-                }
+            let refused = match server.account(&jid).await {
+                Err(error) => server.refuse(&stanza, &error),
+                Ok(account) => match server.filter_unattended(&mut stanza, &account, &origin) {
+                    Some(refused) => refused,
+                    None => return server.store(stanza, &account).await,
+                },
             };
-            server.refuse(&stanza, &error).finish_boxed().await
+            refused.finish_boxed().await
         }))
+    }
+
+    /// The same for one that the account's filters have seen when a session was to take it.
+    fn keep_accepted(&self, stanza: Stanza, jid: BareJid) -> Dispatch {
+        let server = self.clone();
+        Dispatch::Pending(Box::pin(async move {
+            match server.account(&jid).await {
+                Err(error) => server.refuse(&stanza, &error).finish_boxed().await,
+                Ok(account) => server.store(stanza, &account).await,
+            }
+        }))
+    }
+
+    async fn store(&self, stanza: Stanza, account: &Arc<Account>) -> Settlement {
+        // RFC 6121 §8.5.1: "return a <service-unavailable/> stanza error to the sender"
+        let mut error = Condition::ServiceUnavailable.into();
+        if account.exists()
+            && let Some(handler) = &self.inner.hooks.offline
+        {
+            match handler.keep(stanza.clone(), account, self).await {
+                Ok(()) => return Settlement::Done,
+                Err(reason) => error = reason,
+            }
+        }
+        self.refuse(&stanza, &error).finish_boxed().await
     }
 
     fn filter_unattended(
