@@ -15,10 +15,13 @@ pub mod form;
 pub mod last_activity;
 pub mod offline;
 pub mod ping;
+pub mod presence;
 pub mod private_xml;
 pub mod registration;
+pub mod roster;
 pub mod service_contacts;
 pub mod stream_limits;
+pub mod subscription;
 pub mod vcard;
 pub mod version;
 
@@ -30,6 +33,8 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(disco::Disco),
         Arc::new(caps::Caps::default()),
         Arc::new(stream_limits::StreamLimits::default()),
+        Arc::new(roster::Roster),
+        Arc::new(presence::Presence),
         Arc::new(ping::Ping),
         Arc::new(version::Version),
         Arc::new(entity_time::EntityTime),
