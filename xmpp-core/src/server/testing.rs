@@ -23,7 +23,7 @@ use crate::module::{Dispatch, Module, SessionEvent};
 use crate::sasl::{Credentials, MIN_ITERATIONS, Secret};
 use crate::session::{Change, Resource, Session};
 use crate::stanza::{Kind, PresenceType, Stanza};
-use crate::store::Stores;
+use crate::store::{RosterItem, Stores, Subscription};
 use crate::time::{Clock, Now, Timestamp};
 use crate::xml::ns;
 use crate::{BareJid, FullJid, Jid};
@@ -88,6 +88,22 @@ impl World {
         let accounts = self.server.stores().accounts.clone();
         self.run(accounts.create(&jid, credentials())).unwrap();
         jid
+    }
+
+    /// Enters a contact in the roster of an account that nobody is logged in to.
+    pub(crate) fn contact(&self, account: &str, contact: &str, subscription: Subscription) {
+        let account = self.account(account);
+        let item = RosterItem {
+            jid: bare(contact),
+            name: None,
+            groups: Vec::new(),
+            subscription,
+            ask: None,
+            pending_in: None,
+            approved: false,
+        };
+        let rosters = self.server.stores().rosters.clone();
+        self.run(rosters.put(&account, &item)).unwrap();
     }
 
     /// Binds a resource of an account, which is created if need be. It is not available yet.
