@@ -21,10 +21,14 @@
 
 mod backlog;
 mod error;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use backlog::{MAX_QUEUED, MAX_QUEUED_OCTETS};
 pub use error::OpenError;
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, PostgresOptions};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
