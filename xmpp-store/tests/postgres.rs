@@ -2,6 +2,8 @@
 //! `cargo test -p xmpp-store --features postgres --test postgres`.
 //! Needs PostgreSQL: `apt-get install -y postgresql`.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "postgres/cluster.rs"]
 mod cluster;
 #[path = "kill/oracle.rs"]
