@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Pool, PoolError};
+use deadpool_postgres::{Object, Pool, PoolError};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Error, Row};
@@ -26,9 +26,6 @@ use xmpp_core::store::{Result, StoreError};
 use crate::OpenError;
 use crate::backlog::Backlog;
 use writer::{Write, Writer};
-
-/// How long one query may take before it is given up.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the database is and how to get there.
 #[derive(Clone)]
@@ -44,6 +41,9 @@ pub struct PostgresOptions {
     pub roots: Option<PathBuf>,
     /// Connections for reading; default 8. There is one more for writing.
     pub readers: usize,
+    /// How long a query or a group of changes may take before it is given up together with
+    /// its connection; default 10 s.
+    pub timeout: Duration,
 }
 
 impl PostgresOptions {
@@ -53,6 +53,7 @@ impl PostgresOptions {
             url: url.into(),
             roots: None,
             readers: 8,
+            timeout: Duration::from_secs(10),
         }
     }
 }
@@ -63,6 +64,7 @@ impl fmt::Debug for PostgresOptions {
         f.debug_struct("PostgresOptions")
             .field("roots", &self.roots)
             .field("readers", &self.readers)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -82,6 +84,7 @@ pub struct Postgres {
     writer: Writer,
     readers: Pool,
     backlog: Arc<Backlog>,
+    timeout: Duration,
 }
 
 impl Postgres {
@@ -99,9 +102,10 @@ impl Postgres {
         let writer = connect::pool(&options, 1)?;
         schema::migrate(&writer, schema::STEPS).await?;
         Ok(Postgres {
-            writer: Writer::start(writer),
+            writer: Writer::start(writer, options.timeout),
             readers,
             backlog: Arc::default(),
+            timeout: options.timeout,
         })
     }
 
@@ -120,15 +124,13 @@ impl Postgres {
 
     async fn read(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let _place = self.backlog.admit(0)?;
-        let query = async {
-            let client = self.readers.get().await.map_err(|error| lost(&error))?;
+        within(self.timeout, &self.readers, async |client| {
             let statement = client.prepare_cached(sql).await;
             let statement = statement.map_err(|error| failure(&error))?;
             let rows = client.query(&statement, parameters).await;
             rows.map_err(|error| failure(&error))
-        };
-        let result = tokio::time::timeout(READ_TIMEOUT, query).await;
-        result.unwrap_or_else(|_| Err(StoreError::Unavailable("the database is slow".into())))
+        })
+        .await
     }
 }
 
@@ -138,6 +140,22 @@ impl fmt::Debug for Postgres {
             .field("readers", &self.readers.status())
             .finish_non_exhaustive()
     }
+}
+
+/// Works with a connection, which does not go back to the others if that takes too long:
+/// it would still be busy with it.
+async fn within<T>(
+    timeout: Duration,
+    pool: &Pool,
+    work: impl AsyncFnOnce(&mut Object) -> Result<T>,
+) -> Result<T> {
+    let mut client = pool.get().await.map_err(|error| lost(&error))?;
+    if let Ok(result) = tokio::time::timeout(timeout, work(&mut client)).await {
+        return result;
+    }
+    drop(Object::take(client));
+    let text = format!("no answer from the database in {timeout:?}");
+    Err(StoreError::Unavailable(text))
 }
 
 /// There is no connection.

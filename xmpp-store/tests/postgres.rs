@@ -12,6 +12,7 @@ mod oracle;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cluster::Cluster;
 use futures::future::join_all;
@@ -87,7 +88,7 @@ async fn two_servers_share_a_database() {
         }
         read
     };
-    let read = tokio::time::timeout(std::time::Duration::from_secs(60), read);
+    let read = tokio::time::timeout(Duration::from_secs(60), read);
     let (pushed, read) = tokio::join!(write, read);
     assert!(pushed.into_iter().all(|pushed| pushed.unwrap()));
     let mut read: Vec<usize> = read
@@ -145,6 +146,33 @@ async fn a_lost_connection_is_made_again() {
     cluster.restart(false);
     assert!(store.exists(&account).await.unwrap());
     assert!(store.push(&account, Timestamp(0), "x", 10).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_given_up_and_holds_up_nobody_else() {
+    let cluster = Cluster::start(None);
+    let mut options = PostgresOptions::new(cluster.local());
+    options.timeout = Duration::from_millis(300);
+    options.readers = 1;
+    let store = Postgres::connect(options).await.unwrap();
+    assert!(store.push(&ann(), Timestamp(0), "a", 10).await.unwrap());
+    let client = sql(&cluster.local()).await;
+    let locked = "BEGIN; LOCK TABLE offline IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(locked).await.unwrap();
+    let late = store.push(&ann(), Timestamp(0), "b", 10).await;
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+    let late = store.count(&ann()).await;
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+    assert!(!store.exists(&ann()).await.unwrap(), "another table");
+    VCards::save(&store, &ann(), "<vCard/>")
+        .await
+        .expect_err("of the same account");
+    let bob = "bob@example.com".parse().unwrap();
+    VCards::save(&store, &bob, "<vCard/>")
+        .await
+        .expect("of another account");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(store.push(&ann(), Timestamp(0), "c", 10).await.unwrap());
 }
 
 #[tokio::test]

@@ -14,14 +14,11 @@ use tokio_postgres::{Row, Statement};
 use xmpp_core::BareJid;
 use xmpp_core::store::{Result, StoreError};
 
-use super::{failure, lost};
+use super::{failure, within};
 use crate::backlog::{Backlog, Place};
 
 /// Changes that one transaction takes at most: it holds back the answer to the first.
 pub(super) const GROUP: usize = 512;
-
-/// How long a group may take before it is given up.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Until the transaction ends, no other server changes these accounts: their changes are
 /// in one order, and ids and versions become visible in the order of their numbers. The
@@ -80,10 +77,10 @@ struct Pending {
 impl Writer {
     /// Starts the task. The pool is for it alone.
     #[expect(clippy::disallowed_methods, reason = "a store has its own task")]
-    pub(super) fn start(pool: Pool) -> Writer {
+    pub(super) fn start(pool: Pool, timeout: Duration) -> Writer {
         // Bounded by the backlog.
         let (queue, messages) = mpsc::unbounded_channel();
-        tokio::spawn(run(pool, messages));
+        tokio::spawn(run(Connection { pool, timeout }, messages));
         Writer {
             queue,
             backlog: Arc::default(),
@@ -116,7 +113,13 @@ impl Writer {
     }
 }
 
-async fn run(pool: Pool, mut messages: mpsc::UnboundedReceiver<Message>) {
+/// The one connection for writing.
+struct Connection {
+    pool: Pool,
+    timeout: Duration,
+}
+
+async fn run(connection: Connection, mut messages: mpsc::UnboundedReceiver<Message>) {
     let mut received = Vec::new();
     let mut group = Vec::new();
     while messages.recv_many(&mut received, GROUP).await > 0 {
@@ -124,23 +127,23 @@ async fn run(pool: Pool, mut messages: mpsc::UnboundedReceiver<Message>) {
             match message {
                 Message::Write(pending) => group.push(pending),
                 Message::Stop(stopped) => {
-                    write(&pool, std::mem::take(&mut group)).await;
-                    pool.close();
+                    write(&connection, std::mem::take(&mut group)).await;
+                    connection.pool.close();
                     let _ = stopped.send(());
                     return;
                 }
             }
         }
-        write(&pool, std::mem::take(&mut group)).await;
+        write(&connection, std::mem::take(&mut group)).await;
     }
 }
 
 /// Makes all changes and answers those who wait.
-async fn write(pool: &Pool, group: Vec<Pending>) {
+async fn write(connection: &Connection, group: Vec<Pending>) {
     if group.is_empty() {
         return;
     }
-    match commit(pool, &group).await {
+    match commit(connection, &group).await {
         Ok(rows) => {
             for (pending, rows) in group.into_iter().zip(rows) {
                 let _ = pending.answer.send(Ok(rows));
@@ -149,7 +152,7 @@ async fn write(pool: &Pool, group: Vec<Pending>) {
         // One change is to blame. Its failure has undone all: make each by itself.
         Err(StoreError::Other(_)) if group.len() > 1 => {
             for pending in group {
-                let result = commit(pool, std::slice::from_ref(&pending)).await;
+                let result = commit(connection, std::slice::from_ref(&pending)).await;
                 let result = result.map(|rows| rows.into_iter().flatten().collect());
                 let _ = pending.answer.send(result);
             }
@@ -164,9 +167,8 @@ async fn write(pool: &Pool, group: Vec<Pending>) {
 }
 
 /// Makes all changes in one transaction. When it returns `Ok` they are durable.
-async fn commit(pool: &Pool, group: &[Pending]) -> Result<Vec<Vec<Row>>> {
-    let work = async {
-        let mut client = pool.get().await.map_err(|error| lost(&error))?;
+async fn commit(connection: &Connection, group: &[Pending]) -> Result<Vec<Vec<Row>>> {
+    within(connection.timeout, &connection.pool, async |client| {
         let mut statements = Vec::with_capacity(group.len());
         for pending in group {
             let statement = client.prepare_cached(pending.write.sql).await;
@@ -181,9 +183,8 @@ async fn commit(pool: &Pool, group: &[Pending]) -> Result<Vec<Vec<Row>>> {
             .await
             .map_err(|error| failure(&error))?;
         Ok(rows)
-    };
-    let result = tokio::time::timeout(TIMEOUT, work).await;
-    result.unwrap_or_else(|_| Err(StoreError::Unavailable("the database is slow".into())))
+    })
+    .await
 }
 
 async fn lock(transaction: &Transaction<'_>, group: &[Pending]) -> Result<()> {
