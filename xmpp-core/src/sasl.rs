@@ -45,6 +45,8 @@ mod nonce;
 mod offer;
 mod plain;
 mod scram;
+#[cfg(test)]
+mod tests;
 
 use std::mem;
 use std::sync::Arc;
@@ -76,7 +78,7 @@ pub struct Negotiation {
 }
 
 /// What reaches a [`Negotiation`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Input<'a> {
     /// `<auth/>`.
     Auth {

@@ -27,7 +27,10 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// The timestamp `by` later; saturates.
     pub fn plus(self, by: Duration) -> Timestamp {
-        Timestamp(self.0.saturating_add(by.as_millis().min(i64::MAX as u128) as i64))
+        Timestamp(
+            self.0
+                .saturating_add(by.as_millis().min(i64::MAX as u128) as i64),
+        )
     }
 
     /// How long after `earlier` this is; zero if it is not.
@@ -40,9 +43,7 @@ impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Timestamp {
         match time.duration_since(UNIX_EPOCH) {
             Ok(after) => Timestamp(after.as_millis().min(i64::MAX as u128) as i64),
-            Err(before) => {
-                Timestamp(-(before.duration().as_millis().min(i64::MAX as u128) as i64))
-            }
+            Err(before) => Timestamp(-(before.duration().as_millis().min(i64::MAX as u128) as i64)),
         }
     }
 }

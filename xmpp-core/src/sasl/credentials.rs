@@ -177,7 +177,8 @@ impl Keys {
     }
 
     /// Keys for an account that does not exist or has none for this hash. RFC 5802 §9 wants nothing to tell it from
-    /// one that does, so the salt stays the same from one attempt to the next.
+    /// one that does, so the salt stays the same from one attempt to the next. No password fits: `StoredKey` is the hash
+    /// of nothing that anybody could find.
     pub(super) fn decoy(hash: Hash, account: &BareJid, policy: &Decoys) -> Self {
         let make = |of: Hash, what: &str| {
             let text = format!("{what}\0{}\0{account}", hash.name());
@@ -209,7 +210,6 @@ pub struct PasswordCheck {
     account: BareJid,
     password: Zeroizing<String>,
     credentials: Credentials,
-    known: bool,
 }
 
 impl PasswordCheck {
@@ -222,18 +222,16 @@ impl PasswordCheck {
     ) -> Self {
         let decoy = Credentials::decoy(&account, policy);
         let credentials = credentials.filter(|found| !found.0.is_empty());
-        let known = credentials.is_some();
         Self {
             account,
             password,
             credentials: credentials.unwrap_or(decoy),
-            known,
         }
     }
 
     /// Whether the password is right.
     pub fn run(&self) -> bool {
-        self.credentials.verify(&self.password) & self.known
+        self.credentials.verify(&self.password)
     }
 
     /// Whose password it should be.
@@ -349,3 +347,195 @@ pub const DEFAULT_ITERATIONS: u32 = 10_000;
 
 /// Most PBKDF2 rounds that we ever run: seconds of CPU. A server must not be able to hang its clients with more.
 pub const MAX_ITERATIONS: u32 = 10_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sasl::hash::count;
+
+    fn derive(password: &str) -> Credentials {
+        let mut next = 0;
+        Credentials::derive(password, MIN_ITERATIONS, || {
+            next += 1;
+            [next; SALT_LEN]
+        })
+        .unwrap()
+    }
+
+    fn decoys() -> Decoys {
+        Decoys {
+            secret: Secret::from([7; 32]),
+            iterations: MIN_ITERATIONS,
+        }
+    }
+
+    #[test]
+    fn only_the_right_password_verifies_with_whatever_hash_is_stored() {
+        let all = derive("r0m30myr0m30");
+        assert_eq!(all.iter().count(), 3);
+        for hash in Hash::ALL {
+            let one: Credentials = all.keys(hash).cloned().into_iter().collect();
+            assert!(one.verify("r0m30myr0m30"), "{hash:?}");
+            for wrong in [
+                "",
+                "r0m30myr0m3",
+                "r0m30myr0m300",
+                "R0m30myr0m30",
+                "r0m30myr0m30\0",
+            ] {
+                assert!(!one.verify(wrong), "{hash:?} {wrong:?}");
+            }
+        }
+        assert!(!Credentials::default().verify("r0m30myr0m30"));
+    }
+
+    #[test]
+    fn passwords_are_prepared_as_opaque_strings() {
+        // RFC 8265 §4.2.2: other spaces become U+0020, and the string is composed (NFC).
+        let stored = derive("caf\u{e9} noir");
+        assert!(stored.verify("cafe\u{301}\u{a0}noir"));
+        assert!(!stored.verify("cafe noir"));
+        let refused = |password| Credentials::derive(password, MIN_ITERATIONS, || [0; SALT_LEN]);
+        assert_eq!(
+            refused(""),
+            Err(DeriveError::Password(PasswordError::Empty))
+        );
+        assert_eq!(
+            refused("a\u{7}"),
+            Err(DeriveError::Password(PasswordError::Disallowed))
+        );
+    }
+
+    #[test]
+    fn a_password_that_nobody_can_have_costs_as_much_as_any_other() {
+        let stored = derive("r0m30myr0m30");
+        count::take();
+        assert!(!stored.verify("wrong"));
+        let work = count::take();
+        assert_eq!(work[&(Hash::Sha256, "round")], MIN_ITERATIONS);
+        assert!(!stored.verify("\u{7}"));
+        assert_eq!(count::take(), work);
+    }
+
+    #[test]
+    fn rounds_and_salt_have_bounds() {
+        let derive =
+            |iterations, salt: &[u8]| Keys::derive(Hash::Sha1, "a", iterations, salt).err();
+        assert_eq!(
+            derive(MIN_ITERATIONS - 1, b"salt"),
+            Some(DeriveError::Iterations)
+        );
+        assert_eq!(
+            derive(MAX_ITERATIONS + 1, b"salt"),
+            Some(DeriveError::Iterations)
+        );
+        assert_eq!(derive(MIN_ITERATIONS, b""), Some(DeriveError::Salt));
+        assert_eq!(
+            derive(MIN_ITERATIONS, &[0; MAX_SALT + 1]),
+            Some(DeriveError::Salt)
+        );
+        assert_eq!(derive(MIN_ITERATIONS, &[0; MAX_SALT]), None);
+    }
+
+    #[test]
+    fn a_store_gives_back_what_it_was_given_and_nothing_else_passes() {
+        let keys = derive("r0m30myr0m30").keys(Hash::Sha1).unwrap().clone();
+        let back = |salt: &[u8], iterations, stored: &[u8], server: &[u8]| {
+            Keys::new(
+                Hash::Sha1,
+                salt.to_vec(),
+                iterations,
+                stored.to_vec(),
+                server.to_vec(),
+            )
+        };
+        let (stored, server) = (keys.stored_key(), keys.server_key());
+        assert_eq!(
+            back(keys.salt(), keys.iterations(), stored, server),
+            Ok(keys.clone())
+        );
+        assert_eq!(back(b"", 4096, stored, server), Err(InvalidKeys));
+        assert_eq!(
+            back(&[0; MAX_SALT + 1], 4096, stored, server),
+            Err(InvalidKeys)
+        );
+        assert_eq!(back(b"salt", 0, stored, server), Err(InvalidKeys));
+        assert_eq!(
+            back(b"salt", MAX_ITERATIONS + 1, stored, server),
+            Err(InvalidKeys)
+        );
+        assert_eq!(back(b"salt", 4096, &stored[1..], server), Err(InvalidKeys));
+        assert_eq!(back(b"salt", 4096, stored, &[]), Err(InvalidKeys));
+    }
+
+    #[test]
+    fn of_two_entries_for_one_hash_the_later_counts() {
+        let (old, new) = (derive("old"), derive("new"));
+        let both: Credentials = old.iter().chain(new.iter()).cloned().collect();
+        assert_eq!(both, new);
+    }
+
+    #[test]
+    fn a_decoy_looks_like_keys_and_differs_by_account_hash_and_secret() {
+        let juliet = "juliet@example.com".parse().unwrap();
+        let elsewhere = "juliet@example.net".parse().unwrap();
+        let other = Decoys {
+            secret: Secret::from([8; 32]),
+            ..decoys()
+        };
+        let decoy = Keys::decoy(Hash::Sha1, &juliet, &decoys());
+        assert_eq!(decoy, Keys::decoy(Hash::Sha1, &juliet, &decoys()));
+        assert_eq!(
+            (decoy.salt().len(), decoy.iterations()),
+            (SALT_LEN, MIN_ITERATIONS)
+        );
+        for different in [
+            Keys::decoy(Hash::Sha256, &juliet, &decoys()),
+            Keys::decoy(Hash::Sha1, &elsewhere, &decoys()),
+            Keys::decoy(Hash::Sha1, &juliet, &other),
+        ] {
+            assert_ne!(different.salt(), decoy.salt());
+            assert_ne!(different.stored_key(), decoy.stored_key());
+        }
+        for hash in Hash::ALL {
+            let Keys {
+                salt,
+                iterations,
+                stored_key,
+                server_key,
+                ..
+            } = Keys::decoy(hash, &juliet, &decoys());
+            assert_ne!(stored_key, server_key);
+            assert!(
+                Keys::new(
+                    hash,
+                    salt,
+                    iterations,
+                    stored_key.to_vec(),
+                    server_key.to_vec()
+                )
+                .is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_in_a_debug_text() {
+        let stored = derive("r0m30myr0m30");
+        let account = "juliet@example.com".parse().unwrap();
+        let password = Zeroizing::new("r0m30myr0m30".to_owned());
+        let check = PasswordCheck::new(account, password, Some(stored.clone()), &decoys());
+        let keys = stored.keys(Hash::Sha1).unwrap();
+        assert_eq!(
+            format!("{keys:?}"),
+            "Keys { hash: Sha1, iterations: 4096, .. }"
+        );
+        let text = format!("{check:?}");
+        assert!(
+            text.contains("juliet@example.com") && !text.contains("r0m30"),
+            "{text}"
+        );
+        let text = format!("{:?}", decoys());
+        assert!(text.contains("4096") && !text.contains('7'), "{text}");
+    }
+}

@@ -46,6 +46,8 @@ impl Hash {
 
     /// `H(str)` of RFC 5802 §2.2.
     pub(super) fn digest(self, text: &[u8]) -> Output {
+        #[cfg(test)]
+        count::add(self, "H");
         Zeroizing::new(match self {
             Self::Sha1 => Sha1::digest(text).to_vec(),
             Self::Sha256 => Sha256::digest(text).to_vec(),
@@ -55,6 +57,8 @@ impl Hash {
 
     /// `HMAC(key, str)` of RFC 5802 §2.2.
     pub(super) fn hmac(self, key: &[u8], text: &[u8]) -> Output {
+        #[cfg(test)]
+        count::add(self, "HMAC");
         match self {
             Self::Sha1 => mac::<Hmac<Sha1>>(key, text),
             Self::Sha256 => mac::<Hmac<Sha256>>(key, text),
@@ -64,6 +68,8 @@ impl Hash {
 
     /// `Hi(str, salt, i)` of RFC 5802 §2.2: PBKDF2 with one block of output.
     pub(super) fn stretch(self, password: &[u8], salt: &[u8], iterations: u32) -> Output {
+        #[cfg(test)]
+        (0..iterations).for_each(|_| count::add(self, "round"));
         let mut output = Zeroizing::new(vec![0; self.len()]);
         match self {
             Self::Sha1 => pbkdf2_hmac::<Sha1>(password, salt, iterations, &mut output),
@@ -78,4 +84,26 @@ fn mac<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Output {
     let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(text);
     Zeroizing::new(mac.finalize().into_bytes().to_vec())
+}
+
+/// Counts operations, so that tests can hold the work for one account against that for another.
+#[cfg(test)]
+pub(super) mod count {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::Hash;
+
+    pub(crate) type Work = BTreeMap<(Hash, &'static str), u32>;
+
+    thread_local!(static WORK: RefCell<Work> = const { RefCell::new(Work::new()) });
+
+    pub(super) fn add(hash: Hash, operation: &'static str) {
+        WORK.with_borrow_mut(|work| *work.entry((hash, operation)).or_default() += 1);
+    }
+
+    /// What was done on this thread since the last time.
+    pub(crate) fn take() -> Work {
+        WORK.take()
+    }
 }

@@ -73,7 +73,6 @@ impl First {
     ) -> (State, Step) {
         let decoy = Keys::decoy(self.hash, &self.account, offer.decoys());
         let stored = found.and_then(|found| found.keys(self.hash).cloned());
-        let known = Choice::from(u8::from(stored.is_some()));
         let keys = stored.unwrap_or(decoy);
         let nonce = format!("{}{}", self.nonce, nonce.as_str());
         let message = format!(
@@ -87,7 +86,6 @@ impl First {
             nonce,
             account: self.account,
             keys,
-            known,
         };
         (
             State::ScramFinal(last),
@@ -104,7 +102,6 @@ pub(super) struct Final {
     nonce: String,
     account: BareJid,
     keys: Keys,
-    known: Choice,
 }
 
 impl Final {
@@ -119,8 +116,7 @@ impl Final {
             return Err(BINDINGS_DIFFER);
         }
         let auth_message = self.transcript + message.without_proof;
-        let right = prove(&self.keys, &auth_message, &message.proof);
-        if !bool::from(right & self.known) {
+        if !prove(&self.keys, &auth_message, &message.proof) {
             return Err(Condition::NotAuthorized.into());
         }
         let signature = self
@@ -139,11 +135,11 @@ impl fmt::Debug for Final {
 }
 
 /// Whether `H(ClientProof XOR ClientSignature)` is `StoredKey` (RFC 5802 §3).
-fn prove(keys: &Keys, auth_message: &str, proof: &[u8]) -> Choice {
+fn prove(keys: &Keys, auth_message: &str, proof: &[u8]) -> bool {
     let signature = keys.hash().hmac(keys.stored_key(), auth_message.as_bytes());
     let client_key = Zeroizing::new(xor(&signature, proof));
     let whole = Choice::from(u8::from(proof.len() == signature.len()));
-    keys.hash().digest(&client_key).ct_eq(keys.stored_key()) & whole
+    (keys.hash().digest(&client_key).ct_eq(keys.stored_key()) & whole).into()
 }
 
 pub(super) fn xor(a: &[u8], b: &[u8]) -> Vec<u8> {

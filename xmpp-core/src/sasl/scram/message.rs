@@ -236,3 +236,202 @@ impl<'a> Attributes<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use Unreadable::{Extension, Malformed};
+
+    #[test]
+    fn a_first_message_is_read_with_all_its_parts() {
+        let message =
+            ClientFirst::parse("p=tls-exporter,a=a=2Cb=3Dc,n=d=3De=2C,r=x+/=,z=1,Y=2=3").unwrap();
+        assert_eq!(message.header, "p=tls-exporter,a=a=2Cb=3Dc,");
+        assert_eq!(message.flag, Flag::Used("tls-exporter"));
+        assert_eq!(message.authzid, "a,b=c");
+        assert_eq!(message.bare, "n=d=3De=2C,r=x+/=,z=1,Y=2=3");
+        assert_eq!(message.username, "d=e,");
+        assert_eq!(message.nonce, "x+/=");
+    }
+
+    #[test]
+    fn a_first_message_is_malformed_where_it_leaves_the_grammar() {
+        for message in [
+            "",
+            ",",
+            ",,",
+            "n",
+            "n,",
+            "n,,",
+            "n=a,r=b",
+            ",,n=a,r=b",
+            "x,,n=a,r=b",
+            "N,,n=a,r=b",
+            "n=,,n=a,r=b",
+            "p,,n=a,r=b",
+            "p=,,n=a,r=b",
+            "p=tls exporter,,n=a,r=b",
+            "p=tls_exporter,,n=a,r=b",
+            "F,n,,n=a,r=b",
+            "n,a,n=a,r=b",
+            "n,a=,n=a,r=b,r=c",
+            "n,b=c,n=a,r=b",
+            "n,a=x=2c,n=a,r=b",
+            "n,n=a,r=b",
+            " n,,n=a,r=b",
+            "n,,r=b,n=a",
+            "n,,n=a",
+            "n,,n=,r=b",
+            "n,,r=b",
+            "n,,n=a,r=",
+            "n,,n=a,r=b c",
+            "n,,n=a,r=\u{e9}",
+            "n,,n=a,r=b,",
+            "n,,n=a,,r=b",
+            "n,,n=a,r=b,x",
+            "n,,n=a,r=b,x=",
+            "n,,n=a,r=b,1=2",
+            "n,,n=a,r=b,xy=2",
+            "n,,n=a,r=b,=2",
+            "n,,n=a,r=b,n=c",
+            "n,,n=a,r=b,p=YQ==",
+            "n,,n=a,r=b,x=\0",
+            "n,,n=a\0,r=b",
+            "n,,n==,r=b",
+            "n,,n=a=,r=b",
+            "n,,n=a=2,r=b",
+            "n,,n=a=2c,r=b",
+            "n,,n=a=3d,r=b",
+            "n,,n=a=2Db,r=b",
+            "n,,n==3D=,r=b",
+            "n,,N=a,r=b",
+        ] {
+            assert_eq!(ClientFirst::parse(message), Err(Malformed), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_mandatory_extension_is_refused_wherever_it_stands() {
+        // RFC 5802 §5.1: "its presence in a client or a server message MUST cause authentication failure".
+        for message in [
+            "n,,m=x,n=a,r=b",
+            "n,,n=a,m=x,r=b",
+            "n,,n=a,r=b,m=x",
+            "n,,n=a,r=b,x=y,m=x",
+        ] {
+            assert_eq!(ClientFirst::parse(message), Err(Extension), "{message}");
+        }
+        assert_eq!(ServerFirst::parse("m=x,r=b,s=YQ==,i=1"), Err(Extension));
+        assert_eq!(ServerFirst::parse("r=b,s=YQ==,i=1,m=x"), Err(Extension));
+        assert_eq!(ClientFinal::parse("c=biws,r=b,m=x,p=YQ=="), Err(Extension));
+        assert_eq!(ServerFinal::parse("v=YQ==,m=x"), Err(Extension));
+    }
+
+    #[test]
+    fn a_last_message_is_read_with_all_its_parts() {
+        let message = ClientFinal::parse("c=biws,r=b=,x=y,p=YWI=").unwrap();
+        assert_eq!(message.without_proof, "c=biws,r=b=,x=y");
+        assert_eq!(message.binding, b"n,,");
+        assert_eq!(message.nonce, "b=");
+        assert_eq!(message.proof, b"ab");
+    }
+
+    #[test]
+    fn a_last_message_is_malformed_where_it_leaves_the_grammar() {
+        for message in [
+            "",
+            "p=YQ==",
+            "c=biws,p=YQ==",
+            "r=b,p=YQ==",
+            "r=b,c=biws,p=YQ==",
+            "c=biws,r=b",
+            "c=biws,p=YQ==,r=b",
+            "c=biws,r=b,p=YQ==,x=y",
+            "c=biws,r=b,p=YQ==,p=YQ==",
+            "c=biws,c=biws,r=b,p=YQ==",
+            "c=,r=b,p=YQ==",
+            "c==,r=b,p=YQ==",
+            "c=biws,r=b,p=",
+            "c=biws,r=b,p==",
+            "c=biws,r=b,p=YQ",
+            "c=biws,r=b,p=YR==",
+            "c=biw,r=b,p=YQ==",
+            "c=biws,r=b,p= YQ==",
+            "c=biws,r=b,p=YQ==,",
+            "c=biws,r=b,,p=YQ==",
+            "C=biws,r=b,p=YQ==",
+        ] {
+            assert_eq!(ClientFinal::parse(message), Err(Malformed), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn the_servers_messages_are_read_as_strictly() {
+        let first = ServerFirst::parse("r=b,s=YWI=,i=4096,x=y").unwrap();
+        assert_eq!(
+            (first.nonce, &first.salt[..], first.iterations),
+            ("b", &b"ab"[..], 4096)
+        );
+        for message in [
+            "",
+            "r=b",
+            "r=b,s=YQ==",
+            "s=YQ==,r=b,i=1",
+            "r=b,s=,i=1",
+            "r=b,s=YQ,i=1",
+            "r=b,s=YQ==,i=",
+            "r=b,s=YQ==,i=0",
+            "r=b,s=YQ==,i=01",
+            "r=b,s=YQ==,i=+1",
+            "r=b,s=YQ==,i=-1",
+            "r=b,s=YQ==,i=4294967296",
+            "r=b,s=YQ==,i=1 ",
+            "r=b,s=YQ==,i=1,i=2",
+        ] {
+            assert_eq!(ServerFirst::parse(message), Err(Malformed), "{message:?}");
+        }
+        assert_eq!(
+            ServerFinal::parse("v=YWI="),
+            Ok(ServerFinal::Signature(b"ab".to_vec()))
+        );
+        assert_eq!(
+            ServerFinal::parse("e=other-error,x=y"),
+            Ok(ServerFinal::Error("other-error"))
+        );
+        for message in [
+            "",
+            "v",
+            "v=",
+            "v=YQ",
+            "e=",
+            "x=y",
+            "v=YQ==,e=x",
+            "e=x,v=YQ==",
+            "x=y,v=YQ==",
+        ] {
+            assert_eq!(ServerFinal::parse(message), Err(Malformed), "{message:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_reads_back(name in "[^\0]{1,40}") {
+            let message = format!("n,,n={},r=b", escape(&name));
+            let message = ClientFirst::parse(&message).unwrap();
+            prop_assert_eq!(&*message.username, &name);
+        }
+
+        #[test]
+        fn no_text_makes_a_parser_panic(message in "[nypcrsiveam=,=,2CD3Y\\PC]{0,60}") {
+            if let Ok(read) = ClientFirst::parse(&message) {
+                prop_assert_eq!(format!("{}{}", read.header, read.bare), message.clone());
+            }
+            if let Ok(read) = ClientFinal::parse(&message) {
+                prop_assert!(message.starts_with(read.without_proof));
+            }
+            let _ = (ServerFirst::parse(&message), ServerFinal::parse(&message));
+        }
+    }
+}

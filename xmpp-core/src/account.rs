@@ -1,0 +1,376 @@
+//! What the server holds in memory of a local account while anybody works with it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
+
+use crate::store::{self, RosterItem, Stores};
+use crate::{BareJid, Jid};
+
+/// A local account: its roster and its block list, loaded once and shared by all
+/// its sessions and by everyone who deals with it at the moment.
+///
+/// There is one `Account` for a JID in a process at a time. Reads are free of
+/// waiting; changes go to the store first and come one after another.
+pub struct Account {
+    jid: BareJid,
+    data: RwLock<Data>,
+    loaded: AtomicBool,
+    /// Whether the block list has entries: most have none, and every stanza asks.
+    blocks: AtomicBool,
+    order: futures::lock::Mutex<()>,
+    home: Weak<Accounts>,
+}
+
+#[derive(Default)]
+struct Data {
+    exists: bool,
+    roster: Roster,
+    blocked: Vec<Jid>,
+}
+
+/// A roster in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    /// Version of the last change (RFC 6121 §2.6).
+    pub version: u64,
+    items: Vec<RosterItem>, // sorted by JID
+}
+
+impl Roster {
+    /// The item for a contact, by its bare JID.
+    pub fn item(&self, contact: &str) -> Option<&RosterItem> {
+        self.position(contact).ok().map(|at| &self.items[at])
+    }
+
+    /// All items, ordered by JID.
+    pub fn items(&self) -> &[RosterItem] {
+        &self.items
+    }
+
+    fn position(&self, contact: &str) -> Result<usize, usize> {
+        self.items
+            .binary_search_by(|item| item.jid.as_str().cmp(contact))
+    }
+
+    fn put(&mut self, version: u64, item: RosterItem) {
+        self.version = version;
+        match self.position(item.jid.as_str()) {
+            Ok(at) => self.items[at] = item,
+            Err(at) => self.items.insert(at, item),
+        }
+    }
+
+    fn remove(&mut self, version: u64, contact: &str) {
+        self.version = version;
+        if let Ok(at) = self.position(contact) {
+            self.items.remove(at);
+        }
+    }
+}
+
+impl Account {
+    /// Its bare JID.
+    pub fn jid(&self) -> &BareJid {
+        &self.jid
+    }
+
+    /// Whether there is such an account.
+    pub fn exists(&self) -> bool {
+        self.read().exists
+    }
+
+    /// Looks at the roster. `look` runs under a lock: keep it short.
+    pub fn roster<T>(&self, look: impl FnOnce(&Roster) -> T) -> T {
+        look(&self.read().roster)
+    }
+
+    /// Whether `jid` may see this account's presence: it is one of its own resources,
+    /// or subscribed ("from" or "both", RFC 6121 §2.1.2.5).
+    pub fn shows_presence_to(&self, jid: &Jid) -> bool {
+        jid.bare_str() == self.jid.as_str()
+            || self.roster(|roster| {
+                let item = roster.item(jid.bare_str());
+                item.is_some_and(|item| item.subscription.from())
+            })
+    }
+
+    /// Looks at the block list. `look` runs under a lock: keep it short.
+    pub fn blocked<T>(&self, look: impl FnOnce(&[Jid]) -> T) -> T {
+        look(&self.read().blocked)
+    }
+
+    /// Whether the account blocks what comes from `jid` and goes there (XEP-0191 §6).
+    /// Costs next to nothing while the block list is empty.
+    ///
+    /// The account itself is never blocked (§5: "MUST NOT block communications from one
+    /// of a user's resources to another"), nor is the server that it lives on.
+    pub fn blocks(&self, jid: &Jid) -> bool {
+        self.blocks.load(Ordering::Acquire)
+            && jid.bare_str() != self.jid.as_str()
+            && jid.as_str() != self.jid.domain()
+            && self.blocked(|list| list.iter().any(|entry| covers(entry, jid)))
+    }
+
+    /// Changes one roster item: `change` gets the present item and answers what
+    /// becomes of it, or what keeps it from changing. Changes of one account come
+    /// one after another, and each is in the store before it shows here.
+    ///
+    /// `announce` sees what has changed before the next change begins, so that what it
+    /// sends keeps the order of the changes. It may not wait, and is not called when
+    /// nothing changes.
+    pub async fn change_roster<E>(
+        &self,
+        stores: &Stores,
+        contact: &BareJid,
+        change: impl FnOnce(&Roster, Option<&RosterItem>) -> Result<ItemChange, E>,
+        announce: impl FnOnce(&Changed),
+    ) -> Result<Changed, ChangeError<E>> {
+        let _order = self.order.lock().await;
+        let (change, before) = {
+            let data = self.read();
+            let before = data.roster.item(contact.as_str());
+            let change = change(&data.roster, before).map_err(ChangeError::Refused)?;
+            (change, before.cloned())
+        };
+        let (version, after) = match change {
+            ItemChange::Keep => {
+                return Ok(Changed {
+                    version: self.read().roster.version,
+                    after: before.clone(),
+                    before,
+                });
+            }
+            ItemChange::Put(item) => {
+                let version = stores.rosters.put(&self.jid, &item).await?;
+                self.write().roster.put(version, item.clone());
+                (version, Some(item))
+            }
+            ItemChange::Remove => {
+                let version = stores.rosters.remove(&self.jid, contact).await?;
+                self.write().roster.remove(version, contact.as_str());
+                (version, None)
+            }
+        };
+        let changed = Changed {
+            version,
+            before,
+            after,
+        };
+        announce(&changed);
+        Ok(changed)
+    }
+
+    /// Changes the block list: `change` gets the present one and answers what is added
+    /// to it and removed from it, or what keeps it from changing. Changes of one account
+    /// come one after another, and each is in the store before it shows here.
+    ///
+    /// `announce` sees what was added and removed, and the list as it is now, before the
+    /// next change begins, so that what it sends keeps the order of the changes. It may
+    /// not wait.
+    pub async fn change_blocked<E>(
+        &self,
+        stores: &Stores,
+        change: impl FnOnce(&[Jid]) -> Result<BlockListChange, E>,
+        announce: impl FnOnce(&BlockListChange, &[Jid]),
+    ) -> Result<(), ChangeError<E>> {
+        let _order = self.order.lock().await;
+        let mut list = self.read().blocked.clone();
+        let change = change(&list).map_err(ChangeError::Refused)?;
+        let BlockListChange { add, remove } = &change;
+        stores.block_lists.change(&self.jid, add, remove).await?;
+        list.retain(|jid| !remove.contains(jid) && !add.contains(jid));
+        list.extend_from_slice(add);
+        self.write().blocked.clone_from(&list);
+        self.blocks.store(!list.is_empty(), Ordering::Release);
+        announce(&change, &list);
+        Ok(())
+    }
+
+    /// Forgets everything: the account has been deleted.
+    pub fn forget(&self) {
+        *self.write() = Data::default();
+        self.blocks.store(false, Ordering::Release);
+    }
+
+    async fn load(&self, stores: &Stores) -> store::Result<()> {
+        if self.loaded.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _order = self.order.lock().await;
+        if self.loaded.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (exists, roster, blocked) = futures::try_join!(
+            stores.accounts.exists(&self.jid),
+            stores.rosters.load(&self.jid),
+            stores.block_lists.load(&self.jid),
+        )?;
+        let mut items = roster.items;
+        items.sort_by(|a, b| a.jid.as_str().cmp(b.jid.as_str()));
+        self.blocks.store(!blocked.is_empty(), Ordering::Release);
+        *self.write() = Data {
+            exists,
+            roster: Roster {
+                version: roster.version,
+                items,
+            },
+            blocked,
+        };
+        self.loaded.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Data> {
+        self.data.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Data> {
+        self.data.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({})", self.jid)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.upgrade() {
+            let mut shard = home.shard(&self.jid);
+            // A successor may have been entered since.
+            if shard
+                .get(self.jid.as_str())
+                .is_some_and(|weak| weak.strong_count() == 0)
+            {
+                shard.remove(self.jid.as_str());
+            }
+        }
+    }
+}
+
+/// What becomes of a roster item.
+#[derive(Clone, Debug)]
+pub enum ItemChange {
+    /// Nothing.
+    Keep,
+    /// It is this from now on.
+    Put(RosterItem),
+    /// It goes.
+    Remove,
+}
+
+/// What becomes of a block list. What is in both lists is there afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockListChange {
+    /// New entries.
+    pub add: Vec<Jid>,
+    /// Entries that go.
+    pub remove: Vec<Jid>,
+}
+
+/// The result of [`Account::change_roster`].
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The roster's version now.
+    pub version: u64,
+    /// The item as it was, if there was one.
+    pub before: Option<RosterItem>,
+    /// The item as it is, if there is one.
+    pub after: Option<RosterItem>,
+}
+
+/// Why a roster or a block list did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// The change itself refused.
+    #[error("refused")]
+    Refused(E),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+}
+
+/// Whether a block list's entry means `jid`. XEP-0191 §6: `<user@domain/resource>` "only
+/// that resource matches", `<user@domain>` "any resource matches", `<domain/resource>`
+/// "only that resource matches", `<domain>` "the domain itself matches, as does any
+/// user@domain or domain/resource".
+pub(crate) fn covers(entry: &Jid, jid: &Jid) -> bool {
+    match (entry.local(), entry.resource()) {
+        (_, Some(_)) => entry == jid,
+        (Some(_), None) => entry.as_str() == jid.bare_str(),
+        (None, None) => entry.as_str() == jid.domain(),
+    }
+}
+
+const SHARDS: usize = 64;
+
+/// The accounts in memory. Each is there as long as somebody holds it.
+pub struct Accounts {
+    hasher: RandomState,
+    shards: [Mutex<HashMap<BareJid, Weak<Account>>>; SHARDS],
+}
+
+impl Accounts {
+    /// None in memory.
+    pub fn new() -> Arc<Accounts> {
+        Arc::new(Accounts {
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+        })
+    }
+
+    /// The account, loaded from the stores if nobody holds it yet. Ask
+    /// [`Account::exists`] whether there is one.
+    pub async fn load(
+        self: &Arc<Accounts>,
+        jid: &BareJid,
+        stores: &Stores,
+    ) -> store::Result<Arc<Account>> {
+        let account = self.entry(jid);
+        account.load(stores).await?;
+        Ok(account)
+    }
+
+    /// The account if it is in memory.
+    pub fn held(&self, jid: &BareJid) -> Option<Arc<Account>> {
+        let account = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade)?;
+        account.loaded.load(Ordering::Acquire).then_some(account)
+    }
+
+    /// Has the account, if it is in memory, loaded anew when it is next asked for.
+    pub fn reload(&self, jid: &BareJid) {
+        if let Some(account) = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade) {
+            account.loaded.store(false, Ordering::Release);
+        }
+    }
+
+    // Entered before it is loaded, so that two loaders share one account.
+    fn entry(self: &Arc<Accounts>, jid: &BareJid) -> Arc<Account> {
+        let mut shard = self.shard(jid);
+        if let Some(account) = shard.get(jid.as_str()).and_then(Weak::upgrade) {
+            return account;
+        }
+        let account = Arc::new(Account {
+            jid: jid.clone(),
+            data: RwLock::default(),
+            loaded: AtomicBool::new(false),
+            blocks: AtomicBool::new(false),
+            order: futures::lock::Mutex::new(()),
+            home: Arc::downgrade(self),
+        });
+        shard.insert(jid.clone(), Arc::downgrade(&account));
+        account
+    }
+
+    fn shard(&self, jid: &BareJid) -> MutexGuard<'_, HashMap<BareJid, Weak<Account>>> {
+        let at = (self.hasher.hash_one(jid.as_str()) >> 58) as usize % SHARDS;
+        self.shards[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

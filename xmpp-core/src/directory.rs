@@ -1,0 +1,180 @@
+//! Who is where: which mailbox an address has.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::mailbox::Mailbox;
+use crate::session::{Change, Resource, SessionId};
+use crate::{FullJid, Jid};
+
+/// The bound resources of one account at one moment.
+pub type Resources = Arc<[Arc<Resource>]>;
+
+/// Who is where. [`LocalDirectory`] knows this process; one that spans nodes
+/// wraps it, so that a session elsewhere is a mailbox like any other.
+///
+/// Calls are short and never wait for anything outside the process.
+pub trait Directory: Send + Sync + 'static {
+    /// Enters a resource. An address can be bound once: the entry that holds it
+    /// is returned in the error.
+    fn bind(&self, resource: Arc<Resource>) -> Result<(), Arc<Resource>>;
+
+    /// Applies a change to a bound resource, and passes it on to whoever mirrors it.
+    fn update(&self, resource: &Resource, change: Change);
+
+    /// Removes a resource, if the address is still bound to this session.
+    fn unbind(&self, jid: &FullJid, id: SessionId) -> Option<Arc<Resource>>;
+
+    /// All bound resources of the account with this bare JID.
+    fn resources(&self, account: &str) -> Resources;
+
+    /// Gives an address that is no account's (a component's domain, a room) a mailbox;
+    /// `false` if it has one.
+    fn serve(&self, address: &Jid, mailbox: Mailbox) -> bool;
+
+    /// Takes the mailbox of [`serve`](Directory::serve) away.
+    fn withdraw(&self, address: &Jid);
+
+    /// The mailbox of the entity that serves exactly this address, else its bare
+    /// JID, else its domain.
+    fn entity(&self, address: &Jid) -> Option<Mailbox>;
+
+    /// The number of bound resources.
+    fn len(&self) -> usize;
+
+    /// Whether nobody is bound.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Every resource of `directory` for one account that has exactly this full JID.
+pub fn find(resources: &Resources, jid: &str) -> Option<Arc<Resource>> {
+    resources.iter().find(|r| r.jid().as_str() == jid).cloned()
+}
+
+const SHARDS: usize = 64;
+
+/// The directory of one process.
+#[derive(Debug)]
+pub struct LocalDirectory {
+    // Keys are chosen by strangers: the hasher is seeded at random.
+    hasher: RandomState,
+    accounts: [RwLock<HashMap<Box<str>, Resources>>; SHARDS],
+    entities: RwLock<HashMap<Box<str>, Mailbox>>,
+    nobody: Resources,
+}
+
+impl LocalDirectory {
+    /// An empty directory.
+    pub fn new() -> LocalDirectory {
+        LocalDirectory {
+            hasher: RandomState::new(),
+            accounts: std::array::from_fn(|_| RwLock::default()),
+            entities: RwLock::default(),
+            nobody: Arc::new([]),
+        }
+    }
+
+    fn shard(&self, account: &str) -> &RwLock<HashMap<Box<str>, Resources>> {
+        // The top bits: the map inside uses the others.
+        &self.accounts[(self.hasher.hash_one(account) >> 58) as usize % SHARDS]
+    }
+}
+
+impl Default for LocalDirectory {
+    fn default() -> LocalDirectory {
+        LocalDirectory::new()
+    }
+}
+
+impl Directory for LocalDirectory {
+    fn bind(&self, resource: Arc<Resource>) -> Result<(), Arc<Resource>> {
+        let account = resource.jid().bare_str();
+        let mut shard = write(self.shard(account));
+        match shard.get_mut(account) {
+            None => {
+                shard.insert(account.into(), Arc::new([resource.clone()]));
+            }
+            Some(resources) => {
+                if let Some(holder) = find(resources, resource.jid().as_str()) {
+                    return Err(holder);
+                }
+                *resources = resources
+                    .iter()
+                    .cloned()
+                    .chain([resource.clone()])
+                    .collect();
+            }
+        }
+        Ok(())
+    }
+
+    fn update(&self, resource: &Resource, change: Change) {
+        resource.apply(change);
+    }
+
+    fn unbind(&self, jid: &FullJid, id: SessionId) -> Option<Arc<Resource>> {
+        let account = jid.bare_str();
+        let mut shard = write(self.shard(account));
+        let resources = shard.get_mut(account)?;
+        let gone = resources
+            .iter()
+            .find(|r| r.jid() == jid && r.id() == id)?
+            .clone();
+        if resources.len() == 1 {
+            shard.remove(account);
+        } else {
+            *resources = resources.iter().filter(|r| r.id() != id).cloned().collect();
+        }
+        Some(gone)
+    }
+
+    fn resources(&self, account: &str) -> Resources {
+        read(self.shard(account))
+            .get(account)
+            .unwrap_or(&self.nobody)
+            .clone()
+    }
+
+    fn serve(&self, address: &Jid, mailbox: Mailbox) -> bool {
+        let mut entities = write(&self.entities);
+        let free = !entities.contains_key(address.as_str());
+        if free {
+            entities.insert(address.as_str().into(), mailbox);
+        }
+        free
+    }
+
+    fn withdraw(&self, address: &Jid) {
+        write(&self.entities).remove(address.as_str());
+    }
+
+    fn entity(&self, address: &Jid) -> Option<Mailbox> {
+        let entities = read(&self.entities);
+        if entities.is_empty() {
+            return None;
+        }
+        [address.as_str(), address.bare_str(), address.domain()]
+            .into_iter()
+            .find_map(|key| entities.get(key))
+            .cloned()
+    }
+
+    fn len(&self) -> usize {
+        self.accounts
+            .iter()
+            .map(|shard| read(shard).values().map(|r| r.len()).sum::<usize>())
+            .sum()
+    }
+}
+
+// A panic elsewhere while a guard is held leaves the maps whole.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

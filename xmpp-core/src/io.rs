@@ -1,0 +1,20 @@
+//! The driver on tokio: the one module that owns sockets, the clock and tasks.
+//!
+//! [`Listener`] accepts connections and gives each a task that moves bytes
+//! between the socket, the [`Reader`](crate::xml::Reader) and the
+//! [`Stream`](crate::stream::Stream). It decides nothing about XMPP.
+
+mod connection;
+mod limits;
+mod listener;
+mod surroundings;
+mod throttle;
+mod tls;
+mod wire;
+
+pub use limits::AcceptLimits;
+pub use listener::{Driver, DriverConfig, Listener, Security};
+pub use surroundings::{OsRandom, SystemClock, TokioSpawn, surroundings};
+pub use throttle::{Throttle, ThrottleLimits};
+pub use tls::{ClientAuthorities, Identity, Tls, TlsError};
+pub use wire::Io;

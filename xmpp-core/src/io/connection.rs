@@ -1,0 +1,640 @@
+//! One connection: a task that moves bytes, hands stanzas over and asks what the
+//! stream wants to know.
+//!
+//! It is written as one `poll` so that an idle connection holds no buffer and no
+//! suspended call: what is read and written goes through scratch memory of the
+//! worker thread, and only what could not be dealt with is kept.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use futures::task::AtomicWaker;
+use tokio::io::ReadBuf;
+use tokio::time::Sleep;
+
+use super::limits::Ticket;
+use super::listener::Shared;
+use super::wire::{BoxIo, Wire};
+use crate::machine::Machine as _;
+use crate::mailbox::{Later, Origin, Settlement};
+use crate::module::Dispatch;
+use crate::sasl;
+use crate::server::{Bound, Server};
+use crate::session::{Feed, Session};
+use crate::stanza::Stanza;
+use crate::stream::{Answer, BoxStream, Input, Output, StreamError};
+use crate::time::Now;
+use crate::xml::Reader;
+
+mod questions;
+
+/// One TLS record; also what is read or written at once.
+const CHUNK: usize = 16 * 1024;
+/// Reads in one go before other connections have their turn.
+const TURNS: usize = 4;
+/// Stanzas whose settlement is open before the client is read no further.
+const UNSETTLED: usize = 256;
+
+/// Reaches a connection from outside its task.
+#[derive(Default)]
+pub(super) struct Control {
+    stop: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Control {
+    /// Has the connection close with `<system-shutdown/>`.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    ticket: Ticket,
+    peer: Option<IpAddr>,
+    wire: Wire,
+    reader: Reader,
+    stream: BoxStream,
+    session: Option<Arc<Session>>,
+    /// Read, but not yet given to the reader: a question is open.
+    unread: Vec<u8>,
+    /// Whether bytes stand behind what the stream is being given.
+    more: bool,
+    /// Written by the stream, but not yet taken by the socket.
+    unsent: Vec<u8>,
+    flushing: bool,
+    doing: Doing,
+    /// Stanzas from the client that wait for the one in `doing`.
+    waiting: VecDeque<Stanza>,
+    unsettled: VecDeque<Option<Later>>,
+    feed: Feeding,
+    sleep: Pin<Box<Sleep>>,
+    sleeps_until: Instant,
+    armed: bool,
+    phase: Phase,
+    /// What the session left is being dealt with.
+    leaving: Option<BoxFuture<'static, Settlement>>,
+}
+
+/// What the client has to wait for.
+enum Doing {
+    Nothing,
+    Asked(BoxFuture<'static, Answered>),
+    Dispatching(BoxFuture<'static, Settlement>),
+    Securing(BoxFuture<'static, io::Result<(Wire, sasl::Channel)>>),
+}
+
+/// The answer to a question, and the session that came with it.
+pub(super) struct Answered {
+    answer: Answer,
+    bound: Option<Bound>,
+}
+
+/// The burst that is being pulled.
+enum Feeding {
+    Nothing,
+    Pulling(BoxFuture<'static, (Box<dyn Feed>, Vec<Stanza>)>),
+    /// The last page is being written; then the next is pulled.
+    Writing(Box<dyn Feed>),
+}
+
+enum Phase {
+    Open,
+    /// The stream has ended; what is written goes out.
+    Draining,
+    /// Our side is closed. What the client still sends is read and forgotten, so
+    /// that its last words do not reset the connection and lose ours.
+    Lingering,
+    Over,
+}
+
+struct Scratch {
+    read: Option<Box<[u8; CHUNK]>>,
+    write: Vec<u8>,
+    outputs: Vec<Output>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+}
+
+impl Connection {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        control: Arc<Control>,
+        peer: Option<IpAddr>,
+        wire: Wire,
+        stream: BoxStream,
+        ticket: Ticket,
+    ) -> Connection {
+        let reader = Reader::new(shared.server.config().xml_before_login.clone());
+        let sleeps_until = shared.server.now().instant;
+        Connection {
+            shared,
+            control,
+            ticket,
+            peer,
+            wire,
+            reader,
+            stream,
+            session: None,
+            unread: Vec::new(),
+            more: false,
+            unsent: Vec::new(),
+            flushing: false,
+            doing: Doing::Nothing,
+            waiting: VecDeque::new(),
+            unsettled: VecDeque::new(),
+            feed: Feeding::Nothing,
+            sleep: Box::pin(tokio::time::sleep_until(sleeps_until.into())),
+            sleeps_until,
+            armed: false,
+            phase: Phase::Open,
+            leaving: None,
+        }
+    }
+
+    fn server(&self) -> &Server {
+        &self.shared.server
+    }
+
+    /// One turn while the stream is open. `true` if something happened and another
+    /// look is worth it.
+    fn turn(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        let mut busy = self.check_end(scratch, now, cx);
+        busy |= self.poll_doing(scratch, now, cx);
+        busy |= self.poll_settlements(scratch, now, cx);
+        busy |= self.poll_feed(scratch, now, cx);
+        busy |= self.poll_queue(scratch, now, cx);
+        busy |= self.poll_read(scratch, now, cx);
+        busy |= self.poll_timer(scratch, now, cx);
+        busy
+    }
+
+    fn input(&mut self, input: Input, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
+        let mut outputs = std::mem::take(&mut scratch.outputs);
+        self.stream.handle(input, now, &mut outputs);
+        for output in outputs.drain(..) {
+            self.perform(output, scratch, now, cx);
+        }
+        scratch.outputs = outputs;
+    }
+
+    fn perform(&mut self, output: Output, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
+        match output {
+            Output::Write(bytes) => scratch.write.extend_from_slice(&bytes),
+            Output::Send(stanza) => stanza.write(&mut scratch.write),
+            Output::Deliver(stanza) => self.deliver(stanza, scratch, now, cx),
+            Output::Restart => self.reader.restart(),
+            Output::LoggedIn(_) => {
+                self.ticket.logged_in();
+                self.reader.set_limits(self.server().config().xml.clone());
+            }
+            Output::Stranger(stanza) => {
+                let answer = questions::stranger(self.server().clone(), stanza, self.peer);
+                self.doing = Doing::Asked(answer);
+            }
+            Output::Ask(ask) => {
+                self.doing = Doing::Asked(questions::ask(self.shared.clone(), ask, self.peer));
+            }
+            Output::StartTls(proceed) => self.start_tls(proceed, scratch, now, cx),
+            Output::Close => {
+                self.phase = Phase::Draining;
+                self.end();
+                let limit = self.server().config().timeouts.close;
+                self.sleep.as_mut().reset((now.instant + limit).into());
+            }
+        }
+    }
+
+    fn deliver(&mut self, stanza: Stanza, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
+        if !matches!(self.doing, Doing::Nothing) {
+            self.waiting.push_back(stanza);
+            return;
+        }
+        let Some(session) = &self.session else { return };
+        let origin = Origin::session(session.id());
+        match self.shared.server.submit(stanza, session, origin) {
+            Dispatch::Done(settlement) => self.settle(settlement, scratch, now, cx),
+            Dispatch::Pending(mut future) => match future.as_mut().poll(cx) {
+                Poll::Ready(settlement) => self.settle(settlement, scratch, now, cx),
+                Poll::Pending => self.doing = Doing::Dispatching(future),
+            },
+        }
+    }
+
+    /// Settlements reach the stream in the order of the stanzas.
+    fn settle(
+        &mut self,
+        settlement: Settlement,
+        scratch: &mut Scratch,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
+        match settlement {
+            Settlement::Later(later) => self.unsettled.push_back(Some(later)),
+            _ if self.unsettled.is_empty() => self.input(Input::Settled, scratch, now, cx),
+            _ => self.unsettled.push_back(None),
+        }
+    }
+
+    fn start_tls(
+        &mut self,
+        proceed: &'static [u8],
+        scratch: &mut Scratch,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
+        if self.more || !self.reader.is_at_boundary() {
+            return self.input(Input::Injected, scratch, now, cx);
+        }
+        let Wire::Plain(io) = std::mem::replace(&mut self.wire, Wire::Gone) else {
+            return;
+        };
+        let mut before = std::mem::take(&mut self.unsent);
+        before.append(&mut scratch.write);
+        before.extend_from_slice(proceed);
+        self.doing = Doing::Securing(Box::pin(secure(self.shared.clone(), io, before)));
+    }
+
+    fn check_end(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        let error = if self.control.stop.swap(false, Ordering::AcqRel) {
+            StreamError::new(crate::stream::StreamCondition::SystemShutdown)
+        } else if let Some(error) = self.session.as_ref().and_then(|session| session.ending()) {
+            error
+        } else {
+            return false;
+        };
+        self.drain_queue(scratch, now, cx);
+        self.input(Input::Close(Some(error)), scratch, now, cx);
+        true
+    }
+
+    fn poll_doing(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        match &mut self.doing {
+            Doing::Nothing => return false,
+            Doing::Asked(future) => {
+                let Poll::Ready(answered) = future.as_mut().poll(cx) else {
+                    return false;
+                };
+                self.doing = Doing::Nothing;
+                if let Some(Bound { session, .. }) = answered.bound {
+                    self.session = Some(session);
+                }
+                self.input(Input::Answered(answered.answer), scratch, now, cx);
+            }
+            Doing::Dispatching(future) => {
+                let Poll::Ready(settlement) = future.as_mut().poll(cx) else {
+                    return false;
+                };
+                self.doing = Doing::Nothing;
+                self.settle(settlement, scratch, now, cx);
+                while matches!(self.doing, Doing::Nothing) {
+                    let Some(stanza) = self.waiting.pop_front() else {
+                        break;
+                    };
+                    self.deliver(stanza, scratch, now, cx);
+                }
+            }
+            Doing::Securing(future) => {
+                let Poll::Ready(result) = future.as_mut().poll(cx) else {
+                    return false;
+                };
+                self.doing = Doing::Nothing;
+                match result {
+                    Ok((wire, channel)) => {
+                        self.wire = wire;
+                        self.reader.restart();
+                        self.input(Input::Secured(channel), scratch, now, cx);
+                    }
+                    Err(error) => {
+                        tracing::debug!(peer = ?self.peer, %error, "TLS handshake failed");
+                        self.phase = Phase::Over;
+                    }
+                }
+            }
+        }
+        // What came meanwhile.
+        let unread = std::mem::take(&mut self.unread);
+        self.consume(&unread, scratch, now, cx);
+        true
+    }
+
+    fn poll_settlements(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        while let Some(front) = self.unsettled.front_mut() {
+            if let Some(later) = front
+                && Pin::new(later).poll(cx).is_pending()
+            {
+                break;
+            }
+            self.unsettled.pop_front();
+            self.input(Input::Settled, scratch, now, cx);
+            busy = true;
+        }
+        busy
+    }
+
+    fn poll_feed(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        let Some(session) = &self.session else {
+            return false;
+        };
+        match std::mem::replace(&mut self.feed, Feeding::Nothing) {
+            Feeding::Nothing => match session.take_feed() {
+                Some(feed) => self.feed = Feeding::Pulling(pull(feed)),
+                None => return false,
+            },
+            Feeding::Pulling(mut future) => match future.as_mut().poll(cx) {
+                Poll::Pending => {
+                    self.feed = Feeding::Pulling(future);
+                    return false;
+                }
+                Poll::Ready((_, page)) if page.is_empty() => {}
+                Poll::Ready((feed, page)) => {
+                    for stanza in page {
+                        self.input(Input::Send(stanza), scratch, now, cx);
+                    }
+                    self.feed = Feeding::Writing(feed);
+                }
+            },
+            Feeding::Writing(feed) if self.is_written(scratch) => {
+                self.feed = Feeding::Pulling(pull(feed));
+            }
+            writing @ Feeding::Writing(_) => {
+                self.feed = writing;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What waits for the client, unless a burst comes first or it is not reading.
+    fn poll_queue(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        let Some(session) = &self.session else {
+            return false;
+        };
+        let queue = session.clone();
+        if !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
+            return false;
+        }
+        let Poll::Ready(Some(envelopes)) = queue.queue().poll_take(cx, 4 * CHUNK) else {
+            return false;
+        };
+        for envelope in envelopes {
+            self.input(Input::Send(envelope.stanza), scratch, now, cx);
+        }
+        true
+    }
+
+    fn drain_queue(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
+        let Some(session) = self.session.clone() else {
+            return;
+        };
+        while let Some(Some(envelopes)) = session.queue().take(usize::MAX) {
+            for envelope in envelopes {
+                self.input(Input::Send(envelope.stanza), scratch, now, cx);
+            }
+        }
+    }
+
+    fn poll_read(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.doing, Doing::Nothing)
+            || !self.unsent.is_empty()
+            || self.unsettled.len() >= UNSETTLED
+            || scratch.write.len() >= CHUNK
+        {
+            return false;
+        }
+        let mut memory = scratch.read.take().unwrap_or_else(|| Box::new([0; CHUNK]));
+        let busy = self.read_into(&mut memory, scratch, now, cx);
+        scratch.read = Some(memory);
+        busy
+    }
+
+    fn read_into(
+        &mut self,
+        memory: &mut [u8; CHUNK],
+        scratch: &mut Scratch,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let mut buf = ReadBuf::new(memory);
+        match self.wire.poll_read(cx, &mut buf) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                self.consume(buf.filled(), scratch, now, cx);
+                true
+            }
+            Poll::Ready(_) => {
+                self.input(Input::Eof, scratch, now, cx);
+                true
+            }
+        }
+    }
+
+    /// Gives bytes to the reader, and what it finds to the stream, until a question
+    /// is open; the rest waits.
+    fn consume(&mut self, mut input: &[u8], scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
+        while matches!(self.phase, Phase::Open) {
+            if !matches!(self.doing, Doing::Nothing) {
+                self.unread = input.to_vec();
+                return;
+            }
+            match self.reader.next(&mut input) {
+                Ok(Some(received)) => {
+                    self.more = !input.is_empty();
+                    self.input(Input::Received(received), scratch, now, cx);
+                }
+                Ok(None) => return,
+                Err(error) => return self.input(Input::Unreadable(error), scratch, now, cx),
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        let Some(due) = self.stream.next_timeout() else {
+            return false;
+        };
+        if due <= now.instant {
+            let mut outputs = std::mem::take(&mut scratch.outputs);
+            self.stream.handle_timeout(now, &mut outputs);
+            for output in outputs.drain(..) {
+                self.perform(output, scratch, now, cx);
+            }
+            scratch.outputs = outputs;
+            return true;
+        }
+        // A timer that fires too early is left alone: then it is looked at again.
+        if !self.armed || due < self.sleeps_until || now.instant >= self.sleeps_until {
+            self.sleeps_until = due;
+            self.sleep.as_mut().reset(due.into());
+            self.armed = self.sleep.as_mut().poll(cx).is_pending();
+            return !self.armed;
+        }
+        false
+    }
+
+    fn is_written(&self, scratch: &Scratch) -> bool {
+        self.unsent.is_empty() && scratch.write.is_empty() && !self.flushing
+    }
+
+    /// Writes what the turn produced: once, however many stanzas it is.
+    fn write(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> io::Result<()> {
+        if !scratch.write.is_empty() && self.unsent.is_empty() {
+            let mut outputs = std::mem::take(&mut scratch.outputs);
+            self.stream.handle(Input::Flush, now, &mut outputs);
+            for output in outputs.drain(..) {
+                self.perform(output, scratch, now, cx);
+            }
+            scratch.outputs = outputs;
+        }
+        if !self.unsent.is_empty() {
+            let mut unsent = std::mem::take(&mut self.unsent);
+            unsent.append(&mut scratch.write);
+            let written = self.write_some(&unsent, cx)?;
+            unsent.drain(..written);
+            self.unsent = unsent;
+        } else if !scratch.write.is_empty() {
+            let written = self.write_some(&scratch.write, cx)?;
+            self.unsent.extend_from_slice(&scratch.write[written..]);
+            scratch.write.clear();
+        }
+        if self.flushing && self.wire.poll_flush(cx)?.is_ready() {
+            self.flushing = false;
+        }
+        Ok(())
+    }
+
+    fn write_some(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.wire.poll_write(cx, &bytes[written..])? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(n) => {
+                    written += n;
+                    self.flushing = true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        Ok(written)
+    }
+
+    fn poll_with(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<()> {
+        self.control.waker.register(cx.waker());
+        for _ in 0..TURNS {
+            let now = self.server().now();
+            let blocked = !self.unsent.is_empty();
+            let mut busy = matches!(self.phase, Phase::Open) && self.turn(scratch, now, cx);
+            if self.write(scratch, now, cx).is_err() {
+                scratch.write.clear();
+                self.unsent.clear();
+                self.end();
+                self.phase = Phase::Over;
+            }
+            busy |= blocked || matches!(self.feed, Feeding::Writing(_));
+            match &mut self.phase {
+                Phase::Open if busy && self.unsent.is_empty() && !self.flushing => continue,
+                Phase::Open => return Poll::Pending,
+                // A client that neither reads nor closes does not keep its place.
+                Phase::Draining | Phase::Lingering if self.sleep.as_mut().poll(cx).is_ready() => {
+                    self.phase = Phase::Over;
+                }
+                Phase::Draining => {
+                    if !self.unsent.is_empty()
+                        || self.flushing
+                        || self.wire.poll_shutdown(cx).is_pending()
+                    {
+                        return Poll::Pending;
+                    }
+                    self.phase = Phase::Lingering;
+                }
+                Phase::Lingering => {
+                    if !self.peer_is_done(scratch, cx) {
+                        return Poll::Pending;
+                    }
+                    self.phase = Phase::Over;
+                }
+                Phase::Over => {
+                    return match &mut self.leaving {
+                        Some(leaving) => leaving.as_mut().poll(cx).map(drop),
+                        None => Poll::Ready(()),
+                    };
+                }
+            }
+        }
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn peer_is_done(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> bool {
+        loop {
+            let memory = scratch.read.get_or_insert_with(|| Box::new([0; CHUNK]));
+            let mut buf = ReadBuf::new(&mut memory[..]);
+            match self.wire.poll_read(cx, &mut buf) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => return true,
+            }
+        }
+    }
+
+    /// The session ends with its connection.
+    fn end(&mut self) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        if let Dispatch::Pending(left) = self.server().end(&session) {
+            self.leaving = Some(left);
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = SCRATCH.take().unwrap_or_else(|| Scratch {
+            read: None,
+            write: Vec::with_capacity(CHUNK),
+            outputs: Vec::new(),
+        });
+        let poll = self.poll_with(&mut scratch, cx);
+        scratch.write.clear();
+        scratch.write.shrink_to(4 * CHUNK);
+        SCRATCH.set(Some(scratch));
+        poll
+    }
+}
+
+fn pull(mut feed: Box<dyn Feed>) -> BoxFuture<'static, (Box<dyn Feed>, Vec<Stanza>)> {
+    Box::pin(async move {
+        let page = feed.next().await;
+        (feed, page)
+    })
+}
+
+/// `<proceed/>`, and the handshake behind it.
+async fn secure(
+    shared: Arc<Shared>,
+    mut io: BoxIo,
+    before: Vec<u8>,
+) -> io::Result<(Wire, sasl::Channel)> {
+    use tokio::io::AsyncWriteExt;
+    io.write_all(&before).await?;
+    io.flush().await?;
+    shared.handshake(io).await
+}

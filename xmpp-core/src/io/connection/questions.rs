@@ -1,0 +1,138 @@
+//! What a stream asks, and who answers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::Answered;
+use crate::io::listener::Shared;
+use crate::module::{StrangerRequest, Verb};
+use crate::sasl;
+use crate::server::{Bound, Server};
+use crate::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
+use crate::stream::{Answer, Ask};
+use crate::{BareJid, xml};
+
+pub(super) fn ask(
+    shared: Arc<Shared>,
+    ask: Ask,
+    peer: Option<IpAddr>,
+) -> BoxFuture<'static, Answered> {
+    match ask {
+        Ask::Sasl(ask) => async move { Answer::Sasl(login(&shared, ask).await).into() }.boxed(),
+        Ask::Failed { account, .. } => async move {
+            let now = shared.server.now().instant;
+            let wait = shared.throttle.failed(peer, account.as_ref(), now);
+            tokio::time::sleep(wait).await;
+            Answer::Failed.into()
+        }
+        .boxed(),
+        Ask::Bind { account, resource } => async move {
+            match bind(&shared.server, &account, resource.as_deref()).await {
+                Ok(bound) => Answered {
+                    answer: Answer::Bound(Ok(bound.session.jid().clone())),
+                    bound: Some(bound),
+                },
+                Err(error) => Answer::Bound(Err(error)).into(),
+            }
+        }
+        .boxed(),
+    }
+}
+
+async fn login(shared: &Shared, ask: sasl::Ask) -> sasl::Answer {
+    let accounts = &shared.server.stores().accounts;
+    let result = match ask {
+        sasl::Ask::Credentials(account) => accounts
+            .credentials(&account)
+            .await
+            .map(sasl::Answer::Credentials),
+        sasl::Ask::Account(account) => accounts.exists(&account).await.map(sasl::Answer::Account),
+        // Milliseconds of computing: beside the workers, and few at a time.
+        sasl::Ask::Password(check) => {
+            let Ok(_permit) = shared.password_checks.acquire().await else {
+                return sasl::Answer::Unavailable;
+            };
+            return match tokio::task::spawn_blocking(move || check.run()).await {
+                Ok(right) => sasl::Answer::Password(right),
+                Err(_) => sasl::Answer::Unavailable,
+            };
+        }
+    };
+    result.unwrap_or_else(|error| {
+        tracing::error!(%error, "login not checked");
+        sasl::Answer::Unavailable
+    })
+}
+
+async fn bind(
+    server: &Server,
+    account: &BareJid,
+    resource: Option<&str>,
+) -> Result<Bound, StanzaError> {
+    let account = server.account(account).await?;
+    server.bind(account, resource)
+}
+
+/// A request of a client that has not logged in.
+pub(super) fn stranger(
+    server: Server,
+    stanza: Stanza,
+    peer: Option<IpAddr>,
+) -> BoxFuture<'static, Answered> {
+    async move {
+        let reply = match ask_stranger(&server, &stanza, peer).await {
+            Ok(None) => stanza.reply(),
+            Ok(Some(child)) => stanza.reply().with_child(&child),
+            Err(error) => stanza.error_reply(&error).unwrap_or_else(|| stanza.reply()),
+        };
+        Answer::Stranger(reply).into()
+    }
+    .boxed()
+}
+
+async fn ask_stranger(
+    server: &Server,
+    stanza: &Stanza,
+    peer: Option<IpAddr>,
+) -> Result<Option<xml::Element>, StanzaError> {
+    let unavailable = || StanzaError::new(Condition::ServiceUnavailable);
+    let child = stanza.payload().children().next().ok_or_else(unavailable)?;
+    let handler = server
+        .hooks()
+        .stranger_handler(child.name(), child.ns())
+        .ok_or_else(unavailable)?;
+    let domain = match stanza.to() {
+        Some(to) if server.is_local(to.as_str()) => to.to_bare(),
+        Some(_) => return Err(unavailable()),
+        None => server
+            .config()
+            .domains
+            .first()
+            .map(|d| d.name.clone())
+            .ok_or_else(unavailable)?,
+    };
+    let verb = if stanza.kind() == Kind::Iq(IqType::Set) {
+        Verb::Set
+    } else {
+        Verb::Get
+    };
+    let request = StrangerRequest {
+        verb,
+        payload: child.element(),
+        domain,
+        peer,
+    };
+    handler.handle(&request, server).await
+}
+
+impl From<Answer> for Answered {
+    fn from(answer: Answer) -> Answered {
+        Answered {
+            answer,
+            bound: None,
+        }
+    }
+}

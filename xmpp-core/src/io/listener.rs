@@ -1,0 +1,320 @@
+//! Where connections come from.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+
+use super::connection::{Connection, Control};
+use super::limits::{AcceptLimits, Admission, Ticket};
+use super::throttle::{Throttle, ThrottleLimits};
+use super::tls::Tls;
+use super::wire::{BoxIo, Io, Wire};
+use crate::sasl::Channel;
+use crate::server::Server;
+use crate::stream::{BoxStream, Settings, StartTls, Stream};
+
+/// Accepts connections. [`TcpListener`] is one; a Unix socket or a test's own
+/// supply of [`tokio::io::duplex`] ends can be others.
+pub trait Listener: Send + 'static {
+    /// What a connection is.
+    type Io: Io;
+
+    /// The next connection and its peer's address, if it has one. An error is
+    /// logged, and asked again after a moment.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<IpAddr>)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Option<IpAddr>)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        tune(&stream)?;
+        Ok((stream, Some(peer.ip())))
+    }
+}
+
+/// What TLS there is on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// STARTTLS (RFC 6120 §5); needs a certificate.
+    StartTls,
+    /// TLS from the first byte (XEP-0368); needs a certificate.
+    Direct,
+    /// None at all.
+    Plain,
+}
+
+/// Drives the connections of a server. Clone is cheap and names the same driver.
+#[derive(Clone)]
+pub struct Driver {
+    shared: Arc<Shared>,
+}
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) server: Server,
+    pub(super) settings: Arc<Settings>,
+    pub(super) throttle: Throttle,
+    pub(super) password_checks: Semaphore,
+    tls: Option<Tls>,
+    admission: Arc<Admission>,
+    connections: Mutex<HashMap<u64, Arc<Control>>>,
+    next: AtomicU64,
+    open: AtomicUsize,
+    stopping: AtomicBool,
+    stop: Notify,
+    empty: Notify,
+}
+
+/// How the driver treats connections.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct DriverConfig {
+    /// How many connections are taken.
+    pub accept: AcceptLimits,
+    /// How failed logins are slowed.
+    pub throttle: ThrottleLimits,
+}
+
+impl Driver {
+    /// A driver for a server. Without `tls`, [`Security::Plain`] is all it can do.
+    pub fn new(server: Server, tls: Option<Tls>, config: DriverConfig) -> Driver {
+        let hooks = server.hooks();
+        let settings = Settings {
+            domains: server.config().domains.clone(),
+            timeouts: server.config().timeouts,
+            login_attempts: server.config().login_attempts,
+            features: hooks.stream_features(),
+            strangers: hooks.stranger_namespaces(),
+            random: server.random_source(),
+        };
+        // As many at a time as there are processors: more would only wait for each other.
+        let checks = std::thread::available_parallelism().map_or(1, usize::from);
+        Driver {
+            shared: Arc::new(Shared {
+                settings: Arc::new(settings),
+                server,
+                throttle: Throttle::new(config.throttle),
+                password_checks: Semaphore::new(checks),
+                tls,
+                admission: Arc::new(Admission::new(config.accept)),
+                connections: Mutex::default(),
+                next: AtomicU64::new(0),
+                open: AtomicUsize::new(0),
+                stopping: AtomicBool::new(false),
+                stop: Notify::new(),
+                empty: Notify::new(),
+            }),
+        }
+    }
+
+    /// Listens on a TCP address until the driver is shut down; returns the address,
+    /// which tells the port if 0 was asked for.
+    pub async fn listen(&self, address: SocketAddr, security: Security) -> io::Result<SocketAddr> {
+        self.check(security)?;
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.serve(listener, security)?;
+        Ok(address)
+    }
+
+    /// Accepts from any listener until the driver is shut down.
+    #[allow(clippy::disallowed_methods)] // io owns tasks
+    pub fn serve<L: Listener>(&self, mut listener: L, security: Security) -> io::Result<()> {
+        self.check(security)?;
+        let driver = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let stop = driver.shared.stop.notified();
+                if driver.shared.stopping.load(Ordering::Acquire) {
+                    return;
+                }
+                tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok((io, peer)) => driver.connect(io, peer, security),
+                        Err(error) => {
+                            // Out of file descriptors, for example: it passes, or the operator reads this.
+                            tracing::warn!(%error, "accept");
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
+                    },
+                    () = stop => return,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes up one connection, unless the limits refuse it.
+    #[allow(clippy::disallowed_methods)] // io owns tasks
+    pub fn connect(&self, io: impl Io, peer: Option<IpAddr>, security: Security) {
+        let Some(ticket) = Admission::admit(&self.shared.admission, peer) else {
+            tracing::debug!(?peer, "connection refused: too many");
+            return;
+        };
+        let (id, control) = self.shared.enter();
+        let shared = self.shared.clone();
+        let io: BoxIo = Box::new(io);
+        match security {
+            Security::Direct => {
+                // In a task of its own, so that the handshake's memory goes with it.
+                tokio::spawn(async move {
+                    let limit = shared.settings.timeouts.login;
+                    match tokio::time::timeout(limit, shared.handshake(io)).await {
+                        Ok(Ok((wire, channel))) => {
+                            tokio::spawn(
+                                shared
+                                    .clone()
+                                    .drive(id, control, ticket, peer, wire, channel, security),
+                            );
+                        }
+                        _ => shared.leave(id),
+                    }
+                });
+            }
+            _ => {
+                let wire = Wire::Plain(io);
+                tokio::spawn(shared.drive(
+                    id,
+                    control,
+                    ticket,
+                    peer,
+                    wire,
+                    Channel::default(),
+                    security,
+                ));
+            }
+        }
+    }
+
+    /// Stops accepting, closes every stream with `<system-shutdown/>`, and waits until
+    /// all connections are gone or `limit` is over; `true` if all are gone.
+    pub async fn shutdown(&self, limit: Duration) -> bool {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.stop.notify_waiters();
+        for control in self.shared.lock().values() {
+            control.stop();
+        }
+        let gone = async {
+            loop {
+                let empty = self.shared.empty.notified();
+                if self.shared.open.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                empty.await;
+            }
+        };
+        tokio::time::timeout(limit, gone).await.is_ok()
+    }
+
+    /// Connections at present.
+    pub fn connections(&self) -> usize {
+        self.shared.open.load(Ordering::Acquire)
+    }
+
+    /// The server that is driven.
+    pub fn server(&self) -> &Server {
+        &self.shared.server
+    }
+
+    fn check(&self, security: Security) -> io::Result<()> {
+        if security != Security::Plain && self.shared.tls.is_none() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a TLS listener needs a certificate",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    pub(super) async fn handshake(&self, io: BoxIo) -> io::Result<(Wire, Channel)> {
+        match &self.tls {
+            Some(tls) => tls
+                .accept(io)
+                .await
+                .map(|(stream, channel)| (Wire::Tls(Box::new(stream)), channel)),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn drive(
+        self: Arc<Shared>,
+        id: u64,
+        control: Arc<Control>,
+        ticket: Ticket,
+        peer: Option<IpAddr>,
+        wire: Wire,
+        channel: Channel,
+        security: Security,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let starttls = match security {
+            Security::StartTls => StartTls::Offered,
+            _ => StartTls::Unavailable,
+        };
+        let inner = Stream::new(self.settings.clone(), channel, starttls, self.server.now());
+        let stream = self.server.hooks().wrap(Box::new(inner) as BoxStream);
+        let connection = Connection::new(self.clone(), control, peer, wire, stream, ticket);
+        let done = Done { shared: self, id };
+        async move {
+            connection.await;
+            drop(done);
+        }
+    }
+
+    fn enter(&self) -> (u64, Arc<Control>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let control = Arc::new(Control::default());
+        self.lock().insert(id, control.clone());
+        self.open.fetch_add(1, Ordering::AcqRel);
+        if self.stopping.load(Ordering::Acquire) {
+            control.stop();
+        }
+        (id, control)
+    }
+
+    fn leave(&self, id: u64) {
+        if self.lock().remove(&id).is_some() && self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.empty.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Control>>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leaves the register also when the task is dropped.
+struct Done {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.shared.leave(self.id);
+    }
+}
+
+/// Nagle's algorithm would hold back what has been coalesced already; and a peer
+/// that has vanished is noticed within minutes.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(300)))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Failed logins are slowed, per address and per account.
+//!
+//! Only the answer to a *failed* attempt waits: a right password is never slowed,
+//! so nobody can lock anybody else out.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::BareJid;
+use crate::server::network;
+
+/// How failed logins are slowed.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ThrottleLimits {
+    /// What the first failure costs; each further one doubles it. Default 100 ms.
+    pub first: Duration,
+    /// What a failure costs at most; default 10 s.
+    pub most: Duration,
+    /// Time without a failure after which one is forgotten; default 1 min.
+    pub forget: Duration,
+    /// Addresses and accounts remembered, each; default 10 000. When more fail,
+    /// those that failed longest ago are forgotten.
+    pub remembered: usize,
+}
+
+impl Default for ThrottleLimits {
+    fn default() -> ThrottleLimits {
+        ThrottleLimits {
+            first: Duration::from_millis(100),
+            most: Duration::from_secs(10),
+            forget: Duration::from_secs(60),
+            remembered: 10_000,
+        }
+    }
+}
+
+/// Remembers who failed to log in.
+#[derive(Debug)]
+pub struct Throttle {
+    limits: ThrottleLimits,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    addresses: HashMap<IpAddr, Count>,
+    accounts: HashMap<BareJid, Count>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    failures: u32,
+    last: Instant,
+}
+
+impl Throttle {
+    /// Nobody has failed yet.
+    pub fn new(limits: ThrottleLimits) -> Throttle {
+        Throttle {
+            limits,
+            failures: Mutex::default(),
+        }
+    }
+
+    /// A login failed: how long the client waits for the answer.
+    pub fn failed(
+        &self,
+        peer: Option<IpAddr>,
+        account: Option<&BareJid>,
+        now: Instant,
+    ) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_address = peer.map_or(0, |peer| {
+            self.count(&mut failures.addresses, &network(peer), now)
+        });
+        let by_account = account.map_or(0, |account| {
+            self.count(&mut failures.accounts, account, now)
+        });
+        let doublings = by_address.max(by_account).saturating_sub(1).min(16);
+        (self.limits.first * 2_u32.pow(doublings)).min(self.limits.most)
+    }
+
+    fn count<K: Hash + Eq + Clone>(
+        &self,
+        table: &mut HashMap<K, Count>,
+        key: &K,
+        now: Instant,
+    ) -> u32 {
+        let forget = self.limits.forget;
+        if !table.contains_key(key) && table.len() >= self.limits.remembered {
+            table.retain(|_, count| now.saturating_duration_since(count.last) < forget);
+            if table.len() >= self.limits.remembered
+                && let Some(oldest) = table
+                    .iter()
+                    .min_by_key(|(_, c)| c.last)
+                    .map(|(k, _)| k.clone())
+            {
+                table.remove(&oldest);
+            }
+        }
+        let count = table.entry(key.clone()).or_insert(Count {
+            failures: 0,
+            last: now,
+        });
+        let rests = now.saturating_duration_since(count.last).as_secs_f64()
+            / forget.as_secs_f64().max(0.001);
+        count.failures = count
+            .failures
+            .saturating_sub(rests as u32)
+            .saturating_add(1);
+        count.last = now;
+        count.failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use super::*;
+
+    fn limits() -> ThrottleLimits {
+        ThrottleLimits {
+            remembered: 3,
+            ..ThrottleLimits::default()
+        }
+    }
+
+    #[test]
+    fn each_failure_doubles_the_wait_up_to_a_bound_and_time_forgives() {
+        let throttle = Throttle::new(limits());
+        let start = Instant::now();
+        let peer = Some("192.0.2.1".parse().unwrap());
+        let waits: Vec<u64> = (0..9)
+            .map(|_| throttle.failed(peer, None, start).as_millis() as u64)
+            .collect();
+        assert_eq!(
+            waits,
+            [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
+        );
+        let later = start + Duration::from_secs(60) * 9;
+        assert_eq!(throttle.failed(peer, None, later).as_millis(), 100);
+    }
+
+    #[test]
+    fn an_account_is_slowed_whoever_tries() {
+        let throttle = Throttle::new(limits());
+        let now = Instant::now();
+        let juliet = BareJid::new("juliet@example.org").unwrap();
+        throttle.failed(Some("192.0.2.1".parse().unwrap()), Some(&juliet), now);
+        let second = throttle.failed(Some("192.0.2.2".parse().unwrap()), Some(&juliet), now);
+        assert_eq!(second.as_millis(), 200);
+    }
+
+    #[test]
+    fn the_tables_are_bounded() {
+        let throttle = Throttle::new(limits());
+        let now = Instant::now();
+        for i in 0..100u8 {
+            let peer = IpAddr::from([192, 0, 2, i]);
+            throttle.failed(Some(peer), None, now + Duration::from_millis(i.into()));
+        }
+        assert_eq!(throttle.failures.lock().unwrap().addresses.len(), 3);
+    }
+}

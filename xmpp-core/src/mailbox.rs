@@ -1,0 +1,390 @@
+//! Mailboxes: how a stanza reaches an entity, and what became of it.
+//!
+//! A push never waits. It answers with a [`Settlement`], because the recipient
+//! may be on another node, and an acknowledgement to the sender (XEP-0198) must
+//! not be given before the stanza is safe.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures::channel::oneshot;
+use futures::task::AtomicWaker;
+
+use crate::session::SessionId;
+use crate::stanza::Stanza;
+
+/// Where stanzas for one entity go. Clone is cheap.
+#[derive(Clone)]
+pub struct Mailbox(Arc<dyn Inbox>);
+
+/// What stands behind a [`Mailbox`]: a local queue, or a link to another node or server.
+pub trait Inbox: Send + Sync {
+    /// Takes a stanza, or gives it back at once. Never waits.
+    fn push(&self, envelope: Envelope) -> Settlement;
+}
+
+impl Mailbox {
+    /// A mailbox in front of an inbox.
+    pub fn new(inbox: Arc<dyn Inbox>) -> Mailbox {
+        Mailbox(inbox)
+    }
+
+    /// Hands over a stanza.
+    pub fn push(&self, stanza: Stanza, origin: Origin) -> Settlement {
+        self.0.push(Envelope {
+            stanza,
+            origin,
+            settle: None,
+        })
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mailbox")
+    }
+}
+
+/// Who a stanza came from: what a failure is reported to, and what a duplicate
+/// is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The kind of sender.
+    pub source: Source,
+    /// The sender's place in its resumable stream, if it has one. Only then does
+    /// anybody wait for the settlement.
+    pub sm: Option<SmPoint>,
+}
+
+/// The kind of sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// This server itself, or a module.
+    Server,
+    /// A session of one of our accounts.
+    Session(SessionId),
+    /// This server, with a copy of a stanza that goes its own way besides (a carbon). It
+    /// is lost with the session that it waits for, and nobody hears of it.
+    Copy,
+    /// An entity that lives here: a component, a room.
+    Entity,
+    /// A domain on another server, as its stream has proven it.
+    Remote(crate::BareJid),
+}
+
+/// The `n`-th stanza that a resumable stream sent (XEP-0198 §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmPoint {
+    /// The stream's resumption id.
+    pub id: Arc<str>,
+    /// Its inbound counter when the stanza was taken.
+    pub n: u32,
+}
+
+impl Origin {
+    /// This server.
+    pub const SERVER: Origin = Origin {
+        source: Source::Server,
+        sm: None,
+    };
+
+    /// This server, with a copy.
+    pub const COPY: Origin = Origin {
+        source: Source::Copy,
+        sm: None,
+    };
+
+    /// A session without resumption.
+    pub fn session(id: SessionId) -> Origin {
+        Origin {
+            source: Source::Session(id),
+            sm: None,
+        }
+    }
+}
+
+/// A stanza on its way, with its origin.
+#[derive(Debug)]
+pub struct Envelope {
+    /// The stanza.
+    pub stanza: Stanza,
+    /// Who it came from.
+    pub origin: Origin,
+    settle: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Envelope {
+    /// Reports what became of the stanza to whoever waits for it.
+    pub fn settle(self, outcome: Outcome) {
+        if let Some(settle) = self.settle {
+            // A sender that has gone does not want to know.
+            let _ = settle.send(outcome);
+        }
+    }
+}
+
+/// What became of a stanza.
+#[must_use]
+#[derive(Debug)]
+pub enum Settlement {
+    /// It is safe, or nobody waits to hear so.
+    Done,
+    /// It has been taken; whether it is safe will be known later.
+    Later(Later),
+    /// It was not taken.
+    Failed(Undelivered),
+}
+
+/// The final word on a stanza that had been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is safe: queued for resumption, stored, answered, or written to a
+    /// recipient that does not acknowledge.
+    Settled,
+    /// It is lost to the recipient, and whoever held it has dealt with it
+    /// (stored it, or returned an error).
+    Returned,
+}
+
+/// A settlement that is still open.
+#[derive(Debug)]
+pub struct Later(oneshot::Receiver<Outcome>);
+
+impl Later {
+    /// An open settlement and the end that closes it.
+    pub fn new() -> (oneshot::Sender<Outcome>, Later) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Later(receiver))
+    }
+}
+
+impl Future for Later {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        // Who drops an envelope without a word has returned it.
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|outcome| outcome.unwrap_or(Outcome::Returned))
+    }
+}
+
+/// A stanza that was not taken, given back so that it can take another way.
+#[derive(Debug)]
+pub struct Undelivered {
+    /// The stanza.
+    pub stanza: Stanza,
+    /// Its origin.
+    pub origin: Origin,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a mailbox refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A bound of the mailbox, or the server's memory cap, is reached.
+    Full,
+    /// The entity has ended.
+    Closed,
+}
+
+/// Bounds of one mailbox.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct QueueLimits {
+    /// Stanzas; default 1000: a burst such as a room's presence fits, a peer
+    /// that has stopped reading is noticed.
+    pub stanzas: usize,
+    /// Bytes of XML; default 2 MiB: eight stanzas of the largest default size.
+    pub bytes: usize,
+}
+
+impl Default for QueueLimits {
+    fn default() -> QueueLimits {
+        QueueLimits {
+            stanzas: 1000,
+            bytes: 2 << 20,
+        }
+    }
+}
+
+/// The memory that all queues of a server may hold together.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicUsize,
+    cap: usize,
+}
+
+impl Budget {
+    /// At most `cap` bytes.
+    pub fn new(cap: usize) -> Budget {
+        Budget {
+            used: AtomicUsize::new(0),
+            cap,
+        }
+    }
+
+    /// Takes `bytes`, or nothing if they would exceed the cap.
+    pub fn take(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.cap;
+        if !fits {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Gives back what was taken.
+    pub fn give(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes taken at present.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// A bounded queue with one reader: the usual [`Inbox`]. Idle, it holds no heap memory.
+#[derive(Debug)]
+pub struct Queue {
+    state: Mutex<State>,
+    reader: AtomicWaker,
+    limits: QueueLimits,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Envelope>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// An empty, open queue.
+    pub fn new(limits: QueueLimits, budget: Arc<Budget>) -> Queue {
+        Queue {
+            state: Mutex::default(),
+            reader: AtomicWaker::new(),
+            limits,
+            budget,
+        }
+    }
+
+    /// Takes the oldest stanzas that wait, about `bytes` of XML but at least one;
+    /// `Ready(None)` when the queue is closed and empty.
+    pub fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+    ) -> Poll<Option<VecDeque<Envelope>>> {
+        self.reader.register(cx.waker());
+        self.take(bytes).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Takes the oldest stanzas, as [`poll_take`](Queue::poll_take), without waiting:
+    /// `None` if there is nothing yet, `Some(None)` when there will never be anything.
+    pub fn take(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
+        let mut state = self.lock();
+        if state.items.is_empty() {
+            return state.closed.then_some(None);
+        }
+        if state.bytes <= bytes {
+            self.budget.give(std::mem::take(&mut state.bytes));
+            return Some(Some(std::mem::take(&mut state.items)));
+        }
+        let mut taken = VecDeque::new();
+        let mut size = 0;
+        while size < bytes
+            && let Some(envelope) = state.items.pop_front()
+        {
+            size += envelope.stanza.size();
+            taken.push_back(envelope);
+        }
+        state.bytes -= size;
+        self.budget.give(size);
+        Some(Some(taken))
+    }
+
+    /// Has the reader look again, though nothing was pushed.
+    pub fn wake(&self) {
+        self.reader.wake();
+    }
+
+    /// Stanzas and bytes that wait.
+    pub fn depth(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.items.len(), state.bytes)
+    }
+
+    /// Refuses all further stanzas and hands out those that still wait.
+    pub fn close(&self) -> VecDeque<Envelope> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.budget.give(std::mem::take(&mut state.bytes));
+        let rest = std::mem::take(&mut state.items);
+        drop(state);
+        self.reader.wake();
+        rest
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic half way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbox for Queue {
+    fn push(&self, mut envelope: Envelope) -> Settlement {
+        let size = envelope.stanza.size();
+        let mut state = self.lock();
+        let reason = if state.closed {
+            Some(Reason::Closed)
+        } else if state.items.len() >= self.limits.stanzas
+            || state.bytes + size > self.limits.bytes
+            || !self.budget.take(size)
+        {
+            Some(Reason::Full)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            let Envelope { stanza, origin, .. } = envelope;
+            return Settlement::Failed(Undelivered {
+                stanza,
+                origin,
+                reason,
+            });
+        }
+        let settlement = match &envelope.origin.sm {
+            None => Settlement::Done,
+            Some(_) => {
+                let (settle, later) = Later::new();
+                envelope.settle = Some(settle);
+                Settlement::Later(later)
+            }
+        };
+        state.bytes += size;
+        let first = state.items.is_empty();
+        state.items.push_back(envelope);
+        drop(state);
+        if first {
+            self.reader.wake();
+        }
+        settlement
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

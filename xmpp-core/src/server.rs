@@ -1,0 +1,653 @@
+//! The server: everything wired, and the way of a stanza through it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+
+use crate::account::{Account, Accounts};
+use crate::directory::Directory;
+use crate::mailbox::{Budget, Mailbox, Origin, Queue, Reason, Settlement, Source, Undelivered};
+use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
+use crate::router::{Recipients, Route, Router};
+use crate::session::{Change, Resource, Session, SessionId};
+use crate::stanza::{Condition, IqType, Kind, MessageType, Stanza, StanzaError};
+use crate::store::Stores;
+use crate::stream::StreamError;
+use crate::time::{Clock, Now};
+use crate::{BareJid, FullJid, Jid};
+
+mod builder;
+mod config;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use builder::{BuildError, Builder, Surroundings};
+pub use config::{Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network};
+
+/// A running server. Clone is cheap and names the same server.
+///
+/// It owns no socket: the `io` module accepts connections and drives their
+/// streams, and hands in here what clients send.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    directory: Arc<dyn Directory>,
+    router: Arc<dyn Router>,
+    hooks: Hooks,
+    stores: Stores,
+    accounts: Arc<Accounts>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    spawn: Arc<dyn Spawn>,
+    budget: Arc<Budget>,
+    sessions: AtomicU64,
+}
+
+impl Server {
+    /// Starts to build a server.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Who is where.
+    pub fn directory(&self) -> &dyn Directory {
+        &*self.inner.directory
+    }
+
+    /// The stores.
+    pub fn stores(&self) -> &Stores {
+        &self.inner.stores
+    }
+
+    /// What modules registered.
+    pub fn hooks(&self) -> &Hooks {
+        &self.inner.hooks
+    }
+
+    /// The memory that queues hold.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.inner.budget
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Now {
+        self.inner.clock.now()
+    }
+
+    /// Random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.inner.random.fill(&mut bytes);
+        bytes
+    }
+
+    /// The source of random bytes.
+    pub fn random_source(&self) -> Arc<dyn Random> {
+        self.inner.random.clone()
+    }
+
+    /// Runs something beside what is going on.
+    pub fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.inner.spawn.spawn(task);
+    }
+
+    /// Does work that takes a thread for milliseconds where it keeps nobody waiting; `None`
+    /// if it came to no end.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        self.inner.spawn.blocking(Box::new(move || {
+            // Whoever waited may have gone.
+            let _ = done.send(work());
+        }));
+        result.await.ok()
+    }
+
+    /// The account of a local bare JID, loaded if nobody holds it.
+    pub async fn account(&self, jid: &BareJid) -> Result<Arc<Account>, StanzaError> {
+        self.inner
+            .accounts
+            .load(jid, &self.inner.stores)
+            .await
+            .map_err(|error| {
+                tracing::error!(account = %jid, %error, "account not loaded");
+                // The store's words are for the log, not for the peer.
+                StanzaError::new(Condition::InternalServerError)
+            })
+    }
+
+    /// Has an account that is in memory loaded anew when it is next asked for: it was
+    /// created in the store meanwhile, say.
+    pub fn reload_account(&self, jid: &BareJid) {
+        self.inner.accounts.reload(jid);
+    }
+
+    /// The account if it is in memory.
+    pub fn held_account(&self, jid: &BareJid) -> Option<Arc<Account>> {
+        self.inner.accounts.held(jid)
+    }
+
+    // --- sessions ---
+
+    /// Binds a resource (RFC 6120 §7). On conflict the [`Conflict`] policy decides.
+    /// With no resource asked for, one is made up.
+    pub fn bind(
+        &self,
+        account: Arc<Account>,
+        resource: Option<&str>,
+    ) -> Result<Bound, StanzaError> {
+        let mut asked = resource.map(str::to_owned);
+        let account_limit = self.inner.config.resources_per_account;
+        let bound = self.inner.directory.resources(account.jid().as_str());
+        let replaces = asked
+            .as_deref()
+            .is_some_and(|asked| bound.iter().any(|r| r.jid().resource() == asked));
+        if bound.len() >= account_limit && !replaces {
+            // RFC 6120 §7.6.2.1: "<resource-constraint/>"
+            return Err(StanzaError::new(Condition::ResourceConstraint));
+        }
+        loop {
+            let name = asked.clone().unwrap_or_else(|| self.made_up_id());
+            // RFC 6120 §7.7.2.1: "the provided resourcepart cannot be processed by the
+            // server, e.g. because it is not in accordance with the resourcepart rules"
+            let jid = account
+                .jid()
+                .with_resource(&name)
+                .map_err(|_| StanzaError::new(Condition::BadRequest))?;
+            let id = SessionId(self.inner.sessions.fetch_add(1, Ordering::Relaxed));
+            let queue = Queue::new(self.inner.config.session_queue, self.inner.budget.clone());
+            let session = Arc::new(Session::new(id, jid, account.clone(), queue));
+            let resource = Arc::new(Resource::local(&session));
+            let Err(holder) = self.inner.directory.bind(resource.clone()) else {
+                self.watch(SessionEvent::Bound, &session);
+                return Ok(Bound { session, resource });
+            };
+            match self.inner.config.conflict {
+                // RFC 6120 §7.7.2.2: "Terminate the current session of the already
+                // connected client"
+                Conflict::Replace => self.replace(&holder),
+                Conflict::Rename => asked = None,
+                Conflict::Refuse => return Err(StanzaError::new(Condition::Conflict)),
+            }
+        }
+    }
+
+    /// Ends a session: it leaves the directory, everyone who should hears so, and
+    /// what its client had not been given goes the way it would have gone without
+    /// it (RFC 6121 §8.5). Ending it twice is harmless.
+    pub fn end(&self, session: &Arc<Session>) -> Dispatch {
+        let Some(resource) = self.inner.directory.unbind(session.jid(), session.id()) else {
+            return Dispatch::DONE;
+        };
+        let left = session.queue().close();
+        let farewell = match &self.inner.hooks.presence {
+            Some(handler) => handler.ended(session, &resource, self),
+            None => Dispatch::DONE,
+        };
+        resource.apply(Change::Unavailable);
+        self.watch(SessionEvent::Ended, session);
+        if left.is_empty() {
+            return farewell;
+        }
+        let server = self.clone();
+        Dispatch::Pending(Box::pin(async move {
+            let _ = farewell.finish().await;
+            for envelope in left {
+                server.reroute(envelope.stanza, envelope.origin).await;
+            }
+            Settlement::Done
+        }))
+    }
+
+    /// The directory's entry for a session, as long as it is bound.
+    pub fn resource(&self, session: &Session) -> Option<Arc<Resource>> {
+        let all = self.inner.directory.resources(session.bare().as_str());
+        all.iter().find(|r| r.id() == session.id()).cloned()
+    }
+
+    /// Tells everyone who follows sessions.
+    pub fn watch(&self, event: SessionEvent, session: &Arc<Session>) {
+        for watcher in &self.inner.hooks.watchers {
+            watcher.session(event, session, self);
+        }
+    }
+
+    // --- the way of a stanza ---
+
+    /// Takes a stanza that the client of one of our sessions sent. `from` is stamped.
+    pub fn submit(&self, mut stanza: Stanza, session: &Arc<Session>, origin: Origin) -> Dispatch {
+        for filter in &self.inner.hooks.outbound {
+            match filter.outbound(&mut stanza, session, self) {
+                Verdict::Pass => {}
+                Verdict::Refuse(error) => return self.refuse(&stanza, &error),
+                Verdict::Drop => return Dispatch::DONE,
+            }
+        }
+        match stanza.kind() {
+            Kind::Presence(_) => match &self.inner.hooks.presence {
+                Some(handler) => handler.sent(stanza, session, origin, self),
+                None if stanza.to().is_none() => Dispatch::DONE,
+                None => self.route(stanza, origin),
+            },
+            _ => {
+                if stanza.to().is_none() {
+                    // RFC 6120 §10.3: as if addressed to the sender's bare JID
+                    stanza.set_to(Jid::from(session.bare().clone()));
+                }
+                self.route(stanza, origin)
+            }
+        }
+    }
+
+    /// Sends a stanza that is the server's own or a module's, and waits for nothing.
+    pub fn send(&self, stanza: Stanza) {
+        match self.route(stanza, Origin::SERVER) {
+            Dispatch::Done(_) => {}
+            Dispatch::Pending(rest) => self.spawn(Box::pin(async move {
+                let _ = rest.await;
+            })),
+        }
+    }
+
+    /// Sends a stanza with `from` and `to` on its way.
+    pub fn route(&self, stanza: Stanza, origin: Origin) -> Dispatch {
+        let Some(to) = stanza.to().cloned() else {
+            return Dispatch::DONE;
+        };
+        match self.inner.router.route(&stanza, &to, &origin) {
+            Route::Deliver {
+                account,
+                to: recipients,
+            } => self.deliver(stanza, origin, account, recipients),
+            Route::Entity(mailbox) => match mailbox.push(stanza, origin) {
+                Settlement::Failed(failed) => self.refuse(&failed.stanza, &failed.reason.into()),
+                settlement => Dispatch::Done(settlement),
+            },
+            Route::Server => self.ask_server(stanza, to),
+            Route::Account(account) => self.ask_account(stanza, origin, account),
+            Route::Offline(account) => self.keep(stanza, origin, account),
+            // RFC 6120 §8.3.3.16, until another server can be reached
+            Route::Remote => self.refuse(&stanza, &Condition::RemoteServerNotFound.into()),
+            Route::Refuse(condition) => self.refuse(&stanza, &condition.into()),
+            Route::Ignore => Dispatch::DONE,
+        }
+    }
+
+    /// Returns an error to the sender, unless the stanza may not be answered
+    /// (RFC 6120 §8.3.1: errors never are).
+    pub fn refuse(&self, stanza: &Stanza, error: &StanzaError) -> Dispatch {
+        match stanza.error_reply(error) {
+            Some(reply) => self.route(reply, Origin::SERVER),
+            None => Dispatch::DONE,
+        }
+    }
+
+    fn deliver(
+        &self,
+        mut stanza: Stanza,
+        origin: Origin,
+        account: crate::directory::Resources,
+        recipients: Recipients,
+    ) -> Dispatch {
+        // All resources of an account share it; one on another node is filtered there.
+        let session = recipients.as_slice().iter().find_map(|r| r.session());
+        if let Some(session) = session {
+            let mut delivery = Delivery {
+                stanza: &mut stanza,
+                account: session.account(),
+                resources: &account,
+                to: Some(&recipients),
+                origin: &origin,
+            };
+            if let Some(refused) = self.filter_inbound(&mut delivery) {
+                return refused;
+            }
+        }
+        match recipients {
+            Recipients::One(one) => match one.mailbox().push(stanza, origin) {
+                Settlement::Failed(failed) => self.detour(failed, &one),
+                settlement => Dispatch::Done(settlement),
+            },
+            Recipients::Many(many) => self.fan_out(stanza, origin, &many),
+        }
+    }
+
+    /// To several sessions. It is safe as soon as one of them has it for sure.
+    fn fan_out(&self, stanza: Stanza, origin: Origin, many: &[Arc<Resource>]) -> Dispatch {
+        let mut taken = None;
+        let mut failed = None;
+        for resource in many {
+            match resource.mailbox().push(stanza.clone(), origin.clone()) {
+                Settlement::Failed(undelivered) => failed = Some((undelivered, resource)),
+                settlement => taken = taken.or(Some(settlement)),
+            }
+        }
+        match (taken, failed) {
+            (Some(settlement), _) => Dispatch::Done(settlement),
+            (None, Some((undelivered, resource))) => self.detour(undelivered, resource),
+            (None, None) => Dispatch::DONE,
+        }
+    }
+
+    /// A session could not take a stanza: it counts as unavailable.
+    fn detour(&self, failed: Undelivered, resource: &Resource) -> Dispatch {
+        let Undelivered {
+            stanza,
+            origin,
+            reason,
+        } = failed;
+        match stanza.kind() {
+            Kind::Message(MessageType::Chat | MessageType::Normal) => {
+                let account = resource.jid().to_bare();
+                match resource.session() {
+                    Some(_) => self.keep_accepted(stanza, account),
+                    None => self.keep(stanza, origin, account),
+                }
+            }
+            // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
+            Kind::Presence(_) | Kind::Message(MessageType::Headline) => Dispatch::DONE,
+            _ => self.refuse(&stanza, &reason.into()),
+        }
+    }
+
+    /// What waited for a session that has ended.
+    async fn reroute(&self, stanza: Stanza, origin: Origin) {
+        if origin.source == Source::Copy {
+            return;
+        }
+        let _ = match stanza.kind() {
+            // It had been accepted for this account: it is delivered to another
+            // resource or kept, as if sent to the bare JID.
+            Kind::Message(MessageType::Chat | MessageType::Normal) => {
+                let bare = stanza.to().map(|to| to.to_bare());
+                match bare {
+                    Some(bare) if !self.has_able_resource(&bare) => {
+                        self.keep_accepted(stanza, bare).finish().await
+                    }
+                    Some(bare) => self.to_able_resources(stanza, origin, &bare).finish().await,
+                    None => Settlement::Done,
+                }
+            }
+            Kind::Iq(IqType::Get | IqType::Set) => {
+                self.refuse(&stanza, &Condition::ServiceUnavailable.into())
+                    .finish()
+                    .await
+            }
+            _ => Settlement::Done,
+        };
+    }
+
+    fn has_able_resource(&self, account: &BareJid) -> bool {
+        self.inner
+            .directory
+            .resources(account.as_str())
+            .iter()
+            .any(|r| r.priority().is_some_and(|p| p >= 0))
+    }
+
+    fn to_able_resources(&self, stanza: Stanza, origin: Origin, account: &BareJid) -> Dispatch {
+        let all = self.inner.directory.resources(account.as_str());
+        let top = all.iter().filter_map(|r| r.priority()).max();
+        let able: Vec<_> = all
+            .iter()
+            .filter(|r| r.priority() == top)
+            .cloned()
+            .collect();
+        self.fan_out(stanza, origin, &able)
+    }
+
+    fn filter_inbound(&self, delivery: &mut Delivery<'_>) -> Option<Dispatch> {
+        for filter in &self.inner.hooks.inbound {
+            match filter.inbound(delivery, self) {
+                Verdict::Pass => {}
+                Verdict::Refuse(error) => return Some(self.refuse(delivery.stanza, &error)),
+                Verdict::Drop => return Some(Dispatch::DONE),
+            }
+        }
+        None
+    }
+
+    // --- what the server does itself ---
+
+    fn ask_server(&self, stanza: Stanza, to: Jid) -> Dispatch {
+        let server = self.clone();
+        match stanza.kind() {
+            Kind::Iq(IqType::Get | IqType::Set) => Dispatch::Pending(Box::pin(async move {
+                let target = Target::Server(to.to_bare());
+                server.answer(stanza, target).await;
+                Settlement::Done
+            })),
+            // Nobody reads messages to the server; a module may serve the domain as an entity.
+            Kind::Message(_) => self.refuse(&stanza, &Condition::ServiceUnavailable.into()),
+            _ => Dispatch::DONE,
+        }
+    }
+
+    fn ask_account(&self, stanza: Stanza, origin: Origin, jid: BareJid) -> Dispatch {
+        let server = self.clone();
+        Dispatch::Pending(Box::pin(async move {
+            let account = match server.account(&jid).await {
+                Ok(account) => account,
+                Err(error) => return server.refuse(&stanza, &error).finish_boxed().await,
+            };
+            let mut stanza = stanza;
+            if let Some(refused) = server.filter_unattended(&mut stanza, &account, &origin) {
+                return refused.finish_boxed().await;
+            }
+            match stanza.kind() {
+                Kind::Iq(_) => server.answer(stanza, Target::Account(account)).await,
+                _ => {
+                    if let Some(handler) = &server.inner.hooks.presence {
+                        handler.received(stanza, account, origin, &server).await;
+                    }
+                }
+            }
+            Settlement::Done
+        }))
+    }
+
+    /// A message that no session can take.
+    fn keep(&self, stanza: Stanza, origin: Origin, jid: BareJid) -> Dispatch {
+        let server = self.clone();
+        Dispatch::Pending(Box::pin(async move {
+            let mut stanza = stanza;
+            let refused = match server.account(&jid).await {
+                Err(error) => server.refuse(&stanza, &error),
+                Ok(account) => match server.filter_unattended(&mut stanza, &account, &origin) {
+                    Some(refused) => refused,
+                    None => return server.store(stanza, &account).await,
+                },
+            };
+            refused.finish_boxed().await
+        }))
+    }
+
+    /// The same for one that the account's filters have seen when a session was to take it.
+    fn keep_accepted(&self, stanza: Stanza, jid: BareJid) -> Dispatch {
+        let server = self.clone();
+        Dispatch::Pending(Box::pin(async move {
+            match server.account(&jid).await {
+                Err(error) => server.refuse(&stanza, &error).finish_boxed().await,
+                Ok(account) => server.store(stanza, &account).await,
+            }
+        }))
+    }
+
+    async fn store(&self, stanza: Stanza, account: &Arc<Account>) -> Settlement {
+        // RFC 6121 §8.5.1: "return a <service-unavailable/> stanza error to the sender"
+        let mut error = Condition::ServiceUnavailable.into();
+        if account.exists()
+            && let Some(handler) = &self.inner.hooks.offline
+        {
+            match handler.keep(stanza.clone(), account, self).await {
+                Ok(()) => return Settlement::Done,
+                Err(reason) => error = reason,
+            }
+        }
+        self.refuse(&stanza, &error).finish_boxed().await
+    }
+
+    fn filter_unattended(
+        &self,
+        stanza: &mut Stanza,
+        account: &Arc<Account>,
+        origin: &Origin,
+    ) -> Option<Dispatch> {
+        let resources = self.inner.directory.resources(account.jid().as_str());
+        self.filter_inbound(&mut Delivery {
+            stanza,
+            account,
+            resources: &resources,
+            to: None,
+            origin,
+        })
+    }
+
+    /// Answers an IQ request; whatever has no handler gets `<service-unavailable/>`
+    /// (RFC 6120 §8.4), always.
+    async fn answer(&self, stanza: Stanza, target: Target) {
+        let result = self.call_handler(&stanza, target).await;
+        let reply = match result {
+            Ok(None) => Some(stanza.reply()),
+            Ok(Some(child)) => Some(stanza.reply().with_child(&child)),
+            Err(error) => stanza.error_reply(&error),
+        };
+        if let Some(reply) = reply {
+            let _ = self.route(reply, Origin::SERVER).finish_boxed().await;
+        }
+    }
+
+    async fn call_handler(
+        &self,
+        stanza: &Stanza,
+        target: Target,
+    ) -> Result<Option<crate::xml::Element>, StanzaError> {
+        let unavailable = || StanzaError::new(Condition::ServiceUnavailable);
+        let child = stanza.payload().children().next().ok_or_else(unavailable)?;
+        let scope = match target {
+            Target::Server(_) => crate::module::Scope::Server,
+            Target::Account(_) => crate::module::Scope::Account,
+        };
+        let handler = self
+            .inner
+            .hooks
+            .iq_handler(scope, child.name(), child.ns())
+            .ok_or_else(unavailable)?;
+        let from = stanza.from().cloned().ok_or_else(unavailable)?;
+        let session = self.session_of(&from);
+        let request = Request {
+            from,
+            verb: if stanza.kind() == Kind::Iq(IqType::Set) {
+                Verb::Set
+            } else {
+                Verb::Get
+            },
+            payload: child.element(),
+            target,
+            session,
+            lang: stanza.lang().map(str::to_owned),
+        };
+        handler.handle(&request, self).await
+    }
+
+    /// The session that lives here and has exactly this full JID.
+    pub fn session_of(&self, jid: &Jid) -> Option<Arc<Session>> {
+        let all = self.inner.directory.resources(jid.bare_str());
+        let resource = crate::directory::find(&all, jid.as_str())?;
+        resource.session().cloned()
+    }
+
+    fn replace(&self, holder: &Arc<Resource>) {
+        let Some(session) = holder.session() else {
+            // On another node: the directory that knows of it settles the conflict.
+            self.inner.directory.unbind(holder.jid(), holder.id());
+            return;
+        };
+        session.end(StreamError::conflict());
+        match self.end(session) {
+            Dispatch::Done(_) => {}
+            Dispatch::Pending(rest) => self.spawn(Box::pin(async move {
+                let _ = rest.await;
+            })),
+        }
+    }
+
+    /// An identifier nobody can guess: for stanzas the server sends, and for resources.
+    pub fn made_up_id(&self) -> String {
+        self.random::<8>()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// Serves an address that is no account's with a mailbox of its own, bounded
+    /// by `limits`; `None` if the address is taken.
+    pub fn serve(&self, address: &Jid, limits: crate::mailbox::QueueLimits) -> Option<Arc<Queue>> {
+        let queue = Arc::new(Queue::new(limits, self.inner.budget.clone()));
+        self.inner
+            .directory
+            .serve(address, Mailbox::new(queue.clone()))
+            .then_some(queue)
+    }
+
+    /// Whether `domain` is one of ours.
+    pub fn is_local(&self, domain: &str) -> bool {
+        self.inner.config.domain(domain).is_some()
+    }
+
+    /// A full JID's session, wherever it lives.
+    pub fn bound(&self, jid: &FullJid) -> Option<Arc<Resource>> {
+        crate::directory::find(
+            &self.inner.directory.resources(jid.bare_str()),
+            jid.as_str(),
+        )
+    }
+}
+
+/// A freshly bound session and its entry in the directory.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Its entry.
+    pub resource: Arc<Resource>,
+}
+
+impl Dispatch {
+    /// [`finish`](Dispatch::finish) in a box: for code that is part of a dispatch itself.
+    fn finish_boxed(self) -> BoxFuture<'static, Settlement> {
+        match self {
+            Dispatch::Done(settlement) => Box::pin(std::future::ready(settlement)),
+            Dispatch::Pending(future) => future,
+        }
+    }
+}
+
+impl From<Reason> for StanzaError {
+    fn from(reason: Reason) -> StanzaError {
+        StanzaError::new(match reason {
+            Reason::Full => Condition::ResourceConstraint,
+            Reason::Closed => Condition::ServiceUnavailable,
+        })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server")
+    }
+}

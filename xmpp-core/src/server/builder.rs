@@ -1,0 +1,165 @@
+//! Wiring.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::{Config, Domain, Inner, Random, Server, Spawn};
+use crate::account::Accounts;
+use crate::directory::{Directory, LocalDirectory};
+use crate::mailbox::Budget;
+use crate::module::{Hooks, Module};
+use crate::router::{Router, Rules};
+use crate::store::{Stores, memory};
+use crate::time::Clock;
+
+/// Builds a [`Server`]. What is not given is: memory stores, the directory of
+/// this process, the rules of the RFCs, no modules.
+pub struct Builder {
+    config: Config,
+    stores: Option<Stores>,
+    directory: Option<Arc<dyn Directory>>,
+    router: Option<Box<dyn FnOnce(Arc<dyn Directory>, &Config) -> Arc<dyn Router>>>,
+    modules: Vec<Arc<dyn Module>>,
+}
+
+/// Why a server could not be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is no domain to serve.
+    #[error("no domain is configured")]
+    NoDomain,
+    /// A domain is there twice, or is no mere domain.
+    #[error("bad domain: {0}")]
+    Domain(String),
+    /// Two modules want the same.
+    #[error("{0}")]
+    Clash(String),
+}
+
+/// What a server takes from its surroundings: the clock, randomness, tasks. The
+/// `io` module has those of tokio and the operating system, a simulation its own.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+    /// Tasks.
+    pub spawn: Arc<dyn Spawn>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Builder {
+        Builder {
+            config: Config::default(),
+            stores: None,
+            directory: None,
+            router: None,
+            modules: Vec::new(),
+        }
+    }
+
+    /// Adds a domain. The first is the default one.
+    pub fn domain(mut self, domain: Domain) -> Builder {
+        self.config.domains.push(domain);
+        self
+    }
+
+    /// Changes the configuration.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Builder {
+        change(&mut self.config);
+        self
+    }
+
+    /// Where data is kept.
+    pub fn stores(mut self, stores: Stores) -> Builder {
+        self.stores = Some(stores);
+        self
+    }
+
+    /// Who is where, if not just in this process.
+    pub fn directory(mut self, directory: Arc<dyn Directory>) -> Builder {
+        self.directory = Some(directory);
+        self
+    }
+
+    /// Another router; it is made when the directory and the domains are known.
+    pub fn router(
+        mut self,
+        make: impl FnOnce(Arc<dyn Directory>, &Config) -> Arc<dyn Router> + 'static,
+    ) -> Builder {
+        self.router = Some(Box::new(make));
+        self
+    }
+
+    /// Adds a module. Modules run in the order in which they are added.
+    pub fn module(mut self, module: impl Module) -> Builder {
+        self.modules.push(Arc::new(module));
+        self
+    }
+
+    /// Adds several modules, for example [`im::all`](crate::im::all).
+    pub fn modules(mut self, modules: impl IntoIterator<Item = Arc<dyn Module>>) -> Builder {
+        self.modules.extend(modules);
+        self
+    }
+
+    /// The server, if everything fits together.
+    pub fn build(self, surroundings: Surroundings) -> Result<Server, BuildError> {
+        let config = self.config;
+        if config.domains.is_empty() {
+            return Err(BuildError::NoDomain);
+        }
+        for (i, domain) in config.domains.iter().enumerate() {
+            let name = &domain.name;
+            if !name.is_domain() || config.domains[..i].iter().any(|other| other.name == *name) {
+                return Err(BuildError::Domain(name.to_string()));
+            }
+        }
+        let directory = self
+            .directory
+            .unwrap_or_else(|| Arc::new(LocalDirectory::new()));
+        let router = match self.router {
+            Some(make) => make(directory.clone(), &config),
+            None => {
+                let domains = config.domains.iter().map(|domain| domain.name.clone());
+                Arc::new(Rules::new(directory.clone(), domains))
+            }
+        };
+        let mut hooks = Hooks::default();
+        for module in &self.modules {
+            module.clone().register(&mut hooks);
+        }
+        if let Some(error) = hooks.error.take() {
+            return Err(error);
+        }
+        let stores = self
+            .stores
+            .unwrap_or_else(|| Stores::from_one(Arc::new(memory::Memory::new())));
+        let Surroundings {
+            clock,
+            random,
+            spawn,
+        } = surroundings;
+        let server = Server {
+            inner: Arc::new(Inner {
+                budget: Arc::new(Budget::new(config.memory)),
+                config,
+                directory,
+                router,
+                hooks,
+                stores,
+                accounts: Accounts::new(),
+                clock,
+                random,
+                spawn,
+                sessions: AtomicU64::new(1),
+            }),
+        };
+        for module in &self.modules {
+            module.ready(&server);
+        }
+        Ok(server)
+    }
+}

@@ -1,0 +1,214 @@
+//! What the embedder sets.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::mailbox::QueueLimits;
+use crate::{BareJid, sasl, xml};
+
+/// Settings of a server. Every field has a default that is safe to run with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The domains that the server is for. The first is the default one.
+    pub domains: Vec<Domain>,
+    /// What XML a client may send before it has logged in.
+    pub xml_before_login: xml::Limits,
+    /// What XML a client may send after it has logged in.
+    pub xml: xml::Limits,
+    /// Bounds of what waits for one session.
+    pub session_queue: QueueLimits,
+    /// Sessions of one account at a time; default 32: more devices than a person
+    /// has, few enough that a fan-out stays small.
+    pub resources_per_account: usize,
+    /// What happens when a resource is bound twice; default [`Conflict::Replace`],
+    /// since the older connection of a mobile client is usually a dead one.
+    pub conflict: Conflict,
+    /// Bytes that all queues of the server may hold together; default 1 GiB.
+    pub memory: usize,
+    /// Items in one roster; default 5000.
+    pub roster_items: usize,
+    /// Bytes of a contact's name, and of the name of one of its groups; default 1023, as
+    /// for a part of an address.
+    pub roster_name: usize,
+    /// Groups of one contact; default 64.
+    pub roster_groups: usize,
+    /// Unanswered subscription requests of people who are not in the roster; default 100.
+    /// Further ones are dropped (RFC 6121 §3.1.3, second security warning).
+    pub subscription_requests: usize,
+    /// Bytes of a subscription request that is kept; default 8 KiB. Larger ones are dropped.
+    pub subscription_request: usize,
+    /// Entries in one block list; default 1000.
+    pub blocked: usize,
+    /// Addresses that one session remembers having sent directed presence to; default 500.
+    pub directed_presences: usize,
+    /// Messages kept for an account that is away; default 1000.
+    pub offline_messages: usize,
+    /// Bytes of private XML of one account; default 256 KiB.
+    pub private_xml: usize,
+    /// Bytes of one vCard; default 128 KiB: a picture of the usual size fits.
+    pub vcard: usize,
+    /// What the server says it is (XEP-0092, XEP-0115).
+    pub software: Software,
+    /// Times in the life of a stream.
+    pub timeouts: Timeouts,
+    /// Failed logins on one stream before it is closed; default 3 (RFC 6120 §6.4.4
+    /// recommends at least 2, no more than 5).
+    pub login_attempts: u32,
+}
+
+/// One domain of the server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Domain {
+    /// Its name.
+    pub name: BareJid,
+    /// Which mechanisms it offers, and the PBKDF2 rounds of new passwords.
+    pub sasl: sasl::Policy,
+    /// Whether a client may log in without TLS; default no (RFC 7590 §3.1).
+    pub plaintext: bool,
+    /// Who may administer it; also listed as contacts nowhere.
+    pub administrators: Vec<BareJid>,
+}
+
+impl Domain {
+    /// A domain with the defaults. `secret` is described at [`sasl::Secret`].
+    pub fn new(name: BareJid, secret: sasl::Secret) -> Domain {
+        Domain {
+            name,
+            sasl: sasl::Policy::new(secret),
+            plaintext: false,
+            administrators: Vec::new(),
+        }
+    }
+}
+
+/// What happens when a resource is bound that is bound already (RFC 6120 §7.7.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Conflict {
+    /// The older session ends with `<conflict/>`.
+    #[default]
+    Replace,
+    /// The newer one gets another resource, made up by the server.
+    Rename,
+    /// The newer one is refused with `<conflict/>`.
+    Refuse,
+}
+
+/// What the server says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Software {
+    /// Name; default that of this library.
+    pub name: String,
+    /// Version; default that of this library.
+    pub version: String,
+    /// The operating system; default not told (XEP-0092 §5).
+    pub os: Option<String>,
+    /// A URI that names the software and no other, if possible of its page on the web
+    /// (XEP-0115 §4); default one that stands for this library.
+    pub uri: String,
+}
+
+impl Default for Software {
+    fn default() -> Software {
+        Software {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            os: None,
+            uri: "urn:uuid:3d2f8a52-6f0e-4b7c-9c53-1a7be04f2d96".to_owned(),
+        }
+    }
+}
+
+/// Times in the life of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From the connection to the bound resource; default 60 s.
+    pub login: Duration,
+    /// Silence of the client after which the server sends a space, so that a dead
+    /// connection is noticed (RFC 6120 §4.6.1); default 5 min.
+    pub keepalive: Duration,
+    /// Silence of the client after which the stream is closed with
+    /// `<connection-timeout/>`; default never: RFC 6120 asks no client to speak.
+    pub idle: Option<Duration>,
+    /// From our `</stream:stream>` to the end of the connection, if the client does
+    /// not close its side; default 5 s.
+    pub close: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            login: Duration::from_secs(60),
+            keepalive: Duration::from_secs(5 * 60),
+            idle: None,
+            close: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            domains: Vec::new(),
+            xml_before_login: xml::Limits::before_login(),
+            xml: xml::Limits::default(),
+            session_queue: QueueLimits::default(),
+            resources_per_account: 32,
+            conflict: Conflict::default(),
+            memory: 1 << 30,
+            roster_items: 5000,
+            roster_name: 1023,
+            roster_groups: 64,
+            subscription_requests: 100,
+            subscription_request: 8 << 10,
+            blocked: 1000,
+            directed_presences: 500,
+            offline_messages: 1000,
+            private_xml: 256 << 10,
+            vcard: 128 << 10,
+            software: Software::default(),
+            timeouts: Timeouts::default(),
+            login_attempts: 3,
+        }
+    }
+}
+
+impl Config {
+    /// The settings of a domain, if it is one of ours.
+    pub fn domain(&self, name: &str) -> Option<&Domain> {
+        self.domains
+            .iter()
+            .find(|domain| domain.name.as_str() == name)
+    }
+}
+
+/// A source of random bytes.
+pub trait Random: Send + Sync + 'static {
+    /// Fills the slice.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// What one subscriber of a network has: an IPv4 address, or an IPv6 network of 64 bits.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
+/// Runs futures beside what is going on.
+pub trait Spawn: Send + Sync + 'static {
+    /// Runs `task` to its end.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Runs work that takes a thread for milliseconds where it keeps nobody waiting. By
+    /// default it is done at once, which is right in a simulation.
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+}

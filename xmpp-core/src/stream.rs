@@ -1,0 +1,504 @@
+//! The stream of one client: RFC 6120 §4–§7 as a machine, from `<stream:stream>`
+//! over TLS, SASL and resource binding to `</stream:stream>`.
+//!
+//! The driver reads bytes through an [`xml::Reader`](crate::xml::Reader) and hands
+//! in what comes out as [`Input::Received`]; it writes what [`Output`] says. What
+//! the machine has to know of the world it asks for ([`Output::Ask`]) and is told
+//! ([`Input::Answered`]); there is one question at a time, and what the client
+//! sends meanwhile waits.
+//!
+//! Extensions that act on the stream itself (XEP-0198, XEP-0352) are [`Layer`]s
+//! around this machine.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::machine::Machine;
+use crate::sasl::{self, Channel, Negotiation};
+use crate::server::{Domain, Random, Timeouts};
+use crate::stanza::{IqType, Kind, Stanza, StanzaError};
+use crate::time::Now;
+use crate::xml::{self, Received};
+use crate::{BareJid, FullJid, Jid};
+
+mod bind;
+mod error;
+mod features;
+mod header;
+mod login;
+#[cfg(test)]
+mod tests;
+
+pub use error::{StreamCondition, StreamError};
+pub use features::{Feature, FeatureContext};
+
+/// A client's stream, perhaps in layers.
+pub type BoxStream = Box<dyn Machine<Input = Input, Output = Output>>;
+
+/// Wraps the stream of every client, to see its inputs first and its outputs last.
+pub trait Layer: Send + Sync + 'static {
+    /// The stream in this layer.
+    fn wrap(&self, inner: BoxStream) -> BoxStream;
+
+    /// What the layer advertises in `<stream:features/>`.
+    fn feature(&self) -> Option<Arc<dyn Feature>> {
+        None
+    }
+}
+
+/// What happens to a stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// The client sent this.
+    Received(Received),
+    /// The client sent what cannot be read.
+    Unreadable(xml::Error),
+    /// Bytes stood behind `<starttls/>`, where the handshake should begin.
+    Injected,
+    /// The TLS handshake is over, and this is what it gave.
+    Secured(Channel),
+    /// The answer to the last [`Output::Ask`].
+    Answered(Answer),
+    /// The session has this for the client.
+    Send(Stanza),
+    /// What a [`Output::Deliver`] led to is safe (or has come back to its sender);
+    /// they settle in order.
+    Settled,
+    /// The driver is about to flush: what should ride on it is written now.
+    Flush,
+    /// The server wants the stream to end, with an error or without.
+    Close(Option<StreamError>),
+    /// The connection is gone.
+    Eof,
+}
+
+/// What a stream wants done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// These bytes go to the client.
+    Write(Vec<u8>),
+    /// This stanza goes to the client.
+    Send(Stanza),
+    /// The client sent this stanza, `from` stamped.
+    Deliver(Stanza),
+    /// The client, not logged in, sent this request.
+    Stranger(Stanza),
+    /// If nothing stands behind what was read, write these bytes and do the TLS
+    /// handshake; else [`Input::Injected`].
+    StartTls(&'static [u8]),
+    /// A new stream header comes next.
+    Restart,
+    /// The client has logged in: the limits for it are those after login.
+    LoggedIn(BareJid),
+    /// Find out.
+    Ask(Ask),
+    /// Flush, and close the connection.
+    Close,
+}
+
+/// A question.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Ask {
+    /// SASL wants to know ([`Answer::Sasl`]).
+    Sasl(sasl::Ask),
+    /// A login failed: when may the client be told? ([`Answer::Failed`])
+    Failed {
+        /// The account that was tried, as far as it is known.
+        account: Option<BareJid>,
+        /// The domain.
+        domain: BareJid,
+    },
+    /// Bind a resource ([`Answer::Bound`]).
+    Bind {
+        /// The account.
+        account: BareJid,
+        /// The resource asked for.
+        resource: Option<String>,
+    },
+}
+
+/// An answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To [`Ask::Sasl`].
+    Sasl(sasl::Answer),
+    /// To [`Ask::Failed`]: now.
+    Failed,
+    /// To [`Ask::Bind`].
+    Bound(Result<FullJid, StanzaError>),
+    /// To [`Output::Stranger`].
+    Stranger(Stanza),
+}
+
+/// What all streams of a server share.
+pub struct Settings {
+    /// The domains.
+    pub domains: Vec<Domain>,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// Failed logins before the stream is closed.
+    pub login_attempts: u32,
+    /// What modules and layers advertise.
+    pub features: Vec<Arc<dyn Feature>>,
+    /// Namespaces of requests that are answered before login.
+    pub strangers: Vec<&'static str>,
+    /// Randomness for stream ids and nonces.
+    pub random: Arc<dyn Random>,
+}
+
+/// The machine. See the [module](self).
+pub struct Stream {
+    settings: Arc<Settings>,
+    state: State,
+    progress: Progress,
+    /// Whether our header has been sent; an error before it needs one first.
+    greeted: bool,
+    /// What is not needed once a resource is bound.
+    before: Option<Box<BeforeBound>>,
+    /// `xml:lang` of the client's header: what its stanzas are in by default.
+    lang: Option<Arc<str>>,
+    heard: Instant,
+    deadline: Instant,
+}
+
+struct BeforeBound {
+    domain: Option<Domain>,
+    channel: Channel,
+    starttls: StartTls,
+    tried: Option<BareJid>,
+    attempts: u32,
+}
+
+/// Whether this connection can be secured by STARTTLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartTls {
+    /// It can, and perhaps must.
+    Offered,
+    /// There is no certificate, or TLS is there already.
+    Unavailable,
+}
+
+/// How far the stream has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    Connected,
+    LoggedIn(BareJid),
+}
+
+enum State {
+    /// A header is to come.
+    Opening,
+    /// Features are out; the client chooses.
+    Negotiating,
+    /// `<starttls/>` came.
+    Securing,
+    /// SASL waits for the client.
+    Authenticating(Box<Negotiation>),
+    /// SASL waits for an answer.
+    AskedSasl(Box<Negotiation>),
+    /// A failed login waits for the time to be told.
+    Failing(sasl::Failure),
+    /// A request before login is being answered.
+    AskedStranger,
+    /// A resource is being bound.
+    Binding(Stanza),
+    /// Stanzas flow.
+    Bound(FullJid),
+    /// Our `</stream:stream>` is out, the client's is to come; what a bound client
+    /// sends until then counts.
+    Closing(Option<FullJid>),
+    /// The end.
+    Closed,
+}
+
+impl Stream {
+    /// A stream on a new connection. `channel` says whether TLS is there already
+    /// (XEP-0368) and what it gave.
+    pub fn new(settings: Arc<Settings>, channel: Channel, starttls: StartTls, now: Now) -> Stream {
+        let starttls = if channel.tls {
+            StartTls::Unavailable
+        } else {
+            starttls
+        };
+        Stream {
+            deadline: now.instant + settings.timeouts.login,
+            settings,
+            state: State::Opening,
+            progress: Progress::Connected,
+            greeted: false,
+            before: Some(Box::new(BeforeBound {
+                domain: None,
+                channel,
+                starttls,
+                tried: None,
+                attempts: 0,
+            })),
+            lang: None,
+            heard: now.instant,
+        }
+    }
+
+    fn received(&mut self, received: Received, now: Now, out: &mut Vec<Output>) {
+        self.heard = now.instant;
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        match (state, received) {
+            (State::Bound(jid), Received::Stanza(stanza)) => self.stanza(jid, stanza, out),
+            (state, Received::Whitespace) => self.state = state,
+            (State::Closed, _) => {}
+            (State::Closing(_), Received::Close) => self.closed(out),
+            // RFC 6120 §4.4: what the peer sends until it closes its side is still processed.
+            (State::Closing(Some(jid)), Received::Stanza(stanza)) => {
+                out.extend(self.stamped(&jid, stanza).map(Output::Deliver));
+                self.state = State::Closing(Some(jid));
+            }
+            (closing @ State::Closing(_), _) => self.state = closing,
+            // Stanzas and nonzas of RFC 6120 §4.4: "the other entity MUST … send a closing
+            // </stream> tag"
+            (_, Received::Close) => {
+                self.footer(out);
+                self.closed(out);
+            }
+            (State::Opening, Received::Header(header)) => self.open(header, out),
+            (State::Negotiating, Received::Element(element)) => self.choose(&element, out),
+            (State::Negotiating, Received::Stanza(stanza)) => self.early_stanza(stanza, out),
+            (State::Authenticating(sasl), Received::Element(element)) => {
+                self.continue_login(sasl, &element, out);
+            }
+            (State::Bound(jid), Received::Malformed(malformed)) => {
+                if let Some(reply) = malformed.reply() {
+                    out.push(Output::Send(reply.with_to(Jid::from(jid.clone()))));
+                }
+                self.state = State::Bound(jid);
+            }
+            // A second header where none is expected.
+            (_, Received::Header(_)) => self.fail(StreamCondition::BadFormat, out),
+            // RFC 6120 §4.9.3.12: "the initiating entity has attempted to send … any
+            // elements … before it has negotiated SASL / resource binding"
+            (
+                State::Negotiating | State::Authenticating(_) | State::Opening,
+                Received::Stanza(_) | Received::Malformed(_),
+            ) => self.fail(StreamCondition::NotAuthorized, out),
+            // While a question is open the driver holds back what the client sends,
+            // and after <starttls/> nothing may come.
+            (
+                State::Securing
+                | State::AskedSasl(_)
+                | State::Failing(_)
+                | State::AskedStranger
+                | State::Binding(_),
+                _,
+            ) => self.fail(StreamCondition::PolicyViolation, out),
+            // RFC 6120 §4.9.3.24: "a first-level child of the stream that is not supported"
+            (_, Received::Element(_)) => self.fail(StreamCondition::UnsupportedStanzaType, out),
+        }
+    }
+
+    /// A stanza of a client that has bound its resource.
+    fn stanza(&mut self, jid: FullJid, stanza: Stanza, out: &mut Vec<Output>) {
+        // RFC 6120 §8.1.2.1: "if the value of the 'from' attribute … does not match …
+        // the server MUST return an <invalid-from/> stream error"
+        let Some(stanza) = self.stamped(&jid, stanza) else {
+            return self.fail(StreamCondition::InvalidFrom, out);
+        };
+        if !bind::answer(&stanza, out) {
+            out.push(Output::Deliver(stanza));
+        }
+        self.state = State::Bound(jid);
+    }
+
+    /// The stanza with its sender and its language, unless it claims another sender.
+    fn stamped(&self, jid: &FullJid, mut stanza: Stanza) -> Option<Stanza> {
+        if let Some(from) = stanza.from()
+            && from.as_str() != jid.as_str()
+            && from.as_str() != jid.bare_str()
+        {
+            return None;
+        }
+        stanza.set_from(Jid::from(jid.clone()));
+        // RFC 6120 §8.1.5: what has no language is in the stream's.
+        if stanza.lang().is_none()
+            && let Some(lang) = &self.lang
+        {
+            stanza.set_lang(Some(lang.clone()));
+        }
+        Some(stanza)
+    }
+
+    /// A stanza before a resource is bound.
+    fn early_stanza(&mut self, stanza: Stanza, out: &mut Vec<Output>) {
+        let request = matches!(stanza.kind(), Kind::Iq(IqType::Get | IqType::Set));
+        match &self.progress {
+            Progress::LoggedIn(account) if bind::is_request(&stanza) => {
+                let account = account.clone();
+                let resource = bind::resource(&stanza);
+                out.push(Output::Ask(Ask::Bind { account, resource }));
+                self.state = State::Binding(stanza);
+            }
+            Progress::Connected
+                if request
+                    && stanza
+                        .payload()
+                        .children()
+                        .any(|child| self.settings.strangers.contains(&child.ns())) =>
+            {
+                out.push(Output::Stranger(stanza));
+                self.state = State::AskedStranger;
+            }
+            // RFC 6120 §7.1: "the server MUST NOT process the stanza and MUST close the
+            // stream with a <not-authorized/> stream error"
+            _ => self.fail(StreamCondition::NotAuthorized, out),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer, out: &mut Vec<Output>) {
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        match (state, answer) {
+            (State::AskedSasl(sasl), Answer::Sasl(answer)) => {
+                self.step(sasl, sasl::Input::Answer(answer), out);
+            }
+            (State::Failing(failure), Answer::Failed) => self.tell_failure(&failure, out),
+            (State::AskedStranger, Answer::Stranger(reply)) => {
+                out.push(Output::Send(reply));
+                self.state = State::Negotiating;
+            }
+            (State::Binding(request), Answer::Bound(result)) => self.bound(&request, result, out),
+            // The stream ended while the answer was on its way.
+            (state, _) => self.state = state,
+        }
+    }
+
+    /// Ends the stream with an error: RFC 6120 §4.9.1.1, "the entity … MUST close the stream".
+    fn fail(&mut self, error: impl Into<StreamError>, out: &mut Vec<Output>) {
+        if !self.greeted {
+            self.greet(None, out);
+        }
+        let mut bytes = Vec::new();
+        error.into().write(&mut bytes);
+        out.push(Output::Write(bytes));
+        self.footer(out);
+        self.closed(out);
+    }
+
+    fn footer(&mut self, out: &mut Vec<Output>) {
+        if self.greeted {
+            out.push(Output::Write(b"</stream:stream>".to_vec()));
+        }
+    }
+
+    fn closed(&mut self, out: &mut Vec<Output>) {
+        out.push(Output::Close);
+        self.state = State::Closed;
+    }
+
+    fn close(&mut self, error: Option<StreamError>, now: Now, out: &mut Vec<Output>) {
+        match (std::mem::replace(&mut self.state, State::Closed), error) {
+            (State::Closed, _) => {}
+            (State::Closing(_), Some(_)) => self.closed(out),
+            (closing @ State::Closing(_), None) => self.state = closing,
+            (_, Some(error)) => self.fail(error, out),
+            (_, None) if !self.greeted => self.closed(out),
+            (state, None) => {
+                self.footer(out);
+                self.state = State::Closing(match state {
+                    State::Bound(jid) => Some(jid),
+                    _ => None,
+                });
+                self.deadline = now.instant + self.settings.timeouts.close;
+            }
+        }
+    }
+
+    fn silent_since(&self, keepalive: Duration, now: Instant) -> bool {
+        now >= self.deadline.max(self.heard + keepalive)
+    }
+
+    fn before(&mut self) -> &mut BeforeBound {
+        self.before.get_or_insert_with(|| {
+            Box::new(BeforeBound {
+                domain: None,
+                channel: Channel::default(),
+                starttls: StartTls::Unavailable,
+                tried: None,
+                attempts: 0,
+            })
+        })
+    }
+}
+
+impl Machine for Stream {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        match input {
+            Input::Received(received) => self.received(received, now, out),
+            Input::Send(stanza) => {
+                if matches!(self.state, State::Bound(_)) {
+                    out.push(Output::Send(stanza));
+                }
+            }
+            Input::Flush | Input::Settled => {}
+            Input::Answered(answer) => self.answered(answer, out),
+            Input::Secured(channel) => self.secured(channel),
+            Input::Unreadable(error) => match self.state {
+                State::Closed => {}
+                State::Closing(_) => self.closed(out),
+                _ => self.fail(error, out),
+            },
+            Input::Injected => {
+                if matches!(self.state, State::Securing) {
+                    let error = StreamError::new(StreamCondition::PolicyViolation);
+                    self.fail(error.with_text("data behind <starttls/>"), out);
+                }
+            }
+            Input::Close(error) => self.close(error, now, out),
+            Input::Eof => {
+                if !matches!(self.state, State::Closed) {
+                    self.closed(out);
+                }
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
+        let now = now.instant;
+        match self.state {
+            State::Closed => {}
+            State::Bound(_) => {
+                let times = self.settings.timeouts;
+                if times.idle.is_some_and(|idle| now >= self.heard + idle) {
+                    self.fail(StreamCondition::ConnectionTimeout, out);
+                } else if self.silent_since(times.keepalive, now) {
+                    // RFC 6120 §4.6.1: whitespace keeps the connection, or finds it dead.
+                    out.push(Output::Write(b" ".to_vec()));
+                    self.deadline = now + times.keepalive;
+                }
+            }
+            State::Closing(_) if now >= self.deadline => self.closed(out),
+            State::Closing(_) => {}
+            _ if now >= self.deadline => self.fail(StreamCondition::ConnectionTimeout, out),
+            _ => {}
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Closed => None,
+            State::Bound(_) => {
+                // Lazily: a client that speaks is not asked whether it is there.
+                let space = self
+                    .deadline
+                    .max(self.heard + self.settings.timeouts.keepalive);
+                Some(match self.settings.timeouts.idle {
+                    Some(idle) => space.min(self.heard + idle),
+                    None => space,
+                })
+            }
+            _ => Some(self.deadline),
+        }
+    }
+}
