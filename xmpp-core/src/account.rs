@@ -55,14 +55,16 @@ impl Roster {
             .binary_search_by(|item| item.jid.as_str().cmp(contact))
     }
 
-    fn put(&mut self, item: RosterItem) {
+    fn put(&mut self, version: u64, item: RosterItem) {
+        self.version = version;
         match self.position(item.jid.as_str()) {
             Ok(at) => self.items[at] = item,
             Err(at) => self.items.insert(at, item),
         }
     }
 
-    fn remove(&mut self, contact: &str) {
+    fn remove(&mut self, version: u64, contact: &str) {
+        self.version = version;
         if let Ok(at) = self.position(contact) {
             self.items.remove(at);
         }
@@ -115,44 +117,50 @@ impl Account {
     /// Changes one roster item: `change` gets the present item and answers what
     /// becomes of it, or what keeps it from changing. Changes of one account come
     /// one after another, and each is in the store before it shows here.
+    ///
+    /// `announce` sees what has changed before the next change begins, so that what it
+    /// sends keeps the order of the changes. It may not wait, and is not called when
+    /// nothing changes.
     pub async fn change_roster<E>(
         &self,
         stores: &Stores,
         contact: &BareJid,
         change: impl FnOnce(&Roster, Option<&RosterItem>) -> Result<ItemChange, E>,
+        announce: impl FnOnce(&Changed),
     ) -> Result<Changed, ChangeError<E>> {
         let _order = self.order.lock().await;
-        let change = {
+        let (change, before) = {
             let data = self.read();
-            change(&data.roster, data.roster.item(contact.as_str()))
-                .map_err(ChangeError::Refused)?
+            let before = data.roster.item(contact.as_str());
+            let change = change(&data.roster, before).map_err(ChangeError::Refused)?;
+            (change, before.cloned())
         };
-        match change {
-            ItemChange::Keep => Ok(Changed {
-                version: self.read().roster.version,
-                item: None,
-            }),
+        let (version, after) = match change {
+            ItemChange::Keep => {
+                return Ok(Changed {
+                    version: self.read().roster.version,
+                    after: before.clone(),
+                    before,
+                });
+            }
             ItemChange::Put(item) => {
                 let version = stores.rosters.put(&self.jid, &item).await?;
-                let mut data = self.write();
-                data.roster.version = version;
-                data.roster.put(item.clone());
-                Ok(Changed {
-                    version,
-                    item: Some(item),
-                })
+                self.write().roster.put(version, item.clone());
+                (version, Some(item))
             }
             ItemChange::Remove => {
                 let version = stores.rosters.remove(&self.jid, contact).await?;
-                let mut data = self.write();
-                data.roster.version = version;
-                data.roster.remove(contact.as_str());
-                Ok(Changed {
-                    version,
-                    item: None,
-                })
+                self.write().roster.remove(version, contact.as_str());
+                (version, None)
             }
-        }
+        };
+        let changed = Changed {
+            version,
+            before,
+            after,
+        };
+        announce(&changed);
+        Ok(changed)
     }
 
     /// Changes the block list: `change` gets the present one and answers what is added
@@ -270,8 +278,10 @@ pub struct BlockListChange {
 pub struct Changed {
     /// The roster's version now.
     pub version: u64,
-    /// The item, if one was put.
-    pub item: Option<RosterItem>,
+    /// The item as it was, if there was one.
+    pub before: Option<RosterItem>,
+    /// The item as it is, if there is one.
+    pub after: Option<RosterItem>,
 }
 
 /// Why a roster or a block list did not change.

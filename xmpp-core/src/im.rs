@@ -15,10 +15,13 @@ pub mod form;
 pub mod last_activity;
 pub mod offline;
 pub mod ping;
+pub mod presence;
 pub mod private_xml;
 pub mod registration;
+pub mod roster;
 pub mod service_contacts;
 pub mod stream_limits;
+pub mod subscription;
 pub mod vcard;
 pub mod version;
 
@@ -33,6 +36,8 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(ping::Ping),
         Arc::new(version::Version),
         Arc::new(entity_time::EntityTime),
+        Arc::new(roster::Roster),
+        Arc::new(presence::Presence),
         Arc::new(private_xml::PrivateXml),
         Arc::new(vcard::VCard),
         // What is blocked goes nowhere else.

@@ -16,7 +16,7 @@ use crate::im::form;
 use crate::mailbox::{Origin, Settlement};
 use crate::router::Recipients;
 use crate::server::{BuildError, Server};
-use crate::session::Session;
+use crate::session::{Resource, Session};
 use crate::stanza::{Condition, Stanza, StanzaError};
 use crate::stream::{BoxStream, Feature, Layer};
 use crate::xml::Element;
@@ -154,7 +154,17 @@ pub struct Delivery<'a> {
 pub trait PresenceHandler: Send + Sync + 'static {
     /// Presence of any type that one of our sessions sent, `from` stamped with
     /// its full JID. It is routed no further unless the handler does so.
-    fn sent(&self, stanza: Stanza, session: &Arc<Session>, server: &Server) -> Dispatch;
+    fn sent(
+        &self,
+        stanza: Stanza,
+        session: &Arc<Session>,
+        origin: Origin,
+        server: &Server,
+    ) -> Dispatch;
+
+    /// A session has ended. `resource`, its entry, has left the directory, and tells
+    /// whether it was available.
+    fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch;
 
     /// A subscription stanza or a probe for a local account, which may not exist.
     async fn received(
@@ -220,6 +230,26 @@ pub enum Dispatch {
 impl Dispatch {
     /// Dealt with, nothing to wait for.
     pub const DONE: Dispatch = Dispatch::Done(Settlement::Done);
+
+    /// Several, one after the other; nothing to wait for if none of them has.
+    pub fn all(dispatches: impl IntoIterator<Item = Dispatch>) -> Dispatch {
+        let pending = dispatches
+            .into_iter()
+            .filter_map(|dispatch| match dispatch {
+                Dispatch::Done(_) => None,
+                Dispatch::Pending(future) => Some(future),
+            });
+        let pending: Vec<_> = pending.collect();
+        if pending.is_empty() {
+            return Dispatch::DONE;
+        }
+        Dispatch::Pending(Box::pin(async move {
+            for future in pending {
+                let _ = future.await;
+            }
+            Settlement::Done
+        }))
+    }
 
     /// Waits for the settlement, if it is not there yet.
     pub async fn finish(self) -> Settlement {

@@ -161,7 +161,7 @@ impl Server {
             return Err(StanzaError::new(Condition::ResourceConstraint));
         }
         loop {
-            let name = asked.clone().unwrap_or_else(|| self.made_up_resource());
+            let name = asked.clone().unwrap_or_else(|| self.made_up_id());
             // RFC 6120 §7.7.2.1: "the provided resourcepart cannot be processed by the
             // server, e.g. because it is not in accordance with the resourcepart rules"
             let jid = account
@@ -194,13 +194,18 @@ impl Server {
             return Dispatch::DONE;
         };
         let left = session.queue().close();
-        self.watch(SessionEvent::Ended, session);
+        let farewell = match &self.inner.hooks.presence {
+            Some(handler) => handler.ended(session, &resource, self),
+            None => Dispatch::DONE,
+        };
         resource.apply(Change::Unavailable);
+        self.watch(SessionEvent::Ended, session);
         if left.is_empty() {
-            return Dispatch::DONE;
+            return farewell;
         }
         let server = self.clone();
         Dispatch::Pending(Box::pin(async move {
+            let _ = farewell.finish().await;
             for envelope in left {
                 server.reroute(envelope.stanza, envelope.origin).await;
             }
@@ -234,7 +239,7 @@ impl Server {
         }
         match stanza.kind() {
             Kind::Presence(_) => match &self.inner.hooks.presence {
-                Some(handler) => handler.sent(stanza, session, self),
+                Some(handler) => handler.sent(stanza, session, origin, self),
                 None if stanza.to().is_none() => Dispatch::DONE,
                 None => self.route(stanza, origin),
             },
@@ -353,7 +358,8 @@ impl Server {
                     None => self.keep(stanza, origin, account),
                 }
             }
-            // RFC 6121 §8.5.3.2: as if the resource were not there
+            // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
+            Kind::Presence(_) | Kind::Message(MessageType::Headline) => Dispatch::DONE,
             _ => self.refuse(&stanza, &reason.into()),
         }
     }
@@ -580,7 +586,8 @@ impl Server {
         }
     }
 
-    fn made_up_resource(&self) -> String {
+    /// An identifier nobody can guess: for stanzas the server sends, and for resources.
+    pub fn made_up_id(&self) -> String {
         self.random::<8>()
             .iter()
             .map(|byte| format!("{byte:02x}"))

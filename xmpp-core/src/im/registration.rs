@@ -137,7 +137,7 @@ impl Registration {
         server: &Server,
     ) -> Result<Credentials, StanzaError> {
         let domain = server.config().domain(account.domain());
-        let iterations = domain.ok_or(Condition::ServiceUnavailable)?.iterations;
+        let iterations = domain.ok_or(Condition::ServiceUnavailable)?.sasl.iterations;
         let random = server.random_source();
         let _turn = self.deriving.lock().await;
         let work = move || {

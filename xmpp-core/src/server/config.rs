@@ -30,6 +30,16 @@ pub struct Config {
     pub memory: usize,
     /// Items in one roster; default 5000.
     pub roster_items: usize,
+    /// Bytes of a contact's name, and of the name of one of its groups; default 1023, as
+    /// for a part of an address.
+    pub roster_name: usize,
+    /// Groups of one contact; default 64.
+    pub roster_groups: usize,
+    /// Unanswered subscription requests of people who are not in the roster; default 100.
+    /// Further ones are dropped (RFC 6121 §3.1.3, second security warning).
+    pub subscription_requests: usize,
+    /// Bytes of a subscription request that is kept; default 8 KiB. Larger ones are dropped.
+    pub subscription_request: usize,
     /// Entries in one block list; default 1000.
     pub blocked: usize,
     /// Addresses that one session remembers having sent directed presence to; default 500.
@@ -55,14 +65,12 @@ pub struct Config {
 pub struct Domain {
     /// Its name.
     pub name: BareJid,
-    /// Which mechanisms it offers.
+    /// Which mechanisms it offers, and the PBKDF2 rounds of new passwords.
     pub sasl: sasl::Policy,
     /// Whether a client may log in without TLS; default no (RFC 7590 §3.1).
     pub plaintext: bool,
     /// Who may administer it; also listed as contacts nowhere.
     pub administrators: Vec<BareJid>,
-    /// PBKDF2 rounds for new passwords; default [`sasl::DEFAULT_ITERATIONS`].
-    pub iterations: u32,
 }
 
 impl Domain {
@@ -73,7 +81,6 @@ impl Domain {
             sasl: sasl::Policy::new(secret),
             plaintext: false,
             administrators: Vec::new(),
-            iterations: sasl::DEFAULT_ITERATIONS,
         }
     }
 }
@@ -155,6 +162,10 @@ impl Default for Config {
             conflict: Conflict::default(),
             memory: 1 << 30,
             roster_items: 5000,
+            roster_name: 1023,
+            roster_groups: 64,
+            subscription_requests: 100,
+            subscription_request: 8 << 10,
             blocked: 1000,
             directed_presences: 500,
             offline_messages: 1000,

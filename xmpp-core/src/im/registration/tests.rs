@@ -5,7 +5,7 @@ use crate::store::Subscription;
 
 fn world(registration: &Arc<Registration>) -> World {
     World::with(vec![registration.clone()], |config| {
-        config.domains[0].iterations = MIN_ITERATIONS;
+        config.domains[0].sasl.iterations = MIN_ITERATIONS;
     })
 }
 
