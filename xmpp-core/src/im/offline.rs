@@ -146,10 +146,14 @@ impl InboundFilter for Offline {
                     .attr("from")
                     .is_some_and(|from| Jid::new(&from).is_ok_and(|from| from == *domain))
         };
-        if matches!(delivery.stanza.kind(), Kind::Message(_) | Kind::Presence(_))
-            && delivery.origin.source != Source::Server
-            && delivery.stanza.payload().children().any(|c| forged(&c))
-        {
+        // A module's own messages may say when they were sent. Presence of our accounts comes
+        // from the server too, but says what a client said.
+        let judged = match delivery.stanza.kind() {
+            Kind::Message(_) => delivery.origin.source != Source::Server,
+            Kind::Presence(_) => true,
+            Kind::Iq(_) => false,
+        };
+        if judged && delivery.stanza.payload().children().any(|c| forged(&c)) {
             let payload = delivery.stanza.payload().without(forged);
             delivery.stanza.set_payload(payload);
         }
