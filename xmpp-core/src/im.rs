@@ -33,6 +33,8 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(disco::Disco),
         Arc::new(caps::Caps::default()),
         Arc::new(stream_limits::StreamLimits::default()),
+        Arc::new(roster::Roster),
+        Arc::new(presence::Presence),
         Arc::new(ping::Ping),
         Arc::new(version::Version),
         Arc::new(entity_time::EntityTime),
