@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
-use crate::sasl::{self, Channel, Negotiation};
+use crate::sasl::{self, Channel, Mechanism, Negotiation};
 use crate::server::{Domain, Random, Timeouts};
 use crate::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
 use crate::time::Now;
@@ -91,11 +91,17 @@ pub enum Output {
     /// A new stream header comes next.
     Restart,
     /// The client has logged in: the limits for it are those after login.
-    LoggedIn(BareJid),
+    LoggedIn {
+        /// Who.
+        account: BareJid,
+        /// How.
+        mechanism: Mechanism,
+    },
     /// Find out.
     Ask(Ask),
-    /// Flush, and close the connection.
-    Close,
+    /// Flush, and close the connection; the stream error that was written, if there
+    /// was one, is for the log.
+    Close(Option<StreamCondition>),
 }
 
 /// A question.
@@ -110,6 +116,8 @@ pub enum Ask {
         account: Option<BareJid>,
         /// The domain.
         domain: BareJid,
+        /// How.
+        mechanism: Mechanism,
     },
     /// Bind a resource ([`Answer::Bound`]).
     Bind {
@@ -169,6 +177,7 @@ struct BeforeBound {
     domain: Option<Domain>,
     channel: Channel,
     starttls: StartTls,
+    mechanism: Option<Mechanism>,
     tried: Option<BareJid>,
     attempts: u32,
 }
@@ -234,6 +243,7 @@ impl Stream {
                 domain: None,
                 channel,
                 starttls,
+                mechanism: None,
                 tried: None,
                 attempts: 0,
             })),
@@ -398,11 +408,13 @@ impl Stream {
         if !self.greeted {
             self.greet(None, out);
         }
+        let error = error.into();
         let mut bytes = Vec::new();
-        error.into().write(&mut bytes);
+        error.write(&mut bytes);
         out.push(Output::Write(bytes));
         self.footer(out);
-        self.closed(out);
+        out.push(Output::Close(Some(error.condition)));
+        self.state = State::Closed;
     }
 
     fn footer(&mut self, out: &mut Vec<Output>) {
@@ -412,7 +424,7 @@ impl Stream {
     }
 
     fn closed(&mut self, out: &mut Vec<Output>) {
-        out.push(Output::Close);
+        out.push(Output::Close(None));
         self.state = State::Closed;
     }
 
@@ -444,6 +456,7 @@ impl Stream {
                 domain: None,
                 channel: Channel::default(),
                 starttls: StartTls::Unavailable,
+                mechanism: None,
                 tried: None,
                 attempts: 0,
             })

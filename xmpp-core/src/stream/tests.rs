@@ -274,11 +274,11 @@ fn word(output: &Output) -> String {
         Output::Stranger(_) => "ask stranger".into(),
         Output::StartTls(_) => "start TLS".into(),
         Output::Restart => "restart".into(),
-        Output::LoggedIn(_) => "logged in".into(),
+        Output::LoggedIn { .. } => "logged in".into(),
         Output::Ask(Ask::Sasl(_)) => "ask SASL".into(),
         Output::Ask(Ask::Failed { .. }) => "ask when".into(),
         Output::Ask(Ask::Bind { .. }) => "ask bind".into(),
-        Output::Close => "close".into(),
+        Output::Close(_) => "close".into(),
     }
 }
 

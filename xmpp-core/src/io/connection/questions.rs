@@ -22,7 +22,12 @@ pub(super) fn ask(
 ) -> BoxFuture<'static, Answered> {
     match ask {
         Ask::Sasl(ask) => async move { Answer::Sasl(login(&shared, ask).await).into() }.boxed(),
-        Ask::Failed { account, .. } => async move {
+        Ask::Failed {
+            account, mechanism, ..
+        } => async move {
+            shared.server.metrics().login_failed(mechanism);
+            let (who, how) = (account.as_ref().map(BareJid::as_str), mechanism.name());
+            tracing::info!(?peer, account = who, mechanism = how, "login failed");
             let now = shared.server.now().instant;
             let wait = shared.throttle.failed(peer, account.as_ref(), now);
             tokio::time::sleep(wait).await;
@@ -62,6 +67,7 @@ async fn login(shared: &Shared, ask: sasl::Ask) -> sasl::Answer {
         }
     };
     result.unwrap_or_else(|error| {
+        shared.server.metrics().store_errors.increment();
         tracing::error!(%error, "login not checked");
         sasl::Answer::Unavailable
     })
