@@ -1,1 +1,15 @@
-//! sim
+//! A simulated world around the real server.
+//!
+//! * [`world`]: the server and its driver in virtual time; [`link`]: connections
+//!   that delay, cut up, hold back, garble and break.
+//! * [`client`]: clients that say exactly what they are told to.
+//!
+//! Everything follows from one seed.
+
+pub mod client;
+pub mod link;
+pub mod rng;
+pub mod world;
+pub mod xml;
+
+pub use world::{World, run};
