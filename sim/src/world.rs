@@ -2,9 +2,11 @@
 //! one seed, its connections are simulated links. The driver, the streams, the
 //! routing and the modules are the real ones.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::panic;
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use xmpp_core::BareJid;
@@ -49,13 +51,32 @@ pub struct WorldBuilder {
 
 /// Runs a future on a runtime of its own, with virtual time: when nobody has anything
 /// to do, the clock jumps to the next moment at which somebody has.
+///
+/// # Panics
+/// If any task on it did: whatever a client sends, nothing in a server may.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICS.set(PANICS.get() + 1);
+            usual(info);
+        }));
+    });
+    let before = PANICS.get();
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
-        .expect("a runtime without I/O needs nothing from the system")
-        .block_on(future)
+        .expect("a runtime without I/O needs nothing from the system");
+    let output = runtime.block_on(future);
+    drop(runtime);
+    assert_eq!(PANICS.get(), before, "a task panicked");
+    output
+}
+
+thread_local! {
+    static PANICS: Cell<usize> = const { Cell::new(0) };
 }
 
 impl World {
@@ -249,6 +270,16 @@ mod tests {
             quiet(Duration::from_secs(10)).await;
             assert_eq!(world.server.directory().len(), 0);
             assert_eq!(world.driver.connections(), 0);
+        });
+    }
+
+    #[test]
+    #[should_panic = "a task panicked"]
+    #[allow(clippy::disallowed_methods)]
+    fn a_panic_anywhere_is_noticed() {
+        run(async {
+            let task = tokio::spawn(async { panic!("on purpose") });
+            assert!(task.await.is_err());
         });
     }
 

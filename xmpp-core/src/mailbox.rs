@@ -270,21 +270,39 @@ impl Queue {
         }
     }
 
-    /// Takes everything that waits; `Ready(None)` when the queue is closed and empty.
-    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<VecDeque<Envelope>>> {
+    /// Takes the oldest stanzas that wait, about `bytes` of XML but at least one;
+    /// `Ready(None)` when the queue is closed and empty.
+    pub fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+    ) -> Poll<Option<VecDeque<Envelope>>> {
         self.reader.register(cx.waker());
-        self.take().map_or(Poll::Pending, Poll::Ready)
+        self.take(bytes).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Takes everything that waits, without waiting: `None` if there is nothing
-    /// yet, `Some(None)` when there will never be anything.
-    pub fn take(&self) -> Option<Option<VecDeque<Envelope>>> {
+    /// Takes the oldest stanzas, as [`poll_take`](Queue::poll_take), without waiting:
+    /// `None` if there is nothing yet, `Some(None)` when there will never be anything.
+    pub fn take(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
         let mut state = self.lock();
         if state.items.is_empty() {
             return state.closed.then_some(None);
         }
-        self.budget.give(std::mem::take(&mut state.bytes));
-        Some(Some(std::mem::take(&mut state.items)))
+        if state.bytes <= bytes {
+            self.budget.give(std::mem::take(&mut state.bytes));
+            return Some(Some(std::mem::take(&mut state.items)));
+        }
+        let mut taken = VecDeque::new();
+        let mut size = 0;
+        while size < bytes
+            && let Some(envelope) = state.items.pop_front()
+        {
+            size += envelope.stanza.size();
+            taken.push_back(envelope);
+        }
+        state.bytes -= size;
+        self.budget.give(size);
+        Some(Some(taken))
     }
 
     /// Has the reader look again, though nothing was pushed.

@@ -307,3 +307,93 @@ impl fmt::Debug for Stanza {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jid(text: &str) -> Jid {
+        Jid::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_start_tag_is_made_of_the_header() {
+        let stanza = Stanza::presence(PresenceType::Subscribe)
+            .with_to(jid("a@b.example"))
+            .with_from(jid("c@d.example/'&"))
+            .with_id("\"")
+            .with_lang("de");
+        assert_eq!(
+            stanza.to_string(),
+            "<presence to='a@b.example' from='c@d.example/&apos;&amp;' id='&quot;' type='subscribe' xml:lang='de'/>"
+        );
+        assert_eq!(Stanza::parse(&stanza.to_string()), Ok(stanza.clone()));
+        assert_eq!(
+            Stanza::from_element(&stanza.to_element()),
+            Ok(stanza.clone())
+        );
+        assert!(
+            stanza
+                .clone()
+                .with_to(None)
+                .with_id(None)
+                .with_lang(None)
+                .to()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn an_answer_goes_the_other_way_with_the_same_id() {
+        let request = Stanza::parse(
+            "<iq type='get' id='1' to='a.example' from='b.example' xml:lang='en'><x/></iq>",
+        )
+        .unwrap();
+        assert_eq!(
+            request.reply().to_string(),
+            "<iq to='b.example' from='a.example' id='1' type='result'/>"
+        );
+        let error = StanzaError::new(Condition::ItemNotFound);
+        assert_eq!(
+            request.error_reply(&error).unwrap().to_string(),
+            "<iq to='b.example' from='a.example' id='1' type='error'><error type='cancel'>\
+             <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        );
+        assert_eq!(request.error_reply(&error).unwrap().error(), Some(error));
+    }
+
+    #[test]
+    fn errors_and_results_are_not_answered_with_errors() {
+        // RFC 6120 §8.3.1, §8.2.3
+        let error = StanzaError::new(Condition::ServiceUnavailable);
+        for (kind, answered) in [
+            (Kind::Message(MessageType::Error), false),
+            (Kind::Presence(PresenceType::Error), false),
+            (Kind::Iq(IqType::Error), false),
+            (Kind::Iq(IqType::Result), false),
+            (Kind::Iq(IqType::Set), true),
+            (Kind::Message(MessageType::Headline), true),
+            (Kind::Presence(PresenceType::Available), true),
+        ] {
+            let stanza = Stanza::new(kind);
+            assert_eq!(stanza.error_reply(&error).is_some(), answered, "{kind:?}");
+            assert_eq!(stanza.error(), None);
+        }
+    }
+
+    #[test]
+    fn the_size_is_about_what_is_written() {
+        for text in [
+            "<message/>",
+            "<iq type='result' id='123'/>",
+            "<message to='a.example' type='chat' id='1'><body>a</body></message>",
+        ] {
+            let stanza = Stanza::parse(text).unwrap();
+            let written = stanza.to_string().len();
+            assert!(
+                written <= stanza.size() && stanza.size() <= written + 90,
+                "{text}"
+            );
+        }
+    }
+}

@@ -208,8 +208,9 @@ enum State {
     Binding(Stanza),
     /// Stanzas flow.
     Bound(FullJid),
-    /// Our `</stream:stream>` is out, the client's is to come.
-    Closing,
+    /// Our `</stream:stream>` is out, the client's is to come; what a bound client
+    /// sends until then counts.
+    Closing(Option<FullJid>),
     /// The end.
     Closed,
 }
@@ -247,9 +248,14 @@ impl Stream {
         match (state, received) {
             (State::Bound(jid), Received::Stanza(stanza)) => self.stanza(jid, stanza, out),
             (state, Received::Whitespace) => self.state = state,
-            (State::Closing | State::Closed, Received::Close) => self.closed(out),
-            (State::Closing, _) => self.state = State::Closing,
             (State::Closed, _) => {}
+            (State::Closing(_), Received::Close) => self.closed(out),
+            // RFC 6120 §4.4: what the peer sends until it closes its side is still processed.
+            (State::Closing(Some(jid)), Received::Stanza(stanza)) => {
+                out.extend(self.stamped(&jid, stanza).map(Output::Deliver));
+                self.state = State::Closing(Some(jid));
+            }
+            (closing @ State::Closing(_), _) => self.state = closing,
             // Stanzas and nonzas of RFC 6120 §4.4: "the other entity MUST … send a closing
             // </stream> tag"
             (_, Received::Close) => {
@@ -292,14 +298,25 @@ impl Stream {
     }
 
     /// A stanza of a client that has bound its resource.
-    fn stanza(&mut self, jid: FullJid, mut stanza: Stanza, out: &mut Vec<Output>) {
+    fn stanza(&mut self, jid: FullJid, stanza: Stanza, out: &mut Vec<Output>) {
         // RFC 6120 §8.1.2.1: "if the value of the 'from' attribute … does not match …
         // the server MUST return an <invalid-from/> stream error"
+        let Some(stanza) = self.stamped(&jid, stanza) else {
+            return self.fail(StreamCondition::InvalidFrom, out);
+        };
+        if !bind::answer(&stanza, out) {
+            out.push(Output::Deliver(stanza));
+        }
+        self.state = State::Bound(jid);
+    }
+
+    /// The stanza with its sender and its language, unless it claims another sender.
+    fn stamped(&self, jid: &FullJid, mut stanza: Stanza) -> Option<Stanza> {
         if let Some(from) = stanza.from()
             && from.as_str() != jid.as_str()
             && from.as_str() != jid.bare_str()
         {
-            return self.fail(StreamCondition::InvalidFrom, out);
+            return None;
         }
         stanza.set_from(Jid::from(jid.clone()));
         // RFC 6120 §8.1.5: what has no language is in the stream's.
@@ -308,12 +325,7 @@ impl Stream {
         {
             stanza.set_lang(Some(lang.clone()));
         }
-        let answered =
-            matches!(stanza.kind(), Kind::Iq(IqType::Set)) && bind::answer(&stanza, &jid, out);
-        if !answered {
-            out.push(Output::Deliver(stanza));
-        }
-        self.state = State::Bound(jid);
+        Some(stanza)
     }
 
     /// A stanza before a resource is bound.
@@ -383,14 +395,18 @@ impl Stream {
     }
 
     fn close(&mut self, error: Option<StreamError>, now: Now, out: &mut Vec<Output>) {
-        match (&self.state, error) {
+        match (std::mem::replace(&mut self.state, State::Closed), error) {
             (State::Closed, _) => {}
-            (State::Closing, None) => {}
+            (State::Closing(_), Some(_)) => self.closed(out),
+            (closing @ State::Closing(_), None) => self.state = closing,
             (_, Some(error)) => self.fail(error, out),
             (_, None) if !self.greeted => self.closed(out),
-            (_, None) => {
+            (state, None) => {
                 self.footer(out);
-                self.state = State::Closing;
+                self.state = State::Closing(match state {
+                    State::Bound(jid) => Some(jid),
+                    _ => None,
+                });
                 self.deadline = now.instant + self.settings.timeouts.close;
             }
         }
@@ -429,14 +445,16 @@ impl Machine for Stream {
             Input::Answered(answer) => self.answered(answer, out),
             Input::Secured(channel) => self.secured(channel),
             Input::Unreadable(error) => match self.state {
-                State::Closing | State::Closed => self.closed(out),
+                State::Closed => {}
+                State::Closing(_) => self.closed(out),
                 _ => self.fail(error, out),
             },
-            Input::Injected => self.fail(
-                StreamError::new(StreamCondition::PolicyViolation)
-                    .with_text("data behind <starttls/>"),
-                out,
-            ),
+            Input::Injected => {
+                if matches!(self.state, State::Securing) {
+                    let error = StreamError::new(StreamCondition::PolicyViolation);
+                    self.fail(error.with_text("data behind <starttls/>"), out);
+                }
+            }
             Input::Close(error) => self.close(error, now, out),
             Input::Eof => {
                 if !matches!(self.state, State::Closed) {
@@ -460,8 +478,8 @@ impl Machine for Stream {
                     self.deadline = now + times.keepalive;
                 }
             }
-            State::Closing if now >= self.deadline => self.closed(out),
-            State::Closing => {}
+            State::Closing(_) if now >= self.deadline => self.closed(out),
+            State::Closing(_) => {}
             _ if now >= self.deadline => self.fail(StreamCondition::ConnectionTimeout, out),
             _ => {}
         }

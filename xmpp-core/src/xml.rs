@@ -18,6 +18,7 @@ mod limits;
 mod reader;
 mod scan;
 mod scope;
+mod tag;
 
 pub use element::{Attribute, Element, Node};
 pub use error::{Error, Limit};
@@ -26,12 +27,13 @@ pub use header::{Content, StreamHeader, Version};
 pub use limits::Limits;
 pub use reader::{Reader, Received};
 
-pub(crate) use chars::has_noncharacter;
+pub(crate) use chars::check_chars;
 pub(crate) use element::{build_content, write_attr};
 pub(crate) use escape::unescape_attr;
 pub(crate) use inline::Inline;
-pub(crate) use scan::{Attr, Bound, Scanned, Sink, Span, Tag, scan_element, scan_start_tag};
+pub(crate) use scan::{Scanned, Sink, scan_element, scan_start_tag};
 pub(crate) use scope::Scope;
+pub(crate) use tag::{Attr, Bound, Span, Tag};
 
 /// Namespaces that the core itself knows.
 pub mod ns {

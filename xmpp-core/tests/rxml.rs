@@ -5,6 +5,7 @@ mod oracle;
 
 use oracle::{Seen, mutated, seen_by_rxml, seen_in};
 use proptest::prelude::*;
+use xmpp_core::stanza::Stanza;
 use xmpp_core::xml::{Element, Error, Limits, Reader, Received, ns};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -287,6 +288,8 @@ proptest! {
                 prop_assert_eq!(&relayed, &theirs, "{} as {}", content, stanza);
             }
             prop_assert_eq!(&seen_in(&stanza.to_element()), &theirs);
+            let again = Stanza::parse(&stanza.to_string());
+            prop_assert_eq!(again.as_ref(), Ok(&stanza));
             for child in stanza.payload().children() {
                 let element = child.element();
                 prop_assert!(child.is(element.name(), element.ns()), "{:?}", child);

@@ -1,2 +1,197 @@
-//! The example server.
-fn main() {}
+//! The example server: what `xmpp-core` and `xmpp-store` make together, with a command
+//! line. `example-server --help` says how to use it.
+
+#![allow(clippy::disallowed_methods)] // a program has clocks and tasks of its own
+
+mod accounts;
+mod admin;
+mod certificate;
+mod config;
+mod folder;
+mod log;
+mod notify;
+mod password;
+mod run;
+mod store;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use xmpp_core::BareJid;
+
+use config::Config;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// An XMPP server for clients.
+///
+/// Without a command and without a configuration it serves the domain `localhost` on
+/// loopback: ports 5222 (STARTTLS) and 5223 (direct TLS), with a certificate that it makes
+/// itself, and keeps its data in ./data.
+#[derive(Debug, Parser)]
+#[command(name = "example-server", version, after_long_help = EXAMPLES)]
+struct Cli {
+    /// The configuration (TOML). Without it the defaults hold; server.toml in the source
+    /// of this program lists them all. XMPP__section__key=value in the environment
+    /// overrides a setting, e.g. XMPP__log__level=debug or XMPP__domains__0__name=example.org
+    #[arg(long, short, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    run: RunOptions,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+struct RunOptions {
+    /// For tests and benches: clients may log in without TLS, with PLAIN too, so that
+    /// passwords cross the wire as they are; `listen.plaintext` is served. Refused unless
+    /// all these addresses are loopback
+    #[arg(long)]
+    insecure_plaintext: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until SIGTERM or Ctrl-C (a graceful end: clients are told, what is queued is
+    /// written); SIGHUP reads the certificates again
+    Run(RunOptions),
+
+    /// Adds accounts. The server may be running or not
+    ///
+    /// The password is asked for, unless one of the options gives it.
+    Adduser {
+        /// The accounts, e.g. juliet@localhost
+        #[arg(value_name = "JID", required_unless_present = "file")]
+        jids: Vec<BareJid>,
+        /// Accounts to add from a file, a line for each: its JID, a space, its password.
+        /// Empty lines and lines that begin with # are skipped; - is standard input. What
+        /// is there already is left as it is and counted
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["jids", "password", "password_stdin"])]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        password: PasswordOptions,
+    },
+
+    /// Sets the password of an account
+    Passwd {
+        /// The account
+        #[arg(value_name = "JID")]
+        jid: BareJid,
+        #[command(flatten)]
+        password: PasswordOptions,
+    },
+
+    /// Deletes accounts with all that is kept of them, and ends their sessions
+    Deluser {
+        /// The accounts
+        #[arg(value_name = "JID", required = true)]
+        jids: Vec<BareJid>,
+    },
+
+    /// Lists accounts, one a line
+    Users {
+        /// Only those of this domain
+        domain: Option<String>,
+    },
+
+    /// Reads the configuration and what it points to, and says what is wrong with it
+    CheckConfig,
+
+    /// Makes a certificate that signs itself, and its key: for tests, until a real one is there
+    GenCert {
+        /// The domains it is for; the first names the files
+        #[arg(value_name = "DOMAIN", required = true)]
+        domains: Vec<String>,
+        /// The folder that DOMAIN.crt.pem and DOMAIN.key.pem are put in
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        out: PathBuf,
+        /// How long it is valid
+        #[arg(long, default_value_t = certificate::DAYS)]
+        days: u32,
+    },
+
+    /// Copies the SQLite store to a new file while it goes on serving. To go back, stop the
+    /// server and put the copy in the place of the original
+    Backup {
+        /// The copy; there must be no such file yet
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct PasswordOptions {
+    /// The password. Others on this machine can see it in the list of processes
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    password: Option<String>,
+    /// The password is the first line of standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  example-server                                   serve localhost on the defaults
+  example-server adduser juliet@localhost          add an account, asking for the password
+  example-server adduser --file accounts.txt       add many
+  example-server check-config -c server.toml       see whether a configuration will do
+  example-server run -c server.toml                serve with it
+  XMPP__log__format=json example-server            change one setting
+
+Files in the data folder: xmpp.sqlite3 (accounts and what is kept for them), DOMAIN.crt.pem
+and DOMAIN.key.pem (certificates that the server made), secret (makes accounts that do not
+exist look as if they did), admin.sock (how these commands reach a running server).";
+
+fn main() -> ExitCode {
+    match perform(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("example-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(cli: Cli) -> anyhow::Result<()> {
+    let load = || Config::load(cli.config.as_deref());
+    match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(options) => run::run(
+            &load()?,
+            cli.config.as_deref(),
+            options.insecure_plaintext || cli.run.insecure_plaintext,
+        ),
+        Command::Adduser {
+            jids,
+            file,
+            password,
+        } => {
+            let config = load()?;
+            let wanted = match file {
+                Some(file) => accounts::read_list(&file)?,
+                None => {
+                    let mut source =
+                        password::Source::new(password.password, password.password_stdin)?;
+                    let named = jids.into_iter();
+                    let wanted = named.map(|jid| Ok((jid.clone(), source.new_password(&jid)?)));
+                    wanted.collect::<anyhow::Result<_>>()?
+                }
+            };
+            accounts::add(&config, wanted)
+        }
+        Command::Passwd { jid, password } => {
+            let config = load()?;
+            let mut source = password::Source::new(password.password, password.password_stdin)?;
+            accounts::set_password(&config, &jid, &source.new_password(&jid)?)
+        }
+        Command::Deluser { jids } => accounts::delete(&load()?, &jids),
+        Command::Users { domain } => accounts::list(&load()?, domain.as_deref()),
+        Command::CheckConfig => run::check(&load()?),
+        Command::GenCert { domains, out, days } => certificate::generate(&domains, &out, days),
+        Command::Backup { to } => accounts::backup(&load()?, &to),
+    }
+}

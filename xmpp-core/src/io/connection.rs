@@ -213,6 +213,8 @@ impl Connection {
             Output::Close => {
                 self.phase = Phase::Draining;
                 self.end();
+                let limit = self.server().config().timeouts.close;
+                self.sleep.as_mut().reset((now.instant + limit).into());
             }
         }
     }
@@ -387,7 +389,7 @@ impl Connection {
         if !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
             return false;
         }
-        let Poll::Ready(Some(envelopes)) = queue.queue().poll_take(cx) else {
+        let Poll::Ready(Some(envelopes)) = queue.queue().poll_take(cx, 4 * CHUNK) else {
             return false;
         };
         for envelope in envelopes {
@@ -400,7 +402,7 @@ impl Connection {
         let Some(session) = self.session.clone() else {
             return;
         };
-        while let Some(Some(envelopes)) = session.queue().take() {
+        while let Some(Some(envelopes)) = session.queue().take(usize::MAX) {
             for envelope in envelopes {
                 self.input(Input::Send(envelope.stanza), scratch, now, cx);
             }
@@ -546,20 +548,21 @@ impl Connection {
             match &mut self.phase {
                 Phase::Open if busy && self.unsent.is_empty() && !self.flushing => continue,
                 Phase::Open => return Poll::Pending,
+                // A client that neither reads nor closes does not keep its place.
+                Phase::Draining | Phase::Lingering if self.sleep.as_mut().poll(cx).is_ready() => {
+                    self.phase = Phase::Over;
+                }
                 Phase::Draining => {
-                    if !self.unsent.is_empty() || self.flushing {
-                        return Poll::Pending;
-                    }
-                    if self.wire.poll_shutdown(cx).is_pending() {
+                    if !self.unsent.is_empty()
+                        || self.flushing
+                        || self.wire.poll_shutdown(cx).is_pending()
+                    {
                         return Poll::Pending;
                     }
                     self.phase = Phase::Lingering;
-                    self.sleeps_until = now.instant + self.server().config().timeouts.close;
-                    self.sleep.as_mut().reset(self.sleeps_until.into());
                 }
                 Phase::Lingering => {
-                    if self.sleep.as_mut().poll(cx).is_pending() && !self.peer_is_done(scratch, cx)
-                    {
+                    if !self.peer_is_done(scratch, cx) {
                         return Poll::Pending;
                     }
                     self.phase = Phase::Over;

@@ -43,7 +43,7 @@ impl Wire {
         match self {
             Wire::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Wire::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
-            Wire::Gone => Poll::Pending,
+            Wire::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Cause, IqType, Kind, Malformed, ParseError, Payload, Stanza};
 use crate::jid::Jid;
 use crate::xml::{
     Attr, Attribute, Bound, Element, Error, Inline, Limit, Limits, Scanned, Scope, Sink, Span, Tag,
-    build_content, has_noncharacter, ns, scan_element,
+    build_content, check_chars, ns, scan_element,
 };
 
 pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
@@ -16,9 +16,10 @@ pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
     if text.len() > limits.stanza_bytes {
         return Err(Error::PolicyViolation(Limit::StanzaBytes).into());
     }
+    let text = check_chars(text.as_bytes())?;
     let mut indexer = Indexer::new(limits.children);
     match scan_element(text.as_bytes(), &scope, &limits, &mut indexer)? {
-        Some(scanned) if scanned.end == text.len() && !has_noncharacter(text.as_bytes()) => {
+        Some(scanned) if scanned.end == text.len() => {
             match indexer.finish(text, &scanned, &scope)? {
                 Some(Ok(stanza)) => Ok(stanza),
                 Some(Err(malformed)) => Err(ParseError::Malformed(Box::new(malformed))),
@@ -32,8 +33,17 @@ pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
 /// Notes, during the checked pass over a first-level element, what a stanza needs.
 pub(crate) struct Indexer {
     root: Option<Root>,
-    children: Inline<Entry, 6>,
+    children: Inline<Found, 6>,
     most_children: usize,
+}
+
+/// A child, in the frame.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    whole: Span,
+    name: Span,
+    /// Where the namespace stands; `None` for the content namespace.
+    ns: Option<Span>,
 }
 
 /// The start tag of a stanza.
@@ -135,11 +145,16 @@ impl Indexer {
             return Payload::default();
         };
         let start = root.payload.start as usize;
-        let mut index = Inline::<Entry, 6>::new();
-        for entry in self.children.as_slice() {
-            index.push(entry.back(start));
-        }
-        Payload::indexed(root.payload.text(text).as_bytes(), index.as_slice())
+        let entry = |child: &Found| Entry {
+            whole: child.whole.back(start),
+            name: child.name.back(start),
+            ns: match child.ns {
+                Some(span) => EntryNs::At(span.back(start)),
+                None => EntryNs::Content,
+            },
+        };
+        let children = self.children.as_slice().iter().map(entry);
+        Payload::indexed(root.payload.text(text).as_bytes(), children)
     }
 }
 
@@ -150,20 +165,20 @@ impl Sink for Indexer {
         } else if let Some(root) = &mut self.root
             && tag.depth == 2
         {
-            if self.children.len() == self.most_children {
+            if self.children.len() >= self.most_children {
                 return Err(Error::PolicyViolation(Limit::Children));
             }
             let namespace = tag.namespace();
             let ns = match namespace {
                 Bound::Here(binding) if binding.depth == 2 => {
                     // What names the content namespace itself would name a wrong one on another stream.
-                    root.rewrite |= !binding.attr.plain || namespace.is(root.content, tag.input);
-                    EntryNs::At(binding.attr.raw)
+                    root.rewrite |= !binding.plain || namespace.is(root.content, tag.input);
+                    Some(binding.raw)
                 }
                 // Or a prefix from outside: then the payload is written anew.
-                _ => EntryNs::Content,
+                _ => None,
             };
-            self.children.push(Entry {
+            self.children.push(Found {
                 whole: tag.span,
                 name: tag.name.local(),
                 ns,
@@ -184,7 +199,7 @@ impl Sink for Indexer {
         }
     }
 
-    fn text(&mut self, _raw: Span, _plain: bool) {}
+    fn text(&mut self, _raw: Span) {}
     fn cdata(&mut self, _raw: Span) {}
 }
 
@@ -223,7 +238,7 @@ impl Root {
                 b"type" => &mut root.kind_attr,
                 b"xml:lang" => &mut root.lang,
                 _ => {
-                    root.extra |= !attr.is_declaration(tag.input);
+                    root.extra |= !attr.declares;
                     continue;
                 }
             };
@@ -239,4 +254,176 @@ fn is_extra(attribute: &&Attribute) -> bool {
         (attribute.ns(), attribute.name()),
         ("", "to" | "from" | "id" | "type") | (ns::XML, "lang")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::{Condition, MessageType, PresenceType};
+
+    #[test]
+    fn a_header_is_read_with_its_references_resolved() {
+        let stanza = Stanza::parse(
+            "<message id='&quot;1&#9;' type='groupchat' xml:lang='de' to='a@example.org/&lt;b' from='example.net'/>",
+        );
+        let stanza = stanza.unwrap();
+        assert_eq!(stanza.kind(), Kind::Message(MessageType::Groupchat));
+        assert_eq!((stanza.id(), stanza.lang()), (Some("\"1\t"), Some("de")));
+        assert_eq!(stanza.to().map(Jid::as_str), Some("a@example.org/<b"));
+        assert_eq!(stanza.from().map(Jid::as_str), Some("example.net"));
+        assert!(stanza.payload().is_empty());
+    }
+
+    #[test]
+    fn what_breaks_a_rule_of_stanzas_is_answered_as_the_rule_says() {
+        use Condition::{BadRequest, JidMalformed};
+        for (text, cause, answer) in [
+            // RFC 6120 §8.3.3.8
+            (
+                "<message to='@b' from='c.example' id='1'/>",
+                Cause::To,
+                Some(JidMalformed),
+            ),
+            ("<message to=''/>", Cause::To, Some(JidMalformed)),
+            ("<presence from='a@'/>", Cause::From, Some(JidMalformed)),
+            ("<message to='@b' type='error'/>", Cause::To, None),
+            ("<iq to='@b' type='result' id='1'/>", Cause::To, None),
+            // RFC 6121 §4.7.1, RFC 6120 §8.2.3
+            (
+                "<presence type='invisible'/>",
+                Cause::Type,
+                Some(BadRequest),
+            ),
+            ("<presence type=''/>", Cause::Type, Some(BadRequest)),
+            ("<iq id='1'><a/></iq>", Cause::Type, Some(BadRequest)),
+            (
+                "<iq id='1' type='push'><a/></iq>",
+                Cause::Type,
+                Some(BadRequest),
+            ),
+            // RFC 6120 §8.1.3
+            ("<iq type='get'><a/></iq>", Cause::Id, Some(BadRequest)),
+            ("<iq type='result'/>", Cause::Id, None),
+            // RFC 6120 §8.2.3
+            ("<iq type='get' id='1'/>", Cause::Children, Some(BadRequest)),
+            (
+                "<iq type='set' id='1'>a</iq>",
+                Cause::Children,
+                Some(BadRequest),
+            ),
+            (
+                "<iq type='set' id='1'><a/><b/></iq>",
+                Cause::Children,
+                Some(BadRequest),
+            ),
+            (
+                "<iq type='result' id='1'><a/><b/></iq>",
+                Cause::Children,
+                None,
+            ),
+        ] {
+            let Err(ParseError::Malformed(malformed)) = Stanza::parse(text) else {
+                panic!("{text}")
+            };
+            assert_eq!(malformed.cause, cause, "{text}");
+            let reply = malformed.reply();
+            let condition = reply
+                .as_ref()
+                .and_then(Stanza::error)
+                .map(|error| error.condition);
+            assert_eq!(condition, answer, "{text}");
+        }
+        for text in [
+            "<iq type='error' id='1'><a/><error type='cancel'/></iq>",
+            "<iq type='result' id=''/>",
+            "<message type='odd'/>",
+        ] {
+            assert!(Stanza::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_answer_goes_back_as_far_as_there_are_addresses() {
+        let text = "<iq to='a@b.example' from='c.example' id='1' type='odd'><x/></iq>";
+        let Err(ParseError::Malformed(malformed)) = Stanza::parse(text) else {
+            panic!()
+        };
+        let reply = malformed.reply().unwrap();
+        assert_eq!(reply.kind(), Kind::Iq(IqType::Error));
+        assert_eq!(reply.to().map(Jid::as_str), Some("c.example"));
+        assert_eq!(reply.from().map(Jid::as_str), Some("a@b.example"));
+        assert_eq!(reply.id(), Some("1"));
+    }
+
+    #[test]
+    fn other_attributes_are_relayed_with_their_namespaces() {
+        let stanza = Stanza::parse(
+            "<presence xmlns:p='urn:p' p:a='1' a='&lt;' type='probe'><x/></presence>",
+        )
+        .unwrap();
+        assert_eq!(stanza.kind(), Kind::Presence(PresenceType::Probe));
+        assert_eq!(
+            stanza.to_string(),
+            "<presence type='probe' xmlns:ns0='urn:p' ns0:a='1' a='&lt;'><x/></presence>"
+        );
+        assert_eq!(stanza.to_element().attr_ns("a", "urn:p"), Some("1"));
+        assert_eq!(Stanza::parse(&stanza.to_string()), Ok(stanza));
+    }
+
+    #[test]
+    fn a_payload_is_written_anew_only_if_its_bytes_need_something_around_them() {
+        for (text, payload) in [
+            (
+                "<message><body>a&amp;b</body >  </message>",
+                "<body>a&amp;b</body >  ",
+            ),
+            (
+                "<message xmlns='jabber:client'><x:y xmlns:x='urn:x'/></message>",
+                "<x:y xmlns:x='urn:x'/>",
+            ),
+            (
+                "<message xmlns:x='urn:x'><x:y/></message>",
+                "<y xmlns='urn:x'/>",
+            ),
+            (
+                "<message xmlns:x='urn:x'><y x:z='1'/></message>",
+                "<y xmlns:ns0='urn:x' ns0:z='1'/>",
+            ),
+            (
+                "<m:message xmlns:m='jabber:client' xmlns='urn:d'>a<m:b/><c/></m:message>",
+                "a<b/><c xmlns='urn:d'/>",
+            ),
+            (
+                "<message><body xmlns='jabber:client'/></message>",
+                "<body/>",
+            ),
+        ] {
+            let stanza = Stanza::parse(text).unwrap();
+            assert_eq!(stanza.payload().as_bytes(), payload, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_stanza_is_told_from_what_is_no_xml() {
+        for text in [
+            "<message xmlns='urn:x'/>",
+            "<a/>",
+            "<x:iq xmlns:x='urn:x'/>",
+        ] {
+            assert_eq!(Stanza::parse(text), Err(ParseError::NotAStanza), "{text}");
+        }
+        for text in [
+            "",
+            "<message>",
+            "<message/><message/>",
+            "<message/>a",
+            "<message>\u{FFFE}</message>",
+        ] {
+            assert_eq!(
+                Stanza::parse(text),
+                Err(ParseError::Xml(Error::NotWellFormed)),
+                "{text}"
+            );
+        }
+    }
 }

@@ -68,10 +68,10 @@ impl Payload {
     }
 
     /// Bytes out of a checked frame that are self-contained, and their index.
-    pub(super) fn indexed(bytes: &[u8], index: &[Entry]) -> Payload {
+    pub(super) fn indexed(bytes: &[u8], index: impl ExactSizeIterator<Item = Entry>) -> Payload {
         Payload {
             bytes: Bytes::copy_from_slice(bytes),
-            index: (!index.is_empty()).then(|| index.into()),
+            index: (index.len() > 0).then(|| index.collect()),
         }
     }
 
@@ -283,6 +283,93 @@ impl Sink for FindAttr<'_> {
     }
 
     fn close(&mut self, _depth: usize, _start_of_end_tag: usize, _end: usize) {}
-    fn text(&mut self, _raw: Span, _plain: bool) {}
+    fn text(&mut self, _raw: Span) {}
     fn cdata(&mut self, _raw: Span) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::Stanza;
+
+    fn payload(content: &str) -> Payload {
+        let stanza = Stanza::parse(&format!("<message>{content}</message>")).unwrap();
+        stanza.payload().clone()
+    }
+
+    fn names(payload: &Payload) -> Vec<(&str, &str)> {
+        payload
+            .children()
+            .map(|child| (child.name(), child.ns()))
+            .collect()
+    }
+
+    #[test]
+    fn children_are_found_without_trees() {
+        let payload = payload(
+            "a<body>b<i/></body><x xmlns='urn:x'><y/></x><p:z xmlns:p='urn:p&amp;' a='&lt;'/><n xmlns=''/>",
+        );
+        let all = [
+            ("body", ns::CLIENT),
+            ("x", "urn:x"),
+            ("z", "urn:p&"),
+            ("n", ""),
+        ];
+        assert_eq!(names(&payload), all);
+        assert_eq!(
+            payload.child("z", "urn:p&").unwrap().attr("a").as_deref(),
+            Some("<")
+        );
+        assert_eq!(
+            payload.child("body", ns::CLIENT).unwrap().element().text(),
+            "b"
+        );
+        assert!(!payload.has("y", "urn:x") && !payload.has("body", ns::SERVER));
+        for child in payload.children() {
+            assert!(child.element().is(child.name(), child.ns()));
+        }
+    }
+
+    #[test]
+    fn children_can_be_dropped_and_added() {
+        let all = payload(
+            "<body>b</body> <delay xmlns='urn:xmpp:delay'/>c<store xmlns='urn:xmpp:hints'/>",
+        );
+        assert_eq!(
+            all.without(|child| child.name() == "none")
+                .as_bytes()
+                .as_ptr(),
+            all.as_bytes().as_ptr()
+        );
+        let some = all.without(|child| child.is("delay", "urn:xmpp:delay"));
+        assert_eq!(
+            some.as_bytes(),
+            "<body>b</body> c<store xmlns='urn:xmpp:hints'/>"
+        );
+        assert_eq!(
+            names(&some),
+            [("body", ns::CLIENT), ("store", "urn:xmpp:hints")]
+        );
+        let more = some.with(&Element::new("x", "urn:'").with_child(Element::new("y", ns::CLIENT)));
+        assert_eq!(names(&more).last(), Some(&("x", "urn:'")));
+        let last = more.children().last().unwrap();
+        assert_eq!(
+            last.raw(),
+            "<x xmlns='urn:&apos;'><y xmlns='jabber:client'/></x>"
+        );
+        assert!(all.without(|_| true).is_empty());
+        assert_eq!(all.without(|_| true).as_bytes(), " c");
+    }
+
+    #[test]
+    fn elements_become_a_payload_and_come_back() {
+        let elements = [
+            Element::new("body", ns::CLIENT).with_text("<&>"),
+            Element::new("x", "urn:x").with_attr("a", "'"),
+            Element::new("n", "").with_child(Element::new("body", ns::CLIENT)),
+        ];
+        let payload = Payload::from_elements(&elements);
+        assert_eq!(payload.elements().collect::<Vec<_>>(), elements);
+        assert_eq!(Payload::from_elements([]), Payload::default());
+    }
 }

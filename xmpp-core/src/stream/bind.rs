@@ -19,7 +19,10 @@ pub(super) fn resource(stanza: &Stanza) -> Option<String> {
 }
 
 /// Answers what concerns the stream alone on a bound one; whether it did.
-pub(super) fn answer(stanza: &Stanza, jid: &FullJid, out: &mut Vec<Output>) -> bool {
+pub(super) fn answer(stanza: &Stanza, out: &mut Vec<Output>) -> bool {
+    if stanza.kind() != Kind::Iq(IqType::Set) {
+        return false;
+    }
     let Some(child) = stanza.payload().children().next() else {
         return false;
     };
@@ -32,7 +35,6 @@ pub(super) fn answer(stanza: &Stanza, jid: &FullJid, out: &mut Vec<Output>) -> b
         }
         _ => return false,
     }
-    tracing::trace!(%jid, "answered by the stream");
     true
 }
 

@@ -101,7 +101,7 @@ impl StreamError {
         condition.write(ns::CLIENT, out);
         if let Some(text) = self.text {
             Element::new("text", ns::STREAM_ERROR)
-                .with_attr("xml:lang", "en")
+                .with_lang("en")
                 .with_text(text)
                 .write(ns::CLIENT, out);
         }

@@ -146,11 +146,8 @@ impl Stream {
         let mut element =
             Element::new("failure", SASL).with_child(Element::new(failure.condition.name(), SASL));
         if let Some(text) = failure.text {
-            element = element.with_child(
-                Element::new("text", SASL)
-                    .with_attr("xml:lang", "en")
-                    .with_text(text),
-            );
+            element =
+                element.with_child(Element::new("text", SASL).with_lang("en").with_text(text));
         }
         let mut bytes = Vec::new();
         element.write(crate::xml::ns::CLIENT, &mut bytes);

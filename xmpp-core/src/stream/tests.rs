@@ -1,9 +1,10 @@
 //! The stream's state table, and its dialogues.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::sasl::{Channel, Credentials, PasswordCheck, Policy, SALT_LEN, Secret};
+use crate::sasl::{Channel, Credentials, Policy, SALT_LEN, Secret};
 use crate::stanza::Condition;
 use crate::time::Timestamp;
 use crate::xml::{Limits, Reader};
@@ -14,8 +15,7 @@ const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 // NUL juliet NUL r0m30
 const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>\
     AGp1bGlldAByMG0zMA==</auth>";
-const AUTH_SLOWLY: &str =
-    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'/>";
+const AUTH_SLOWLY: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'/>";
 const RESPONSE: &str =
     "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AGp1bGlldAByMG0zMA==</response>";
 const ABORT: &str = "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
@@ -56,7 +56,10 @@ impl Bench {
             random: Arc::new(Zeros),
         };
         #[allow(clippy::disallowed_methods)] // an instant cannot be made of nothing
-        let now = Now { instant: Instant::now(), utc: Timestamp(0) };
+        let now = Now {
+            instant: Instant::now(),
+            utc: Timestamp(0),
+        };
         let mut channel = Channel::default();
         channel.tls = tls;
         Bench {
@@ -110,16 +113,21 @@ fn secured() -> Input {
 }
 
 fn stored() -> sasl::Answer {
-    let stored = Credentials::derive("r0m30", 4096, || [1; SALT_LEN]).unwrap();
-    sasl::Answer::Credentials(Some(stored))
+    static STORED: LazyLock<Credentials> =
+        LazyLock::new(|| Credentials::derive("r0m30", 4096, || [1; SALT_LEN]).unwrap());
+    sasl::Answer::Credentials(Some(STORED.clone()))
 }
 
 fn bound() -> Input {
-    Input::Answered(Answer::Bound(Ok("juliet@example.org/balcony".parse().unwrap())))
+    Input::Answered(Answer::Bound(Ok("juliet@example.org/balcony"
+        .parse()
+        .unwrap())))
 }
 
 fn refused() -> Input {
-    Input::Answered(Answer::Bound(Err(StanzaError::new(Condition::ResourceConstraint))))
+    Input::Answered(Answer::Bound(Err(StanzaError::new(
+        Condition::ResourceConstraint,
+    ))))
 }
 
 fn header(b: &mut Bench) {
@@ -155,23 +163,36 @@ fn states() -> Vec<(&'static str, Bench)> {
     vec![
         ("opening", plain()),
         ("negotiating, plain", plain().after(&[header])),
-        ("securing", plain().after(&[header, |b| drop(b.receive(STARTTLS))])),
+        (
+            "securing",
+            plain().after(&[header, |b| drop(b.receive(STARTTLS))]),
+        ),
         ("negotiating, TLS", tls().after(&[header])),
         ("challenged", tls().after(&[header, slowly])),
         ("asked SASL", tls().after(&[header, auth])),
         ("failing", tls().after(&[header, auth, credentials, wrong])),
-        ("asked stranger", tls().after(&[header, |b| drop(b.receive(REGISTER))])),
+        (
+            "asked stranger",
+            tls().after(&[header, |b| drop(b.receive(REGISTER))]),
+        ),
         ("opening, logged in", tls().after(login)),
-        ("negotiating, logged in", tls().after(login).after(&[header])),
+        (
+            "negotiating, logged in",
+            tls().after(login).after(&[header]),
+        ),
         ("binding", tls().after(login).after(&[header, bind])),
         ("bound", tls().after(login).after(&[header, bind, is_bound])),
         (
             "closing",
-            tls().after(login).after(&[header, bind, is_bound, |b| drop(b.input(Input::Close(None)))]),
+            tls().after(login).after(&[header, bind, is_bound, |b| {
+                drop(b.input(Input::Close(None)))
+            }]),
         ),
         (
             "closed",
-            tls().after(login).after(&[header, bind, is_bound, |b| drop(b.receive("</stream:stream>"))]),
+            tls().after(login).after(&[header, bind, is_bound, |b| {
+                drop(b.receive("</stream:stream>"))
+            }]),
         ),
     ]
 }
@@ -213,18 +234,27 @@ fn events() -> Vec<Event> {
         ("end of bytes", |b| b.input(Input::Eof)),
         ("injected", |b| b.input(Input::Injected)),
         ("secured", |b| b.input(secured())),
-        ("credentials", |b| b.input(Input::Answered(Answer::Sasl(stored())))),
+        ("credentials", |b| {
+            b.input(Input::Answered(Answer::Sasl(stored())))
+        }),
         ("time to tell", |b| b.input(Input::Answered(Answer::Failed))),
         ("bound", |b| b.input(bound())),
         ("not bound", |b| b.input(refused())),
         ("reply to stranger", |b| {
-            b.input(Input::Answered(Answer::Stranger(Stanza::iq(IqType::Result, "r"))))
+            b.input(Input::Answered(Answer::Stranger(Stanza::iq(
+                IqType::Result,
+                "r",
+            ))))
         }),
-        ("send", |b| b.input(Input::Send(Stanza::parse("<message/>").unwrap()))),
+        ("send", |b| {
+            b.input(Input::Send(Stanza::parse("<message/>").unwrap()))
+        }),
         ("flush", |b| b.input(Input::Flush)),
         ("settled", |b| b.input(Input::Settled)),
         ("close", |b| b.input(Input::Close(None))),
-        ("close, error", |b| b.input(Input::Close(Some(StreamCondition::SystemShutdown.into())))),
+        ("close, error", |b| {
+            b.input(Input::Close(Some(StreamCondition::SystemShutdown.into())))
+        }),
         ("a minute", |b| b.wait(Duration::from_secs(60))),
         ("five minutes", |b| b.wait(Duration::from_secs(300))),
     ]
@@ -236,7 +266,9 @@ fn word(output: &Output) -> String {
         Output::Write(bytes) => written(&String::from_utf8_lossy(bytes)),
         Output::Send(stanza) => match stanza.error() {
             Some(error) => format!("error {}", error.condition.name()),
-            None => format!("send {}", stanza.id().unwrap_or("")).trim_end().to_owned(),
+            None => format!("send {}", stanza.id().unwrap_or(""))
+                .trim_end()
+                .to_owned(),
         },
         Output::Deliver(_) => "deliver".into(),
         Output::Stranger(_) => "ask stranger".into(),
@@ -263,9 +295,16 @@ fn written(text: &str) -> String {
         "space".into()
     } else {
         let name = text.trim_start_matches('<').split([' ', '/', '>']).next();
-        let condition = text.split('<').nth(2).filter(|_| text.starts_with("<failure"));
-        let condition = condition.map(|c| c.trim_end_matches("/>")).unwrap_or_default();
-        format!("{} {condition}", name.unwrap_or_default()).trim_end().to_owned()
+        let condition = text
+            .split('<')
+            .nth(2)
+            .filter(|_| text.starts_with("<failure"));
+        let condition = condition
+            .map(|c| c.trim_end_matches("/>"))
+            .unwrap_or_default();
+        format!("{} {condition}", name.unwrap_or_default())
+            .trim_end()
+            .to_owned()
     }
 }
 
@@ -277,7 +316,11 @@ fn every_input_has_its_result_in_every_state() {
         for (event, happens) in events() {
             let (_, mut bench) = states().swap_remove(i);
             let result: Vec<_> = happens(&mut bench).iter().map(word).collect();
-            let result = if result.is_empty() { "-".to_owned() } else { result.join(", ") };
+            let result = if result.is_empty() {
+                "-".to_owned()
+            } else {
+                result.join(", ")
+            };
             table += &format!("{event}: {result}\n");
         }
     }
@@ -287,4 +330,197 @@ fn every_input_has_its_result_in_every_state() {
         std::fs::write(path, &table).unwrap();
         panic!("the table differs from stream/table.txt; what it is now: {path}");
     }
+}
+
+fn words(outputs: &[Output]) -> String {
+    outputs.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+fn text(outputs: &[Output]) -> String {
+    let mut bytes = Vec::new();
+    for output in outputs {
+        match output {
+            Output::Write(written) => bytes.extend_from_slice(written),
+            Output::Send(stanza) => stanza.write(&mut bytes),
+            _ => {}
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn ready() -> Bench {
+    let steps: [fn(&mut Bench); 7] = [header, auth, credentials, right, header, bind, is_bound];
+    Bench::new(StartTls::Unavailable, true).after(&steps)
+}
+
+/// RFC 6120 §4.7 and §4.9.3: a header that will not do is answered with a header
+/// of ours and the error.
+#[test]
+fn headers_are_refused_with_the_error_the_rfc_names() {
+    for (change, to, error) in [
+        ("to='example.org'", "to='example.com'", "HOST-UNKNOWN"),
+        ("to='example.org'", "to='@'", "HOST-UNKNOWN"),
+        ("to='example.org'", "", "IMPROPER-ADDRESSING"),
+        (" version='1.0' xml", " xml", "UNSUPPORTED-VERSION"),
+        (
+            " version='1.0' xml",
+            " version='0.9' xml",
+            "UNSUPPORTED-VERSION",
+        ),
+        ("'jabber:client'", "'jabber:server'", "INVALID-NAMESPACE"),
+        (
+            "http://etherx.jabber.org/streams",
+            "http://example.org/",
+            "INVALID-NAMESPACE",
+        ),
+        (
+            "<?xml version='1.0'?>",
+            "<?xml version='1.0' encoding='latin1'?>",
+            "UNSUPPORTED-ENCODING",
+        ),
+        ("<?xml version='1.0'?>", "<!DOCTYPE a>", "RESTRICTED-XML"),
+    ] {
+        let header = HEADER.replacen(change, to, 1);
+        assert_ne!(header, HEADER, "{change}");
+        let mut bench = Bench::new(StartTls::Offered, false);
+        let out = words(&bench.receive(&header));
+        assert_eq!(out, format!("header, {error}, footer, close"), "{header}");
+    }
+}
+
+/// RFC 6120 §4.7.5: a higher version is answered with ours.
+#[test]
+fn a_newer_version_and_the_domain_in_capitals_are_welcome() {
+    let header = HEADER
+        .replace("version='1.0' xml", "version='1.7' xml")
+        .replace("example", "EXAMPLE");
+    let out = Bench::new(StartTls::Offered, false).receive(&header);
+    assert_eq!(words(&out), "header, features");
+    assert!(text(&out).contains("version='1.0'"));
+}
+
+#[test]
+fn without_tls_nothing_but_tls_is_offered() {
+    let out = text(&Bench::new(StartTls::Offered, false).receive(HEADER));
+    assert!(
+        out.contains("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/>"),
+        "{out}"
+    );
+    assert!(!out.contains("mechanism"), "{out}");
+}
+
+/// RFC 6120 §5.4.3.3: after TLS the features are new, and starttls is not among them.
+#[test]
+fn tls_starts_the_stream_anew() {
+    let mut bench = Bench::new(StartTls::Offered, false);
+    bench.receive(HEADER);
+    assert_eq!(words(&bench.receive(STARTTLS)), "start TLS");
+    bench.input(secured());
+    bench.reader.restart();
+    let out = text(&bench.receive(HEADER));
+    assert!(
+        out.contains("<mechanism>PLAIN</mechanism>") && !out.contains("starttls"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_whole_login_goes_through() {
+    let mut bench = Bench::new(StartTls::Unavailable, true);
+    bench.receive(HEADER);
+    assert_eq!(words(&bench.receive(AUTH)), "ask SASL");
+    assert_eq!(
+        words(&bench.input(Input::Answered(Answer::Sasl(stored())))),
+        "ask SASL"
+    );
+    let out = bench.input(Input::Answered(Answer::Sasl(sasl::Answer::Password(true))));
+    assert_eq!(words(&out), "success, logged in, restart");
+    let out = bench.receive(HEADER);
+    assert!(text(&out).contains("urn:ietf:params:xml:ns:xmpp-bind"));
+    assert!(!text(&out).contains("mechanism"), "RFC 6120 §6.3.6");
+    assert_eq!(words(&bench.receive(BIND)), "ask bind");
+    let out = text(&bench.input(bound()));
+    assert!(
+        out.contains("<jid>juliet@example.org/balcony</jid>"),
+        "{out}"
+    );
+}
+
+/// RFC 6120 §6.4.5
+#[test]
+fn after_too_many_failures_the_stream_is_closed() {
+    let steps: [fn(&mut Bench); 4] = [header, auth, credentials, wrong];
+    let mut bench = Bench::new(StartTls::Unavailable, true).after(&steps);
+    let told = bench.input(Input::Answered(Answer::Failed));
+    assert_eq!(words(&told), "failure not-authorized");
+    let mut bench = bench.after(&[auth, credentials, wrong]);
+    let told = bench.input(Input::Answered(Answer::Failed));
+    assert_eq!(
+        words(&told),
+        "failure not-authorized, POLICY-VIOLATION, footer, close"
+    );
+}
+
+/// RFC 6120 §8.1.2.1 and §8.1.5
+#[test]
+fn stanzas_are_stamped_with_sender_and_language() {
+    let out = ready().receive(MESSAGE);
+    let [Output::Deliver(stanza)] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!(
+        stanza.from().unwrap().as_str(),
+        "juliet@example.org/balcony"
+    );
+    assert_eq!(stanza.lang(), Some("de"));
+    let out = ready().receive("<message xml:lang='it' from='juliet@example.org'/>");
+    let [Output::Deliver(stanza)] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!(
+        stanza.from().unwrap().as_str(),
+        "juliet@example.org/balcony"
+    );
+    assert_eq!(stanza.lang(), Some("it"));
+}
+
+#[test]
+fn a_stanza_in_anothers_name_ends_the_stream() {
+    for from in [
+        "romeo@example.org",
+        "juliet@example.org/chamber",
+        "example.org",
+    ] {
+        let out = ready().receive(&format!("<message from='{from}'/>"));
+        assert_eq!(words(&out), "INVALID-FROM, footer, close");
+    }
+}
+
+#[test]
+fn a_client_that_speaks_gets_no_white_space_and_a_silent_one_does() {
+    let mut bench = ready();
+    let keepalive = Timeouts::default().keepalive;
+    assert_eq!(words(&bench.wait(keepalive / 2)), "");
+    bench.receive(" ");
+    assert_eq!(
+        words(&bench.wait(keepalive / 2)),
+        "",
+        "it spoke in the middle"
+    );
+    assert_eq!(words(&bench.wait(keepalive / 2)), "space");
+    assert_eq!(words(&bench.wait(Duration::ZERO)), "", "twice is harmless");
+    assert_eq!(words(&bench.wait(keepalive)), "space");
+}
+
+#[test]
+fn the_deadline_for_login_ends_a_slow_stream() {
+    let mut bench = Bench::new(StartTls::Offered, false);
+    let login = Timeouts::default().login;
+    assert_eq!(bench.stream.next_timeout(), Some(bench.now.instant + login));
+    assert_eq!(words(&bench.wait(login / 2)), "");
+    assert_eq!(
+        words(&bench.wait(login / 2)),
+        "header, CONNECTION-TIMEOUT, footer, close"
+    );
+    assert_eq!(bench.stream.next_timeout(), None);
 }

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::chars::{is_char, stop};
+use super::chars::{is_char, is_plain, stop};
 
 /// Writes `text` as character data. A character that XML 1.0 cannot carry at all becomes U+FFFD.
 pub fn escape_text(text: &str, out: &mut Vec<u8>) {
-    escape(text, out, |b| match b {
+    escape(text, out, [b'&', b'<', b'>', EF], |b| match b {
         b'&' => Some("&amp;"),
         b'<' => Some("&lt;"),
         // Only "]]>" would have to be escaped (XML 1.0 §2.4), and it may be put together from several texts.
@@ -20,7 +20,7 @@ pub fn escape_text(text: &str, out: &mut Vec<u8>) {
 /// Writes `value` as an attribute value, for either kind of quote. A character that XML 1.0 cannot carry at all
 /// becomes U+FFFD.
 pub fn escape_attr(value: &str, out: &mut Vec<u8>) {
-    escape(value, out, |b| match b {
+    escape(value, out, [b'&', b'<', b'\'', b'"', EF], |b| match b {
         b'&' => Some("&amp;"),
         b'<' => Some("&lt;"),
         b'\'' => Some("&apos;"),
@@ -72,9 +72,15 @@ pub(crate) fn resolve(reference: &[u8]) -> Option<char> {
     char::from_u32(number).filter(|&c| is_char(c))
 }
 
-fn escape(text: &str, out: &mut Vec<u8>, entity: impl Fn(u8) -> Option<&'static str>) {
-    // 0xEF starts the two non-characters U+FFFE and U+FFFF, among others.
-    let special = |b| (b < 0x20) | matches!(b, b'&' | b'<' | b'>' | b'\'' | b'"' | 0xEF);
+/// The first byte of U+FFFE and U+FFFF, which are no characters, and of others, which are.
+const EF: u8 = 0xEF;
+
+fn escape<const N: usize>(
+    text: &str,
+    out: &mut Vec<u8>,
+    special: [u8; N],
+    entity: impl Fn(u8) -> Option<&'static str>,
+) {
     let bytes = text.as_bytes();
     let mut from = 0;
     loop {
@@ -96,12 +102,13 @@ fn escape(text: &str, out: &mut Vec<u8>, entity: impl Fn(u8) -> Option<&'static 
 
 fn unescape<'a>(raw: &'a str, line_end: &str, special: impl Fn(u8) -> bool) -> Cow<'a, str> {
     let bytes = raw.as_bytes();
-    let mut at = stop(bytes, 0, &special);
-    if at == bytes.len() {
+    if is_plain(bytes) {
         return Cow::Borrowed(raw);
     }
-    let (mut out, mut from) = (String::with_capacity(raw.len()), 0);
-    while at < bytes.len() {
+    let (mut out, mut from) = (String::new(), 0);
+    while let Some(length) = bytes[from..].iter().position(|&b| special(b)) {
+        let at = from + length;
+        out.reserve(raw.len() - from);
         out.push_str(&raw[from..at]);
         from = at + 1;
         if bytes[at] == b'&' {
@@ -120,7 +127,9 @@ fn unescape<'a>(raw: &'a str, line_end: &str, special: impl Fn(u8) -> bool) -> C
                 from += 1;
             }
         }
-        at = stop(bytes, from, &special);
+    }
+    if from == 0 {
+        return Cow::Borrowed(raw);
     }
     out.push_str(&raw[from..]);
     Cow::Owned(out)

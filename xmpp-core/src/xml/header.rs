@@ -1,6 +1,6 @@
 use memchr::memmem;
 
-use super::chars::{continues_name, has_noncharacter, is_space};
+use super::chars::{check_chars, continues_name, is_space};
 use super::{Attr, Error, Limits, Scope, Sink, Span, Tag, ns, scan_start_tag};
 
 /// The start tag that opens a stream (RFC 6120 §4.7), as it was sent: the stream machine decides what to make of it.
@@ -109,10 +109,7 @@ struct ReadHeader(Option<Opened>);
 impl Sink for ReadHeader {
     fn open(&mut self, tag: &Tag<'_>) -> Result<(), Error> {
         let seen = &tag.input[..tag.span.end as usize];
-        let text = std::str::from_utf8(seen).map_err(|_| Error::UnsupportedEncoding)?;
-        if has_noncharacter(seen) {
-            return Err(Error::NotWellFormed);
-        }
+        let text = check_chars(seen)?;
         let value = |name: &str| {
             let of = |attr: &&Attr| attr.name.whole().text(text) == name;
             tag.attrs
@@ -149,7 +146,7 @@ impl Sink for ReadHeader {
     }
 
     fn close(&mut self, _depth: usize, _start_of_end_tag: usize, _end: usize) {}
-    fn text(&mut self, _raw: Span, _plain: bool) {}
+    fn text(&mut self, _raw: Span) {}
     fn cdata(&mut self, _raw: Span) {}
 }
 

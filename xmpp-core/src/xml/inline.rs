@@ -5,10 +5,10 @@ pub(crate) struct Inline<T, const N: usize> {
     more: Vec<T>,
 }
 
-impl<T: Clone + Default, const N: usize> Inline<T, N> {
+impl<T: Copy + Default, const N: usize> Inline<T, N> {
     pub(crate) fn new() -> Self {
         Inline {
-            here: std::array::from_fn(|_| T::default()),
+            here: [T::default(); N],
             len: 0,
             more: Vec::new(),
         }
@@ -18,31 +18,38 @@ impl<T: Clone + Default, const N: usize> Inline<T, N> {
         self.len
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: T) {
-        if let Some(slot) = self.here.get_mut(self.len) {
-            *slot = value;
-        } else {
-            if self.more.is_empty() {
-                // Once it spills, all of it is in one place, so that it can be lent as one slice.
-                self.more.extend_from_slice(&self.here);
-            }
-            self.more.push(value);
+        match self.here.get_mut(self.len) {
+            Some(slot) => *slot = value,
+            None => self.spill(value),
         }
         self.len += 1;
     }
 
+    /// Once there are more, all of them are in one place, so that they can be lent as one slice.
+    #[cold]
+    fn spill(&mut self, value: T) {
+        if self.more.is_empty() {
+            self.more.extend_from_slice(&self.here);
+        }
+        self.more.push(value);
+    }
+
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let last = self.as_slice().last().cloned()?;
+        let last = self.as_slice().last().copied()?;
         self.truncate(self.len - 1);
         Some(last)
     }
 
+    #[inline]
     pub(crate) fn truncate(&mut self, len: usize) {
         if len < self.len {
             if self.len > N {
                 self.more.truncate(len);
                 if len <= N {
-                    self.here[..len].clone_from_slice(&self.more);
+                    self.here[..len].copy_from_slice(&self.more);
                     self.more.clear();
                 }
             }
@@ -50,6 +57,7 @@ impl<T: Clone + Default, const N: usize> Inline<T, N> {
         }
     }
 
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
         if self.len > N {
             &self.more

@@ -1,4 +1,4 @@
-use super::chars::{has_noncharacter, is_space};
+use super::chars::{check_chars, is_space};
 use super::framer::Framer;
 use super::header::parse_header;
 use super::{Element, Error, Limit, Limits, Scope, StreamHeader, element, scan_element};
@@ -226,11 +226,7 @@ impl Reader {
         let Some(scanned) = scan_element(bytes, &self.scope, &self.limits, &mut indexer)? else {
             return Ok(None);
         };
-        let frame = &bytes[..scanned.end];
-        let text = std::str::from_utf8(frame).map_err(|_| Error::UnsupportedEncoding)?;
-        if has_noncharacter(frame) {
-            return Err(Error::NotWellFormed);
-        }
+        let text = check_chars(&bytes[..scanned.end])?;
         let received = match indexer.finish(text, &scanned, &self.scope)? {
             Some(Ok(stanza)) => Received::Stanza(stanza),
             Some(Err(malformed)) => Received::Malformed(malformed),
@@ -267,5 +263,277 @@ fn clamped(limits: Limits) -> Limits {
         stanza_bytes: limits.stanza_bytes.min(Limits::NONE.stanza_bytes),
         header_bytes: limits.header_bytes.min(Limits::NONE.header_bytes),
         ..limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml::{Content, ns};
+
+    const HEADER: &str =
+        "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+    fn opened(limits: Limits) -> Reader {
+        let mut reader = Reader::new(limits);
+        let header = reader.next(&mut HEADER.as_bytes());
+        assert!(matches!(header, Ok(Some(Received::Header(_)))));
+        reader
+    }
+
+    fn one(bytes: &str) -> Result<Option<Received>, Error> {
+        opened(Limits::default()).next(&mut bytes.as_bytes())
+    }
+
+    /// Sends `start` and then `more` without end. Returns the error, and the most bytes that were kept meanwhile.
+    fn flooded(reader: &mut Reader, start: &str, more: &str) -> (Error, usize) {
+        let (mut piece, mut kept) = (start.to_owned(), 0);
+        loop {
+            if let Err(error) = reader.next(&mut piece.as_bytes()) {
+                return (error, kept);
+            }
+            kept = kept.max(
+                reader
+                    .partial
+                    .as_ref()
+                    .map_or(0, |partial| partial.bytes.len()),
+            );
+            piece = more.repeat(100);
+        }
+    }
+
+    #[test]
+    fn every_limit_is_enforced_while_bytes_arrive() {
+        let limits = Limits {
+            stanza_bytes: 20_000,
+            header_bytes: 5_000,
+            ..Limits::default()
+        };
+        for (start, more, limit, most) in [
+            ("<message><body>", "a", Limit::StanzaBytes, 20_000),
+            ("<message a='", "a", Limit::StanzaBytes, 20_000),
+            ("<message><![CDATA[", "]", Limit::StanzaBytes, 20_000),
+            ("<message ", " ", Limit::StanzaBytes, 20_000),
+            ("<message", "e", Limit::StanzaBytes, 20_000),
+            ("<m", "><a", Limit::Depth, 400),
+            ("<message>", "<a>", Limit::Depth, 400),
+            ("</stream:stream", " ", Limit::StanzaBytes, 20_000),
+        ] {
+            let (error, kept) = flooded(&mut opened(limits.clone()), start, more);
+            assert_eq!(error, Error::PolicyViolation(limit), "{start}{more}...");
+            assert!(kept <= most, "{start}{more}... kept {kept} bytes");
+        }
+        for (start, more) in [
+            ("<stream to='", "a"),
+            ("<?xml version='1.0'", " "),
+            (" ", "\n"),
+        ] {
+            let (error, kept) = flooded(&mut Reader::new(limits.clone()), start, more);
+            assert_eq!(error, Error::PolicyViolation(Limit::HeaderBytes));
+            assert!(kept <= 5_000);
+        }
+    }
+
+    #[test]
+    fn every_count_has_its_limit() {
+        let numbered = |n: usize, f: fn(usize) -> String| (0..n).map(f).collect::<String>();
+        let attributes = |n| format!("<message{}/>", numbered(n, |i| format!(" a{i}=''")));
+        let bindings = |n| {
+            format!(
+                "<message{}/>",
+                numbered(n, |i| format!(" xmlns:a{i}='urn:x'"))
+            )
+        };
+        let children = |n| format!("<message>{}</message>", "<a/>".repeat(n));
+        let nested = |n| format!("<message>{}{}</message>", "<a>".repeat(n), "</a>".repeat(n));
+        for (limit, most, over) in [
+            (Limit::Attributes, attributes(64), attributes(65)),
+            // Two are on the header.
+            (Limit::Bindings, bindings(30), bindings(31)),
+            (Limit::Children, children(1024), children(1025)),
+            (Limit::Depth, nested(63), nested(64)),
+        ] {
+            assert!(
+                matches!(one(&most), Ok(Some(Received::Stanza(_)))),
+                "{limit:?}"
+            );
+            assert_eq!(one(&over).err(), Some(Error::PolicyViolation(limit)));
+        }
+    }
+
+    #[test]
+    fn entities_cannot_be_declared_and_so_not_expanded() {
+        let laughs =
+            "<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY lol 'lol'><!ENTITY lol2 '&lol;&lol;'>]>";
+        let mut reader = Reader::new(Limits::default());
+        assert_eq!(
+            reader.next(&mut laughs.as_bytes()).err(),
+            Some(Error::RestrictedXml)
+        );
+        assert_eq!(
+            one("<message><body>&lol2;").err(),
+            Some(Error::RestrictedXml)
+        );
+    }
+
+    #[test]
+    fn an_error_is_final() {
+        let mut reader = opened(Limits::default());
+        assert_eq!(
+            reader.next(&mut &b"<a></b>"[..]).err(),
+            Some(Error::NotWellFormed)
+        );
+        assert_eq!(
+            reader.next(&mut &b"<a/>"[..]).err(),
+            Some(Error::NotWellFormed)
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_an_encoding_error() {
+        // RFC 6120 §4.9.3.22: unsupported-encoding is also for violations of the rules of UTF-8.
+        for bytes in [
+            &b"<a>\xC3\x28</a>"[..],
+            b"<a b='\xFF'/>",
+            b"<\xC3\x28/>",
+            b"<a>\xED\xA0\x80</a>",
+        ] {
+            let read = opened(Limits::default()).next(&mut &*bytes);
+            assert_eq!(read.err(), Some(Error::UnsupportedEncoding));
+        }
+    }
+
+    #[test]
+    fn white_space_is_reported_where_it_ends_the_bytes() {
+        let mut reader = opened(Limits::default());
+        assert!(matches!(
+            reader.next(&mut &b" \n"[..]),
+            Ok(Some(Received::Whitespace))
+        ));
+        let mut input = &b"\n<r xmlns='urn:xmpp:sm:3'/>\n"[..];
+        assert!(matches!(
+            reader.next(&mut input),
+            Ok(Some(Received::Element(_)))
+        ));
+        assert!(reader.is_at_boundary());
+        assert!(matches!(
+            reader.next(&mut input),
+            Ok(Some(Received::Whitespace))
+        ));
+        assert!(matches!(reader.next(&mut input), Ok(None)));
+        assert_eq!(one("&#32;").err(), Some(Error::BadFormat));
+    }
+
+    #[test]
+    fn the_stream_ends_with_the_tag_that_opened_it() {
+        let mut reader = opened(Limits::default());
+        assert!(matches!(
+            reader.next(&mut &b"</stream:stream\t>"[..]),
+            Ok(Some(Received::Close))
+        ));
+        assert!(matches!(
+            reader.next(&mut &b"\n"[..]),
+            Ok(Some(Received::Whitespace))
+        ));
+        assert_eq!(
+            reader.next(&mut &b"<a/>"[..]).err(),
+            Some(Error::NotWellFormed)
+        );
+        for end in [
+            "</stream>",
+            "</stream:streams>",
+            "</stream:stream/>",
+            "</ stream:stream>",
+        ] {
+            assert_eq!(one(end).err(), Some(Error::NotWellFormed), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_header_may_close_its_stream_itself() {
+        let mut reader = Reader::new(Limits::default());
+        let mut input = &b"<stream xmlns='http://etherx.jabber.org/streams'/>"[..];
+        assert!(matches!(
+            reader.next(&mut input),
+            Ok(Some(Received::Header(_)))
+        ));
+        assert!(matches!(reader.next(&mut input), Ok(Some(Received::Close))));
+        assert!(matches!(reader.next(&mut input), Ok(None)));
+    }
+
+    #[test]
+    fn a_restart_forgets_the_old_stream() {
+        let mut reader = opened(Limits::default());
+        assert!(matches!(reader.next(&mut &b"<a"[..]), Ok(None)));
+        assert!(!reader.is_at_boundary());
+        reader.restart();
+        assert!(reader.is_at_boundary());
+        let mut input = &b"<?xml version='1.0'?><s xmlns='urn:x'><stream:a/>"[..];
+        assert!(matches!(
+            reader.next(&mut input),
+            Ok(Some(Received::Header(_)))
+        ));
+        assert_eq!(reader.next(&mut input).err(), Some(Error::NotWellFormed));
+    }
+
+    #[test]
+    fn stanzas_are_those_of_the_content_namespace() {
+        let kinds = |header: &str, element: &str| {
+            let mut reader = Reader::new(Limits::default());
+            let Ok(Some(Received::Header(header))) = reader.next(&mut header.as_bytes()) else {
+                panic!()
+            };
+            let read = reader.next(&mut element.as_bytes()).unwrap();
+            (header.content, matches!(read, Some(Received::Stanza(_))))
+        };
+        let undeclared = "<stream xmlns='http://etherx.jabber.org/streams'>";
+        let server =
+            "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>";
+        assert_eq!(kinds(HEADER, "<message/>"), (Content::Client, true));
+        assert_eq!(
+            kinds(HEADER, "<message xmlns='jabber:client'/>"),
+            (Content::Client, true)
+        );
+        assert_eq!(
+            kinds(HEADER, "<c:message xmlns:c='jabber:&#99;lient'/>"),
+            (Content::Client, true)
+        );
+        assert_eq!(
+            kinds(HEADER, "<message xmlns='jabber:server'/>"),
+            (Content::Client, false)
+        );
+        assert_eq!(
+            kinds(HEADER, "<message xmlns='urn:x'/>"),
+            (Content::Client, false)
+        );
+        assert_eq!(kinds(HEADER, "<stream:message/>"), (Content::Client, false));
+        assert_eq!(kinds(server, "<message/>"), (Content::Server, true));
+        // RFC 6120 §4.8.2: the content namespace may be declared on each first-level element instead.
+        assert_eq!(
+            kinds(undeclared, "<message xmlns='jabber:client'/>"),
+            (Content::Undeclared, true)
+        );
+        assert_eq!(
+            kinds(undeclared, "<message/>"),
+            (Content::Undeclared, false)
+        );
+    }
+
+    #[test]
+    fn elements_of_a_server_stream_are_spelt_as_those_of_a_client_stream() {
+        let mut reader = Reader::new(Limits::default());
+        let mut input = &b"<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>\
+            <message><body>a</body><x xmlns='urn:x'/><body xmlns='jabber:server'>b</body></message>"[..];
+        reader.next(&mut input).unwrap();
+        let Ok(Some(Received::Stanza(stanza))) = reader.next(&mut input) else {
+            panic!()
+        };
+        let bodies: Vec<_> = stanza
+            .payload()
+            .children()
+            .filter(|child| child.is("body", ns::CLIENT))
+            .collect();
+        assert_eq!(bodies.len(), 2);
+        assert_eq!(bodies[1].raw(), "<body>b</body>");
     }
 }

@@ -2,15 +2,17 @@
 //! the restrictions of RFC 6120 §11.1 and within [`Limits`]. It works on spans, allocates nothing for ordinary
 //! elements, and tells a [`Sink`] what it sees.
 //!
-//! UTF-8 is checked by the caller, once, over the whole: until then spans are spans of bytes.
+//! Whether all bytes make characters that may stand in XML is left to [`check_chars`](super::check_chars), once, over
+//! the whole: until then spans are spans of bytes.
 
 use std::borrow::Cow;
 
-use super::chars::{
-    continues_name, is_name_char, is_name_start_char, is_space, starts_name, text_stop, value_stop,
-};
+use memchr::{memchr, memchr3, memmem};
+
+use super::chars::{continues_name, is_ncname, is_plain, is_space, name_stop, starts_name};
 use super::escape::resolve;
-use super::{Error, Inline, Limit, Limits, Scope, ns, unescape_attr};
+use super::tag::{Attr, Binding, Bound, Name, Span, Tag, resolve_prefix};
+use super::{Error, Inline, Limit, Limits, Scope, ns};
 
 /// Scans one whole element at the start of `input`, in the scope of `outer`. `None`: more bytes are needed.
 pub(crate) fn scan_element<S: Sink>(
@@ -63,203 +65,10 @@ pub(crate) trait Sink {
     fn open(&mut self, tag: &Tag<'_>) -> Result<(), Error>;
     /// The element at this depth has ended; `end` is just behind its last byte.
     fn close(&mut self, depth: usize, start_of_end_tag: usize, end: usize);
-    /// Character data; `plain` if it stands for itself.
-    fn text(&mut self, raw: Span, plain: bool);
+    /// Character data.
+    fn text(&mut self, raw: Span);
     /// The content of a CDATA section.
     fn cdata(&mut self, raw: Span);
-}
-
-/// A range of the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Span {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
-
-impl Span {
-    pub(crate) fn new(start: usize, end: usize) -> Span {
-        // Inputs are shorter: `Limits` are clamped to `u32::MAX`.
-        Span {
-            start: start as u32,
-            end: end as u32,
-        }
-    }
-
-    pub(crate) fn bytes(self, input: &[u8]) -> &[u8] {
-        &input[self.start as usize..self.end as usize]
-    }
-
-    pub(crate) fn text(self, input: &str) -> &str {
-        &input[self.start as usize..self.end as usize]
-    }
-
-    /// The same range of an input that lacks the first `by` bytes.
-    pub(crate) fn back(self, by: usize) -> Span {
-        Span::new(self.start as usize - by, self.end as usize - by)
-    }
-}
-
-/// A qualified name: `local`, or `prefix:local`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Name {
-    start: u32,
-    local: u32,
-    end: u32,
-}
-
-impl Name {
-    pub(crate) fn whole(self) -> Span {
-        Span {
-            start: self.start,
-            end: self.end,
-        }
-    }
-
-    pub(crate) fn local(self) -> Span {
-        Span {
-            start: self.local,
-            end: self.end,
-        }
-    }
-
-    /// Empty if there is none.
-    pub(crate) fn prefix(self) -> Span {
-        Span {
-            start: self.start,
-            end: if self.has_prefix() {
-                self.local - 1
-            } else {
-                self.start
-            },
-        }
-    }
-
-    pub(crate) fn has_prefix(self) -> bool {
-        self.local != self.start
-    }
-}
-
-/// An attribute, namespace declarations included.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Attr {
-    pub(crate) name: Name,
-    pub(crate) raw: Span,
-    /// Whether the value stands for itself: no references, no white space to normalise.
-    pub(crate) plain: bool,
-}
-
-impl Attr {
-    pub(crate) fn value(self, input: &str) -> Cow<'_, str> {
-        let raw = self.raw.text(input);
-        if self.plain {
-            Cow::Borrowed(raw)
-        } else {
-            unescape_attr(raw)
-        }
-    }
-
-    pub(crate) fn is_declaration(self, input: &[u8]) -> bool {
-        let name = if self.name.has_prefix() {
-            self.name.prefix()
-        } else {
-            self.name.whole()
-        };
-        name.bytes(input) == b"xmlns"
-    }
-}
-
-/// A namespace declaration within the scanned element.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Binding {
-    prefix: Span,
-    pub(crate) attr: Attr,
-    /// Of the element that declares it.
-    pub(crate) depth: u32,
-}
-
-impl Binding {
-    pub(crate) fn prefix(self, input: &str) -> &str {
-        self.prefix.text(input)
-    }
-
-    pub(crate) fn namespace(self, input: &str) -> Cow<'_, str> {
-        self.attr.value(input)
-    }
-}
-
-/// What a prefix, or the lack of one, is bound to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Bound<'a> {
-    /// Outside of the scanned element.
-    Outer(&'a str),
-    /// Within it.
-    Here(Binding),
-}
-
-impl<'a> Bound<'a> {
-    pub(crate) fn namespace<'t: 'a>(self, input: &'t str) -> Cow<'a, str> {
-        match self {
-            Bound::Outer(namespace) => Cow::Borrowed(namespace),
-            Bound::Here(binding) => binding.namespace(input),
-        }
-    }
-
-    /// Whether it is `namespace`.
-    pub(crate) fn is(self, namespace: &str, input: &[u8]) -> bool {
-        match self {
-            Bound::Outer(bound) => bound == namespace,
-            Bound::Here(binding) => {
-                let raw = binding.attr.raw.bytes(input);
-                if binding.attr.plain {
-                    raw == namespace.as_bytes()
-                } else {
-                    unescaped(raw).is_ok_and(|bound| *bound == *namespace.as_bytes())
-                }
-            }
-        }
-    }
-
-    fn depth(self) -> u32 {
-        match self {
-            Bound::Outer(_) => 0,
-            Bound::Here(binding) => binding.depth,
-        }
-    }
-}
-
-/// A start tag or empty-element tag.
-pub(crate) struct Tag<'a> {
-    pub(crate) input: &'a [u8],
-    pub(crate) span: Span,
-    pub(crate) name: Name,
-    pub(crate) attrs: &'a [Attr],
-    pub(crate) depth: usize,
-    pub(crate) empty: bool,
-    bindings: &'a [Binding],
-    outer: &'a Scope,
-}
-
-impl<'a> Tag<'a> {
-    /// The namespace of the element itself.
-    pub(crate) fn namespace(&self) -> Bound<'a> {
-        self.resolve(self.name.prefix().bytes(self.input))
-            .expect("the scan has resolved the prefix of every element it reports")
-    }
-
-    /// What is bound to `prefix`; to the empty one always something.
-    pub(crate) fn resolve(&self, prefix: &[u8]) -> Option<Bound<'a>> {
-        resolve_prefix(prefix, self.input, self.bindings, self.outer)
-    }
-
-    /// The default namespace around the scanned element.
-    pub(crate) fn outer_default(&self) -> &'a str {
-        self.outer.default_ns()
-    }
-
-    /// The declarations within the scanned element that are in scope.
-    pub(crate) fn bindings(&self) -> &'a [Binding] {
-        self.bindings
-    }
 }
 
 /// Why a scan ends early.
@@ -290,6 +99,10 @@ struct Scanner<'a> {
     open: Inline<Open, 12>,
     attrs: Inline<Attr, 12>,
     bindings: Inline<Binding, 6>,
+    /// The current tag declares a namespace.
+    declares: bool,
+    /// It has an attribute with a prefix that needs a declaration.
+    prefixed: bool,
     borrows: bool,
 }
 
@@ -303,6 +116,8 @@ impl<'a> Scanner<'a> {
             open: Inline::new(),
             attrs: Inline::new(),
             bindings: Inline::new(),
+            declares: false,
+            prefixed: false,
             borrows: false,
         }
     }
@@ -329,36 +144,29 @@ impl<'a> Scanner<'a> {
 
     /// Character data up to the next `<`.
     fn text<S: Sink>(&mut self, sink: &mut S) -> Result<(), Stop> {
-        let (start, mut plain) = (self.at, true);
+        let start = self.at;
         loop {
-            self.at = text_stop(self.input, self.at);
-            match self.peek(0)? {
+            self.skip_to(b'<', b'&', b']')?;
+            match self.input[self.at] {
                 b'<' => break,
-                b'&' => {
-                    self.reference()?;
-                    plain = false;
-                }
+                b'&' => self.reference()?,
                 // XML 1.0 §2.4: the right angle bracket "MUST, for compatibility, be escaped [...] when it appears in
                 // the string ']]>' in content".
-                b']' if self.input[self.at..].starts_with(b"]]>") => {
+                _ if self.input[self.at..].starts_with(b"]]>") => {
                     return Err(Error::NotWellFormed.into());
                 }
-                b'\r' => {
-                    self.at += 1;
-                    plain = false;
-                }
-                b'\t' | b'\n' | b']' => self.at += 1,
-                _ => return Err(Error::NotWellFormed.into()),
+                _ => self.at += 1,
             }
         }
         if self.at > start {
-            sink.text(Span::new(start, self.at), plain);
+            sink.text(Span::new(start, self.at));
         }
         Ok(())
     }
 
     fn cdata<S: Sink>(&mut self, sink: &mut S) -> Result<(), Stop> {
         const START: &[u8] = b"<![CDATA[";
+        const END: &[u8] = b"]]>";
         let rest = &self.input[self.at..];
         if !rest.starts_with(START) {
             // RFC 6120 §11.1: a comment or a document type declaration.
@@ -369,17 +177,9 @@ impl<'a> Scanner<'a> {
             });
         }
         let start = self.at + START.len();
-        self.at = start;
-        loop {
-            self.at = text_stop(self.input, self.at);
-            match self.peek(0)? {
-                b']' if self.input[self.at..].starts_with(b"]]>") => break,
-                b'<' | b'&' | b']' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                _ => return Err(Error::NotWellFormed.into()),
-            }
-        }
-        sink.cdata(Span::new(start, self.at));
-        self.at += 3;
+        let length = memmem::find(&self.input[start..], END).ok_or(Stop::Incomplete)?;
+        sink.cdata(Span::new(start, start + length));
+        self.at = start + length + END.len();
         Ok(())
     }
 
@@ -389,14 +189,17 @@ impl<'a> Scanner<'a> {
             .open
             .pop()
             .expect("an end tag is looked for only while an element is open");
+        let name = open.name.bytes(self.input);
         self.at += 2;
-        let from = self.at;
-        while continues_name(self.peek(0)?) {
-            self.at += 1;
-        }
-        // XML 1.0 §3: "The Name in an element's end-tag MUST match the element type in the start-tag."
-        if self.input[from..self.at] != *open.name.bytes(self.input) {
-            return Err(Error::NotWellFormed.into());
+        if self.input[self.at..].starts_with(name) {
+            self.at += name.len();
+        } else {
+            // XML 1.0 §3: "The Name in an element's end-tag MUST match the element type in the start-tag."
+            return Err(if name.starts_with(&self.input[self.at..]) {
+                Stop::Incomplete
+            } else {
+                Error::NotWellFormed.into()
+            });
         }
         self.space()?;
         if self.peek(0)? != b'>' {
@@ -417,6 +220,7 @@ impl<'a> Scanner<'a> {
         }
         let name = self.name()?;
         self.attrs.truncate(0);
+        (self.declares, self.prefixed) = (false, false);
         let empty = loop {
             let spaced = self.space()?;
             match self.peek(0)? {
@@ -436,8 +240,12 @@ impl<'a> Scanner<'a> {
             }
         };
         let outside = self.bindings.len();
-        self.declare(depth)?;
-        self.check_prefixes(name, depth)?;
+        if self.declares {
+            self.declare(depth)?;
+        }
+        if self.prefixed || name.has_prefix() {
+            self.check_prefixes(name, depth)?;
+        }
         sink.open(&Tag {
             input: self.input,
             span: Span::new(start, self.at),
@@ -461,10 +269,48 @@ impl<'a> Scanner<'a> {
     }
 
     fn attribute(&mut self) -> Result<(), Stop> {
-        if self.attrs.len() == self.limits.attributes {
+        if self.attrs.len() >= self.limits.attributes {
             return Err(Error::PolicyViolation(Limit::Attributes).into());
         }
         let name = self.name()?;
+        let quote = self.equals()?;
+        let start = self.at;
+        loop {
+            self.skip_to(quote, b'<', b'&')?;
+            match self.input[self.at] {
+                b'&' => self.reference()?,
+                // XML 1.0 §3.1: "No < in Attribute Values".
+                b'<' => return Err(Error::NotWellFormed.into()),
+                _ => break,
+            }
+        }
+        let raw = Span::new(start, self.at);
+        self.at += 1;
+        // XML 1.0 §3.1: "An attribute name MUST NOT appear more than once in the same start-tag".
+        let bytes = name.whole().bytes(self.input);
+        let same = |other: &Attr| other.name.whole().bytes(self.input) == bytes;
+        if self.attrs.as_slice().iter().any(same) {
+            return Err(Error::NotWellFormed.into());
+        }
+        let declares = bytes == b"xmlns" || name.has_prefix() && bytes.starts_with(b"xmlns:");
+        self.declares |= declares;
+        // The prefix xml needs no declaration, and no other is bound to its namespace.
+        self.prefixed |= name.has_prefix() && !declares && !bytes.starts_with(b"xml:");
+        self.attrs.push(Attr {
+            name,
+            raw,
+            declares,
+        });
+        Ok(())
+    }
+
+    /// The equals sign and the quote that opens a value.
+    #[inline]
+    fn equals(&mut self) -> Result<u8, Stop> {
+        if let Some(&[b'=', quote @ (b'\'' | b'"')]) = self.input.get(self.at..self.at + 2) {
+            self.at += 2;
+            return Ok(quote);
+        }
         self.space()?;
         if self.peek(0)? != b'=' {
             return Err(Error::NotWellFormed.into());
@@ -472,92 +318,30 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         self.space()?;
         let quote = self.peek(0)?;
-        if quote != b'\'' && quote != b'"' {
-            return Err(Error::NotWellFormed.into());
-        }
         self.at += 1;
-        let (start, mut plain) = (self.at, true);
-        loop {
-            self.at = value_stop(self.input, self.at, quote);
-            match self.peek(0)? {
-                b if b == quote => break,
-                b'&' => {
-                    self.reference()?;
-                    plain = false;
-                }
-                b'\t' | b'\n' | b'\r' => {
-                    self.at += 1;
-                    plain = false;
-                }
-                // XML 1.0 §3.1: no '<' in attribute values, and only `Char`s.
-                _ => return Err(Error::NotWellFormed.into()),
-            }
+        match quote {
+            b'\'' | b'"' => Ok(quote),
+            _ => Err(Error::NotWellFormed.into()),
         }
-        let raw = Span::new(start, self.at);
-        self.at += 1;
-        // XML 1.0 §3.1: "An attribute name MUST NOT appear more than once in the same start-tag".
-        let bytes = name.whole().bytes(self.input);
-        if self
-            .attrs
-            .as_slice()
-            .iter()
-            .any(|other| other.name.whole().bytes(self.input) == bytes)
-        {
-            return Err(Error::NotWellFormed.into());
-        }
-        self.attrs.push(Attr { name, raw, plain });
-        Ok(())
     }
 
     /// A qualified name (Namespaces in XML 1.0 §4).
     #[inline]
     fn name(&mut self) -> Result<Name, Stop> {
         let start = self.at;
-        let (mut colon, mut ascii) = (None, true);
-        loop {
-            let b = self.peek(0)?;
-            if !continues_name(b) {
-                break;
-            }
-            if b == b':' && colon.replace(self.at).is_some() {
-                return Err(Error::NotWellFormed.into());
-            }
-            ascii &= b.is_ascii();
-            self.at += 1;
-        }
-        let local = colon.map_or(start, |at| at + 1);
-        if !ascii {
-            self.check_name(start, local)?;
-        } else if !starts_name(self.input[local])
-            || self.input[start] == b':'
-            || !starts_name(self.input[start])
-        {
+        let (end, unusual) = name_stop(self.input, start);
+        self.at = end;
+        // A name that may go on.
+        self.peek(0)?;
+        if !starts_name(self.input[start]) {
             return Err(Error::NotWellFormed.into());
         }
-        Ok(Name {
-            start: start as u32,
-            local: local as u32,
-            end: self.at as u32,
-        })
-    }
-
-    /// A name with characters beyond ASCII.
-    fn check_name(&self, start: usize, local: usize) -> Result<(), Error> {
-        let parse = |bytes| std::str::from_utf8(bytes).map_err(|_| Error::UnsupportedEncoding);
-        let starts_well = |name: &str| {
-            name.chars()
-                .next()
-                .is_some_and(|c| c != ':' && is_name_start_char(c))
-        };
-        let name = parse(&self.input[start..self.at])?;
-        if starts_well(name)
-            && starts_well(parse(&self.input[local..self.at])?)
-            && name.chars().all(is_name_char)
-        {
-            Ok(())
+        let local = if unusual {
+            start + qualified(&self.input[start..end])?
         } else {
-            Err(Error::NotWellFormed)
-        }
+            start
+        };
+        Ok(Name::new(start, local, end))
     }
 
     /// A reference to a character or a predefined entity, checked.
@@ -578,7 +362,7 @@ impl<'a> Scanner<'a> {
                     _ => Err(Error::NotWellFormed.into()),
                 };
             }
-            if !continues_name(b) && !(b == b'#' && self.at == start) {
+            if !(continues_name(b) || b == b'#' && self.at == start) {
                 return Err(Error::NotWellFormed.into());
             }
             self.at += 1;
@@ -595,6 +379,13 @@ impl<'a> Scanner<'a> {
         Ok(self.at > start)
     }
 
+    /// Goes on to the next of the given bytes.
+    fn skip_to(&mut self, a: u8, b: u8, c: u8) -> Result<(), Stop> {
+        let length = memchr3(a, b, c, &self.input[self.at..]).ok_or(Stop::Incomplete)?;
+        self.at += length;
+        Ok(())
+    }
+
     fn peek(&self, ahead: usize) -> Result<u8, Stop> {
         self.input
             .get(self.at + ahead)
@@ -606,20 +397,21 @@ impl<'a> Scanner<'a> {
     fn declare(&mut self, depth: usize) -> Result<(), Error> {
         for i in 0..self.attrs.len() {
             let attr = self.attrs.as_slice()[i];
-            if !attr.is_declaration(self.input) {
+            if !attr.declares {
                 continue;
             }
-            let value = attr.raw.bytes(self.input);
-            let value = if attr.plain {
-                Cow::Borrowed(value)
-            } else {
-                unescaped(value)?
-            };
             let prefix = if attr.name.has_prefix() {
                 attr.name.local()
             } else {
                 Span::default()
             };
+            let binding = Binding {
+                prefix,
+                raw: attr.raw,
+                plain: is_plain(attr.raw.bytes(self.input)),
+                depth: depth as u32,
+            };
+            let value = binding.namespace_bytes(self.input)?;
             // §3: "The prefix xml [...] MUST NOT be bound to any other namespace name. Other prefixes MUST NOT be bound
             // to this namespace name, and it MUST NOT be declared as the default namespace"; xmlns "MUST NOT be
             // declared", nor its namespace. §5: prefixes cannot be undeclared.
@@ -632,14 +424,10 @@ impl<'a> Scanner<'a> {
                 ([_, ..], b"") => return Err(Error::NotWellFormed),
                 _ => {}
             }
-            if self.outer.len() + self.bindings.len() == self.limits.bindings {
+            if self.outer.len() + self.bindings.len() >= self.limits.bindings {
                 return Err(Error::PolicyViolation(Limit::Bindings));
             }
-            self.bindings.push(Binding {
-                prefix,
-                attr,
-                depth: depth as u32,
-            });
+            self.bindings.push(binding);
         }
         Ok(())
     }
@@ -653,14 +441,14 @@ impl<'a> Scanner<'a> {
         let attrs = self.attrs.as_slice();
         let mut borrows = false;
         for (i, attr) in attrs.iter().enumerate() {
-            if !attr.name.has_prefix() || attr.is_declaration(self.input) {
+            if !attr.name.has_prefix() || attr.declares {
                 continue;
             }
             let bound = self.resolve(attr.name).ok_or(Error::NotWellFormed)?;
             borrows |= depth > 1 && bound.depth() <= 1 && !bound.is(ns::XML, self.input);
             for other in &attrs[..i] {
                 if other.name.has_prefix()
-                    && !other.is_declaration(self.input)
+                    && !other.declares
                     && other.name.local().bytes(self.input) == attr.name.local().bytes(self.input)
                     && self.same(self.resolve(other.name).ok_or(Error::NotWellFormed)?, bound)?
                 {
@@ -681,36 +469,30 @@ impl<'a> Scanner<'a> {
     fn same(&self, a: Bound<'_>, b: Bound<'_>) -> Result<bool, Error> {
         let value = |bound| match bound {
             Bound::Outer(namespace) => Ok(Cow::Borrowed(namespace.as_bytes())),
-            Bound::Here(binding) => unescaped(binding.attr.raw.bytes(self.input)),
+            Bound::Here(binding) => binding.namespace_bytes(self.input),
         };
         let (a, b): (Cow<'_, [u8]>, Cow<'_, [u8]>) = (value(a)?, value(b)?);
         Ok(a == b)
     }
 }
 
-fn resolve_prefix<'a>(
-    prefix: &[u8],
-    input: &[u8],
-    bindings: &'a [Binding],
-    outer: &'a Scope,
-) -> Option<Bound<'a>> {
-    if prefix == b"xml" {
-        return Some(Bound::Outer(ns::XML));
+/// Checks a name with a colon or characters beyond ASCII, and returns where its local part begins (Namespaces in XML 1.0
+/// §4).
+fn qualified(name: &[u8]) -> Result<usize, Error> {
+    let local = memchr(b':', name).map_or(0, |colon| colon + 1);
+    let (prefix, rest) = (&name[..local.saturating_sub(1)], &name[local..]);
+    let well = if name.is_ascii() {
+        // Of what continues a name nothing but another colon may not stand in one that has none.
+        let well =
+            |part: &[u8]| part.first().is_some_and(|&b| starts_name(b)) && !part.contains(&b':');
+        well(rest) && (local == 0 || well(prefix))
+    } else {
+        let text = |part| std::str::from_utf8(part).map_err(|_| Error::UnsupportedEncoding);
+        is_ncname(text(rest)?) && (local == 0 || is_ncname(text(prefix)?))
+    };
+    if well {
+        Ok(local)
+    } else {
+        Err(Error::NotWellFormed)
     }
-    match bindings
-        .iter()
-        .rev()
-        .find(|binding| binding.prefix.bytes(input) == prefix)
-    {
-        Some(&binding) => Some(Bound::Here(binding)),
-        None => outer.resolve(prefix).map(Bound::Outer),
-    }
-}
-
-fn unescaped(raw: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
-    let raw = std::str::from_utf8(raw).map_err(|_| Error::UnsupportedEncoding)?;
-    Ok(match unescape_attr(raw) {
-        Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
-        Cow::Owned(value) => Cow::Owned(value.into_bytes()),
-    })
 }

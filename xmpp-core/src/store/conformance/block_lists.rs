@@ -63,6 +63,8 @@ async fn lists_do_not_see_each_other(stores: Stores) {
     let all = lookalikes();
     let spam = jid("spam.example");
     for account in &all {
+        let found = ok(store.load(account).await);
+        assert!(found.is_empty(), "{account} at first: {found:?}");
         let add = [account.as_jid().clone(), spam.clone()];
         ok(store.change(account, &add, &[]).await);
     }

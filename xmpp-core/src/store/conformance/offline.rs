@@ -127,6 +127,9 @@ async fn messages_do_not_reach_another_account(stores: Stores) {
     let store = stores.offline;
     let all = lookalikes();
     for account in &all {
+        let found = texts(&*store, account).await;
+        assert_eq!(found, [""; 0], "messages of {account} at first");
+        assert_eq!(ok(store.count(account).await), 0, "{account} at first");
         push(&*store, account, account.as_str()).await;
     }
     for account in &all {

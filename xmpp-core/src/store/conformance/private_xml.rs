@@ -45,6 +45,8 @@ async fn elements_do_not_see_each_other(stores: Stores) {
     all.sort();
     all.dedup();
     for (i, (account, name, namespace)) in all.iter().enumerate() {
+        let found = ok(store.load(account, name, namespace).await);
+        assert_eq!(found, None, "{{{namespace}}}{name} of {account} at first");
         let xml = i.to_string();
         let saved = store.save(account, name, namespace, &xml, LARGE).await;
         assert!(ok(saved), "refused below the limit");

@@ -121,6 +121,8 @@ async fn rosters_do_not_see_each_other(stores: Stores) {
     let all = lookalikes();
     let contact = bare("contact@example.com");
     for owner in &all {
+        let roster = ok(store.load(owner).await);
+        assert_eq!(roster.items, [], "roster of {owner} at first");
         let mut item = RosterItem::new(contact.clone());
         item.name = Some(owner.to_string());
         ok(store.put(owner, &item).await);

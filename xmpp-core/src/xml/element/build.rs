@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use super::{Attribute, Element, Namespace, Node};
-use crate::xml::chars::{has_noncharacter, is_space};
+use crate::xml::chars::{check_chars, is_space};
 use crate::xml::escape::{unescape_cdata, unescape_text};
-use crate::xml::scan::Bound;
-use crate::xml::{Error, Limit, Limits, Scope, Sink, Span, Tag, ns, scan_element};
+use crate::xml::{Bound, Error, Limit, Limits, Scope, Sink, Span, Tag, ns, scan_element};
 
 pub(super) fn parse(text: &str) -> Result<Element, Error> {
     let limits = Limits::default();
@@ -14,9 +13,7 @@ pub(super) fn parse(text: &str) -> Result<Element, Error> {
     if text.len() > limits.stanza_bytes {
         return Err(Error::PolicyViolation(Limit::StanzaBytes));
     }
-    if has_noncharacter(text.as_bytes()) {
-        return Err(Error::NotWellFormed);
-    }
+    let text = check_chars(text.as_bytes())?;
     match build(text, &Scope::new(""), &limits)? {
         Some((element, end)) if end == text.len() => Ok(element),
         _ => Err(Error::NotWellFormed),
@@ -94,7 +91,7 @@ impl Sink for Builder<'_> {
     fn open(&mut self, tag: &Tag<'_>) -> Result<(), Error> {
         let input = self.text.as_bytes();
         let mut attributes = Vec::new();
-        for attr in tag.attrs.iter().filter(|attr| !attr.is_declaration(input)) {
+        for attr in tag.attrs.iter().filter(|attr| !attr.declares) {
             let namespace = match tag.resolve(attr.name.prefix().bytes(input)) {
                 Some(bound) if attr.name.has_prefix() => self.namespace(bound),
                 _ => Namespace::Static(""),
@@ -124,13 +121,9 @@ impl Sink for Builder<'_> {
         }
     }
 
-    fn text(&mut self, raw: Span, plain: bool) {
-        let raw = raw.text(self.text);
-        if plain {
-            self.push_text(raw);
-        } else {
-            self.push_text(&unescape_text(raw));
-        }
+    fn text(&mut self, raw: Span) {
+        let text = unescape_text(raw.text(self.text));
+        self.push_text(&text);
     }
 
     fn cdata(&mut self, raw: Span) {

@@ -1,0 +1,204 @@
+//! How the commands change what the server keeps: through the running server, since
+//! SQLite's file is open in one process at a time, or else on the store itself.
+//!
+//! The protocol on the socket `admin.sock` in the data folder is one line of JSON for a
+//! [`Request`] and one for its [`Reply`], as often as the client likes. Only the user the
+//! server runs as (and root) can speak it.
+
+mod desk;
+mod socket;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use xmpp_core::BareJid;
+use xmpp_core::sasl::{Credentials, Hash, Keys};
+use xmpp_core::server::Server;
+use xmpp_core::stream::{StreamCondition, StreamError};
+
+use crate::store::Store;
+
+pub use desk::Desk;
+pub use socket::Socket;
+
+/// Longest line either way, in bytes.
+const MAX_LINE: usize = 1 << 20;
+/// Most JIDs in a reply.
+const MAX_JIDS: usize = 1000;
+
+/// What is asked for.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Adds accounts; answered by the number of those that were not there.
+    Create { accounts: Vec<NewAccount> },
+    /// Answered by 1, or by 0 if there is no such account.
+    SetPassword { account: NewAccount },
+    /// Answered by 1, or by 0 if there is no such account.
+    Delete { jid: String },
+    /// Accounts of a domain, in order.
+    List {
+        domain: String,
+        after: Option<String>,
+        limit: usize,
+    },
+    /// Copies the store to a new file.
+    Backup { path: PathBuf },
+}
+
+/// What comes back.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", untagged)]
+pub enum Reply {
+    Count { count: usize },
+    Jids { jids: Vec<String> },
+    Done { done: bool },
+    Error { error: String },
+}
+
+/// An account and what is stored of its password; the password itself stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAccount {
+    pub jid: String,
+    pub keys: Vec<StoredKeys>,
+}
+
+/// The keys of one hash (RFC 5802 §3), bytes as base64.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredKeys {
+    hash: String,
+    salt: String,
+    iterations: u32,
+    stored_key: String,
+    server_key: String,
+}
+
+impl std::fmt::Debug for StoredKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoredKeys({})", self.hash)
+    }
+}
+
+impl NewAccount {
+    /// For a request.
+    pub fn new(jid: &BareJid, credentials: &Credentials) -> NewAccount {
+        let keys = credentials.iter().map(|keys| StoredKeys {
+            hash: keys.hash().name().to_owned(),
+            salt: BASE64_STANDARD.encode(keys.salt()),
+            iterations: keys.iterations(),
+            stored_key: BASE64_STANDARD.encode(keys.stored_key()),
+            server_key: BASE64_STANDARD.encode(keys.server_key()),
+        });
+        NewAccount {
+            jid: jid.to_string(),
+            keys: keys.collect(),
+        }
+    }
+
+    fn read(&self) -> anyhow::Result<(BareJid, Credentials)> {
+        let jid = account(&self.jid)?;
+        let keys: anyhow::Result<Credentials> = self.keys.iter().map(StoredKeys::read).collect();
+        Ok((jid, keys?))
+    }
+}
+
+impl StoredKeys {
+    fn read(&self) -> anyhow::Result<Keys> {
+        let hash = Hash::ALL
+            .into_iter()
+            .find(|hash| hash.name() == self.hash)
+            .with_context(|| format!("unknown hash {:?}", self.hash))?;
+        let bytes = |text: &str| BASE64_STANDARD.decode(text).context("not base64");
+        let (salt, iterations) = (bytes(&self.salt)?, self.iterations);
+        let (stored, server) = (bytes(&self.stored_key)?, bytes(&self.server_key)?);
+        Ok(Keys::new(hash, salt, iterations, stored, server)?)
+    }
+}
+
+/// Does what is asked for.
+pub struct Office {
+    store: Store,
+    /// If it runs: then sessions and what it holds in memory have to follow.
+    server: Option<Server>,
+}
+
+impl Office {
+    pub fn new(store: Store, server: Option<Server>) -> Office {
+        Office { store, server }
+    }
+
+    /// The reply to a request.
+    pub async fn answer(&self, request: Request) -> Reply {
+        self.perform(request).await.unwrap_or_else(|error| {
+            let error = format!("{error:#}");
+            Reply::Error { error }
+        })
+    }
+
+    async fn perform(&self, request: Request) -> anyhow::Result<Reply> {
+        let accounts = &self.store.stores.accounts;
+        match request {
+            Request::Create { accounts: new } => {
+                let new: anyhow::Result<Vec<_>> = new.iter().map(NewAccount::read).collect();
+                let new = new?;
+                let count = accounts.create_many(&new).await?;
+                Ok(Reply::Count { count })
+            }
+            Request::SetPassword { account } => {
+                let (jid, credentials) = account.read()?;
+                let known = accounts.set_credentials(&jid, &credentials).await?;
+                Ok(Reply::Count {
+                    count: known.into(),
+                })
+            }
+            Request::Delete { jid } => {
+                let known = self.delete(&account(&jid)?).await?;
+                Ok(Reply::Count {
+                    count: known.into(),
+                })
+            }
+            Request::List {
+                domain,
+                after,
+                limit,
+            } => {
+                let after = after.map(|after| account(&after)).transpose()?;
+                let limit = limit.min(MAX_JIDS);
+                let page = accounts.list(&domain, after.as_ref(), limit).await?;
+                let jids = page.iter().map(BareJid::to_string).collect();
+                Ok(Reply::Jids { jids })
+            }
+            Request::Backup { path } => {
+                self.store.backup(&path).await?;
+                Ok(Reply::Done { done: true })
+            }
+        }
+    }
+
+    async fn delete(&self, jid: &BareJid) -> anyhow::Result<bool> {
+        let known = self.store.stores.delete(jid).await?;
+        if let Some(server) = &self.server {
+            if let Some(account) = server.held_account(jid) {
+                account.forget();
+            }
+            for resource in server.directory().resources(jid.as_str()).iter() {
+                if let Some(session) = resource.session() {
+                    // XEP-0077 §3.2: who has no account any more is not authorized.
+                    session.end(StreamError::new(StreamCondition::NotAuthorized));
+                }
+            }
+        }
+        Ok(known)
+    }
+}
+
+fn account(jid: &str) -> anyhow::Result<BareJid> {
+    let jid: BareJid = jid.parse().with_context(|| jid.to_owned())?;
+    anyhow::ensure!(jid.local().is_some(), "{jid} is a domain, not an account");
+    Ok(jid)
+}

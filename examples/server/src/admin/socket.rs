@@ -1,0 +1,110 @@
+//! The running server's side of the socket.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use super::{MAX_LINE, Office, Reply};
+
+/// Commands served at a time; more wait.
+const CLIENTS: usize = 8;
+/// A command that says nothing for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Listens. The socket goes when this is dropped.
+pub struct Socket {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Socket {
+    /// Listens at a path, in the place of a socket that an earlier process left. The caller
+    /// holds the store, so no other server serves it.
+    pub fn listen(path: &Path, office: Office) -> anyhow::Result<Socket> {
+        let open = || -> io::Result<(UnixListener, u32)> {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = UnixListener::bind(path)?;
+            fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            Ok((listener, fs::metadata(path)?.uid()))
+        };
+        let (listener, owner) =
+            open().with_context(|| format!("cannot listen at {}", path.display()))?;
+        let task = tokio::spawn(accept(listener, owner, Arc::new(office)));
+        Ok(Socket {
+            path: path.to_owned(),
+            task,
+        })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn accept(listener: UnixListener, owner: u32, office: Arc<Office>) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "admin socket");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        // The permissions say so too, but not in the moment between bind and chmod.
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == owner || peer.uid() == 0 => {}
+            _ => continue,
+        }
+        let office = office.clone();
+        tokio::spawn(async move {
+            if let Err(error) = serve(stream, &office).await {
+                tracing::debug!(%error, "admin socket");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn serve(stream: UnixStream, office: &Office) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        let mut bounded = (&mut stream).take(MAX_LINE as u64);
+        let read = bounded.read_until(b'\n', &mut line);
+        match tokio::time::timeout(PATIENCE, read).await {
+            Ok(Ok(0)) | Err(_) => return Ok(()),
+            Ok(read) => read?,
+        };
+        if line.last() != Some(&b'\n') {
+            return Err(io::Error::other("a line without end"));
+        }
+        let reply = match serde_json::from_slice(&line) {
+            Ok(request) => office.answer(request).await,
+            Err(error) => Reply::Error {
+                error: format!("not a request: {error}"),
+            },
+        };
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+    }
+}

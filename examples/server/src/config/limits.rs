@@ -1,0 +1,115 @@
+//! Tables that mirror the settings of `xmpp_core`, field by field and by the same names.
+
+use serde::{Deserialize, Serialize};
+use xmpp_core::{io, mailbox, server, xml};
+
+use super::value::{OptionalSpan, Size, Span};
+
+/// A table with the fields of a struct of `xmpp_core`, its values by default, and the
+/// way back to it.
+macro_rules! mirror {
+    ($(#[$doc:meta])* $name:ident of $core:ty = $default:expr, { $($field:ident: $unit:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $(pub $field: $unit),* }
+
+        impl Default for $name {
+            fn default() -> $name {
+                <$name>::from($default)
+            }
+        }
+
+        impl From<$core> for $name {
+            fn from(core: $core) -> $name {
+                $name { $($field: core.$field.into()),* }
+            }
+        }
+
+        impl From<$name> for $core {
+            fn from(table: $name) -> $core {
+                let mut core: $core = $default;
+                $(core.$field = table.$field.into();)*
+                core
+            }
+        }
+    };
+}
+
+mirror!(
+    /// `[limits]`: everything of `server::Config` that is a bound.
+    Limits of server::Config = server::Config::default(), {
+        memory: Size,
+        resources_per_account: usize,
+        roster_items: usize,
+        blocked: usize,
+        directed_presences: usize,
+        offline_messages: usize,
+        private_xml: Size,
+        vcard: Size,
+        session_queue: SessionQueue,
+        xml_before_login: BeforeLogin,
+        xml: Xml,
+    }
+);
+
+mirror!(
+    /// What XML a client may send before login.
+    BeforeLogin of xml::Limits = xml::Limits::before_login(), {
+        stanza_bytes: Size,
+        header_bytes: Size,
+        depth: usize,
+        attributes: usize,
+        bindings: usize,
+        children: usize,
+    }
+);
+
+mirror!(
+    /// What XML a client may send after login.
+    Xml of xml::Limits = xml::Limits::default(), {
+        stanza_bytes: Size,
+        header_bytes: Size,
+        depth: usize,
+        attributes: usize,
+        bindings: usize,
+        children: usize,
+    }
+);
+
+mirror!(
+    /// What waits for one session.
+    SessionQueue of mailbox::QueueLimits = mailbox::QueueLimits::default(), {
+        stanzas: usize,
+        bytes: Size,
+    }
+);
+
+mirror!(
+    /// `[accept]`: how many connections are taken.
+    Accept of io::AcceptLimits = io::AcceptLimits::default(), {
+        connections: usize,
+        before_login: usize,
+        before_login_per_address: usize,
+    }
+);
+
+mirror!(
+    /// `[throttle]`: how failed logins are slowed.
+    Throttle of io::ThrottleLimits = io::ThrottleLimits::default(), {
+        first: Span,
+        most: Span,
+        forget: Span,
+        remembered: usize,
+    }
+);
+
+mirror!(
+    /// `[timeouts]`: times in the life of a stream.
+    Timeouts of server::Timeouts = server::Timeouts::default(), {
+        login: Span,
+        keepalive: Span,
+        idle: OptionalSpan,
+        close: Span,
+    }
+);

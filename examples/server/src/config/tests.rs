@@ -1,0 +1,196 @@
+use super::*;
+
+const DOCUMENTED: &str = include_str!("../../server.toml");
+
+fn variables(all: &[(&str, &str)]) -> Vec<environment::Override> {
+    environment::overrides(all.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+fn refused(text: &str) -> String {
+    format!("{:#}", Config::parse(text, Vec::new()).unwrap_err())
+}
+
+#[test]
+fn the_documented_settings_are_the_defaults() {
+    let documented = Config::parse(DOCUMENTED, Vec::new()).unwrap();
+    assert_eq!(documented, Config::default());
+}
+
+#[test]
+fn every_setting_is_documented() {
+    // What is off by default stands behind a "#" without a space.
+    let all: String = DOCUMENTED
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+            _ => line,
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let read = Config::parse(&all, Vec::new()).unwrap();
+    // In JSON a setting that is missing shows as null; a list or a table that is not
+    // there at all would leave a difference between the text and what was read.
+    let value = serde_json::to_value(&read).unwrap();
+    assert_eq!(missing("", &value), Vec::<String>::new());
+    let stated: toml::Table = toml::from_str(&all).unwrap();
+    let known = serde_json::to_value(&stated).unwrap();
+    assert_eq!(keys("", &value), keys("", &known));
+}
+
+fn missing(path: &str, value: &serde_json::Value) -> Vec<String> {
+    use serde_json::Value::{Array, Null, Object};
+    match value {
+        Null => vec![path.to_owned()],
+        Object(fields) => {
+            let each = fields.iter();
+            each.flat_map(|(key, value)| missing(&format!("{path}.{key}"), value))
+                .collect()
+        }
+        Array(items) => items.iter().flat_map(|item| missing(path, item)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn keys(path: &str, value: &serde_json::Value) -> std::collections::BTreeSet<String> {
+    use serde_json::Value::{Array, Object};
+    let mut all = std::collections::BTreeSet::from([path.to_owned()]);
+    match value {
+        Object(fields) => {
+            for (key, value) in fields {
+                all.extend(keys(&format!("{path}.{key}"), value));
+            }
+        }
+        Array(items) => items.iter().for_each(|item| all.extend(keys(path, item))),
+        _ => {}
+    }
+    all
+}
+
+#[test]
+fn an_error_is_told_with_its_line_and_reason() {
+    for (text, line, reason) in [
+        ("data = \"x\"\ndtaa = 1", "line 2", "unknown field `dtaa`"),
+        ("[limits]\n\nmemory = \"1 GB\"", "line 3", "number of bytes"),
+        ("[limits.xml]\ndepth = -1", "line 2", "invalid value"),
+        ("[timeouts]\nlogin = 60", "line 2", "expected a string"),
+        (
+            "[login]\nmechanisms = [\"MD5\"]",
+            "line 2",
+            "unknown SASL mechanism",
+        ),
+        ("[login]\nrounds = 4096", "line 2", "10000"),
+        (
+            "[listen]\nstarttls = [\"localhost\"]",
+            "line 2",
+            "socket address",
+        ),
+        ("[[domains]]\nname = \"a@b\"", "line 1", "not a domain"),
+        ("[[domains]]\nname = \"exa mple\"", "line 2", "exa mple"),
+        (
+            "[[domains]]\nname = \"a\"\n[[domains]]\nname = \"A\"",
+            "line 1",
+            "twice",
+        ),
+        (
+            "[[domains]]\nname = \"a\"\nkey = \"k\"",
+            "line 1",
+            "go together",
+        ),
+        (
+            "[[domains]]\ncertificate = \"c\"",
+            "line 1",
+            "missing field `name`",
+        ),
+        ("domains = []", "line 1", "no domain"),
+        ("[log]\nformat = \"xml\"", "line 2", "unknown variant"),
+        ("[listen", "line 1", "unclosed"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(line), "{text}: {error}");
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_table_that_names_some_settings_leaves_the_others_as_they_are() {
+    let config = Config::parse("[limits.xml_before_login]\ndepth = 3", Vec::new()).unwrap();
+    let mut expected = Config::default();
+    expected.limits.xml_before_login.depth = 3;
+    assert_eq!(config, expected);
+    assert_eq!(config.limits.xml_before_login.stanza_bytes.0, 10_000);
+}
+
+#[test]
+fn settings_reach_the_server_as_they_are() {
+    let text =
+        "[limits]\nmemory = \"1 MiB\"\n[limits.xml]\nchildren = 7\n[timeouts]\nidle = \"1 h\"";
+    let config = Config::parse(text, Vec::new()).unwrap();
+    let server = server::Config::from(config.limits.clone());
+    assert_eq!((server.memory, server.xml.children), (1 << 20, 7));
+    let timeouts = server::Timeouts::from(config.timeouts);
+    assert_eq!(timeouts.idle, Some(Duration::from_secs(3600)));
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let text = "[log]\nlevel = \"warn\"\n[[domains]]\nname = \"a.example\"";
+    let config = Config::parse(
+        text,
+        variables(&[
+            ("XMPP__log__level", "debug"),
+            ("XMPP__LIMITS__MEMORY", "2 MiB"),
+            ("XMPP__limits__blocked", "5"),
+            ("XMPP__listen__starttls", r#"["127.0.0.1:1"]"#),
+            ("XMPP__domains__0__tls", "optional"),
+            ("XMPP__domains__1__name", "b.example"),
+            ("XMPP__registration__enabled", "true"),
+            ("XMPP_OTHER", "of somebody else"),
+        ]),
+    )
+    .unwrap();
+    assert_eq!(config.log.level, "debug");
+    assert_eq!(config.limits.memory.0, 2 << 20);
+    assert_eq!(config.limits.blocked, 5);
+    assert_eq!(config.listen.starttls, ["127.0.0.1:1".parse().unwrap()]);
+    assert_eq!(config.domains[0].name.0.as_str(), "a.example");
+    assert_eq!(config.domains[0].tls, Encryption::Optional);
+    assert_eq!(config.domains[1].name.0.as_str(), "b.example");
+    assert!(config.registration.enabled);
+}
+
+#[test]
+fn the_environment_can_name_the_first_domain() {
+    let config =
+        Config::parse("", variables(&[("XMPP__domains__0__name", "example.org")])).unwrap();
+    assert_eq!(config.domains.len(), 1);
+    assert_eq!(config.domains[0].name.0.as_str(), "example.org");
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    for (name, value, reason) in [
+        ("XMPP__log__levle", "debug", "levle"),
+        ("XMPP__limits__blocked", "many", "blocked"),
+        ("XMPP__domains__3__name", "a", "entries"),
+        ("XMPP__data__x", "a", "no such setting"),
+    ] {
+        let text = "data = \"d\"\n[[domains]]\nname = \"a\"";
+        let error = Config::parse(text, variables(&[(name, value)])).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains(name), "{error}");
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.toml");
+    let text = "data = \"d\"\n[[domains]]\nname = \"a\"\ncertificate = \"c\"\nkey = \"/k\"";
+    std::fs::write(&file, text).unwrap();
+    let config = Config::load(Some(&file)).unwrap();
+    assert_eq!(config.data, folder.path().join("d"));
+    assert_eq!(config.domains[0].certificate, Some(folder.path().join("c")));
+    assert_eq!(config.domains[0].key, Some("/k".into()));
+    assert_eq!(Config::load(None).unwrap().data, PathBuf::from("data"));
+}

@@ -1,0 +1,64 @@
+"""Our example server. All the harness knows of its configuration is here."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from .server import DOMAIN, Account, Server
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+TARGET = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
+
+CONFIGURATION = """
+data = "{folder}/data"
+
+[listen]
+starttls = ["{address}:{starttls}"]
+direct_tls = ["{address}:{direct_tls}"]
+
+[registration]
+enabled = {registration}
+
+[[domains]]
+name = "{domain}"
+certificate = "{certificate}"
+key = "{key}"
+"""
+
+
+class ExampleServer(Server):
+    name = "ours"
+
+    def command(self) -> list[str]:
+        self._configuration.write_text(
+            CONFIGURATION.format(
+                folder=self.folder,
+                address=self.address,
+                starttls=self.starttls_port,
+                direct_tls=self.direct_tls_port,
+                registration=str(self.options.registration).lower(),
+                certificate=self.certificate,
+                key=self.key,
+                domain=DOMAIN,
+            )
+        )
+        return [self.binary(), "run", "--config", str(self._configuration)]
+
+    def add_account(self, account: Account):
+        subprocess.run(
+            [self.binary(), "adduser", "--config", self._configuration, account.jid,
+             "--password", account.password],
+            check=True, capture_output=True, timeout=30, cwd=self.folder,
+        )
+
+    @staticmethod
+    def binary() -> str:
+        """The binary under test: $EXAMPLE_SERVER, or the release build."""
+        path = Path(os.environ.get("EXAMPLE_SERVER", TARGET / "release" / "example-server"))
+        if not path.is_file():
+            raise SystemExit(f"{path} is missing; build it with: cargo build --release")
+        return str(path.resolve())
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "server.toml"

@@ -1,0 +1,141 @@
+"""A server under test: one process, its folder and its ports."""
+
+import os
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from .authority import Authority
+
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 15.0
+DOMAIN = "localhost"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the server."""
+
+    user: str
+    password: str
+
+    @property
+    def jid(self) -> str:
+        return f"{self.user}@{DOMAIN}"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a suite asks of its server; equal options share one process.
+
+    `registration` opens in-band registration. `standard_ports` listens on
+    5222 and 5223 of a loopback address of its own, for clients whose ports
+    cannot be set. `private` names a process that is shared with nobody.
+    """
+
+    registration: bool = False
+    standard_ports: bool = False
+    private: str = ""
+
+
+class Server(ABC):
+    """Starts and stops a server; each product is a subclass."""
+
+    name: str
+
+    def __init__(self, folder: Path, authority: Authority, options: Options):
+        folder.mkdir()
+        self.folder = folder
+        self.options = options
+        self.ca = authority.certificate
+        self.certificate, self.key = authority.issue(DOMAIN)
+        self.log = folder / "server.log"
+        self._numbers = count(1)
+        self._process: subprocess.Popen | None = None
+        if options.standard_ports:
+            pid = os.getpid()
+            self.address = f"127.{100 + pid % 100}.{pid // 100 % 250 + 1}.1"
+            self.starttls_port, self.direct_tls_port = 5222, 5223
+        else:
+            self.address = "127.0.0.1"
+            self.starttls_port, self.direct_tls_port = free_ports(2)
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Writes the configuration; returns the command that runs in the foreground."""
+
+    @abstractmethod
+    def add_account(self, account: Account):
+        """Creates an account while the server runs."""
+
+    def start(self):
+        """Returns when both ports accept connections."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + START_TIMEOUT
+        for port in (self.starttls_port, self.direct_tls_port):
+            while not self._accepts(port):
+                if self._process.poll() is not None:
+                    raise RuntimeError(f"{self.name} ended at start:\n{self.log_tail()}")
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"{self.name} does not listen:\n{self.log_tail()}")
+                time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Sends SIGTERM and returns the exit status."""
+        self.terminate()
+        return self.wait()
+
+    def terminate(self):
+        """Sends SIGTERM without waiting for the end."""
+        self._process.terminate()
+
+    def wait(self) -> int:
+        """Returns the exit status; a server that stays is killed and is an error."""
+        try:
+            return self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise RuntimeError(f"{self.name} did not end within {STOP_TIMEOUT} s of SIGTERM")
+
+    def kill(self):
+        """Ends the process, whatever its state."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def new_account(self, name: str) -> Account:
+        """Creates an account that no other test uses; `name` begins its user name."""
+        account = Account(f"{name}-{next(self._numbers)}", f"secret of {name}")
+        self.add_account(account)
+        return account
+
+    def log_tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _accepts(self, port: int) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1.0)
+            return probe.connect_ex((self.address, port)) == 0
+
+
+def free_ports(number: int) -> list[int]:
+    """Returns loopback ports that nobody listens on at this moment."""
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

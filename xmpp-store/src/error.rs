@@ -1,0 +1,60 @@
+//! Why a store cannot be opened.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+/// Why a store cannot be opened. Its text is for the operator.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has the file open.
+    #[error("{} is in use by another process{}", path.display(), by(*process))]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The other process, if it says who it is.
+        process: Option<u32>,
+    },
+    /// The data was written by a newer release, which may keep things that this one
+    /// would damage.
+    #[error("the data is of a newer release (schema {found}; this one knows {known})")]
+    Newer {
+        /// Version of the data.
+        found: u32,
+        /// The last version that this release knows.
+        known: u32,
+    },
+    /// The file is of another program.
+    #[error("{} is not a store of this program", .0.display())]
+    Foreign(PathBuf),
+    /// Anything else.
+    #[error("cannot {what}: {source}")]
+    Failed {
+        /// What was tried.
+        what: String,
+        /// What came of it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// Names what was tried when it has failed.
+pub(crate) trait Trying<T> {
+    /// The value, or [`OpenError::Failed`] with what was tried.
+    fn trying(self, what: impl FnOnce() -> String) -> Result<T, OpenError>;
+}
+
+impl<T, E> Trying<T> for Result<T, E>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn trying(self, what: impl FnOnce() -> String) -> Result<T, OpenError> {
+        self.map_err(|error| OpenError::Failed {
+            what: what(),
+            source: error.into(),
+        })
+    }
+}
+
+fn by(process: Option<u32>) -> String {
+    process.map_or(String::new(), |process| format!(" ({process})"))
+}

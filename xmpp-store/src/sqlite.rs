@@ -1,0 +1,205 @@
+//! SQLite: everything in one file, which an operator's own tools can read.
+
+mod accounts;
+mod backup;
+mod block_lists;
+mod file;
+mod offline;
+mod private_xml;
+mod readers;
+mod rosters;
+mod schema;
+mod vcards;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use futures::channel::oneshot;
+use rusqlite::{Connection, ErrorCode};
+use xmpp_core::store::{Result, StoreError};
+
+use crate::OpenError;
+use readers::Readers;
+use writer::Writer;
+
+/// The store in an SQLite file. All ports of [`xmpp_core::store`].
+///
+/// The file is in WAL mode with `synchronous=FULL`: what was acknowledged survives a crash
+/// of the process and of the machine. One thread writes, in groups: it takes what waits
+/// (at most 512 changes), commits once, and answers all. A few threads read. The futures
+/// need no particular runtime.
+///
+/// # One process at a time
+///
+/// A lock beside the file (`FILE.lock`) keeps a second process out: [`OpenError::InUse`].
+/// A tool that changes accounts while the server runs asks the server; only if nobody
+/// holds the file does it open it itself. Reading the file with `sqlite3` meanwhile is
+/// harmless.
+///
+/// # Ending
+///
+/// Dropping it blocks until what was asked for is written and the file is closed; so does
+/// [`close`](Sqlite::close) without blocking.
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    writer: Writer,
+    readers: Readers,
+    threads: Mutex<Option<Threads>>,
+}
+
+/// What has to end, in this order, before the file is closed.
+#[derive(Debug)]
+struct Threads {
+    readers: readers::Threads,
+    writer: writer::Thread,
+    lock: file::Lock,
+}
+
+impl Sqlite {
+    /// Opens the file, creates it (with permissions 0600) where there is none, and brings
+    /// its schema up to date. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] if another process (or another `Sqlite`) has it open,
+    /// [`OpenError::Newer`] if a newer release has written it, [`OpenError::Foreign`] if
+    /// it is a database of something else.
+    pub fn open(path: impl AsRef<Path>) -> std::result::Result<Sqlite, OpenError> {
+        let path = path.as_ref();
+        let lock = file::Lock::take(path)?;
+        let mut connection = file::open(path)?;
+        schema::recognise(&connection, path)?;
+        file::set_up(&connection, path)?;
+        schema::migrate(&mut connection, path, schema::STEPS)?;
+        let (writer, writer_thread) = Writer::start(connection)?;
+        let (readers, reader_threads) = Readers::start(path)?;
+        Ok(Sqlite {
+            path: path.to_owned(),
+            writer,
+            readers,
+            threads: Mutex::new(Some(Threads {
+                readers: reader_threads,
+                writer: writer_thread,
+                lock,
+            })),
+        })
+    }
+
+    /// Copies the whole store, as it is at one moment, to a new file (permissions 0600)
+    /// while it goes on serving. The copy appears under its name when it is complete and
+    /// durable. It is an ordinary store: put it in the place of the original to go back.
+    ///
+    /// # Errors
+    ///
+    /// If there is a file at `path`, or it cannot be written.
+    pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        let (from, to) = (self.path.clone(), path.as_ref().to_owned());
+        blocking(move || backup::backup(&from, &to)).await?
+    }
+
+    /// Writes what was asked for before, then closes the file. Every later call answers
+    /// [`StoreError::Unavailable`]. Returns when another process could open the file.
+    pub async fn close(&self) -> Result<()> {
+        match self.take_threads() {
+            Some(threads) => blocking(move || threads.stop()).await,
+            None => Ok(()),
+        }
+    }
+
+    fn take_threads(&self) -> Option<Threads> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.take()
+    }
+
+    /// Makes a change that carries so many octets. It is in the queue when the future has
+    /// been polled once.
+    async fn write<T: Send + 'static>(
+        &self,
+        octets: usize,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.write(octets, change).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.read(query).await
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        if let Some(threads) = self.take_threads() {
+            threads.stop();
+        }
+    }
+}
+
+impl Threads {
+    /// Blocks until all calls made before are done and the file is closed.
+    fn stop(self) {
+        // The writer's connection is closed last: it is the one that may empty the log.
+        self.readers.stop();
+        self.writer.stop();
+        drop(self.lock);
+    }
+}
+
+/// Runs on a thread of its own what happens once in a while and takes long.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("sqlite-task".into());
+    let started = thread.spawn(move || {
+        let _ = tell.send(work());
+    });
+    started.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    told.await.map_err(|_| gone())
+}
+
+/// The thread that should answer has ended.
+fn gone() -> StoreError {
+    StoreError::Unavailable("closed".into())
+}
+
+fn failure(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::Error::*;
+    let text = error.to_string();
+    match error {
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
+            StoreError::Corrupt(text)
+        }
+        _ => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(text),
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory
+                | ErrorCode::SystemIoFailure,
+            ) => StoreError::Unavailable(text),
+            _ => StoreError::Other(text),
+        },
+    }
+}
+
+/// A number as SQLite has it. What is larger stands for "all", and so does the largest.
+fn clamp(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// A column that holds what is parsed.
+fn parsed<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error| {
+        let kind = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+    })
+}

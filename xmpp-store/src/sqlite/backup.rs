@@ -1,0 +1,62 @@
+//! A copy of the store while it is in use.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use xmpp_core::store::{Result, StoreError};
+
+use super::{failure, file};
+
+/// Copies the store into a new file, which appears when it is complete.
+pub(super) fn backup(from: &Path, to: &Path) -> Result<()> {
+    let failed =
+        |error: io::Error| StoreError::Other(format!("backup to {}: {error}", to.display()));
+    if to.try_exists().map_err(failed)? {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    let partial = file::with_suffix(to, ".partial");
+    remove(&partial).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    let copy = file::private(options.write(true).create_new(true)).open(&partial);
+    let copied = copy.map_err(failed).and_then(|copy| {
+        vacuum_into(from, &partial)?;
+        copy.sync_all().map_err(failed)?;
+        fs::rename(&partial, to).map_err(failed)?;
+        sync_folder(to).map_err(failed)
+    });
+    if copied.is_err() {
+        let _ = remove(&partial);
+    }
+    copied
+}
+
+/// One read transaction, which no writer waits for, and which no writer makes begin anew.
+fn vacuum_into(from: &Path, partial: &Path) -> Result<()> {
+    let name = partial.to_str().ok_or_else(|| {
+        StoreError::Other(format!("{} is not a name in UTF-8", partial.display()))
+    })?;
+    file::open_to_read(from)
+        .and_then(|connection| connection.execute("VACUUM INTO ?1", [name]))
+        .map(drop)
+        .map_err(|error| failure(&error))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Makes the new name durable, where a folder can be opened.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    match cfg!(unix) {
+        true => File::open(folder)?.sync_all(),
+        false => Ok(()),
+    }
+}
