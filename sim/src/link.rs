@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-pub use end::{End, cable};
+pub use end::{End, Switch, cable};
 
 use crate::rng::Rng;
 
@@ -274,10 +274,15 @@ impl Link {
         }
     }
 
+    /// From now on nothing that is written arrives, and nobody is told.
+    pub fn vanish(&mut self) {
+        self.vanished = true;
+    }
+
     fn cut(&mut self, side: Side, how: Cut, now: Instant) {
         match how {
             Cut::Finish => self.finish(side),
-            Cut::Vanish => self.vanished = true,
+            Cut::Vanish => self.vanish(),
             Cut::Reset => {
                 let pipe = &self.pipes[side as usize];
                 if let Some(at) = pipe.free_at {

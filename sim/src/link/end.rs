@@ -49,12 +49,29 @@ pub fn cable(up: Line, down: Line, rng: Rng) -> (End, End) {
     (end(Side::Client), end(Side::Server))
 }
 
-impl End {
-    /// Has the link reset, as a process that is killed does.
+/// Ends a link from outside.
+#[derive(Clone, Debug)]
+pub struct Switch(Arc<Mutex<Shared>>);
+
+impl Switch {
+    /// Has both ends find the link reset.
     pub fn reset(&self) {
-        let mut shared = self.lock();
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         shared.link.reset(now());
         shared.wake_all();
+    }
+
+    /// From now on nothing arrives, and nobody is told.
+    pub fn vanish(&self) {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.link.vanish();
+    }
+}
+
+impl End {
+    /// What ends this link.
+    pub fn switch(&self) -> Switch {
+        Switch(self.shared.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
