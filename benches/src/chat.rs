@@ -114,7 +114,7 @@ impl Pair {
             match phase {
                 Phase::WarmUp | Phase::Measured => self.send(&meter)?,
                 Phase::Draining => {}
-                Phase::Over => return Ok(self.flight.verdict()),
+                Phase::Over => return self.flight.verdict().map_err(io::Error::other),
             }
             let due = self.pacer.as_ref().filter(|_| phase < Phase::Draining);
             let due = due.map(|pacer| pacer.next);

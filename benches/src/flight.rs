@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::oracle::{Fault, Oracle, Tally};
+use crate::oracle::{Fault, Oracle, Tally, Unstruck};
 
 /// The operations of one sender.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Flight {
     }
 
     /// The oracle's verdict.
-    pub fn verdict(self) -> Tally {
+    pub fn verdict(self) -> Result<Tally, Unstruck> {
         self.oracle.verdict(self.sent)
     }
 
@@ -81,14 +81,14 @@ mod tests {
         assert_eq!(flight.room(), 0);
         let took = flight.land(0, now + Duration::from_secs(1));
         assert_eq!((took, flight.room()), (Some(Duration::from_secs(1)), 1));
-        assert_eq!(flight.verdict().lost, 1);
+        assert_eq!(flight.verdict().unwrap().lost, 1);
     }
 
     #[test]
     fn what_never_left_is_foreign() {
         let mut flight = Flight::new(1, None);
         assert_eq!(flight.land(5, Instant::now()), None);
-        let tally = flight.verdict();
+        let tally = flight.verdict().unwrap();
         assert_eq!((tally.foreign, tally.received), (1, 0));
     }
 }

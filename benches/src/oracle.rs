@@ -43,9 +43,14 @@ pub enum Fault {
     Reorder,
 }
 
+/// A planted fault had no chance to strike, so the run proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unstruck;
+
 #[derive(Debug)]
 struct Plant {
     fault: Fault,
+    struck: bool,
     /// Arrivals until it strikes.
     countdown: u64,
     held: Option<u64>,
@@ -61,6 +66,7 @@ impl Oracle {
     pub fn new(plant: Option<Fault>) -> Oracle {
         let plant = plant.map(|fault| Plant {
             fault,
+            struck: false,
             countdown: STRIKE,
             held: None,
         });
@@ -75,23 +81,22 @@ impl Oracle {
         let Some(plant) = &mut self.plant else {
             return self.count(number);
         };
-        let strikes = plant.countdown == 0;
-        plant.countdown = plant.countdown.wrapping_sub(1);
-        let fault = plant.fault;
-        let held = plant.held.take();
-        match fault {
-            Fault::Drop if strikes => {}
-            Fault::Duplicate if strikes => {
+        let strikes = plant.countdown == 0 && !plant.struck;
+        plant.countdown = plant.countdown.saturating_sub(1);
+        match (plant.fault, plant.held.take()) {
+            (_, Some(late)) => {
+                plant.struck = true;
+                self.count(number);
+                self.count(late);
+            }
+            (Fault::Drop, None) if strikes => plant.struck = true,
+            (Fault::Duplicate, None) if strikes => {
+                plant.struck = true;
                 self.count(number);
                 self.count(number);
             }
-            Fault::Reorder if strikes => plant.held = Some(number),
-            _ => {
-                self.count(number);
-                if let Some(late) = held {
-                    self.count(late);
-                }
-            }
+            (Fault::Reorder, None) if strikes => plant.held = Some(number),
+            _ => self.count(number),
         }
     }
 
@@ -101,13 +106,13 @@ impl Oracle {
     }
 
     /// The verdict after `sent` messages.
-    pub fn verdict(mut self, sent: u64) -> Tally {
-        if let Some(late) = self.plant.as_mut().and_then(|plant| plant.held.take()) {
-            self.count(late);
+    pub fn verdict(mut self, sent: u64) -> Result<Tally, Unstruck> {
+        if self.plant.as_ref().is_some_and(|plant| !plant.struck) {
+            return Err(Unstruck);
         }
         self.tally.sent = sent;
         self.tally.lost += self.missing.len() as u64 + sent.saturating_sub(self.next);
-        self.tally
+        Ok(self.tally)
     }
 
     fn count(&mut self, number: u64) {
@@ -153,6 +158,14 @@ impl AddAssign for Tally {
     }
 }
 
+impl std::error::Error for Unstruck {}
+
+impl fmt::Display for Unstruck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the planted fault had no chance to strike: run longer")
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally {
@@ -177,7 +190,7 @@ mod tests {
     fn judge(plant: Option<Fault>, arrivals: &[u64], sent: u64) -> Tally {
         let mut oracle = Oracle::new(plant);
         arrivals.iter().for_each(|&number| oracle.arrived(number));
-        oracle.verdict(sent)
+        oracle.verdict(sent).unwrap()
     }
 
     #[test]
@@ -210,7 +223,7 @@ mod tests {
     fn a_foreign_message_is_not_clean() {
         let mut oracle = Oracle::new(None);
         oracle.foreign();
-        assert!(!oracle.verdict(0).is_clean());
+        assert!(!oracle.verdict(0).unwrap().is_clean());
     }
 
     #[test]
@@ -224,5 +237,14 @@ mod tests {
         assert_eq!(verdict(Fault::Drop), (1, 0, 0));
         assert_eq!(verdict(Fault::Duplicate), (0, 1, 0));
         assert_eq!(verdict(Fault::Reorder), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_planted_fault_that_did_not_strike_is_no_proof() {
+        for fault in [Fault::Drop, Fault::Duplicate, Fault::Reorder] {
+            let mut oracle = Oracle::new(Some(fault));
+            (0..STRIKE).for_each(|number| oracle.arrived(number));
+            assert_eq!(oracle.verdict(STRIKE), Err(Unstruck), "{fault:?}");
+        }
     }
 }

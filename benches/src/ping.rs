@@ -82,7 +82,7 @@ async fn ping(
                 }
             }
             Phase::Draining => {}
-            Phase::Over => return Ok(flight.verdict()),
+            Phase::Over => return flight.verdict().map_err(io::Error::other),
         }
         tokio::select! {
             biased;

@@ -113,19 +113,25 @@ fn a_fixed_rate_is_kept() {
 #[test]
 fn each_planted_fault_ends_in_red() {
     let relay = Relay::start(&[]);
-    for load in ["chat", "ping"] {
+    for load in [["chat", "--pairs", "1"], ["ping", "--sessions", "1"]] {
         for (plant, key) in [
             ("drop", "lost"),
             ("duplicate", "duplicated"),
             ("reorder", "reordered"),
         ] {
-            let (code, report) = relay.load(&short(&[load, "--plant", plant]));
-            assert_eq!(code, 1, "{load} {plant}: {report:#}");
+            let (code, report) = relay.load(
+                &[
+                    &load[..],
+                    &["--plant", plant, "--warm-up", "0.1", "--seconds", "1"],
+                ]
+                .concat(),
+            );
+            assert_eq!(code, 1, "{load:?} {plant}: {report:#}");
             for other in ["lost", "duplicated", "reordered", "foreign"] {
                 let expected = u64::from(other == key);
                 assert_eq!(
                     report["oracle"][other], expected,
-                    "{load} {plant}: {report:#}"
+                    "{load:?} {plant}: {report:#}"
                 );
             }
         }

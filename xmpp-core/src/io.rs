@@ -16,5 +16,5 @@ pub use limits::AcceptLimits;
 pub use listener::{Driver, DriverConfig, Listener, Security};
 pub use surroundings::{OsRandom, SystemClock, TokioSpawn, surroundings};
 pub use throttle::{Throttle, ThrottleLimits};
-pub use tls::{Identity, Tls, TlsError};
+pub use tls::{ClientAuthorities, Identity, Tls, TlsError};
 pub use wire::Io;

@@ -1,6 +1,7 @@
 //! XMPP server core.
 
 pub mod account;
+mod der;
 pub mod directory;
 pub mod im;
 #[cfg(feature = "io")]

@@ -221,6 +221,36 @@ fn soup() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
+/// Well-formed content, as deep as namespaces need to get confused.
+fn content() -> impl Strategy<Value = String> {
+    let start = prop::sample::select(vec![
+        "a",
+        "body",
+        "body xmlns='jabber:client'",
+        "a xmlns='urn:q' x='1'",
+        "a xmlns=''",
+        "p:b xmlns:p='urn:p'",
+        "h:c",
+        "h:c h:x='1'",
+        "a xmlns:h='urn:i' h:y='&#9;'",
+        "p:b xmlns:p='jabber:client' xml:lang='de'",
+        "a xmlns='urn:&amp;'",
+        "h:c xmlns:h='jabber:client' xmlns='urn:d'",
+        "stream:d",
+        "a xmlns:p='urn:p' xmlns:q='urn:q' p:x='1' q:x='2'",
+    ]);
+    let text = prop::sample::select(vec!["", "text", "&lt;", "<![CDATA[<]]>", " ", "\r\n&#13;"]);
+    text.prop_map(str::to_owned)
+        .prop_recursive(4, 16, 3, move |inner| {
+            let element =
+                (start.clone(), prop::collection::vec(inner, 0..3)).prop_map(|(start, content)| {
+                    let (name, _) = start.split_once(' ').unwrap_or((start, ""));
+                    format!("<{start}>{}</{name}>", content.concat())
+                });
+            prop::collection::vec(element, 1..3).prop_map(|elements| elements.concat())
+        })
+}
+
 const SEEDS: [&str; 5] = [
     "<message from='a@b/c' to='d@e' id='1' type='chat' xml:lang='en'><body>Hi &amp; bye</body>\
      <x xmlns='urn:x' a='1'><y/></x></message>",
@@ -231,12 +261,13 @@ const SEEDS: [&str; 5] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_we_accept_rxml_accepts_and_sees_the_same_in(document in prop_oneof![
         soup(),
-        soup().prop_map(|content| format!("<m xmlns:h='urn:h'>{content}</m>")),
+        prop_oneof![soup(), content()]
+            .prop_map(|content| format!("<m xmlns:h='urn:h' xmlns:stream='urn:s'>{content}</m>")),
         mutated(&SEEDS),
     ]) {
         if let Ok(ours) = Element::parse(&document) {
@@ -266,8 +297,10 @@ proptest! {
     #[test]
     fn a_stanza_means_the_same_wherever_it_is_relayed(
         content in prop_oneof![
+            content().prop_map(|content| format!("<message>{content}</message>")),
+            content().prop_map(|content| format!("<message xmlns:p='urn:o'>{content}</message>")),
+            content().prop_map(|content| format!("<m:message xmlns:m='jabber:client' xmlns='urn:d'>{content}</m:message>")),
             soup().prop_map(|content| format!("<message>{content}</message>")),
-            soup().prop_map(|content| format!("<m:message xmlns:m='jabber:client' xmlns='urn:d'>{content}</m:message>")),
             mutated(&SEEDS),
         ],
     ) {

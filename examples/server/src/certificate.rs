@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
-use xmpp_core::io::Identity;
+use xmpp_core::io::{ClientAuthorities, Identity, Tls};
 
 use crate::config::{Config, Domain};
 use crate::folder;
@@ -43,6 +43,26 @@ pub fn load(config: &Config) -> anyhow::Result<Vec<(String, Identity)>> {
     config.domains.iter().map(load).collect()
 }
 
+/// TLS as the settings have it.
+pub fn tls(config: &Config) -> anyhow::Result<Tls> {
+    let identities = load(config)?;
+    Ok(match authorities(config)? {
+        Some(authorities) => Tls::with_client_authorities(identities, authorities)?,
+        None => Tls::new(identities)?,
+    })
+}
+
+/// Reads the authorities whose client certificates count.
+pub fn authorities(config: &Config) -> anyhow::Result<Option<ClientAuthorities>> {
+    let Some(path) = &config.tls.client_authorities else {
+        return Ok(None);
+    };
+    let authorities = ClientAuthorities::from_pem(&read(path)?);
+    authorities
+        .with_context(|| path.display().to_string())
+        .map(Some)
+}
+
 /// `gen-cert`
 pub fn generate(domains: &[String], folder: &Path, days: u32) -> anyhow::Result<()> {
     let first = domains.first().context("no domain")?;
@@ -57,10 +77,12 @@ fn identity(config: &Config, domain: &Domain) -> anyhow::Result<Identity> {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => own(&config.data, domain.name.0.as_str()),
     };
-    let read =
-        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     Identity::from_pem(&read(&certificate)?, &read(&key)?)
         .with_context(|| format!("{} and {}", certificate.display(), key.display()))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Where a certificate of our own is, and its key.

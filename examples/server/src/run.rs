@@ -43,6 +43,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
             println!("{}: a certificate of the server's own", domain.name.0);
         }
     }
+    certificate::authorities(config)?;
     println!("the configuration is in order");
     Ok(())
 }
@@ -52,7 +53,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     folder::prepare(&config.data)?;
     let store = store::open_stores(config)?;
     certificate::make_missing(config)?;
-    let tls = Tls::new(certificate::load(config)?)?;
+    let tls = certificate::tls(config)?;
     let server = build(config, &store, insecure)?;
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let socket = Socket::listen(&config.socket(), Office::new(store.clone(), Some(server)))?;

@@ -16,6 +16,10 @@ data = "{folder}/data"
 starttls = ["{address}:{starttls}"]
 direct_tls = ["{address}:{direct_tls}"]
 
+# Many wrong passwords come from one address here.
+[limits.throttle]
+most = "20 ms"
+
 [registration]
 enabled = {registration}
 

@@ -34,16 +34,20 @@ class Options:
 
     `registration` opens in-band registration. `standard_ports` listens on
     5222 and 5223 of a loopback address of its own, for clients whose ports
-    cannot be set. `private` names a process that is shared with nobody.
+    cannot be set. `alone` is for a test that does to its server what no other
+    could bear; it names the reason.
     """
 
     registration: bool = False
     standard_ports: bool = False
-    private: str = ""
+    alone: str = ""
 
 
 class Server(ABC):
-    """Starts and stops a server; each product is a subclass."""
+    """Starts and stops a server; each product is a subclass.
+
+    `ended` is the exit status once `wait` has seen it.
+    """
 
     name: str
 
@@ -56,6 +60,7 @@ class Server(ABC):
         self.log = folder / "server.log"
         self._numbers = count(1)
         self._process: subprocess.Popen | None = None
+        self.ended: int | None = None
         if options.standard_ports:
             pid = os.getpid()
             self.address = f"127.{100 + pid % 100}.{pid // 100 % 250 + 1}.1"
@@ -63,6 +68,10 @@ class Server(ABC):
         else:
             self.address = "127.0.0.1"
             self.starttls_port, self.direct_tls_port = free_ports(2)
+
+    def __str__(self) -> str:
+        options = [f"{name} {value}" for name, value in vars(self.options).items() if value]
+        return f"{self.name} ({', '.join(options) or 'as it comes'})"
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -99,7 +108,8 @@ class Server(ABC):
     def wait(self) -> int:
         """Returns the exit status; a server that stays is killed and is an error."""
         try:
-            return self._process.wait(STOP_TIMEOUT)
+            self.ended = self._process.wait(STOP_TIMEOUT)
+            return self.ended
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

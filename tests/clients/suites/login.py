@@ -141,7 +141,7 @@ class Bind(ClientTest):
 
 
 class Shutdown(ClientTest):
-    options = Options(private="shutdown")
+    options = Options(alone="stops")
 
     @differs("prosody", "ends before it has told everybody", always=False)
     async def test_sigterm_tells_clients_system_shutdown_and_ends_with_status_0(self):

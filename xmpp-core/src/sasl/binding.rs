@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
+use crate::der::{self, OBJECT_IDENTIFIER, SEQUENCE, context};
+
 /// The binding of one type for one connection; the TLS layer provides it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -59,10 +61,10 @@ enum SignatureHash {
 
 /// `Certificate ::= SEQUENCE { tbsCertificate SEQUENCE, signatureAlgorithm SEQUENCE { OID, … }, … }` (RFC 5280 §4.1).
 fn signature_hash(certificate: &[u8]) -> Option<SignatureHash> {
-    let (body, _) = der(certificate, SEQUENCE)?;
-    let (_, after_tbs) = der(body, SEQUENCE)?;
-    let (algorithm, _) = der(after_tbs, SEQUENCE)?;
-    let (oid, parameters) = der(algorithm, OBJECT_IDENTIFIER)?;
+    let (body, _) = der::take(certificate, SEQUENCE)?;
+    let (_, after_tbs) = der::take(body, SEQUENCE)?;
+    let (algorithm, _) = der::take(after_tbs, SEQUENCE)?;
+    let (oid, parameters) = der::take(algorithm, OBJECT_IDENTIFIER)?;
     if oid == RSASSA_PSS {
         return pss_hash(parameters);
     }
@@ -74,45 +76,17 @@ fn signature_hash(certificate: &[u8]) -> Option<SignatureHash> {
 
 /// `RSASSA-PSS-params ::= SEQUENCE { hashAlgorithm [0] AlgorithmIdentifier DEFAULT sha1, … }` (RFC 4055 §3.1).
 fn pss_hash(parameters: &[u8]) -> Option<SignatureHash> {
-    let (fields, _) = der(parameters, SEQUENCE)?;
-    let Some((hash, _)) = der(fields, EXPLICIT_0) else {
+    let (fields, _) = der::take(parameters, SEQUENCE)?;
+    let Some((hash, _)) = der::take(fields, context(0)) else {
         return Some(SignatureHash::Sha256);
     };
-    let (algorithm, _) = der(hash, SEQUENCE)?;
-    let (oid, _) = der(algorithm, OBJECT_IDENTIFIER)?;
+    let (algorithm, _) = der::take(hash, SEQUENCE)?;
+    let (oid, _) = der::take(algorithm, OBJECT_IDENTIFIER)?;
     HASHES
         .iter()
         .find(|(known, _)| *known == oid)
         .map(|(_, hash)| *hash)
 }
-
-/// Splits one DER value with this tag off the front: its content, and what comes after.
-fn der(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let [first, length, rest @ ..] = input else {
-        return None;
-    };
-    if *first != tag {
-        return None;
-    }
-    let (length, rest) = match *length {
-        short @ ..=0x7f => (usize::from(short), rest),
-        0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
-        0x82 => (
-            usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?])),
-            rest.get(2..)?,
-        ),
-        0x83 => (
-            u32::from_be_bytes([0, *rest.first()?, *rest.get(1)?, *rest.get(2)?]) as usize,
-            rest.get(3..)?,
-        ),
-        _ => return None,
-    };
-    rest.split_at_checked(length)
-}
-
-const SEQUENCE: u8 = 0x30;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const EXPLICIT_0: u8 = 0xa0;
 
 /// 1.2.840.113549.1.1.10
 const RSASSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];

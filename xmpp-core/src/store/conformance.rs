@@ -33,6 +33,7 @@ use std::fmt::Debug;
 use futures::future::join_all;
 
 use super::{Result, RosterItem, Stores};
+use crate::jid::PART_LEN_MAX;
 use crate::sasl::{Credentials, Hash, Keys};
 use crate::time::Timestamp;
 use crate::{BareJid, Jid};
@@ -258,9 +259,12 @@ fn large() -> String {
     text
 }
 
-/// Accounts that are easily taken for one another.
+/// Accounts that are easily taken for one another, among them some of the greatest length
+/// (RFC 7622 §3.1); the last is the longest.
 fn lookalikes() -> Vec<BareJid> {
-    [
+    let local = "l".repeat(PART_LEN_MAX);
+    let label = "日".repeat(50);
+    let mut all: Vec<String> = [
         "ann@example.com",
         "ann@example.com.example.com",
         "ann@sub.example.com",
@@ -275,6 +279,14 @@ fn lookalikes() -> Vec<BareJid> {
         "änn@example.com",
         "日本@example.com",
     ]
-    .map(bare)
-    .to_vec()
+    .map(str::to_owned)
+    .to_vec();
+    all.push(format!("{local}@example.com"));
+    all.push(format!("{}m@example.com", &local[1..]));
+    all.push(format!("{local}@{label}.{label}.{label}"));
+    all.iter().map(|text| bare(text)).collect()
+}
+
+fn longest() -> BareJid {
+    lookalikes().pop().expect("not empty")
 }

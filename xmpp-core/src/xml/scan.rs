@@ -55,7 +55,8 @@ pub(crate) fn scan_start_tag<S: Sink>(
 pub(crate) struct Scanned {
     /// Where the element ends.
     pub(crate) end: usize,
-    /// Whether something below the root uses a prefix that was declared on the root or outside.
+    /// Whether something below the root uses a prefix that was declared on the root or outside; or may use the default
+    /// namespace from there within an element that does not, where it would not change with the stream it is relayed to.
     pub(crate) borrows: bool,
 }
 
@@ -244,7 +245,7 @@ impl<'a> Scanner<'a> {
             self.declare(depth)?;
         }
         if self.prefixed || name.has_prefix() {
-            self.check_prefixes(name, depth)?;
+            self.check_prefixes(name, depth, empty)?;
         }
         sink.open(&Tag {
             input: self.input,
@@ -433,10 +434,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// Namespaces in XML 1.0 §5 "Prefix Declared", §6.3 "Uniqueness of Attributes".
-    fn check_prefixes(&mut self, name: Name, depth: usize) -> Result<(), Error> {
+    fn check_prefixes(&mut self, name: Name, depth: usize, empty: bool) -> Result<(), Error> {
         if name.has_prefix() {
-            let bound = self.resolve(name).ok_or(Error::BadNamespacePrefix)?;
-            self.borrows |= depth > 1 && bound.depth() <= 1 && !bound.is(ns::XML, self.input);
+            let bound = self
+                .resolve(name.prefix())
+                .ok_or(Error::BadNamespacePrefix)?;
+            let default = self.resolve(Span::default()).filter(|_| !empty);
+            let borrows = self.is_borrowed(bound) || default.is_some_and(|d| self.is_borrowed(d));
+            self.borrows |= depth > 1 && borrows;
         }
         let attrs = self.attrs.as_slice();
         let mut borrows = false;
@@ -444,13 +449,19 @@ impl<'a> Scanner<'a> {
             if !attr.name.has_prefix() || attr.declares {
                 continue;
             }
-            let bound = self.resolve(attr.name).ok_or(Error::NotWellFormed)?;
-            borrows |= depth > 1 && bound.depth() <= 1 && !bound.is(ns::XML, self.input);
+            let bound = self
+                .resolve(attr.name.prefix())
+                .ok_or(Error::NotWellFormed)?;
+            borrows |= depth > 1 && self.is_borrowed(bound);
             for other in &attrs[..i] {
                 if other.name.has_prefix()
                     && !other.declares
                     && other.name.local().bytes(self.input) == attr.name.local().bytes(self.input)
-                    && self.same(self.resolve(other.name).ok_or(Error::NotWellFormed)?, bound)?
+                    && self.same(
+                        self.resolve(other.name.prefix())
+                            .ok_or(Error::NotWellFormed)?,
+                        bound,
+                    )?
                 {
                     return Err(Error::NotWellFormed);
                 }
@@ -460,9 +471,14 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn resolve(&self, name: Name) -> Option<Bound<'_>> {
-        let prefix = name.prefix().bytes(self.input);
+    fn resolve(&self, prefix: Span) -> Option<Bound<'_>> {
+        let prefix = prefix.bytes(self.input);
         resolve_prefix(prefix, self.input, self.bindings.as_slice(), self.outer)
+    }
+
+    /// Whether something is bound by the root or outside, which what stands below the root may not rely on.
+    fn is_borrowed(&self, bound: Bound<'_>) -> bool {
+        bound.depth() <= 1 && !bound.is(ns::XML, self.input)
     }
 
     /// Whether two bindings are of the same namespace, references resolved.

@@ -71,8 +71,10 @@ pub fn seen_by_rxml(document: &[u8]) -> Result<Vec<Seen>, String> {
     } else {
         document
     };
-    let mut options = Options::default();
-    options.max_token_length = 1 << 20;
+    let options = Options {
+        max_token_length: 1 << 20,
+        ..Options::default()
+    };
     let (mut parser, mut input, mut seen) = (Parser::with_options(options), document, Vec::new());
     loop {
         match parser.parse(&mut input, true) {

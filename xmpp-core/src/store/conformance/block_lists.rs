@@ -1,7 +1,8 @@
 //! What [`BlockLists`](crate::store::BlockLists) promises.
 
-use super::{assert_same, at_once, bare, jid, lookalikes, ok};
+use super::{assert_same, at_once, bare, jid, longest, lookalikes, ok};
 use crate::Jid;
+use crate::jid::PART_LEN_MAX;
 use crate::store::Stores;
 
 /// Tests [`BlockLists`](crate::store::BlockLists).
@@ -15,7 +16,7 @@ pub async fn block_lists(make: impl AsyncFn() -> Stores) {
 
 async fn entries_are_added_and_removed(stores: Stores) {
     let store = stores.block_lists;
-    let ann = bare("ann@example.com");
+    let ann = longest();
     let change = async |add: &[Jid], remove: &[Jid]| ok(store.change(&ann, add, remove).await);
     let check = async |wanted: &[Jid], what: &str| {
         assert_same(ok(store.load(&ann).await), wanted.to_vec(), what);
@@ -35,6 +36,10 @@ async fn entries_are_added_and_removed(stores: Stores) {
         "日本@example.com/日本",
     ]
     .map(jid);
+    let resource = "r".repeat(PART_LEN_MAX);
+    let with_resource = longest().with_resource(&resource);
+    let longest = Jid::from(with_resource.expect("of the greatest length allowed"));
+    let forms = [&forms[..], &[longest]].concat();
     change(&forms, &[]).await;
     check(&forms, "every form of an entry").await;
     change(&forms[..2], &[]).await;

@@ -1,6 +1,6 @@
 //! What [`Rosters`](crate::store::Rosters) promises.
 
-use super::{TEXTS, at_once, bare, large, lookalikes, ok};
+use super::{TEXTS, at_once, bare, large, longest, lookalikes, ok};
 use crate::store::{Ask, RosterItem, Stores, Subscription};
 
 /// Tests [`Rosters`](crate::store::Rosters).
@@ -49,7 +49,7 @@ async fn a_roster_begins_empty_and_grows(stores: Stores) {
 
 async fn items_come_back_as_they_were(stores: Stores) {
     let store = stores.rosters;
-    let ann = bare("ann@example.com");
+    let ann = longest();
     let mut items = Vec::new();
     for (to, from, flags) in (0..32).map(|bits: u32| (bits & 1 != 0, bits & 2 != 0, bits >> 2)) {
         let number = items.len();

@@ -1,0 +1,231 @@
+//! What a certificate says that rustls does not tell: whom it names in XMPP, and when
+//! it expires (RFC 5280).
+
+use crate::BareJid;
+use crate::der::{
+    self, BOOLEAN, GENERALIZED_TIME, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, UTC_TIME,
+    UTF8_STRING, context,
+};
+use crate::time::Timestamp;
+
+/// Most addresses that are taken from one certificate.
+const MAX_ADDRESSES: usize = 16;
+
+/// `TBSCertificate` (RFC 5280 §4.1.2), from `validity` on.
+struct Body<'a> {
+    validity: &'a [u8],
+    after_validity: &'a [u8],
+}
+
+/// The accounts that a certificate names as `id-on-xmppAddr` (RFC 6120 §13.7.1.4). It
+/// need not have been verified.
+pub(super) fn xmpp_addresses(certificate: &[u8]) -> Vec<BareJid> {
+    alternative_names(certificate)
+        .map(addresses)
+        .unwrap_or_default()
+}
+
+/// When a certificate expires (`notAfter`).
+pub(super) fn expires(certificate: &[u8]) -> Option<Timestamp> {
+    let validity = body(certificate)?.validity;
+    let (_, _, after) = der::value(validity)?;
+    let (tag, text, _) = der::value(after)?;
+    time(tag, text)
+}
+
+fn body(certificate: &[u8]) -> Option<Body<'_>> {
+    let (certificate, _) = der::take(certificate, SEQUENCE)?;
+    let (body, _) = der::take(certificate, SEQUENCE)?;
+    let body = der::skip(body, context(0)); // version
+    let (_serial, _, body) = der::value(body)?;
+    let (_signature, body) = der::take(body, SEQUENCE)?;
+    let (_issuer, body) = der::take(body, SEQUENCE)?;
+    let (validity, after_validity) = der::take(body, SEQUENCE)?;
+    Some(Body {
+        validity,
+        after_validity,
+    })
+}
+
+/// `GeneralNames` of the subject alternative name.
+fn alternative_names(certificate: &[u8]) -> Option<&[u8]> {
+    let rest = body(certificate)?.after_validity;
+    let (_subject, rest) = der::take(rest, SEQUENCE)?;
+    let (_key, mut rest) = der::take(rest, SEQUENCE)?;
+    loop {
+        let (tag, content, after) = der::value(rest)?;
+        if tag == context(3) {
+            let (extensions, _) = der::take(content, SEQUENCE)?;
+            return subject_alternative_name(extensions);
+        }
+        rest = after; // unique identifiers
+    }
+}
+
+fn subject_alternative_name(mut extensions: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (extension, rest) = der::take(extensions, SEQUENCE)?;
+        let (id, extension) = der::take(extension, OBJECT_IDENTIFIER)?;
+        if id == SUBJECT_ALTERNATIVE_NAME {
+            let value = der::skip(extension, BOOLEAN); // critical
+            let (value, _) = der::take(value, OCTET_STRING)?;
+            let (names, _) = der::take(value, SEQUENCE)?;
+            return Some(names);
+        }
+        extensions = rest;
+    }
+}
+
+/// `otherName [0] { type-id OBJECT IDENTIFIER, value [0] EXPLICIT UTF8String }`
+fn addresses(mut names: &[u8]) -> Vec<BareJid> {
+    let mut found = Vec::new();
+    while let Some((tag, name, rest)) = der::value(names) {
+        names = rest;
+        if tag != context(0) {
+            continue;
+        }
+        let address = || {
+            let (id, value) = der::take(name, OBJECT_IDENTIFIER)?;
+            let (value, _) = der::take(value, context(0))?;
+            let (text, _) = der::take(value, UTF8_STRING)?;
+            let known = id == XMPP_ADDRESS;
+            known.then(|| str::from_utf8(text).ok()?.parse().ok())?
+        };
+        found.extend(address());
+        if found.len() == MAX_ADDRESSES {
+            break;
+        }
+    }
+    found
+}
+
+/// `UTCTime` and `GeneralizedTime` in the only forms that RFC 5280 §4.1.2.5 allows:
+/// `YYMMDDHHMMSSZ`, `YYYYMMDDHHMMSSZ`.
+fn time(tag: u8, text: &[u8]) -> Option<Timestamp> {
+    let digits = text.strip_suffix(b"Z")?;
+    let all = |digits: &[u8]| -> Option<i64> {
+        let digits = digits.iter().all(u8::is_ascii_digit).then_some(digits)?;
+        str::from_utf8(digits).ok()?.parse().ok()
+    };
+    let (year, rest) = match (tag, digits.len()) {
+        (UTC_TIME, 12) => {
+            let (year, rest) = digits.split_at(2);
+            // §4.1.2.5.1: "Where YY is greater than or equal to 50, the year SHALL be
+            // interpreted as 19YY"
+            let year = all(year)?;
+            (if year >= 50 { 1900 + year } else { 2000 + year }, rest)
+        }
+        (GENERALIZED_TIME, 14) => {
+            let (year, rest) = digits.split_at(4);
+            (all(year)?, rest)
+        }
+        _ => return None,
+    };
+    let mut fields = rest.chunks(2).map(all);
+    let mut field = |range: std::ops::RangeInclusive<i64>| {
+        let value = fields.next()??;
+        range.contains(&value).then_some(value)
+    };
+    let (month, day) = (field(1..=12)?, field(1..=31)?);
+    let (hour, minute, second) = (field(0..=23)?, field(0..=59)?, field(0..=60)?);
+    let days = days(year, month, day);
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    Some(Timestamp(seconds * 1000))
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", §days_from_civil).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let yoe = year.rem_euclid(400);
+    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    era * 146_097 + doe - 719_468
+}
+
+/// 2.5.29.17
+const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+/// 1.3.6.1.5.5.7.8.5
+const XMPP_ADDRESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 5];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    fn certificate(
+        names: &[(&str, bool)],
+        configure: impl FnOnce(&mut CertificateParams),
+    ) -> Vec<u8> {
+        let mut parameters = CertificateParams::new(vec!["example.org".into()]).unwrap();
+        for (name, xmpp) in names {
+            let last = if *xmpp { 5 } else { 7 };
+            let id = vec![1, 3, 6, 1, 5, 5, 7, 8, last];
+            let name = SanType::OtherName((id, (*name).into()));
+            parameters.subject_alt_names.push(name);
+        }
+        configure(&mut parameters);
+        let key = KeyPair::generate().unwrap();
+        parameters.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn only_addresses_of_the_right_type_and_form_count() {
+        let names = [
+            ("juliet@example.org", true),
+            ("_xmpp-client.example.org", false),
+            ("not an address@", true),
+            ("romeo@example.org/orchard", true),
+            ("Nurse@EXAMPLE.org", true),
+        ];
+        let found = xmpp_addresses(&certificate(&names, |_| {}));
+        let found: Vec<&str> = found.iter().map(BareJid::as_str).collect();
+        assert_eq!(found, ["juliet@example.org", "nurse@example.org"]);
+        assert!(xmpp_addresses(&certificate(&[], |_| {})).is_empty());
+    }
+
+    #[test]
+    fn a_certificate_names_so_many_and_no_more() {
+        let names: Vec<String> = (0..40).map(|i| format!("user{i}@example.org")).collect();
+        let names: Vec<(&str, bool)> = names.iter().map(|name| (&**name, true)).collect();
+        let found = xmpp_addresses(&certificate(&names, |_| {}));
+        assert_eq!(found.len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn expiry_is_read_in_both_forms() {
+        for (year, ms) in [(2049, 2_493_072_000_000), (2050, 2_524_608_000_000)] {
+            let whole = certificate(&[], |parameters| {
+                parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
+            });
+            assert_eq!(expires(&whole), Some(Timestamp(ms)), "{year}");
+        }
+        assert_eq!(time(UTC_TIME, b"700101000000Z"), Some(Timestamp(0)));
+        let leap = Timestamp(951_827_696_000);
+        assert_eq!(time(GENERALIZED_TIME, b"20000229123456Z"), Some(leap));
+        for bad in [
+            "",
+            "Z",
+            "7001010000Z",
+            "70010100000xZ",
+            "701301000000Z",
+            "700101000000",
+        ] {
+            assert_eq!(time(UTC_TIME, bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_garbled_does_no_harm() {
+        let whole = certificate(&[("juliet@example.org", true)], |_| {});
+        for end in 0..whole.len() {
+            assert!(xmpp_addresses(&whole[..end]).is_empty());
+        }
+        for at in 0..whole.len() {
+            let mut garbled = whole.clone();
+            garbled[at] ^= 0xff;
+            let _ = (xmpp_addresses(&garbled), expires(&garbled));
+        }
+    }
+}
