@@ -150,7 +150,13 @@ impl Visit {
         let mut visit = Visit {
             after: Duration::from_millis(rng.between(0..=30_000)),
             deeds: deeds(rng.between(0..=20), of, rng),
-            leave: *rng.pick(&[Leave::Goodbye, Leave::Silently, Leave::Reset, Leave::Away]),
+            leave: *rng.pick(&[
+                Leave::Goodbye,
+                Leave::Silently,
+                Leave::Reset,
+                Leave::Away,
+                Leave::Away,
+            ]),
             ..Visit::undisturbed(nature, of, rng)
         };
         for line in [&mut visit.up, &mut visit.down] {
