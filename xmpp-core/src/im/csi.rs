@@ -181,7 +181,7 @@ impl Machine for Csi {
                 self.inner.handle(input, now, out);
                 self.logged_in |= out[before..]
                     .iter()
-                    .any(|output| matches!(output, Output::LoggedIn(_)));
+                    .any(|output| matches!(output, Output::LoggedIn { .. }));
             }
         }
     }
