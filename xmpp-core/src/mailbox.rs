@@ -286,7 +286,7 @@ impl Queue {
         cx: &mut Context<'_>,
         bytes: usize,
     ) -> Poll<Option<VecDeque<Envelope>>> {
-        self.reader.register(cx.waker());
+        self.register(cx);
         self.take(bytes).map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -312,6 +312,12 @@ impl Queue {
         state.bytes -= size;
         self.budget.give(size);
         Some(Some(taken))
+    }
+
+    /// Has the task of `cx` look again when there is something new, without taking
+    /// anything now.
+    pub fn register(&self, cx: &Context<'_>) {
+        self.reader.register(cx.waker());
     }
 
     /// Has the reader look again, though nothing was pushed.
