@@ -83,7 +83,7 @@ pub(super) struct Connection {
     session: Option<Arc<Session>>,
     /// Read, but not yet given to the reader: a question is open.
     unread: Vec<u8>,
-    /// Whether bytes stand behind what the stream is being given.
+    /// Whether anything but white space stands behind what the stream is being given.
     more: bool,
     /// Written by the stream, but not yet taken by the socket.
     unsent: Vec<u8>,
@@ -509,13 +509,18 @@ impl Connection {
     /// is open; the rest waits.
     fn consume(&mut self, mut input: &[u8], scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         while matches!(self.phase, Phase::Open) {
-            if !matches!(self.doing, Doing::Nothing) {
-                self.unread = input.to_vec();
-                return;
+            match self.doing {
+                Doing::Nothing => {}
+                // White space, else the handshake would not have begun.
+                Doing::Securing(_) => return,
+                _ => {
+                    self.unread = input.to_vec();
+                    return;
+                }
             }
             match self.reader.next(&mut input) {
                 Ok(Some(received)) => {
-                    self.more = !input.is_empty();
+                    self.more = !input.trim_ascii().is_empty();
                     self.input(Input::Received(received), scratch, now, cx);
                 }
                 Ok(None) => return,
