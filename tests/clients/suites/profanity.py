@@ -157,7 +157,8 @@ class Queries(ProfanityTest):
     async def test_it_pings_the_server_and_reads_its_disco(self):
         profanity = await self.profanity(self.account())
         profanity.type("/ping")
-        await profanity.wait_for("Ping response from server")
+        # An answer of the account bears its bare JID, or nothing (RFC 6120 §8.1.2.1).
+        await profanity.wait_for(r"Ping response from \S+: \d+ms")
         profanity.type("/disco info")
         await profanity.wait_for("Service discovery info for localhost")
         await profanity.wait_for("urn:xmpp:carbons:2")
