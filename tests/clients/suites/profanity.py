@@ -114,7 +114,7 @@ class Contacts(ProfanityTest):
         await profanity.wait_for("Received authorization request from")
         profanity.type(f"/sub allow {bare}")
         await juliet.presence(account.jid, "subscribed")
-        await juliet.take(Presence, lambda p: p["from"].bare == account.jid and p["type"] == "available")
+        await juliet.take(Presence, lambda p: p["from"].bare == account.jid, type="available")
         juliet.send_presence(pshow="away", pstatus="on the balcony")
         await profanity.wait_for("on the balcony")
         profanity.type("/who any")

@@ -62,7 +62,8 @@ class VCard(ClientTest):
         )
         with self.assertRaises(IqError) as raised:
             await forged
-        self.assertIn(raised.exception.condition, ("forbidden", "not-allowed", "service-unavailable"))
+        refusals = ("forbidden", "not-allowed", "service-unavailable")
+        self.assertIn(raised.exception.condition, refusals)
         self.assertIn(await self.missing(juliet), ("item-not-found", "empty"))
 
     async def test_an_avatar_shows_as_a_hash_in_presence(self):
