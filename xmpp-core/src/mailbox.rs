@@ -69,6 +69,9 @@ pub enum Source {
     Server,
     /// A session of one of our accounts.
     Session(SessionId),
+    /// This server, with a copy of a stanza that goes its own way besides (a carbon). It
+    /// is lost with the session that it waits for, and nobody hears of it.
+    Copy,
     /// An entity that lives here: a component, a room.
     Entity,
     /// A domain on another server, as its stream has proven it.
@@ -88,6 +91,12 @@ impl Origin {
     /// This server.
     pub const SERVER: Origin = Origin {
         source: Source::Server,
+        sm: None,
+    };
+
+    /// This server, with a copy.
+    pub const COPY: Origin = Origin {
+        source: Source::Copy,
         sm: None,
     };
 
