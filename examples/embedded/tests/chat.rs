@@ -2,7 +2,7 @@
 
 use embedded::{App, Client, Result};
 use xmpp_core::Jid;
-use xmpp_core::stanza::{Condition, IqType, MessageType, Stanza};
+use xmpp_core::stanza::{Condition, IqType, Kind, MessageType, PresenceType, Stanza};
 use xmpp_core::xml::{Element, ns};
 
 fn app() -> Result<App> {
@@ -51,15 +51,39 @@ async fn a_request_that_nobody_knows_is_answered_all_the_same() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_said_to_somebody_who_is_away_waits() -> Result<()> {
+    let app = app()?;
+    let mut romeo = app.login("romeo@example.org").await?;
+    let mut juliet = app.login("juliet@example.org").await?;
+    let away = chat(&juliet, "Art thou there?").with_to(Jid::from(juliet.jid().to_bare()));
+    romeo.send(&away).await?;
+
+    juliet
+        .send(&Stanza::presence(PresenceType::Available))
+        .await?;
+    let heard = loop {
+        let stanza = juliet.next().await?; // her own presence comes back as well
+        if matches!(stanza.kind(), Kind::Message(_)) {
+            break stanza;
+        }
+    };
+    assert_eq!(heard.from(), Some(romeo.jid().as_jid()));
+    assert!(heard.payload().has("delay", "urn:xmpp:delay"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_server_that_stops_says_so() -> Result<()> {
     let app = app()?;
     let mut juliet = app.login("juliet@example.org").await?;
-    let (heard, stopped) = tokio::join!(juliet.next(), app.stop());
-    let Err(end) = heard else {
-        panic!("a stanza came: {heard:?}");
+    let hears = async {
+        let heard = juliet.next().await;
+        drop(juliet); // the server waits for that
+        heard
     };
-    assert!(end.to_string().contains("system-shutdown"), "{end}");
-    drop(juliet);
-    let _ = stopped;
+    let (heard, all_gone) = tokio::join!(hears, app.stop());
+    let end = heard.expect_err("a stanza came").to_string();
+    assert!(end.contains("system-shutdown"), "{end}");
+    assert!(all_gone);
     Ok(())
 }
