@@ -9,6 +9,7 @@ pub mod io;
 pub mod jid;
 pub mod machine;
 pub mod mailbox;
+pub mod metrics;
 pub mod module;
 pub mod router;
 pub mod sasl;

@@ -253,6 +253,9 @@ impl Budget {
 }
 
 /// A bounded queue with one reader: the usual [`Inbox`]. Idle, it holds no heap memory.
+///
+/// When it is full it takes nothing more until the reader has emptied it: what does not
+/// fit goes elsewhere (to the store, say), and nothing newer may overtake it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -265,6 +268,7 @@ pub struct Queue {
 struct State {
     items: VecDeque<Envelope>,
     bytes: usize,
+    overflowed: bool,
     closed: bool,
 }
 
@@ -299,6 +303,7 @@ impl Queue {
         }
         if state.bytes <= bytes {
             self.budget.give(std::mem::take(&mut state.bytes));
+            state.overflowed = false;
             return Some(Some(std::mem::take(&mut state.items)));
         }
         let mut taken = VecDeque::new();
@@ -310,6 +315,7 @@ impl Queue {
             taken.push_back(envelope);
         }
         state.bytes -= size;
+        state.overflowed &= !state.items.is_empty();
         self.budget.give(size);
         Some(Some(taken))
     }
@@ -318,6 +324,11 @@ impl Queue {
     /// task of its own. Nothing is lost if it is dropped before it is done.
     pub async fn next(&self, bytes: usize) -> Option<VecDeque<Envelope>> {
         poll_fn(|cx| self.poll_take(cx, bytes)).await
+    }
+
+    /// Whether something did not fit since it was last empty.
+    pub fn is_overflowed(&self) -> bool {
+        self.lock().overflowed
     }
 
     /// Has the reader look again, though nothing was pushed.
@@ -354,7 +365,8 @@ impl Inbox for Queue {
         let mut state = self.lock();
         let reason = if state.closed {
             Some(Reason::Closed)
-        } else if state.items.len() >= self.limits.stanzas
+        } else if state.overflowed
+            || state.items.len() >= self.limits.stanzas
             || state.bytes + size > self.limits.bytes
             || !self.budget.take(size)
         {
@@ -363,6 +375,8 @@ impl Inbox for Queue {
             None
         };
         if let Some(reason) = reason {
+            // With nothing in it there is nothing that could be overtaken.
+            state.overflowed = !state.items.is_empty();
             let Envelope { stanza, origin, .. } = envelope;
             return Settlement::Failed(Undelivered {
                 stanza,

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use crate::account::{Account, Accounts};
 use crate::directory::Directory;
 use crate::mailbox::{Budget, Mailbox, Origin, Queue, Reason, Settlement, Source, Undelivered};
+use crate::metrics::Metrics;
 use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
 use crate::router::{Recipients, Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
@@ -47,6 +48,7 @@ struct Inner {
     random: Arc<dyn Random>,
     spawn: Arc<dyn Spawn>,
     budget: Arc<Budget>,
+    metrics: Metrics,
     sessions: AtomicU64,
 }
 
@@ -79,6 +81,11 @@ impl Server {
     /// The memory that queues hold.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.inner.budget
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     /// The present moment.
@@ -124,6 +131,7 @@ impl Server {
             .load(jid, &self.inner.stores)
             .await
             .map_err(|error| {
+                self.inner.metrics.store_errors.increment();
                 tracing::error!(account = %jid, %error, "account not loaded");
                 // The store's words are for the log, not for the peer.
                 StanzaError::new(Condition::InternalServerError)
@@ -173,6 +181,7 @@ impl Server {
             let session = Arc::new(Session::new(id, jid, account.clone(), queue));
             let resource = Arc::new(Resource::local(&session));
             let Err(holder) = self.inner.directory.bind(resource.clone()) else {
+                self.inner.metrics.sessions.came();
                 self.watch(SessionEvent::Bound, &session);
                 return Ok(Bound { session, resource });
             };
@@ -193,6 +202,7 @@ impl Server {
         let Some(resource) = self.inner.directory.unbind(session.jid(), session.id()) else {
             return Dispatch::DONE;
         };
+        self.inner.metrics.sessions.went();
         let left = session.queue().close();
         let farewell = match &self.inner.hooks.presence {
             Some(handler) => handler.ended(session, &resource, self),

@@ -249,8 +249,13 @@ impl Session {
         true
     }
 
-    /// Takes the next burst, to pull it. For whoever drives the connection.
+    /// Takes the next burst, to pull it. For whoever drives the connection. There is none
+    /// as long as the queue has [overflowed](Queue::is_overflowed): what did not fit into
+    /// it may come as a burst, and what is in it is older.
     pub fn take_feed(&self) -> Option<Box<dyn Feed>> {
+        if self.queue.is_overflowed() {
+            return None;
+        }
         lock(&self.feeds).pop_front()
     }
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
-use crate::sasl::{self, Channel, Negotiation};
+use crate::sasl::{self, Channel, Mechanism, Negotiation};
 use crate::server::{Domain, Random, Timeouts};
-use crate::stanza::{IqType, Kind, Stanza, StanzaError};
+use crate::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
 use crate::time::Now;
 use crate::xml::{self, Received};
 use crate::{BareJid, FullJid, Jid};
@@ -83,7 +83,7 @@ pub enum Output {
     Send(Stanza),
     /// The client sent this stanza, `from` stamped.
     Deliver(Stanza),
-    /// The client, not logged in, sent this request.
+    /// The client, not logged in, sent this request; `to` is the domain of the stream.
     Stranger(Stanza),
     /// If nothing stands behind what was read, write these bytes and do the TLS
     /// handshake; else [`Input::Injected`].
@@ -91,11 +91,17 @@ pub enum Output {
     /// A new stream header comes next.
     Restart,
     /// The client has logged in: the limits for it are those after login.
-    LoggedIn(BareJid),
+    LoggedIn {
+        /// Who.
+        account: BareJid,
+        /// How.
+        mechanism: Mechanism,
+    },
     /// Find out.
     Ask(Ask),
-    /// Flush, and close the connection.
-    Close,
+    /// Flush, and close the connection; the stream error that was written, if there
+    /// was one, is for the log.
+    Close(Option<StreamCondition>),
 }
 
 /// A question.
@@ -110,6 +116,8 @@ pub enum Ask {
         account: Option<BareJid>,
         /// The domain.
         domain: BareJid,
+        /// How.
+        mechanism: Mechanism,
     },
     /// Bind a resource ([`Answer::Bound`]).
     Bind {
@@ -169,6 +177,7 @@ struct BeforeBound {
     domain: Option<Domain>,
     channel: Channel,
     starttls: StartTls,
+    mechanism: Option<Mechanism>,
     tried: Option<BareJid>,
     attempts: u32,
 }
@@ -234,6 +243,7 @@ impl Stream {
                 domain: None,
                 channel,
                 starttls,
+                mechanism: None,
                 tried: None,
                 attempts: 0,
             })),
@@ -343,15 +353,37 @@ impl Stream {
                     && stanza
                         .payload()
                         .children()
-                        .any(|child| self.settings.strangers.contains(&child.ns())) =>
+                        .any(|child| self.settings.strangers.contains(&child.ns()))
+                    && self.is_safe() =>
             {
-                out.push(Output::Stranger(stanza));
-                self.state = State::AskedStranger;
+                self.stranger(stanza, out);
             }
             // RFC 6120 §7.1: "the server MUST NOT process the stanza and MUST close the
             // stream with a <not-authorized/> stream error"
             _ => self.fail(StreamCondition::NotAuthorized, out),
         }
+    }
+
+    /// A request of a client that has not logged in, which is for the domain of the stream.
+    fn stranger(&mut self, mut stanza: Stanza, out: &mut Vec<Output>) {
+        let domain = self.before().domain.as_ref().map(|domain| &domain.name);
+        let domain = domain.map(Jid::from);
+        if stanza.to().is_some() && stanza.to() != domain.as_ref() {
+            let error = StanzaError::new(Condition::ServiceUnavailable);
+            out.extend(stanza.error_reply(&error).map(Output::Send));
+            self.state = State::Negotiating;
+            return;
+        }
+        stanza.set_to(domain);
+        out.push(Output::Stranger(stanza));
+        self.state = State::AskedStranger;
+    }
+
+    /// Whether a password may be sent here: there is TLS, or the domain wants none.
+    fn is_safe(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| {
+            before.channel.tls || before.domain.as_ref().is_some_and(|d| d.plaintext)
+        })
     }
 
     fn answered(&mut self, answer: Answer, out: &mut Vec<Output>) {
@@ -376,11 +408,13 @@ impl Stream {
         if !self.greeted {
             self.greet(None, out);
         }
+        let error = error.into();
         let mut bytes = Vec::new();
-        error.into().write(&mut bytes);
+        error.write(&mut bytes);
         out.push(Output::Write(bytes));
         self.footer(out);
-        self.closed(out);
+        out.push(Output::Close(Some(error.condition)));
+        self.state = State::Closed;
     }
 
     fn footer(&mut self, out: &mut Vec<Output>) {
@@ -390,7 +424,7 @@ impl Stream {
     }
 
     fn closed(&mut self, out: &mut Vec<Output>) {
-        out.push(Output::Close);
+        out.push(Output::Close(None));
         self.state = State::Closed;
     }
 
@@ -422,6 +456,7 @@ impl Stream {
                 domain: None,
                 channel: Channel::default(),
                 starttls: StartTls::Unavailable,
+                mechanism: None,
                 tried: None,
                 attempts: 0,
             })

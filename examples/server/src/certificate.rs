@@ -44,8 +44,7 @@ pub fn load(config: &Config) -> anyhow::Result<Vec<(String, Identity)>> {
 }
 
 /// TLS as the settings have it.
-pub fn tls(config: &Config) -> anyhow::Result<Tls> {
-    let identities = load(config)?;
+pub fn tls(config: &Config, identities: Vec<(String, Identity)>) -> anyhow::Result<Tls> {
     Ok(match authorities(config)? {
         Some(authorities) => Tls::with_client_authorities(identities, authorities)?,
         None => Tls::new(identities)?,

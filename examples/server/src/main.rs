@@ -9,6 +9,8 @@ mod certificate;
 mod config;
 mod folder;
 mod log;
+mod metrics;
+mod monitor;
 mod notify;
 mod password;
 mod run;

@@ -7,11 +7,13 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use xmpp_core::im;
-use xmpp_core::io::{Driver, Security, Tls, surroundings};
+use xmpp_core::io::{Driver, Identity, Security, Tls, surroundings};
 use xmpp_core::server::{self, Server};
 
 use crate::admin::{Office, Socket};
 use crate::config::{Config, Encryption};
+use crate::metrics::Expiry;
+use crate::monitor::Monitor;
 use crate::notify::{READY, STOPPING, notify};
 use crate::store::Store;
 use crate::{certificate, folder, log, store};
@@ -53,22 +55,30 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     folder::prepare(&config.data)?;
     let store = store::open_stores(config)?;
     certificate::make_missing(config)?;
-    let tls = certificate::tls(config)?;
+    let identities = certificate::load(config)?;
+    let tls = certificate::tls(config, identities.clone())?;
     let server = build(config, &store, insecure)?;
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
+    let monitor = Monitor::new(server.clone());
+    monitor.set_expiries(expiries(&identities));
     let socket = Socket::listen(&config.socket(), Office::new(store.clone(), Some(server)))?;
-    let bound = listen(&driver, config, insecure).await?;
+    let mut bound = listen(&driver, config, insecure).await?;
+    for address in &config.listen.monitoring {
+        bound.push(("monitoring", monitor.listen(*address).await?));
+    }
     greet(config, file, &bound, insecure);
+    monitor.set_ready(true);
     notify(READY);
 
     loop {
         match signals.next().await {
-            Told::Reload => reload(config, &tls),
+            Told::Reload => reload(config, &tls, &monitor),
             Told::End => break,
         }
     }
     tracing::info!("shutting down");
     notify(STOPPING);
+    monitor.set_ready(false);
     drop(socket);
     tokio::select! {
         all = driver.shutdown(config.shutdown.patience.0) => {
@@ -197,16 +207,27 @@ fn ensure_loopback(config: &Config) -> anyhow::Result<()> {
 }
 
 /// SIGHUP: the certificates are read again. Bad ones are refused and the old ones stay.
-fn reload(config: &Config, tls: &Tls) {
-    let replaced = certificate::load(config)
-        .and_then(|identities| tls.replace(identities).context("certificates"));
-    match replaced {
+fn reload(config: &Config, tls: &Tls, monitor: &Monitor) {
+    let replace = || -> anyhow::Result<()> {
+        let identities = certificate::load(config)?;
+        tls.replace(identities.clone())?;
+        monitor.set_expiries(expiries(&identities));
+        Ok(())
+    };
+    match replace() {
         Ok(()) => tracing::info!("certificates reloaded"),
         Err(error) => {
             let error = format!("{error:#}");
             tracing::error!(error, "certificates not reloaded; those before stay");
         }
     }
+}
+
+fn expiries(identities: &[(String, Identity)]) -> Vec<Expiry> {
+    identities
+        .iter()
+        .map(|(domain, identity)| (domain.clone(), identity.expires()))
+        .collect()
 }
 
 /// The signals that tell the server something.

@@ -70,8 +70,8 @@ impl InboundFilter for Blocking {
 
 impl OutboundFilter for Blocking {
     /// §3.3: "the user's server MUST NOT route the stanza to the JID but instead MUST return
-    /// a <not-acceptable/> error containing an application-specific error condition of
-    /// <blocked/>"
+    /// a `<not-acceptable/>` error containing an application-specific error condition of
+    /// `<blocked/>`"
     fn outbound(&self, stanza: &mut Stanza, session: &Arc<Session>, _: &Server) -> Verdict {
         match stanza.to() {
             Some(to) if session.account().blocks(to) => {

@@ -23,8 +23,11 @@ const HELD: usize = 500;
 /// Bytes of presence that are held for one client; then they are sent after all.
 const HELD_BYTES: usize = 64 << 10;
 
-/// The module: a layer that has to be outside of one that counts stanzas (XEP-0198), so
-/// that only those are counted which are sent.
+/// The module, a layer.
+///
+/// What is held has not been sent: a layer that counts what is sent (XEP-0198) sees it when
+/// it is let go, at the latest when the stream ends, as [`Input::Send`] if it is further in
+/// and as [`Output::Send`] if it is further out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientState;
 
@@ -178,7 +181,7 @@ impl Machine for Csi {
                 self.inner.handle(input, now, out);
                 self.logged_in |= out[before..]
                     .iter()
-                    .any(|output| matches!(output, Output::LoggedIn(_)));
+                    .any(|output| matches!(output, Output::LoggedIn { .. }));
             }
         }
     }

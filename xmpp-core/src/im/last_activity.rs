@@ -105,7 +105,7 @@ async fn of_account(
 impl InboundFilter for LastActivity {
     /// §4: "if the requesting entity is not authorized to view the user's presence
     /// information …, the user's server MUST NOT deliver the IQ-get to an available resource
-    /// but instead MUST return a <forbidden/> error"
+    /// but instead MUST return a `<forbidden/>` error"
     fn inbound(&self, delivery: &mut Delivery<'_>, _: &Server) -> Verdict {
         if delivery.stanza.kind() != Kind::Iq(IqType::Get)
             || !delivery.stanza.payload().has("query", NS)

@@ -16,6 +16,7 @@ use crate::server::Server;
 use crate::session::{Feed, Session, SessionId};
 use crate::stanza::{Child, Condition, Kind, Stanza, StanzaError};
 use crate::store::{OfflineMessage, StoreError};
+use crate::time::Timestamp;
 use crate::xml::{Element, ns};
 use crate::{BareJid, FullJid, Jid};
 
@@ -145,10 +146,14 @@ impl InboundFilter for Offline {
                     .attr("from")
                     .is_some_and(|from| Jid::new(&from).is_ok_and(|from| from == *domain))
         };
-        if matches!(delivery.stanza.kind(), Kind::Message(_) | Kind::Presence(_))
-            && delivery.origin.source != Source::Server
-            && delivery.stanza.payload().children().any(|c| forged(&c))
-        {
+        // A module's own messages may say when they were sent. Presence of our accounts comes
+        // from the server too, but says what a client said.
+        let judged = match delivery.stanza.kind() {
+            Kind::Message(_) => delivery.origin.source != Source::Server,
+            Kind::Presence(_) => true,
+            Kind::Iq(_) => false,
+        };
+        if judged && delivery.stanza.payload().children().any(|c| forged(&c)) {
             let payload = delivery.stanza.payload().without(forged);
             delivery.stanza.set_payload(payload);
         }
@@ -209,11 +214,12 @@ impl Deliveries {
             to: session.jid().clone(),
             session: session.id(),
             given: 0,
+            until: server.now().utc,
             running: true,
         }));
     }
 
-    /// There is nothing more in the store; whether that is still so and the delivery over.
+    /// There seems to be nothing more in the store: whether that is so and the delivery over.
     fn is_over(&self, account: &BareJid) -> bool {
         let running = &mut self.lock().running;
         match running.get_mut(account.as_str()) {
@@ -235,6 +241,9 @@ impl Deliveries {
 }
 
 /// The stored messages of one account on their way to one session.
+///
+/// Those that are stored later than it began are for another delivery behind it: they may be
+/// what the session's full queue did not take, and then what is in the queue is older.
 struct Stored {
     deliveries: Arc<Deliveries>,
     server: Server,
@@ -243,6 +252,7 @@ struct Stored {
     session: SessionId,
     /// The last message that was given to the session.
     given: u64,
+    until: Timestamp,
     running: bool,
 }
 
@@ -250,25 +260,27 @@ struct Stored {
 impl Feed for Stored {
     async fn next(&mut self) -> Vec<Stanza> {
         loop {
-            match self.page().await {
-                Ok(page) if page.is_empty() => {
-                    if self.deliveries.is_over(self.account.jid()) {
-                        self.running = false;
-                        return Vec::new();
-                    }
-                }
-                Ok(page) => {
-                    self.given = page.last().map_or(self.given, |message| message.id);
-                    let stanzas: Vec<_> = page.iter().filter_map(|m| self.stanza(m)).collect();
-                    if !stanzas.is_empty() {
-                        return stanzas;
-                    }
-                }
+            let page = match self.page().await {
+                Ok(page) => page,
                 // What is left comes with the next presence.
                 Err(error) => {
                     log("messages not delivered", self.account.jid(), &error);
                     return Vec::new();
                 }
+            };
+            let end = page.partition_point(|message| message.at <= self.until);
+            if let Some(last) = page[..end].last() {
+                self.given = last.id;
+                let stanzas: Vec<_> = page[..end].iter().filter_map(|m| self.stanza(m)).collect();
+                if !stanzas.is_empty() {
+                    return stanzas;
+                }
+            } else if let Some(later) = page.first() {
+                self.go_behind(later.at);
+                return Vec::new();
+            } else if self.deliveries.is_over(self.account.jid()) {
+                self.running = false;
+                return Vec::new();
             }
         }
     }
@@ -282,6 +294,26 @@ impl Stored {
             store.delete_through(account, self.given).await?;
         }
         store.page(account, self.given, PAGE).await
+    }
+
+    /// Goes on with what was stored since it began, when the session comes to that.
+    fn go_behind(&mut self, later: Timestamp) {
+        let resource = self.server.bound(&self.to);
+        let resource = resource.filter(|resource| resource.id() == self.session);
+        let Some(session) = resource.as_ref().and_then(|r| r.session()) else {
+            return;
+        };
+        self.running = false;
+        session.add_feed(Box::new(Stored {
+            deliveries: self.deliveries.clone(),
+            server: self.server.clone(),
+            account: self.account.clone(),
+            to: self.to.clone(),
+            session: self.session,
+            given: self.given,
+            until: self.server.now().utc.max(later),
+            running: true,
+        }));
     }
 
     /// The message as its recipient gets it, if it still does.

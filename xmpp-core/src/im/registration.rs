@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use super::form;
+use super::{form, presence};
 use crate::module::{
     Hooks, IqHandler, Module, Request, Scope, StrangerHandler, StrangerRequest, Target, Verb,
 };
 use crate::sasl::Credentials;
 use crate::server::{Server, network};
 use crate::session::Session;
-use crate::stanza::{Condition, PresenceType, Stanza, StanzaError};
+use crate::stanza::{Condition, StanzaError};
 use crate::store::StoreError;
 use crate::stream::{Feature, FeatureContext, StreamCondition, StreamError};
 use crate::xml::Element;
@@ -340,10 +340,7 @@ fn registered(account: &BareJid) -> Element {
 /// §3.2: the account goes, its subscriptions are cancelled, and all its sessions end.
 async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
     let account = session.account();
-    let (own, contacts) = (
-        Jid::from(account.jid()),
-        account.roster(|roster| roster.items().to_vec()),
-    );
+    let contacts = account.roster(|roster| roster.items().to_vec());
     if !server
         .stores()
         .delete(account.jid())
@@ -354,31 +351,16 @@ async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
         return Err(Condition::RegistrationRequired.into());
     }
     account.forget();
-    tracing::info!(account = %own, "account removed");
-    let resources = server.directory().resources(own.as_str());
+    tracing::info!(account = %account.jid(), "account removed");
     // "the server SHOULD also cancel all existing presence subscriptions related to that
     // entity (as stored in the entity's roster)"
     for contact in contacts {
-        let send = |kind, from: Jid| {
-            let presence = Stanza::presence(kind).with_from(from);
-            server.send(presence.with_to(Jid::from(&contact.jid)));
-        };
-        if contact.subscription.from() {
-            // RFC 6121 §3.2.2: who no longer sees the presence does not see the last one on.
-            for resource in resources.iter().filter(|resource| resource.is_available()) {
-                send(PresenceType::Unavailable, Jid::from(resource.jid()));
-            }
-        }
-        if contact.subscription.from() || contact.pending_in.is_some() {
-            send(PresenceType::Unsubscribed, own.clone());
-        }
-        if contact.subscription.to() || contact.ask.is_some() {
-            send(PresenceType::Unsubscribe, own.clone());
-        }
+        let _ = presence::part(&contact, account, server).finish().await;
     }
     // "the server SHOULD then return a <not-authorized/> stream error and terminate all active
     // sessions for the entity". A session ends when what waits for it has been written, and
     // this handler runs in the task that writes: the result goes first.
+    let resources = server.directory().resources(account.jid().as_str());
     for session in resources.iter().filter_map(|resource| resource.session()) {
         session.end(StreamError::new(StreamCondition::NotAuthorized));
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::BareJid;
-use crate::Jid;
-use crate::account::{Account, ChangeError, Changed, ItemChange};
+use crate::account::{self, Account, ChangeError, Changed, ItemChange};
 use crate::im::presence;
 use crate::mailbox::Origin;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Verb};
@@ -17,6 +15,7 @@ use crate::stanza::{Condition, IqType, Stanza, StanzaError};
 use crate::store::RosterItem;
 use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
+use crate::{BareJid, Jid};
 
 /// The namespace of roster queries.
 pub const NS: &str = "jabber:iq:roster";
@@ -204,7 +203,7 @@ pub(super) fn push_difference(account: &Account, changed: &Changed, server: &Ser
 }
 
 /// Whether another contact fits in.
-pub(super) fn has_room(roster: &crate::account::Roster, limit: usize) -> bool {
+pub(super) fn has_room(roster: &account::Roster, limit: usize) -> bool {
     let items = roster.items();
     items.len() < limit || items.iter().filter(|item| item.is_visible()).count() < limit
 }
@@ -285,3 +284,6 @@ impl Feature for Versioning {
         to.account.map(|_| Element::new("ver", VERSIONING))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ use super::listener::Shared;
 use super::wire::{BoxIo, Wire};
 use crate::machine::Machine as _;
 use crate::mailbox::{Later, Origin, Settlement};
+use crate::metrics::Tally;
 use crate::module::Dispatch;
 use crate::sasl;
 use crate::server::{Bound, Server};
@@ -52,6 +53,18 @@ pub(super) struct Control {
 }
 
 impl Control {
+    /// Waits until the connection is to close; for when nobody drives it yet.
+    pub(super) async fn stopped(&self) {
+        std::future::poll_fn(|cx| {
+            self.waker.register(cx.waker());
+            match self.stop.load(Ordering::Acquire) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
     /// Has the connection close with `<system-shutdown/>`.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -124,6 +137,8 @@ struct Scratch {
     read: Option<Box<[u8; CHUNK]>>,
     write: Vec<u8>,
     outputs: Vec<Output>,
+    received: Tally,
+    sent: Tally,
 }
 
 thread_local! {
@@ -195,10 +210,18 @@ impl Connection {
     fn perform(&mut self, output: Output, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         match output {
             Output::Write(bytes) => scratch.write.extend_from_slice(&bytes),
-            Output::Send(stanza) => stanza.write(&mut scratch.write),
-            Output::Deliver(stanza) => self.deliver(stanza, scratch, now, cx),
+            Output::Send(stanza) => {
+                scratch.sent.stanza(stanza.kind());
+                stanza.write(&mut scratch.write);
+            }
+            Output::Deliver(stanza) => {
+                scratch.received.stanza(stanza.kind());
+                self.deliver(stanza, scratch, now, cx);
+            }
             Output::Restart => self.reader.restart(),
-            Output::LoggedIn(_) => {
+            Output::LoggedIn { account, mechanism } => {
+                tracing::debug!(%account, mechanism = mechanism.name(), "logged in");
+                self.server().metrics().logged_in(mechanism);
                 self.ticket.logged_in();
                 self.reader.set_limits(self.server().config().xml.clone());
             }
@@ -210,7 +233,14 @@ impl Connection {
                 self.doing = Doing::Asked(questions::ask(self.shared.clone(), ask, self.peer));
             }
             Output::StartTls(proceed) => self.start_tls(proceed, scratch, now, cx),
-            Output::Close => {
+            Output::Close(error) => {
+                tracing::debug!(
+                    error = error.as_ref().map(|error| error.name()),
+                    "stream ends"
+                );
+                if let Some(error) = &error {
+                    self.server().metrics().stream_failed(error);
+                }
                 self.phase = Phase::Draining;
                 self.end();
                 let limit = self.server().config().timeouts.close;
@@ -320,7 +350,7 @@ impl Connection {
                         self.input(Input::Secured(channel), scratch, now, cx);
                     }
                     Err(error) => {
-                        tracing::debug!(peer = ?self.peer, %error, "TLS handshake failed");
+                        tracing::debug!(%error, "TLS handshake failed");
                         self.phase = Phase::Over;
                     }
                 }
@@ -434,6 +464,7 @@ impl Connection {
         match self.wire.poll_read(cx, &mut buf) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                scratch.received.bytes(buf.filled().len());
                 self.consume(buf.filled(), scratch, now, cx);
                 true
             }
@@ -504,10 +535,12 @@ impl Connection {
             let mut unsent = std::mem::take(&mut self.unsent);
             unsent.append(&mut scratch.write);
             let written = self.write_some(&unsent, cx)?;
+            scratch.sent.bytes(written);
             unsent.drain(..written);
             self.unsent = unsent;
         } else if !scratch.write.is_empty() {
             let written = self.write_some(&scratch.write, cx)?;
+            scratch.sent.bytes(written);
             self.unsent.extend_from_slice(&scratch.write[written..]);
             scratch.write.clear();
         }
@@ -611,8 +644,13 @@ impl Future for Connection {
             read: None,
             write: Vec::with_capacity(CHUNK),
             outputs: Vec::new(),
+            received: Tally::default(),
+            sent: Tally::default(),
         });
         let poll = self.poll_with(&mut scratch, cx);
+        let metrics = self.server().metrics();
+        scratch.received.settle(&metrics.received);
+        scratch.sent.settle(&metrics.sent);
         scratch.write.clear();
         scratch.write.shrink_to(4 * CHUNK);
         SCRATCH.set(Some(scratch));

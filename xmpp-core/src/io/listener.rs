@@ -11,6 +11,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
+use tracing::Instrument as _;
 
 use super::connection::{Connection, Control};
 use super::limits::{AcceptLimits, Admission, Ticket};
@@ -157,11 +158,19 @@ impl Driver {
     /// Takes up one connection, unless the limits refuse it.
     #[allow(clippy::disallowed_methods)] // io owns tasks
     pub fn connect(&self, io: impl Io, peer: Option<IpAddr>, security: Security) {
+        let metrics = self.shared.server.metrics();
         let Some(ticket) = Admission::admit(&self.shared.admission, peer) else {
+            metrics.refused_connections.increment();
             tracing::debug!(?peer, "connection refused: too many");
             return;
         };
+        match security {
+            Security::StartTls => metrics.starttls_connections.increment(),
+            Security::Direct => metrics.direct_tls_connections.increment(),
+            Security::Plain => metrics.plaintext_connections.increment(),
+        }
         let (id, control) = self.shared.enter();
+        let span = tracing::debug_span!("connection", id, peer = peer.map(tracing::field::display));
         let shared = self.shared.clone();
         let io: BoxIo = Box::new(io);
         match security {
@@ -169,29 +178,29 @@ impl Driver {
                 // In a task of its own, so that the handshake's memory goes with it.
                 tokio::spawn(async move {
                     let limit = shared.settings.timeouts.login;
-                    match tokio::time::timeout(limit, shared.handshake(io)).await {
+                    let secured = tokio::select! {
+                        secured = tokio::time::timeout(limit, shared.handshake(io)) => secured,
+                        () = control.stopped() => return shared.leave(id),
+                    };
+                    match secured {
                         Ok(Ok((wire, channel))) => {
-                            tokio::spawn(
-                                shared
-                                    .clone()
-                                    .drive(id, control, ticket, peer, wire, channel, security),
-                            );
+                            let drive =
+                                shared.drive(id, control, ticket, peer, wire, channel, security);
+                            tokio::spawn(drive.instrument(span));
                         }
-                        _ => shared.leave(id),
+                        Ok(Err(error)) => {
+                            span.in_scope(|| tracing::debug!(%error, "TLS handshake failed"));
+                            shared.leave(id);
+                        }
+                        Err(_) => shared.leave(id),
                     }
                 });
             }
             _ => {
                 let wire = Wire::Plain(io);
-                tokio::spawn(shared.drive(
-                    id,
-                    control,
-                    ticket,
-                    peer,
-                    wire,
-                    Channel::default(),
-                    security,
-                ));
+                let channel = Channel::default();
+                let drive = shared.drive(id, control, ticket, peer, wire, channel, security);
+                tokio::spawn(drive.instrument(span));
             }
         }
     }
@@ -239,12 +248,19 @@ impl Driver {
 
 impl Shared {
     pub(super) async fn handshake(&self, io: BoxIo) -> io::Result<(Wire, Channel)> {
-        match &self.tls {
-            Some(tls) => tls
-                .accept(io)
-                .await
-                .map(|(stream, channel)| (Wire::Tls(Box::new(stream)), channel)),
-            None => Err(io::ErrorKind::Unsupported.into()),
+        let Some(tls) = &self.tls else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let metrics = self.server.metrics();
+        match tls.accept(io).await {
+            Ok((stream, channel)) => {
+                metrics.handshakes.increment();
+                Ok((Wire::Tls(Box::new(stream)), channel))
+            }
+            Err(error) => {
+                metrics.failed_handshakes.increment();
+                Err(error)
+            }
         }
     }
 
@@ -277,6 +293,7 @@ impl Shared {
         let control = Arc::new(Control::default());
         self.lock().insert(id, control.clone());
         self.open.fetch_add(1, Ordering::AcqRel);
+        self.server.metrics().connections.came();
         if self.stopping.load(Ordering::Acquire) {
             control.stop();
         }
@@ -284,7 +301,11 @@ impl Shared {
     }
 
     fn leave(&self, id: u64) {
-        if self.lock().remove(&id).is_some() && self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.lock().remove(&id).is_none() {
+            return;
+        }
+        self.server.metrics().connections.went();
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.empty.notify_waiters();
         }
     }

@@ -254,3 +254,55 @@ fn an_entity_comes_before_the_rules() {
         assert_eq!(letter(route), expected, "to {to}");
     }
 }
+
+/// RFC 6121 §8.5.3.2.1 as people see it: the client that a message is for has gone.
+#[test]
+fn of_messages_to_a_client_that_is_gone_chat_is_kept_and_normal_comes_back() {
+    let world = World::new(vec![Arc::new(crate::im::offline::Offline::default())]);
+    world.account("juliet@example.org");
+    let romeo = world.login("romeo@example.org/orchard");
+    for kind in ["normal", "chat", "groupchat", "headline"] {
+        romeo.send(&format!(
+            "<message to='juliet@example.org/gone' id='{kind}' type='{kind}'><body>Hi</body></message>"
+        ));
+    }
+    let returned: Vec<_> = romeo
+        .read()
+        .iter()
+        .map(|s| (s.id().unwrap().to_owned(), s.error().unwrap().condition))
+        .collect();
+    let unavailable = |id: &str| (id.to_owned(), Condition::ServiceUnavailable);
+    assert_eq!(returned, [unavailable("normal"), unavailable("groupchat")]);
+    let offline = world.server.stores().offline.clone();
+    let kept = world
+        .run(offline.page(&bare("juliet@example.org"), 0, 10))
+        .unwrap();
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].xml.contains("id='chat'"));
+    // No account at all (§8.5.1): nothing is kept, as when its offline messages are full.
+    romeo.send("<message to='nobody@example.org' id='n' type='chat'><body>Hi</body></message>");
+    assert_eq!(
+        romeo.read()[0].error().unwrap().condition,
+        Condition::ServiceUnavailable
+    );
+    // §10.3.1: no addressee is the sender's own account.
+    romeo.resource.apply(crate::session::Change::Available(
+        Stanza::presence(P::Available),
+        0,
+    ));
+    romeo.send("<message id='self'><body>Note</body></message>");
+    romeo.expect(&["<message to='romeo@example.org' from='romeo@example.org/orchard' id='self'><body>Note</body></message>"]);
+}
+
+#[test]
+fn presence_that_a_full_queue_cannot_take_is_lost_in_silence() {
+    // RFC 6121 §8.5.3.2.2, as if the resource were not there
+    let world = World::with(Vec::new(), |config| config.session_queue.stanzas = 1);
+    let juliet = world.login("juliet@example.org/balcony");
+    let romeo = world.login("romeo@example.org/orchard");
+    for _ in 0..2 {
+        romeo.send("<presence to='juliet@example.org/balcony'/>");
+    }
+    romeo.expect(&[]);
+    assert_eq!(juliet.read().len(), 1);
+}

@@ -7,6 +7,7 @@ use super::{Config, Domain, Inner, Random, Server, Spawn};
 use crate::account::Accounts;
 use crate::directory::{Directory, LocalDirectory};
 use crate::mailbox::Budget;
+use crate::metrics::Metrics;
 use crate::module::{Hooks, Module};
 use crate::router::{Router, Rules};
 use crate::store::{Stores, memory};
@@ -154,6 +155,7 @@ impl Builder {
                 clock,
                 random,
                 spawn,
+                metrics: Metrics::default(),
                 sessions: AtomicU64::new(1),
             }),
         };

@@ -220,17 +220,22 @@ impl Client {
     /// Everything it was sent since the last call, bursts first.
     pub(crate) fn read(&self) -> Vec<Stanza> {
         let mut all = Vec::new();
-        while let Some(mut feed) = self.session.take_feed() {
-            loop {
-                let page = self.world.run(feed.next());
-                if page.is_empty() {
-                    break;
+        loop {
+            while let Some(mut feed) = self.session.take_feed() {
+                loop {
+                    let page = self.world.run(feed.next());
+                    if page.is_empty() {
+                        break;
+                    }
+                    all.extend(page);
                 }
-                all.extend(page);
             }
+            let queued = take(self.session.queue());
+            if queued.is_empty() {
+                return all;
+            }
+            all.extend(queued);
         }
-        all.extend(take(self.session.queue()));
-        all
     }
 
     /// Compares what it was sent, in order, with these stanzas. The value `'*'` of an

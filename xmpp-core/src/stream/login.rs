@@ -24,12 +24,14 @@ impl Stream {
         }
         let offer = Offer::to_client(&domain.sasl, &domain.name, &before.channel);
         before.tried = None;
+        before.mechanism = None;
         let mut sasl = Box::new(Negotiation::new(offer, Nonce::from(nonce)));
         let initial = match decode_initial(&element.text()) {
             Ok(initial) => initial,
             Err(failure) => return self.refused(failure, out),
         };
         let mechanism = element.attr("mechanism").unwrap_or_default();
+        before.mechanism = mechanism.parse().ok();
         let step = sasl.handle(Input::Auth {
             mechanism,
             initial: initial.as_deref(),
@@ -101,8 +103,14 @@ impl Stream {
                 None => return self.fail(StreamCondition::InternalServerError, out),
             },
         };
+        let Some(mechanism) = self.before().mechanism else {
+            return self.fail(StreamCondition::InternalServerError, out);
+        };
         nonza("success", &encode_optional(data), out);
-        out.push(Output::LoggedIn(account.clone()));
+        out.push(Output::LoggedIn {
+            account: account.clone(),
+            mechanism,
+        });
         // RFC 6120 §6.4.6: "the receiving entity MUST … wait for a new initial stream header"
         out.push(Output::Restart);
         self.progress = Progress::LoggedIn(account);
@@ -124,19 +132,28 @@ impl Stream {
         let before = self.before();
         before.attempts += 1;
         let account = before.tried.take();
+        let mechanism = before.mechanism.take();
         let Some(domain) = before.domain.as_ref().map(|domain| domain.name.clone()) else {
             return self.fail(StreamCondition::NotAuthorized, out);
         };
-        match failure.condition {
+        match (failure.condition, mechanism) {
             // Nobody's password was tried.
-            sasl::Condition::Aborted
-            | sasl::Condition::IncorrectEncoding
-            | sasl::Condition::MalformedRequest
-            | sasl::Condition::InvalidMechanism
-            | sasl::Condition::EncryptionRequired
-            | sasl::Condition::TemporaryAuthFailure => self.tell_failure(&failure, out),
-            _ => {
-                out.push(Output::Ask(Ask::Failed { account, domain }));
+            (
+                sasl::Condition::Aborted
+                | sasl::Condition::IncorrectEncoding
+                | sasl::Condition::MalformedRequest
+                | sasl::Condition::InvalidMechanism
+                | sasl::Condition::EncryptionRequired
+                | sasl::Condition::TemporaryAuthFailure,
+                _,
+            )
+            | (_, None) => self.tell_failure(&failure, out),
+            (_, Some(mechanism)) => {
+                out.push(Output::Ask(Ask::Failed {
+                    account,
+                    domain,
+                    mechanism,
+                }));
                 self.state = State::Failing(failure);
             }
         }

@@ -274,11 +274,11 @@ fn word(output: &Output) -> String {
         Output::Stranger(_) => "ask stranger".into(),
         Output::StartTls(_) => "start TLS".into(),
         Output::Restart => "restart".into(),
-        Output::LoggedIn(_) => "logged in".into(),
+        Output::LoggedIn { .. } => "logged in".into(),
         Output::Ask(Ask::Sasl(_)) => "ask SASL".into(),
         Output::Ask(Ask::Failed { .. }) => "ask when".into(),
         Output::Ask(Ask::Bind { .. }) => "ask bind".into(),
-        Output::Close => "close".into(),
+        Output::Close(_) => "close".into(),
     }
 }
 
@@ -523,4 +523,26 @@ fn the_deadline_for_login_ends_a_slow_stream() {
         "header, CONNECTION-TIMEOUT, footer, close"
     );
     assert_eq!(bench.stream.next_timeout(), None);
+}
+
+/// XEP-0077 §11: registration "SHOULD NOT be used unless the channel … has been secured";
+/// the table above holds that. It is for the domain that the stream was opened to.
+#[test]
+fn a_request_before_login_is_for_the_domain_of_the_stream() {
+    for (to, answer) in [
+        ("", "ask stranger"),
+        ("to='example.org'", "ask stranger"),
+        ("to='example.net'", "error service-unavailable"),
+        ("to='juliet@example.org'", "error service-unavailable"),
+    ] {
+        let mut b = Bench::new(StartTls::Unavailable, true).after(&[header]);
+        let request = REGISTER.replace("<iq", &format!("<iq {to}"));
+        let outputs = b.receive(&request);
+        assert_eq!(words(&outputs), answer, "{to}");
+        if let [Output::Stranger(stanza)] = &outputs[..] {
+            assert_eq!(stanza.to().unwrap().as_str(), "example.org");
+        } else {
+            assert_eq!(words(&b.receive(REGISTER)), "ask stranger", "goes on");
+        }
+    }
 }

@@ -16,7 +16,8 @@ impl Machine for Inner {
             Input::Send(stanza) => out.push(Output::Send(stanza)),
             Input::Answered(Answer::Failed) => {
                 let account = crate::BareJid::new("romeo@example.org").unwrap();
-                out.push(Output::LoggedIn(account));
+                let mechanism = crate::sasl::Mechanism::Plain;
+                out.push(Output::LoggedIn { account, mechanism });
             }
             Input::Received(Received::Stanza(stanza)) => out.push(Output::Deliver(stanza)),
             other => out.push(Output::Write(format!("{other:?}").into_bytes())),

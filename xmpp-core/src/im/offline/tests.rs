@@ -285,3 +285,36 @@ fn what_was_stored_before_its_sender_was_blocked_is_not_delivered() {
     juliet.expect(&[]);
     assert_eq!(count(&world), 0);
 }
+
+/// RFC 6120 §10.1: a session whose client does not read takes no more, and what goes to the
+/// store instead comes back when it does, behind what waited and before what is newer.
+#[test]
+fn what_a_full_queue_did_not_take_comes_in_its_turn() {
+    let world = World::with(vec![Arc::new(Offline::default())], |config| {
+        config.session_queue.stanzas = 3;
+    });
+    world.account(JULIET);
+    let romeo = world.login("romeo@example.org/orchard");
+    for text in ["1", "2"] {
+        say(&romeo, text);
+        world.advance(Duration::from_millis(1));
+    }
+    let juliet = world.login("juliet@example.org/balcony");
+    juliet.shows("<presence/>");
+    // The stored ones are on their way when others come, more than fit.
+    let mut feed = juliet.session.take_feed().unwrap();
+    let mut got = bodies(&world.run(feed.next()));
+    for n in 3..10 {
+        world.advance(Duration::from_millis(1));
+        say(&romeo, &n.to_string());
+    }
+    assert_eq!(count(&world), 2 + 4);
+    assert!(world.run(feed.next()).is_empty(), "those are not its own");
+    drop(feed);
+    got.extend(bodies(&juliet.read()));
+    say(&romeo, "10");
+    got.extend(bodies(&juliet.read()));
+    let all: Vec<_> = (1..=10).map(|n| n.to_string()).collect();
+    assert_eq!((got, count(&world)), (all, 0));
+    romeo.expect(&[]);
+}

@@ -6,6 +6,7 @@ use crate::server::Config;
 use crate::server::testing::{Client, World, bare};
 use crate::store::Subscription;
 
+mod blocked;
 mod exchange;
 mod offline;
 mod subscriptions;

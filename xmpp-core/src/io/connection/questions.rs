@@ -22,7 +22,12 @@ pub(super) fn ask(
 ) -> BoxFuture<'static, Answered> {
     match ask {
         Ask::Sasl(ask) => async move { Answer::Sasl(login(&shared, ask).await).into() }.boxed(),
-        Ask::Failed { account, .. } => async move {
+        Ask::Failed {
+            account, mechanism, ..
+        } => async move {
+            shared.server.metrics().login_failed(mechanism);
+            let (who, how) = (account.as_ref().map(BareJid::as_str), mechanism.name());
+            tracing::info!(?peer, account = who, mechanism = how, "login failed");
             let now = shared.server.now().instant;
             let wait = shared.throttle.failed(peer, account.as_ref(), now);
             tokio::time::sleep(wait).await;
@@ -62,6 +67,7 @@ async fn login(shared: &Shared, ask: sasl::Ask) -> sasl::Answer {
         }
     };
     result.unwrap_or_else(|error| {
+        shared.server.metrics().store_errors.increment();
         tracing::error!(%error, "login not checked");
         sasl::Answer::Unavailable
     })
@@ -104,16 +110,7 @@ async fn ask_stranger(
         .hooks()
         .stranger_handler(child.name(), child.ns())
         .ok_or_else(unavailable)?;
-    let domain = match stanza.to() {
-        Some(to) if server.is_local(to.as_str()) => to.to_bare(),
-        Some(_) => return Err(unavailable()),
-        None => server
-            .config()
-            .domains
-            .first()
-            .map(|d| d.name.clone())
-            .ok_or_else(unavailable)?,
-    };
+    let domain = stanza.to().map(|to| to.to_bare());
     let verb = if stanza.kind() == Kind::Iq(IqType::Set) {
         Verb::Set
     } else {
@@ -122,7 +119,7 @@ async fn ask_stranger(
     let request = StrangerRequest {
         verb,
         payload: child.element(),
-        domain,
+        domain: domain.ok_or_else(unavailable)?,
         peer,
     };
     handler.handle(&request, server).await

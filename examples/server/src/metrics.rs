@@ -1,0 +1,207 @@
+//! What the server counts, as Prometheus reads it (text format 0.0.4).
+
+use std::fmt::{self, Write as _};
+
+use xmpp_core::metrics::{Metrics, Traffic};
+use xmpp_core::server::Server;
+use xmpp_core::time::Timestamp;
+
+/// The media type of the text.
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A certificate: its domain, and when it expires.
+pub type Expiry = (String, Option<Timestamp>);
+
+/// All figures. Labels have few values, all known beforehand: none comes from a client.
+pub fn render(server: &Server, expiries: &[Expiry]) -> String {
+    let metrics = server.metrics();
+    let mut text = Text(String::with_capacity(8 * 1024));
+    connections(metrics, &mut text);
+    logins(metrics, &mut text);
+    traffic(metrics, &mut text);
+    errors(metrics, &mut text);
+
+    text.family("xmpp_queue_bytes", "gauge", "Memory held by all queues.");
+    text.sample("xmpp_queue_bytes", &[], server.budget().used());
+    text.family(
+        "xmpp_queue_bytes_limit",
+        "gauge",
+        "The cap of xmpp_queue_bytes.",
+    );
+    text.sample("xmpp_queue_bytes_limit", &[], server.config().memory);
+
+    let name = "xmpp_certificate_expiry_days";
+    text.family(
+        name,
+        "gauge",
+        "Days until a certificate expires; negative when it has.",
+    );
+    for (domain, expires) in expiries {
+        if let Some(expires) = expires {
+            let left = expires.0.saturating_sub(server.now().utc.0) as f64 / 86_400_000.0;
+            text.sample(name, &[("domain", domain)], format_args!("{left:.2}"));
+        }
+    }
+    text.0
+}
+
+fn connections(metrics: &Metrics, text: &mut Text) {
+    text.family("xmpp_connections", "gauge", "Connections of clients.");
+    text.sample("xmpp_connections", &[], metrics.connections.value());
+
+    let name = "xmpp_connections_accepted_total";
+    text.family(name, "counter", "Connections accepted, by how they began.");
+    for (kind, counter) in [
+        ("starttls", &metrics.starttls_connections),
+        ("direct_tls", &metrics.direct_tls_connections),
+        ("plaintext", &metrics.plaintext_connections),
+    ] {
+        text.sample(name, &[("kind", kind)], counter.value());
+    }
+
+    let name = "xmpp_connections_refused_total";
+    text.family(name, "counter", "Connections that the limits turned away.");
+    text.sample(name, &[], metrics.refused_connections.value());
+
+    let name = "xmpp_tls_handshakes_total";
+    text.family(name, "counter", "TLS handshakes.");
+    for (result, counter) in [
+        ("ok", &metrics.handshakes),
+        ("failed", &metrics.failed_handshakes),
+    ] {
+        text.sample(name, &[("result", result)], counter.value());
+    }
+}
+
+fn logins(metrics: &Metrics, text: &mut Text) {
+    text.family("xmpp_logins_total", "counter", "Logins, by mechanism.");
+    let ok = metrics.logins().map(|(how, n)| (how, "ok", n));
+    let failed = metrics.failed_logins().map(|(how, n)| (how, "failed", n));
+    for (mechanism, result, value) in ok.chain(failed) {
+        let labels = [("mechanism", mechanism.name()), ("result", result)];
+        text.sample("xmpp_logins_total", &labels, value);
+    }
+
+    text.family("xmpp_sessions", "gauge", "Resources that are bound.");
+    text.sample("xmpp_sessions", &[], metrics.sessions.value());
+    text.family(
+        "xmpp_sessions_bound_total",
+        "counter",
+        "Resources bound so far.",
+    );
+    text.sample("xmpp_sessions_bound_total", &[], metrics.sessions.total());
+}
+
+fn traffic(metrics: &Metrics, text: &mut Text) {
+    let both: [(&str, &Traffic); 2] = [("received", &metrics.received), ("sent", &metrics.sent)];
+
+    text.family(
+        "xmpp_stanzas_total",
+        "counter",
+        "Stanzas of clients and to clients.",
+    );
+    for (direction, traffic) in both {
+        for (kind, counter) in [
+            ("message", &traffic.messages),
+            ("presence", &traffic.presences),
+            ("iq", &traffic.iqs),
+        ] {
+            let labels = [("direction", direction), ("kind", kind)];
+            text.sample("xmpp_stanzas_total", &labels, counter.value());
+        }
+    }
+
+    text.family(
+        "xmpp_bytes_total",
+        "counter",
+        "Bytes of XML, before encryption.",
+    );
+    for (direction, traffic) in both {
+        let labels = [("direction", direction)];
+        text.sample("xmpp_bytes_total", &labels, traffic.bytes.value());
+    }
+}
+
+fn errors(metrics: &Metrics, text: &mut Text) {
+    let name = "xmpp_stream_errors_total";
+    text.family(name, "counter", "Streams that ended with an error.");
+    for (condition, value) in metrics.stream_errors() {
+        text.sample(name, &[("condition", condition)], value);
+    }
+    let name = "xmpp_store_errors_total";
+    text.family(name, "counter", "Times that the store failed a connection.");
+    text.sample(name, &[], metrics.store_errors.value());
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl fmt::Display) {
+        self.0 += name;
+        for (i, (label, value)) in labels.iter().enumerate() {
+            let before = if i == 0 { '{' } else { ',' };
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            let _ = write!(self.0, "{before}{label}=\"{value}\"");
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{after} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xmpp_core::io::surroundings;
+    use xmpp_core::sasl::{Mechanism, Secret};
+    use xmpp_core::server::Domain;
+
+    fn server() -> Server {
+        let name = "localhost".parse().unwrap();
+        let domain = Domain::new(name, Secret::from([0; 32]));
+        Server::builder()
+            .domain(domain)
+            .build(surroundings())
+            .unwrap()
+    }
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample_of_a_declared_family() {
+        let server = server();
+        server.metrics().logged_in(Mechanism::ScramSha256Plus);
+        let text = render(
+            &server,
+            &[("localhost".into(), Some(Timestamp(0))), ("a".into(), None)],
+        );
+        let mut family = "";
+        for line in text.lines() {
+            if let Some(comment) = line.strip_prefix("# HELP ") {
+                family = comment.split(' ').next().unwrap();
+            } else if let Some(comment) = line.strip_prefix("# TYPE ") {
+                assert!(comment.starts_with(family));
+            } else {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                assert_eq!(name.split('{').next().unwrap(), family, "{line}");
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+            }
+        }
+        let login = r#"xmpp_logins_total{mechanism="SCRAM-SHA-256-PLUS",result="ok"} 1"#;
+        assert!(text.lines().any(|line| line == login), "{text}");
+        assert!(text.contains(r#"xmpp_certificate_expiry_days{domain="localhost"} -"#));
+        assert!(!text.contains(r#"domain="a""#));
+    }
+
+    #[test]
+    fn label_values_are_escaped() {
+        let mut text = Text(String::new());
+        text.sample("n", &[("l", "a\"\\\n"), ("m", "b")], 1);
+        assert_eq!(text.0, "n{l=\"a\\\"\\\\\\n\",m=\"b\"} 1\n");
+    }
+}
