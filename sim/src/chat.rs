@@ -26,9 +26,9 @@ pub use plan::{Deed, Leave, Nature, Person, Plan, Visit};
 pub use record::{Event, Left, Message, Record, What};
 
 /// What waits for one session at most: little, so that slow readers reach it.
-pub const QUEUE_STANZAS: usize = 16;
+pub const QUEUE_STANZAS: usize = 6;
 /// The same in bytes.
-pub const QUEUE_BYTES: usize = 16 << 10;
+pub const QUEUE_BYTES: usize = 6 << 10;
 /// Messages that are kept for one account at most: few, so that some come back.
 const KEPT: usize = 4;
 /// When everything that was going on has come to an end: stalls, time-outs of the

@@ -104,6 +104,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 impl Ears {
+    /// Whether there is more that has been read.
+    pub fn have_heard(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
     /// The next thing that comes. Cancel safe.
     pub async fn hear(&mut self, io: &mut (impl AsyncRead + Unpin)) -> Heard {
         loop {

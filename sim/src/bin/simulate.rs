@@ -1,9 +1,14 @@
 //! Runs many towns: `simulate --seeds 0..500`.
 #![allow(clippy::disallowed_methods)] // it tells how long it took
 
+use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use clap::Parser;
@@ -20,6 +25,9 @@ struct Options {
     /// A fault to plant, to see that it is found
     #[arg(long)]
     fault: Option<Fault>,
+    /// How many at a time [default: as many as there are processors]
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
     /// Print all that happened
     #[arg(long)]
     trace: bool,
@@ -43,35 +51,60 @@ impl FromStr for Seeds {
     }
 }
 
+/// What became of the seeds, so far.
+#[derive(Default)]
+struct Tally {
+    failed: BTreeSet<u64>,
+    messages: usize,
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
     let start = Instant::now();
-    let (mut failed, mut messages) = (Vec::new(), 0);
-    for seed in options.seeds.0.clone() {
-        let record = chat::simulate(seed, options.fault);
-        messages += record.received().count();
-        if options.trace {
-            println!("{record}");
+    let seeds = options.seeds.0.clone();
+    let (next, tally) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
+    let jobs = options
+        .jobs
+        .or_else(|| available_parallelism().ok())
+        .map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if !seeds.contains(&seed) {
+                        return;
+                    }
+                    judge(seed, &options, &tally);
+                }
+            });
         }
-        let violations = violations(&record);
-        for violation in &violations {
-            println!("{violation}");
-        }
-        if !violations.is_empty() {
-            failed.push(seed);
-        }
-    }
-    let count = options.seeds.0.end - options.seeds.0.start;
+    });
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let count = seeds.end.saturating_sub(seeds.start);
     let took = start.elapsed().as_secs_f64();
-    let speed = count as f64 / took;
+    let (speed, messages) = (count as f64 / took, tally.messages);
     println!("{count} seeds in {took:.1} s, {speed:.0} seeds/s, {messages} messages received");
-    if failed.is_empty() {
+    let Some(first) = tally.failed.first() else {
         return ExitCode::SUCCESS;
-    }
+    };
     println!(
-        "{} failed; see `simulate --seeds {} --trace`",
-        failed.len(),
-        failed[0]
+        "{} failed; see `simulate --seeds {first} --trace`",
+        tally.failed.len()
     );
     ExitCode::FAILURE
+}
+
+fn judge(seed: u64, options: &Options, tally: &Mutex<Tally>) {
+    let record = chat::simulate(seed, options.fault);
+    let violations = violations(&record);
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.messages += record.received().count();
+    if options.trace {
+        println!("{record}");
+    }
+    for violation in violations {
+        println!("{violation}");
+        tally.failed.insert(seed);
+    }
 }

@@ -117,7 +117,9 @@ impl Someone {
                         }
                     }
                 }
-                sleep(visit.reads).await;
+                if !ears.have_heard() {
+                    sleep(visit.reads).await;
+                }
             }
         });
         let mut speaking = pin!(speak(writing, words));

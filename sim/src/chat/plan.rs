@@ -45,7 +45,7 @@ pub struct Visit {
     pub up: Line,
     /// The line from the server.
     pub down: Line,
-    /// How long it takes him to read a stanza.
+    /// How long he waits before he reads again what has come.
     pub reads: Duration,
     /// What he does.
     pub deeds: Vec<Deed>,
@@ -133,14 +133,14 @@ impl Visit {
     fn undisturbed(nature: Nature, of: usize, rng: &mut Rng) -> Visit {
         let slow = nature == Nature::Slow;
         let mut down = Line::ordinary(rng);
-        if slow {
-            down.window = 512;
-        }
+        // What is on its way to somebody calm never fills the window, so that nothing
+        // has to wait in his queue.
+        down.window = if slow { 512 } else { 32 << 10 };
         Visit {
             after: Duration::from_millis(rng.between(0..=2000)),
             up: Line::ordinary(rng),
             down,
-            reads: Duration::from_millis(if slow { rng.between(500..=4000) } else { 0 }),
+            reads: Duration::from_millis(if slow { rng.between(500..=15_000) } else { 0 }),
             deeds: deeds(rng.between(10..=40), of, rng),
             leave: Leave::Last,
         }
@@ -149,6 +149,7 @@ impl Visit {
     fn troubled(nature: Nature, of: usize, rng: &mut Rng) -> Visit {
         let mut visit = Visit {
             after: Duration::from_millis(rng.between(0..=30_000)),
+            down: Line::ordinary(rng),
             deeds: deeds(rng.between(0..=20), of, rng),
             leave: *rng.pick(&[
                 Leave::Goodbye,

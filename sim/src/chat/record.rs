@@ -107,7 +107,8 @@ impl Message {
     pub fn body(&self) -> String {
         let mut rng =
             Rng::new((self.from as u64) << 40 | (self.to as u64) << 32 | u64::from(self.n));
-        let words = rng.between(0..=120);
+        let most = if rng.one_in(6) { 120 } else { 8 };
+        let words = rng.between(0..=most);
         let mut body = self.to_string();
         for _ in 0..words {
             body += *rng.pick(&WORDS);

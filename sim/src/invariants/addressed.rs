@@ -17,7 +17,8 @@ pub fn check(record: &Record) -> Result<(), String> {
             return Err(format!("p{} hears {from}, who is nobody", event.who));
         }
         let to = stanza.attr("to").unwrap_or(own);
-        if to != own && to != bare(own) {
+        // RFC 6121 §8.5.3.2.1: also what was for a resource that is not there.
+        if bare(to) != bare(own) {
             return Err(format!("p{} hears what is for {to}", event.who));
         }
         let Some(message) = Message::of(stanza) else {

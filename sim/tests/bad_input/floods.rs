@@ -218,7 +218,7 @@ fn nobody_laughs_a_billion_times() {
 /// Many who send as much as they can, of what they may: nobody is starved by them.
 #[test]
 fn others_are_served_while_many_send_all_they_can() {
-    const MANY: usize = 50;
+    const MANY: usize = 20;
     run(async {
         let world = World::new(0);
         let mut bystanders = Bystanders::new(&world).await;
@@ -232,7 +232,7 @@ fn others_are_served_while_many_send_all_they_can() {
                 while attacker.send(&text).await.is_ok() {}
             }));
         }
-        for _ in 0..100 {
+        for _ in 0..20 {
             bystanders.chat().await;
         }
         assert!(tasks.iter().all(|task| !task.is_finished()));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sim::chat::{QUEUE_BYTES, QUEUE_STANZAS};
 use sim::client::{Client, header};
 use sim::link::Line;
 use sim::world::quiet;
@@ -58,6 +57,9 @@ fn a_login_has_a_minute_whatever_is_said_meanwhile() {
         );
     });
 }
+
+const QUEUE_STANZAS: usize = 16;
+const QUEUE_BYTES: usize = 16 << 10;
 
 /// What waits for one who does not read is bounded; the rest goes the way it would go if
 /// he were not there (RFC 6121 §8.5.3.2: kept, or returned), and his connection ends when
