@@ -1,1 +1,23 @@
-//! sim
+//! A simulated world around the real server.
+//!
+//! * [`world`]: the server and its driver in virtual time; [`link`]: connections
+//!   that delay, cut up, hold back, garble and break.
+//! * [`dialogue`]: scripts of who says what to whom, played in the simulator and to
+//!   real servers.
+//! * [`client`]: clients that say exactly what they are told to.
+//! * [`chat`]: towns of people who chat and to whom things happen; [`invariants`]:
+//!   what has to hold there; [`faults`]: proofs that it would be noticed if it did not.
+//!
+//! Everything follows from one seed.
+
+pub mod chat;
+pub mod client;
+pub mod dialogue;
+pub mod faults;
+pub mod invariants;
+pub mod link;
+pub mod rng;
+pub mod world;
+pub mod xml;
+
+pub use world::{World, run};

@@ -18,6 +18,8 @@ pub struct Account {
     jid: BareJid,
     data: RwLock<Data>,
     loaded: AtomicBool,
+    /// Whether the block list has entries: most have none, and every stanza asks.
+    blocks: AtomicBool,
     order: futures::lock::Mutex<()>,
     home: Weak<Accounts>,
 }
@@ -53,14 +55,16 @@ impl Roster {
             .binary_search_by(|item| item.jid.as_str().cmp(contact))
     }
 
-    fn put(&mut self, item: RosterItem) {
+    fn put(&mut self, version: u64, item: RosterItem) {
+        self.version = version;
         match self.position(item.jid.as_str()) {
             Ok(at) => self.items[at] = item,
             Err(at) => self.items.insert(at, item),
         }
     }
 
-    fn remove(&mut self, contact: &str) {
+    fn remove(&mut self, version: u64, contact: &str) {
+        self.version = version;
         if let Ok(at) = self.position(contact) {
             self.items.remove(at);
         }
@@ -83,73 +87,112 @@ impl Account {
         look(&self.read().roster)
     }
 
+    /// Whether `jid` may see this account's presence: it is one of its own resources,
+    /// or subscribed ("from" or "both", RFC 6121 §2.1.2.5).
+    pub fn shows_presence_to(&self, jid: &Jid) -> bool {
+        jid.bare_str() == self.jid.as_str()
+            || self.roster(|roster| {
+                let item = roster.item(jid.bare_str());
+                item.is_some_and(|item| item.subscription.from())
+            })
+    }
+
     /// Looks at the block list. `look` runs under a lock: keep it short.
     pub fn blocked<T>(&self, look: impl FnOnce(&[Jid]) -> T) -> T {
         look(&self.read().blocked)
     }
 
+    /// Whether the account blocks what comes from `jid` and goes there (XEP-0191 §6).
+    /// Costs next to nothing while the block list is empty.
+    ///
+    /// The account itself is never blocked (§5: "MUST NOT block communications from one
+    /// of a user's resources to another"), nor is the server that it lives on.
+    pub fn blocks(&self, jid: &Jid) -> bool {
+        self.blocks.load(Ordering::Acquire)
+            && jid.bare_str() != self.jid.as_str()
+            && jid.as_str() != self.jid.domain()
+            && self.blocked(|list| list.iter().any(|entry| covers(entry, jid)))
+    }
+
     /// Changes one roster item: `change` gets the present item and answers what
     /// becomes of it, or what keeps it from changing. Changes of one account come
     /// one after another, and each is in the store before it shows here.
+    ///
+    /// `announce` sees what has changed before the next change begins, so that what it
+    /// sends keeps the order of the changes. It may not wait, and is not called when
+    /// nothing changes.
     pub async fn change_roster<E>(
         &self,
         stores: &Stores,
         contact: &BareJid,
         change: impl FnOnce(&Roster, Option<&RosterItem>) -> Result<ItemChange, E>,
+        announce: impl FnOnce(&Changed),
     ) -> Result<Changed, ChangeError<E>> {
         let _order = self.order.lock().await;
-        let change = {
+        let (change, before) = {
             let data = self.read();
-            change(&data.roster, data.roster.item(contact.as_str()))
-                .map_err(ChangeError::Refused)?
+            let before = data.roster.item(contact.as_str());
+            let change = change(&data.roster, before).map_err(ChangeError::Refused)?;
+            (change, before.cloned())
         };
-        match change {
-            ItemChange::Keep => Ok(Changed {
-                version: self.read().roster.version,
-                item: None,
-            }),
+        let (version, after) = match change {
+            ItemChange::Keep => {
+                return Ok(Changed {
+                    version: self.read().roster.version,
+                    after: before.clone(),
+                    before,
+                });
+            }
             ItemChange::Put(item) => {
                 let version = stores.rosters.put(&self.jid, &item).await?;
-                let mut data = self.write();
-                data.roster.version = version;
-                data.roster.put(item.clone());
-                Ok(Changed {
-                    version,
-                    item: Some(item),
-                })
+                self.write().roster.put(version, item.clone());
+                (version, Some(item))
             }
             ItemChange::Remove => {
                 let version = stores.rosters.remove(&self.jid, contact).await?;
-                let mut data = self.write();
-                data.roster.version = version;
-                data.roster.remove(contact.as_str());
-                Ok(Changed {
-                    version,
-                    item: None,
-                })
+                self.write().roster.remove(version, contact.as_str());
+                (version, None)
             }
-        }
+        };
+        let changed = Changed {
+            version,
+            before,
+            after,
+        };
+        announce(&changed);
+        Ok(changed)
     }
 
-    /// Adds entries to the block list and removes others.
-    pub async fn change_blocked(
+    /// Changes the block list: `change` gets the present one and answers what is added
+    /// to it and removed from it, or what keeps it from changing. Changes of one account
+    /// come one after another, and each is in the store before it shows here.
+    ///
+    /// `announce` sees what was added and removed, and the list as it is now, before the
+    /// next change begins, so that what it sends keeps the order of the changes. It may
+    /// not wait.
+    pub async fn change_blocked<E>(
         &self,
         stores: &Stores,
-        add: &[Jid],
-        remove: &[Jid],
-    ) -> store::Result<()> {
+        change: impl FnOnce(&[Jid]) -> Result<BlockListChange, E>,
+        announce: impl FnOnce(&BlockListChange, &[Jid]),
+    ) -> Result<(), ChangeError<E>> {
         let _order = self.order.lock().await;
+        let mut list = self.read().blocked.clone();
+        let change = change(&list).map_err(ChangeError::Refused)?;
+        let BlockListChange { add, remove } = &change;
         stores.block_lists.change(&self.jid, add, remove).await?;
-        let mut data = self.write();
-        data.blocked
-            .retain(|jid| !remove.contains(jid) && !add.contains(jid));
-        data.blocked.extend_from_slice(add);
+        list.retain(|jid| !remove.contains(jid) && !add.contains(jid));
+        list.extend_from_slice(add);
+        self.write().blocked.clone_from(&list);
+        self.blocks.store(!list.is_empty(), Ordering::Release);
+        announce(&change, &list);
         Ok(())
     }
 
     /// Forgets everything: the account has been deleted.
     pub fn forget(&self) {
         *self.write() = Data::default();
+        self.blocks.store(false, Ordering::Release);
     }
 
     async fn load(&self, stores: &Stores) -> store::Result<()> {
@@ -167,6 +210,7 @@ impl Account {
         )?;
         let mut items = roster.items;
         items.sort_by(|a, b| a.jid.as_str().cmp(b.jid.as_str()));
+        self.blocks.store(!blocked.is_empty(), Ordering::Release);
         *self.write() = Data {
             exists,
             roster: Roster {
@@ -220,16 +264,27 @@ pub enum ItemChange {
     Remove,
 }
 
+/// What becomes of a block list. What is in both lists is there afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockListChange {
+    /// New entries.
+    pub add: Vec<Jid>,
+    /// Entries that go.
+    pub remove: Vec<Jid>,
+}
+
 /// The result of [`Account::change_roster`].
 #[derive(Clone, Debug)]
 pub struct Changed {
     /// The roster's version now.
     pub version: u64,
-    /// The item, if one was put.
-    pub item: Option<RosterItem>,
+    /// The item as it was, if there was one.
+    pub before: Option<RosterItem>,
+    /// The item as it is, if there is one.
+    pub after: Option<RosterItem>,
 }
 
-/// Why a roster did not change.
+/// Why a roster or a block list did not change.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError<E> {
     /// The change itself refused.
@@ -238,6 +293,18 @@ pub enum ChangeError<E> {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),
+}
+
+/// Whether a block list's entry means `jid`. XEP-0191 §6: `<user@domain/resource>` "only
+/// that resource matches", `<user@domain>` "any resource matches", `<domain/resource>`
+/// "only that resource matches", `<domain>` "the domain itself matches, as does any
+/// user@domain or domain/resource".
+pub(crate) fn covers(entry: &Jid, jid: &Jid) -> bool {
+    match (entry.local(), entry.resource()) {
+        (_, Some(_)) => entry == jid,
+        (Some(_), None) => entry.as_str() == jid.bare_str(),
+        (None, None) => entry.as_str() == jid.domain(),
+    }
 }
 
 const SHARDS: usize = 64;
@@ -275,6 +342,13 @@ impl Accounts {
         account.loaded.load(Ordering::Acquire).then_some(account)
     }
 
+    /// Has the account, if it is in memory, loaded anew when it is next asked for.
+    pub fn reload(&self, jid: &BareJid) {
+        if let Some(account) = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade) {
+            account.loaded.store(false, Ordering::Release);
+        }
+    }
+
     // Entered before it is loaded, so that two loaders share one account.
     fn entry(self: &Arc<Accounts>, jid: &BareJid) -> Arc<Account> {
         let mut shard = self.shard(jid);
@@ -285,6 +359,7 @@ impl Accounts {
             jid: jid.clone(),
             data: RwLock::default(),
             loaded: AtomicBool::new(false),
+            blocks: AtomicBool::new(false),
             order: futures::lock::Mutex::new(()),
             home: Arc::downgrade(self),
         });

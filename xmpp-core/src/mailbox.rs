@@ -69,6 +69,9 @@ pub enum Source {
     Server,
     /// A session of one of our accounts.
     Session(SessionId),
+    /// This server, with a copy of a stanza that goes its own way besides (a carbon). It
+    /// is lost with the session that it waits for, and nobody hears of it.
+    Copy,
     /// An entity that lives here: a component, a room.
     Entity,
     /// A domain on another server, as its stream has proven it.
@@ -88,6 +91,12 @@ impl Origin {
     /// This server.
     pub const SERVER: Origin = Origin {
         source: Source::Server,
+        sm: None,
+    };
+
+    /// This server, with a copy.
+    pub const COPY: Origin = Origin {
+        source: Source::Copy,
         sm: None,
     };
 
@@ -244,6 +253,9 @@ impl Budget {
 }
 
 /// A bounded queue with one reader: the usual [`Inbox`]. Idle, it holds no heap memory.
+///
+/// When it is full it takes nothing more until the reader has emptied it: what does not
+/// fit goes elsewhere (to the store, say), and nothing newer may overtake it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -256,6 +268,7 @@ pub struct Queue {
 struct State {
     items: VecDeque<Envelope>,
     bytes: usize,
+    overflowed: bool,
     closed: bool,
 }
 
@@ -290,6 +303,7 @@ impl Queue {
         }
         if state.bytes <= bytes {
             self.budget.give(std::mem::take(&mut state.bytes));
+            state.overflowed = false;
             return Some(Some(std::mem::take(&mut state.items)));
         }
         let mut taken = VecDeque::new();
@@ -301,8 +315,14 @@ impl Queue {
             taken.push_back(envelope);
         }
         state.bytes -= size;
+        state.overflowed &= !state.items.is_empty();
         self.budget.give(size);
         Some(Some(taken))
+    }
+
+    /// Whether something did not fit since it was last empty.
+    pub fn is_overflowed(&self) -> bool {
+        self.lock().overflowed
     }
 
     /// Has the reader look again, though nothing was pushed.
@@ -339,7 +359,8 @@ impl Inbox for Queue {
         let mut state = self.lock();
         let reason = if state.closed {
             Some(Reason::Closed)
-        } else if state.items.len() >= self.limits.stanzas
+        } else if state.overflowed
+            || state.items.len() >= self.limits.stanzas
             || state.bytes + size > self.limits.bytes
             || !self.budget.take(size)
         {
@@ -348,6 +369,8 @@ impl Inbox for Queue {
             None
         };
         if let Some(reason) = reason {
+            // With nothing in it there is nothing that could be overtaken.
+            state.overflowed = !state.items.is_empty();
             let Envelope { stanza, origin, .. } = envelope;
             return Settlement::Failed(Undelivered {
                 stanza,

@@ -12,11 +12,12 @@ use futures::future::BoxFuture;
 
 use crate::account::Account;
 use crate::directory::Resources;
+use crate::im::form;
 use crate::mailbox::{Origin, Settlement};
 use crate::router::Recipients;
 use crate::server::{BuildError, Server};
-use crate::session::Session;
-use crate::stanza::{Stanza, StanzaError};
+use crate::session::{Resource, Session};
+use crate::stanza::{Condition, Stanza, StanzaError};
 use crate::stream::{BoxStream, Feature, Layer};
 use crate::xml::Element;
 use crate::{BareJid, Jid};
@@ -25,6 +26,12 @@ use crate::{BareJid, Jid};
 pub trait Module: Send + Sync + 'static {
     /// Registers everything the module does.
     fn register(self: Arc<Self>, on: &mut Hooks);
+
+    /// The server is complete: [`Server::hooks`] holds what all modules registered.
+    /// Called once, before anybody connects.
+    fn ready(&self, server: &Server) {
+        let _ = server;
+    }
 }
 
 /// On whose behalf something is answered.
@@ -78,6 +85,14 @@ impl Request {
         match &self.target {
             Target::Account(account) => (account.jid() == session.bare()).then_some(session),
             Target::Server(_) => None,
+        }
+    }
+
+    /// `<not-allowed/>` unless this is the verb that the request is defined for.
+    pub fn must_be(&self, verb: Verb) -> Result<(), StanzaError> {
+        match self.verb == verb {
+            true => Ok(()),
+            false => Err(Condition::NotAllowed.into()),
         }
     }
 }
@@ -139,7 +154,17 @@ pub struct Delivery<'a> {
 pub trait PresenceHandler: Send + Sync + 'static {
     /// Presence of any type that one of our sessions sent, `from` stamped with
     /// its full JID. It is routed no further unless the handler does so.
-    fn sent(&self, stanza: Stanza, session: &Arc<Session>, server: &Server) -> Dispatch;
+    fn sent(
+        &self,
+        stanza: Stanza,
+        session: &Arc<Session>,
+        origin: Origin,
+        server: &Server,
+    ) -> Dispatch;
+
+    /// A session has ended. `resource`, its entry, has left the directory, and tells
+    /// whether it was available.
+    fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch;
 
     /// A subscription stanza or a probe for a local account, which may not exist.
     async fn received(
@@ -206,6 +231,26 @@ impl Dispatch {
     /// Dealt with, nothing to wait for.
     pub const DONE: Dispatch = Dispatch::Done(Settlement::Done);
 
+    /// Several, one after the other; nothing to wait for if none of them has.
+    pub fn all(dispatches: impl IntoIterator<Item = Dispatch>) -> Dispatch {
+        let pending = dispatches
+            .into_iter()
+            .filter_map(|dispatch| match dispatch {
+                Dispatch::Done(_) => None,
+                Dispatch::Pending(future) => Some(future),
+            });
+        let pending: Vec<_> = pending.collect();
+        if pending.is_empty() {
+            return Dispatch::DONE;
+        }
+        Dispatch::Pending(Box::pin(async move {
+            for future in pending {
+                let _ = future.await;
+            }
+            Settlement::Done
+        }))
+    }
+
     /// Waits for the settlement, if it is not there yet.
     pub async fn finish(self) -> Settlement {
         match self {
@@ -235,6 +280,17 @@ pub struct Identity {
     pub name: Option<String>,
 }
 
+/// A disco item of a domain (XEP-0030 §4.1): a service that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The domain that lists it.
+    pub of: BareJid,
+    /// Its address.
+    pub jid: Jid,
+    /// A name for people.
+    pub name: Option<String>,
+}
+
 /// Handlers by the namespace and the name of what they answer.
 pub(crate) type Handlers<H> = HashMap<&'static str, HashMap<&'static str, Arc<H>>>;
 
@@ -244,6 +300,7 @@ pub struct Hooks {
     pub(crate) features: Vec<(Scope, &'static str)>,
     pub(crate) identities: Vec<(Scope, Identity)>,
     pub(crate) forms: Vec<(Scope, Element)>,
+    pub(crate) items: Vec<Item>,
     pub(crate) iq: HashMap<Scope, Handlers<dyn IqHandler>>,
     pub(crate) outbound: Vec<Arc<dyn OutboundFilter>>,
     pub(crate) inbound: Vec<Arc<dyn InboundFilter>>,
@@ -288,14 +345,40 @@ impl Hooks {
         }
     }
 
-    /// Advertises a disco identity.
+    /// Advertises a disco identity. One scope has no two of the same category and type.
     pub fn identity(&mut self, scope: Scope, identity: Identity) {
+        let Identity { category, kind, .. } = identity;
+        if self
+            .identities(scope)
+            .any(|other| (other.category, other.kind) == (category, kind))
+        {
+            // XEP-0115 §5.4: an answer with such two is "ill-formed"
+            self.clash(format!("two identities {category}/{kind} ({scope:?})"));
+        }
         self.identities.push((scope, identity));
     }
 
-    /// Adds a form to the disco answer (XEP-0128).
+    /// Adds a form to the disco answer (XEP-0128). One scope has no two of the same
+    /// `FORM_TYPE` (XEP-0068).
     pub fn form(&mut self, scope: Scope, form: Element) {
+        let kind = form::form_type(&form);
+        if kind.is_some()
+            && self
+                .forms(scope)
+                .any(|other| form::form_type(other) == kind)
+        {
+            // XEP-0115 §5.4: an answer with such two is "ill-formed"
+            self.clash(format!(
+                "two forms {} ({scope:?})",
+                kind.unwrap_or_default()
+            ));
+        }
         self.forms.push((scope, form));
+    }
+
+    /// Lists a service among the disco items of a domain.
+    pub fn item(&mut self, item: Item) {
+        self.items.push(item);
     }
 
     /// Answers IQ requests whose child has this name and namespace.
@@ -436,6 +519,11 @@ impl Hooks {
             .iter()
             .filter(move |(s, _)| *s == scope)
             .map(|(_, form)| form)
+    }
+
+    /// Disco items of a domain.
+    pub fn items(&self, of: &BareJid) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(move |item| item.of == *of)
     }
 
     fn clash(&mut self, what: String) {

@@ -104,8 +104,9 @@ impl Router for Rules {
     }
 }
 
-/// RFC 6120 §10.3.1, §10.3.2: "mere domain" and "domain with resource". The
-/// server has no resources of its own; it answers for any.
+/// RFC 6120 §10.5.1, §10.5.2: `domainpart` and `domainpart/resourcepart`: "the server MUST
+/// either (a) handle the stanza as appropriate for the stanza kind or (b) return an error
+/// stanza to the sender". Requests to a resource that the server does not have come back.
 fn domain(kind: Kind, to: &Jid) -> Route {
     match kind {
         Kind::Iq(_) if to.is_domain() => Route::Server,
@@ -130,12 +131,14 @@ fn bare(kind: Kind, to: &Jid, account: Resources) -> Route {
 
 fn presence_to_account(kind: PresenceType, to: &Jid, account: Resources) -> Route {
     match kind {
-        // §8.5.2.1.2: "MUST deliver the stanza to all of the available resources";
-        // §8.5.2.2.2 with none: "MUST silently ignore".
+        // §8.5.2.1.2: "the server MUST deliver it to all available resources"; §8.5.2.2.2
+        // with none: "SHOULD silently ignore the stanza by not storing it".
         PresenceType::Available | PresenceType::Unavailable => all(account, |r| r.is_available()),
-        // Errors to subscription requests concern the account's state, not its sessions.
+        // What became of a request that was stamped with the bare JID. §3.1.2: "the user's
+        // server MUST return an appropriate error stanza to the user".
         PresenceType::Error => all(account, |r| r.is_available()),
-        // §8.5.2.1.2: subscriptions as in §3, probes as in §4.3.
+        // §8.5.2.1.2: "the server MUST adhere to the rules defined under Section 3", for
+        // probes "as described under Section 4.3".
         _ => Route::Account(to.to_bare()),
     }
 }
@@ -144,8 +147,11 @@ fn message_to_account(kind: MessageType, to: &Jid, account: Resources) -> Route 
     let able = |r: &Resource| r.priority().is_some_and(|p| p >= 0);
     match kind {
         MessageType::Normal | MessageType::Chat => {
-            // §8.5.2.1.1: "most available" is, as in other servers, the highest
-            // priority; several that share it all get the message. §8.5.2.2.1 without one.
+            // §8.5.2.1.1: "(a) deliver the message to the "most available" resource or
+            // resources (according to the server's implementation-specific algorithm, e.g.,
+            // treating the resource or resources with the highest presence priority as "most
+            // available")". With none, and with none but negative ones, §8.5.2.2.1: "(a) add
+            // the message to offline storage".
             let top = account
                 .iter()
                 .filter_map(|r| r.priority())
@@ -157,19 +163,22 @@ fn message_to_account(kind: MessageType, to: &Jid, account: Resources) -> Route 
             }
         }
         // §8.5.2.1.1: "MUST NOT deliver the stanza to any of the available resources but
-        // instead MUST return a stanza error to the sender, which SHOULD be <service-unavailable/>"
+        // instead MUST return a stanza error to the sender, which SHOULD be
+        // <service-unavailable/>"; §8.5.2.2.1 the same.
         MessageType::Groupchat => Route::Refuse(Condition::ServiceUnavailable),
-        // §8.5.2.1.1: "to all of the available resources with non-negative presence priority"
+        // §8.5.2.1.1: "the server MUST deliver the message to all of the non-negative
+        // resources"; without any, there and in §8.5.2.2.1, "MUST silently ignore".
         MessageType::Headline => all(account, able),
-        // §8.5.2.1.1: "MUST silently ignore the stanza"
+        // §8.5.2.1.1: "the server MUST silently ignore the message"
         MessageType::Error => Route::Ignore,
     }
 }
 
-/// RFC 6121 §8.5.3.1: a session has exactly this address.
+/// RFC 6121 §8.5.3.1, "Resource Matches".
 fn full(kind: Kind, to: &Jid, account: Resources, resource: Arc<Resource>) -> Route {
     match kind {
-        // §8.5.3.1: subscription stanzas concern accounts, whatever resource they name.
+        // §8.5.3.1: "the server MUST follow the guidelines provided under Section 3", for
+        // probes "under Section 4.3": they concern the account, whatever resource they name.
         Kind::Presence(
             PresenceType::Subscribe
             | PresenceType::Subscribed
@@ -177,7 +186,11 @@ fn full(kind: Kind, to: &Jid, account: Resources, resource: Arc<Resource>) -> Ro
             | PresenceType::Unsubscribed
             | PresenceType::Probe,
         ) => Route::Account(to.to_bare()),
-        // A message or IQ reaches a connected resource even before its presence.
+        // §8.5.3.1: "If an available resource or connected resource exactly matches the full
+        // JID [...] the server MUST deliver the stanza to the resource", whatever its priority.
+        // It also says of IQ requests of those who do not share presence: "SHOULD NOT
+        // deliver". Like other servers we do deliver them: who knows a full JID has been told
+        // it, and clients that transfer files or call each other count on it.
         _ => Route::Deliver {
             account,
             to: Recipients::One(resource),
@@ -185,25 +198,27 @@ fn full(kind: Kind, to: &Jid, account: Resources, resource: Arc<Resource>) -> Ro
     }
 }
 
-/// RFC 6121 §8.5.3.2: no session has this address.
+/// RFC 6121 §8.5.3.2, "No Resource Matches".
 fn full_without_match(kind: Kind, to: &Jid, account: Resources) -> Route {
     match kind {
         // §8.5.3.2.3: "the server MUST return a <service-unavailable/> stanza error"
         Kind::Iq(IqType::Get | IqType::Set) => Route::Refuse(Condition::ServiceUnavailable),
+        // RFC 6120 §8.2.3: which are never answered.
         Kind::Iq(IqType::Result | IqType::Error) => Route::Ignore,
         Kind::Presence(kind) => match kind {
-            // §8.5.3.2.2: "the server MUST silently ignore the stanza"
-            PresenceType::Available | PresenceType::Unavailable | PresenceType::Error => {
-                Route::Ignore
-            }
-            _ => Route::Account(to.to_bare()),
+            // §8.5.3.2.2: "MUST follow the guidelines provided under Section 3.1.3", "under
+            // Section 4.3"
+            PresenceType::Subscribe | PresenceType::Probe => Route::Account(to.to_bare()),
+            // §8.5.3.2.2: "the server MUST silently ignore the stanza", "MUST ignore the stanza"
+            _ => Route::Ignore,
         },
         Kind::Message(kind) => match kind {
-            // §8.5.3.2.1: "SHOULD treat the stanza as if it were addressed to <node@domain>"
+            // §8.5.3.2.1: what it says of each case is what §8.5.2 says of the bare JID.
             MessageType::Chat => message_to_account(kind, to, account),
-            // §8.5.3.2.1: "either (a) silently ignore the stanza or (b) return an error
-            // stanza to the sender, which SHOULD be <service-unavailable/>". Never silence,
-            // but for a headline, which nobody waits for.
+            // §8.5.3.2.1: "the server MUST either (a) silently ignore the stanza or (b) return
+            // an error stanza to the sender, which SHOULD be <service-unavailable/>". Silence
+            // for a headline, which nobody waits for, and never else: not for a `normal`
+            // message either, which is not kept for a resource that is gone.
             MessageType::Normal | MessageType::Groupchat => {
                 Route::Refuse(Condition::ServiceUnavailable)
             }
@@ -226,3 +241,6 @@ fn all(account: Resources, wanted: impl Fn(&Resource) -> bool) -> Route {
     };
     Route::Deliver { account, to }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 use crate::account::{Account, Accounts};
 use crate::directory::Directory;
-use crate::mailbox::{Budget, Mailbox, Origin, Queue, Reason, Settlement, Undelivered};
+use crate::mailbox::{Budget, Mailbox, Origin, Queue, Reason, Settlement, Source, Undelivered};
 use crate::metrics::Metrics;
 use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
 use crate::router::{Recipients, Route, Router};
@@ -21,9 +22,11 @@ use crate::{BareJid, FullJid, Jid};
 
 mod builder;
 mod config;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use builder::{BuildError, Builder, Surroundings};
-pub use config::{Config, Conflict, Domain, Random, Spawn, Timeouts};
+pub use config::{Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network};
 
 /// A running server. Clone is cheap and names the same server.
 ///
@@ -107,6 +110,20 @@ impl Server {
         self.inner.spawn.spawn(task);
     }
 
+    /// Does work that takes a thread for milliseconds where it keeps nobody waiting; `None`
+    /// if it came to no end.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        self.inner.spawn.blocking(Box::new(move || {
+            // Whoever waited may have gone.
+            let _ = done.send(work());
+        }));
+        result.await.ok()
+    }
+
     /// The account of a local bare JID, loaded if nobody holds it.
     pub async fn account(&self, jid: &BareJid) -> Result<Arc<Account>, StanzaError> {
         self.inner
@@ -119,6 +136,12 @@ impl Server {
                 // The store's words are for the log, not for the peer.
                 StanzaError::new(Condition::InternalServerError)
             })
+    }
+
+    /// Has an account that is in memory loaded anew when it is next asked for: it was
+    /// created in the store meanwhile, say.
+    pub fn reload_account(&self, jid: &BareJid) {
+        self.inner.accounts.reload(jid);
     }
 
     /// The account if it is in memory.
@@ -146,7 +169,7 @@ impl Server {
             return Err(StanzaError::new(Condition::ResourceConstraint));
         }
         loop {
-            let name = asked.clone().unwrap_or_else(|| self.made_up_resource());
+            let name = asked.clone().unwrap_or_else(|| self.made_up_id());
             // RFC 6120 §7.7.2.1: "the provided resourcepart cannot be processed by the
             // server, e.g. because it is not in accordance with the resourcepart rules"
             let jid = account
@@ -181,13 +204,18 @@ impl Server {
         };
         self.inner.metrics.sessions.went();
         let left = session.queue().close();
-        self.watch(SessionEvent::Ended, session);
+        let farewell = match &self.inner.hooks.presence {
+            Some(handler) => handler.ended(session, &resource, self),
+            None => Dispatch::DONE,
+        };
         resource.apply(Change::Unavailable);
+        self.watch(SessionEvent::Ended, session);
         if left.is_empty() {
-            return Dispatch::DONE;
+            return farewell;
         }
         let server = self.clone();
         Dispatch::Pending(Box::pin(async move {
+            let _ = farewell.finish().await;
             for envelope in left {
                 server.reroute(envelope.stanza, envelope.origin).await;
             }
@@ -221,7 +249,7 @@ impl Server {
         }
         match stanza.kind() {
             Kind::Presence(_) => match &self.inner.hooks.presence {
-                Some(handler) => handler.sent(stanza, session, self),
+                Some(handler) => handler.sent(stanza, session, origin, self),
                 None if stanza.to().is_none() => Dispatch::DONE,
                 None => self.route(stanza, origin),
             },
@@ -334,15 +362,23 @@ impl Server {
         } = failed;
         match stanza.kind() {
             Kind::Message(MessageType::Chat | MessageType::Normal) => {
-                self.keep(stanza, origin, resource.jid().to_bare())
+                let account = resource.jid().to_bare();
+                match resource.session() {
+                    Some(_) => self.keep_accepted(stanza, account),
+                    None => self.keep(stanza, origin, account),
+                }
             }
-            // RFC 6121 §8.5.3.2: as if the resource were not there
+            // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
+            Kind::Presence(_) | Kind::Message(MessageType::Headline) => Dispatch::DONE,
             _ => self.refuse(&stanza, &reason.into()),
         }
     }
 
     /// What waited for a session that has ended.
     async fn reroute(&self, stanza: Stanza, origin: Origin) {
+        if origin.source == Source::Copy {
+            return;
+        }
         let _ = match stanza.kind() {
             // It had been accepted for this account: it is delivered to another
             // resource or kept, as if sent to the bare JID.
@@ -350,7 +386,7 @@ impl Server {
                 let bare = stanza.to().map(|to| to.to_bare());
                 match bare {
                     Some(bare) if !self.has_able_resource(&bare) => {
-                        self.keep(stanza, origin, bare).finish().await
+                        self.keep_accepted(stanza, bare).finish().await
                     }
                     Some(bare) => self.to_able_resources(stanza, origin, &bare).finish().await,
                     None => Settlement::Done,
@@ -434,32 +470,45 @@ impl Server {
         }))
     }
 
+    /// A message that no session can take.
     fn keep(&self, stanza: Stanza, origin: Origin, jid: BareJid) -> Dispatch {
         let server = self.clone();
         Dispatch::Pending(Box::pin(async move {
             let mut stanza = stanza;
-            let error = match server.account(&jid).await {
-                Err(error) => error,
-                // RFC 6121 §8.5.1: "return a <service-unavailable/> stanza error to the sender"
-                Ok(account) if !account.exists() => Condition::ServiceUnavailable.into(),
-                Ok(account) => {
-                    if let Some(refused) = server.filter_unattended(&mut stanza, &account, &origin)
-                    {
-                        return refused.finish_boxed().await;
-                    }
-                    match &server.inner.hooks.offline {
-                        None => Condition::ServiceUnavailable.into(),
-                        Some(handler) => {
-                            match handler.keep(stanza.clone(), &account, &server).await {
-                                Ok(()) => return Settlement::Done,
-                                Err(error) => error,
-                            }
-                        }
-                    }
-                }
+            let refused = match server.account(&jid).await {
+                Err(error) => server.refuse(&stanza, &error),
+                Ok(account) => match server.filter_unattended(&mut stanza, &account, &origin) {
+                    Some(refused) => refused,
+                    None => return server.store(stanza, &account).await,
+                },
             };
-            server.refuse(&stanza, &error).finish_boxed().await
+            refused.finish_boxed().await
         }))
+    }
+
+    /// The same for one that the account's filters have seen when a session was to take it.
+    fn keep_accepted(&self, stanza: Stanza, jid: BareJid) -> Dispatch {
+        let server = self.clone();
+        Dispatch::Pending(Box::pin(async move {
+            match server.account(&jid).await {
+                Err(error) => server.refuse(&stanza, &error).finish_boxed().await,
+                Ok(account) => server.store(stanza, &account).await,
+            }
+        }))
+    }
+
+    async fn store(&self, stanza: Stanza, account: &Arc<Account>) -> Settlement {
+        // RFC 6121 §8.5.1: "return a <service-unavailable/> stanza error to the sender"
+        let mut error = Condition::ServiceUnavailable.into();
+        if account.exists()
+            && let Some(handler) = &self.inner.hooks.offline
+        {
+            match handler.keep(stanza.clone(), account, self).await {
+                Ok(()) => return Settlement::Done,
+                Err(reason) => error = reason,
+            }
+        }
+        self.refuse(&stanza, &error).finish_boxed().await
     }
 
     fn filter_unattended(
@@ -547,7 +596,8 @@ impl Server {
         }
     }
 
-    fn made_up_resource(&self) -> String {
+    /// An identifier nobody can guess: for stanzas the server sends, and for resources.
+    pub fn made_up_id(&self) -> String {
         self.random::<8>()
             .iter()
             .map(|byte| format!("{byte:02x}"))

@@ -1,5 +1,6 @@
 //! Sessions: what outlives a connection.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicI16, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,11 +44,14 @@ pub enum Change {
     Interested,
     /// It turned carbon copies on or off (XEP-0280 §4).
     Carbons(bool),
+    /// It asked for its block list, and hears of changes from now on (XEP-0191 §3.3).
+    BlockList,
 }
 
 const UNAVAILABLE: i16 = i16::MIN;
 const INTERESTED: u8 = 1;
 const CARBONS: u8 = 2;
+const BLOCK_LIST: u8 = 4;
 
 impl Resource {
     /// The resource of a session that lives here.
@@ -123,6 +127,11 @@ impl Resource {
         self.flags.load(Ordering::Acquire) & CARBONS != 0
     }
 
+    /// Whether it asked for the block list.
+    pub fn knows_block_list(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & BLOCK_LIST != 0
+    }
+
     /// Its last available presence.
     pub fn presence(&self) -> Option<Stanza> {
         lock(&self.presence).clone()
@@ -144,6 +153,9 @@ impl Resource {
             }
             Change::Carbons(true) => {
                 self.flags.fetch_or(CARBONS, Ordering::AcqRel);
+            }
+            Change::BlockList => {
+                self.flags.fetch_or(BLOCK_LIST, Ordering::AcqRel);
             }
             Change::Carbons(false) => {
                 self.flags.fetch_and(!CARBONS, Ordering::AcqRel);
@@ -167,7 +179,7 @@ pub struct Session {
     account: Arc<Account>,
     queue: Arc<Queue>,
     directed: Mutex<Vec<Jid>>,
-    feed: Mutex<Option<Box<dyn Feed>>>,
+    feeds: Mutex<VecDeque<Box<dyn Feed>>>,
     end: Mutex<Option<StreamError>>,
 }
 
@@ -181,6 +193,9 @@ pub trait Feed: Send + Sync + 'static {
     async fn next(&mut self) -> Vec<Stanza>;
 }
 
+/// Bursts that wait for one session at a time.
+pub const FEEDS: usize = 64;
+
 impl Session {
     /// A new session. [`Server::bind`](crate::server::Server::bind) makes it known.
     pub fn new(id: SessionId, jid: FullJid, account: Arc<Account>, queue: Queue) -> Session {
@@ -190,7 +205,7 @@ impl Session {
             account,
             queue: Arc::new(queue),
             directed: Mutex::default(),
-            feed: Mutex::default(),
+            feeds: Mutex::default(),
             end: Mutex::default(),
         }
     }
@@ -220,22 +235,28 @@ impl Session {
         &self.queue
     }
 
-    /// Sets the burst that the connection pulls next; `false` (and nothing done) if
-    /// another one is set and not yet taken.
-    pub fn set_feed(&self, feed: Box<dyn Feed>) -> bool {
-        let mut place = lock(&self.feed);
-        let free = place.is_none();
-        if free {
-            *place = Some(feed);
-            drop(place);
-            self.queue.wake();
+    /// Adds a burst that the connection pulls, behind those that were added before.
+    /// `false`, and the burst is dropped, if [`FEEDS`] wait already.
+    pub fn add_feed(&self, feed: Box<dyn Feed>) -> bool {
+        let mut feeds = lock(&self.feeds);
+        if feeds.len() >= FEEDS {
+            drop(feeds);
+            return false;
         }
-        free
+        feeds.push_back(feed);
+        drop(feeds);
+        self.queue.wake();
+        true
     }
 
-    /// Takes the burst that was set, to pull it. For whoever drives the connection.
+    /// Takes the next burst, to pull it. For whoever drives the connection. There is none
+    /// as long as the queue has [overflowed](Queue::is_overflowed): what did not fit into
+    /// it may come as a burst, and what is in it is older.
     pub fn take_feed(&self) -> Option<Box<dyn Feed>> {
-        lock(&self.feed).take()
+        if self.queue.is_overflowed() {
+            return None;
+        }
+        lock(&self.feeds).pop_front()
     }
 
     /// Ends the session: its queue takes no more, and its connection closes with
@@ -276,6 +297,16 @@ impl Session {
     /// Whether directed presence was sent to `to`.
     pub fn has_directed(&self, to: &Jid) -> bool {
         lock(&self.directed).contains(to)
+    }
+
+    /// Takes those addresses that have directed presence and that `chosen` picks.
+    pub fn take_directed_where(&self, chosen: impl Fn(&Jid) -> bool) -> Vec<Jid> {
+        let mut directed = lock(&self.directed);
+        let (taken, left) = std::mem::take(&mut *directed)
+            .into_iter()
+            .partition(|jid| chosen(jid));
+        *directed = left;
+        taken
     }
 
     /// Takes all addresses that have directed presence.

@@ -80,7 +80,12 @@ impl Stanza {
 
     /// Reads a stanza from text in which [`ns::CLIENT`] is the default namespace, or is declared.
     pub fn parse(text: &str) -> Result<Stanza, ParseError> {
-        index::parse(text)
+        index::parse(text, Limits::default())
+    }
+
+    /// The same for what this server has written itself, however large it is.
+    pub fn restore(text: &str) -> Result<Stanza, ParseError> {
+        index::parse(text, Limits::NONE)
     }
 
     /// The stanza that an element stands for, if its name and namespace are those of one.
@@ -234,8 +239,13 @@ impl Stanza {
 
     /// Appends the stanza to `out`, for a stream whose default namespace is its content namespace.
     pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_within(ns::CLIENT, out);
+    }
+
+    /// The same where `inherited` is the default namespace.
+    fn write_within(&self, inherited: &str, out: &mut Vec<u8>) {
         out.reserve(self.size());
-        self.write_start(out);
+        self.write_start(inherited, out);
         let payload = self.payload.as_bytes();
         if payload.is_empty() {
             out.extend_from_slice(b"/>");
@@ -263,9 +273,12 @@ impl Stanza {
     }
 
     /// The start tag, but for its end.
-    fn write_start(&self, out: &mut Vec<u8>) {
+    fn write_start(&self, inherited: &str, out: &mut Vec<u8>) {
         out.push(b'<');
         out.extend_from_slice(self.kind.name().as_bytes());
+        if inherited != ns::CLIENT {
+            write_attr("xmlns", ns::CLIENT, out);
+        }
         let attributes = [
             ("to", self.to.as_ref().map(Jid::as_str)),
             ("from", self.from.as_ref().map(Jid::as_str)),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::machine::Machine;
 use crate::sasl::{self, Channel, Mechanism, Negotiation};
 use crate::server::{Domain, Random, Timeouts};
-use crate::stanza::{IqType, Kind, Stanza, StanzaError};
+use crate::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
 use crate::time::Now;
 use crate::xml::{self, Received};
 use crate::{BareJid, FullJid, Jid};
@@ -83,7 +83,7 @@ pub enum Output {
     Send(Stanza),
     /// The client sent this stanza, `from` stamped.
     Deliver(Stanza),
-    /// The client, not logged in, sent this request.
+    /// The client, not logged in, sent this request; `to` is the domain of the stream.
     Stranger(Stanza),
     /// If nothing stands behind what was read, write these bytes and do the TLS
     /// handshake; else [`Input::Injected`].
@@ -353,15 +353,37 @@ impl Stream {
                     && stanza
                         .payload()
                         .children()
-                        .any(|child| self.settings.strangers.contains(&child.ns())) =>
+                        .any(|child| self.settings.strangers.contains(&child.ns()))
+                    && self.is_safe() =>
             {
-                out.push(Output::Stranger(stanza));
-                self.state = State::AskedStranger;
+                self.stranger(stanza, out);
             }
             // RFC 6120 §7.1: "the server MUST NOT process the stanza and MUST close the
             // stream with a <not-authorized/> stream error"
             _ => self.fail(StreamCondition::NotAuthorized, out),
         }
+    }
+
+    /// A request of a client that has not logged in, which is for the domain of the stream.
+    fn stranger(&mut self, mut stanza: Stanza, out: &mut Vec<Output>) {
+        let domain = self.before().domain.as_ref().map(|domain| &domain.name);
+        let domain = domain.map(Jid::from);
+        if stanza.to().is_some() && stanza.to() != domain.as_ref() {
+            let error = StanzaError::new(Condition::ServiceUnavailable);
+            out.extend(stanza.error_reply(&error).map(Output::Send));
+            self.state = State::Negotiating;
+            return;
+        }
+        stanza.set_to(domain);
+        out.push(Output::Stranger(stanza));
+        self.state = State::AskedStranger;
+    }
+
+    /// Whether a password may be sent here: there is TLS, or the domain wants none.
+    fn is_safe(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| {
+            before.channel.tls || before.domain.as_ref().is_some_and(|d| d.plaintext)
+        })
     }
 
     fn answered(&mut self, answer: Answer, out: &mut Vec<Output>) {

@@ -1,6 +1,8 @@
 //! The conformance suite, held against the store in memory and against stores that are
 //! known to be wrong: a suite that lets them pass is worth nothing.
 
+#![allow(clippy::unwrap_used)]
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -144,7 +146,7 @@ impl Faulty {
     /// Lets every third call wait, so that the next overtakes it.
     async fn tarry(&self, fault: Fault) {
         let turn = self.pushes.fetch_add(1, Ordering::Relaxed);
-        if self.has(fault) && turn % 3 == 0 {
+        if self.has(fault) && turn.is_multiple_of(3) {
             tokio::task::yield_now().await;
         }
     }
@@ -305,7 +307,7 @@ impl Offline for Faulty {
         let store = &self.inner.offline;
         self.tarry(PushesOvertake).await;
         let turn = self.pushes.load(Ordering::Relaxed);
-        if self.has(PushDropsEveryTenth) && turn % 10 == 0
+        if self.has(PushDropsEveryTenth) && turn.is_multiple_of(10)
             || self.has(PushDropsLongTexts) && xml.len() > 65_535
         {
             return Ok(store.count(account).await? < limit);

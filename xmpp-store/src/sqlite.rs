@@ -30,6 +30,19 @@ use writer::Writer;
 /// (at most 512 changes), commits once, and answers all. A few threads read. The futures
 /// need no particular runtime.
 ///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("xmpp.sqlite3");
+/// use std::sync::Arc;
+/// use xmpp_core::store::Stores;
+/// use xmpp_store::Sqlite;
+///
+/// let stores = Stores::from_one(Arc::new(Sqlite::open(&path)?));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # One process at a time
 ///
 /// A lock beside the file (`FILE.lock`) keeps a second process out: [`OpenError::InUse`].

@@ -1,6 +1,8 @@
 //! What the SQLite store has acknowledged survives the death of the process
 //! (`kill -9`) in the middle of writing.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "kill/oracle.rs"]
 mod oracle;
 

@@ -1,5 +1,7 @@
 //! The SQLite store: conformance, the file's care, backup, bounds.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 

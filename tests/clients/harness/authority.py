@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Authority:
-    """A throw-away P-256 authority that issues the server's certificate."""
+    """A throw-away P-256 authority that issues certificates for servers and users."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -18,18 +18,26 @@ class Authority:
             "-out", self.certificate,
         )
 
-    def issue(self, domain: str) -> tuple[Path, Path]:
+    def server(self, domain: str) -> tuple[Path, Path]:
         """Returns the paths of a certificate for `domain` and of its key, both PEM."""
-        certificate, key = self.folder / f"{domain}.pem", self.folder / f"{domain}.key"
-        request, extensions = self.folder / f"{domain}.csr", self.folder / f"{domain}.ext"
-        extensions.write_text(f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth\n")
+        return self._issue(domain, f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth\n")
+
+    def client(self, jid: str) -> tuple[Path, Path]:
+        """The same for a user, who is named as XEP-0178 wants it: id-on-xmppAddr."""
+        name = f"otherName:1.3.6.1.5.5.7.8.5;UTF8:{jid}"
+        return self._issue(jid, f"subjectAltName={name}\nextendedKeyUsage=clientAuth\n")
+
+    def _issue(self, name: str, extensions: str) -> tuple[Path, Path]:
+        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        request, extra = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
+        extra.write_text(extensions)
         self._openssl(
             "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-subj", f"/CN={domain}", "-keyout", key, "-out", request,
+            "-subj", f"/CN={name}", "-keyout", key, "-out", request,
         )
         self._openssl(
             "x509", "-req", "-days", "2", "-sha256", "-in", request, "-CA", self.certificate,
-            "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions, "-out", certificate,
+            "-CAkey", self._key, "-CAcreateserial", "-extfile", extra, "-out", certificate,
         )
         return certificate, key
 

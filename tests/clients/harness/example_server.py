@@ -16,8 +16,10 @@ data = "{folder}/data"
 starttls = ["{address}:{starttls}"]
 direct_tls = ["{address}:{direct_tls}"]
 
+{client_authorities}
 # Many wrong passwords come from one address here.
-[limits.throttle]
+[throttle]
+first = "1 ms"
 most = "20 ms"
 
 [registration]
@@ -34,12 +36,14 @@ class ExampleServer(Server):
     name = "ours"
 
     def command(self) -> list[str]:
+        tls = f'[tls]\nclient_authorities = "{self.ca}"\n'
         self._configuration.write_text(
             CONFIGURATION.format(
                 folder=self.folder,
                 address=self.address,
                 starttls=self.starttls_port,
                 direct_tls=self.direct_tls_port,
+                client_authorities=tls if self.options.client_certificates else "",
                 registration=str(self.options.registration).lower(),
                 certificate=self.certificate,
                 key=self.key,

@@ -32,13 +32,15 @@ class Account:
 class Options:
     """What a suite asks of its server; equal options share one process.
 
-    `registration` opens in-band registration. `standard_ports` listens on
+    `registration` opens in-band registration. `client_certificates` asks
+    clients for a certificate of the test authority. `standard_ports` listens on
     5222 and 5223 of a loopback address of its own, for clients whose ports
     cannot be set. `alone` is for a test that does to its server what no other
     could bear; it names the reason.
     """
 
     registration: bool = False
+    client_certificates: bool = False
     standard_ports: bool = False
     alone: str = ""
 
@@ -55,8 +57,9 @@ class Server(ABC):
         folder.mkdir()
         self.folder = folder
         self.options = options
+        self.authority = authority
         self.ca = authority.certificate
-        self.certificate, self.key = authority.issue(DOMAIN)
+        self.certificate, self.key = authority.server(DOMAIN)
         self.log = folder / "server.log"
         self._numbers = count(1)
         self._process: subprocess.Popen | None = None

@@ -140,6 +140,42 @@ class Bind(ClientTest):
             await client.message(f"to {client.boundjid.resource}")
 
 
+class External(ClientTest):
+    """XEP-0178: the certificate is the password."""
+
+    options = Options(client_certificates=True)
+
+    def bearer(self, account: Account, jid: str, **settings) -> Client:
+        """A client of `account` with a certificate for `jid`."""
+        client = self.offline_client(
+            Account(account.user, ""), mechanism="EXTERNAL", **settings
+        )
+        client.certfile, client.keyfile = self.server.authority.client(jid)
+        return client
+
+    @differs("prosody", "0.12 has no EXTERNAL for clients")
+    async def test_a_certificate_of_the_user_logs_in(self):
+        for direct_tls in (False, True):
+            with self.subTest(direct_tls=direct_tls):
+                account = self.account()
+                client = self.bearer(account, account.jid, direct_tls=direct_tls)
+                await client.login(available=True)
+                self.assertEqual(client.mechanism, "EXTERNAL")
+                self.assertEqual(client.boundjid.bare, account.jid)
+
+    @differs("prosody", "0.12 has no EXTERNAL for clients")
+    async def test_a_certificate_of_another_is_not_authorized(self):
+        account, paris = self.account(), self.account("paris")
+        client = self.bearer(account, paris.jid)
+        client["feature_mechanisms"].sasl_callback = lambda *_: {"authzid": account.jid}
+        with self.assertRaisesRegex(LoginFailed, "^(not-authorized|invalid-authzid)$"):
+            await client.login()
+
+    async def test_a_client_without_certificate_logs_in_by_its_password(self):
+        client = await self.client(mechanism="SCRAM-SHA-256")
+        await client.barrier()
+
+
 class Shutdown(ClientTest):
     options = Options(alone="stops")
 

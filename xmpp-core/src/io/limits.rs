@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::server::network;
+
 /// How many connections are taken.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -106,14 +108,6 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.logged_in();
         self.admission.lock().all -= 1;
-    }
-}
-
-/// What one subscriber has: an IPv4 address, or an IPv6 network of 64 bits.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-        v4 => v4,
     }
 }
 

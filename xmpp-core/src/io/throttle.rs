@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::limits::network;
 use crate::BareJid;
+use crate::server::network;
 
 /// How failed logins are slowed.
 #[derive(Clone, Copy, Debug)]

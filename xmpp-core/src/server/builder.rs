@@ -129,8 +129,8 @@ impl Builder {
             }
         };
         let mut hooks = Hooks::default();
-        for module in self.modules {
-            module.register(&mut hooks);
+        for module in &self.modules {
+            module.clone().register(&mut hooks);
         }
         if let Some(error) = hooks.error.take() {
             return Err(error);
@@ -143,7 +143,7 @@ impl Builder {
             random,
             spawn,
         } = surroundings;
-        Ok(Server {
+        let server = Server {
             inner: Arc::new(Inner {
                 budget: Arc::new(Budget::new(config.memory)),
                 config,
@@ -158,6 +158,10 @@ impl Builder {
                 metrics: Metrics::default(),
                 sessions: AtomicU64::new(1),
             }),
-        })
+        };
+        for module in &self.modules {
+            module.ready(&server);
+        }
+        Ok(server)
     }
 }

@@ -1,5 +1,6 @@
 //! What the embedder sets.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -29,6 +30,16 @@ pub struct Config {
     pub memory: usize,
     /// Items in one roster; default 5000.
     pub roster_items: usize,
+    /// Bytes of a contact's name, and of the name of one of its groups; default 1023, as
+    /// for a part of an address.
+    pub roster_name: usize,
+    /// Groups of one contact; default 64.
+    pub roster_groups: usize,
+    /// Unanswered subscription requests of people who are not in the roster; default 100.
+    /// Further ones are dropped (RFC 6121 §3.1.3, second security warning).
+    pub subscription_requests: usize,
+    /// Bytes of a subscription request that is kept; default 8 KiB. Larger ones are dropped.
+    pub subscription_request: usize,
     /// Entries in one block list; default 1000.
     pub blocked: usize,
     /// Addresses that one session remembers having sent directed presence to; default 500.
@@ -39,6 +50,8 @@ pub struct Config {
     pub private_xml: usize,
     /// Bytes of one vCard; default 128 KiB: a picture of the usual size fits.
     pub vcard: usize,
+    /// What the server says it is (XEP-0092, XEP-0115).
+    pub software: Software,
     /// Times in the life of a stream.
     pub timeouts: Timeouts,
     /// Failed logins on one stream before it is closed; default 3 (RFC 6120 §6.4.4
@@ -84,6 +97,32 @@ pub enum Conflict {
     Refuse,
 }
 
+/// What the server says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Software {
+    /// Name; default that of this library.
+    pub name: String,
+    /// Version; default that of this library.
+    pub version: String,
+    /// The operating system; default not told (XEP-0092 §5).
+    pub os: Option<String>,
+    /// A URI that names the software and no other, if possible of its page on the web
+    /// (XEP-0115 §4); default one that stands for this library.
+    pub uri: String,
+}
+
+impl Default for Software {
+    fn default() -> Software {
+        Software {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            os: None,
+            uri: "urn:uuid:3d2f8a52-6f0e-4b7c-9c53-1a7be04f2d96".to_owned(),
+        }
+    }
+}
+
 /// Times in the life of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,11 +162,16 @@ impl Default for Config {
             conflict: Conflict::default(),
             memory: 1 << 30,
             roster_items: 5000,
+            roster_name: 1023,
+            roster_groups: 64,
+            subscription_requests: 100,
+            subscription_request: 8 << 10,
             blocked: 1000,
             directed_presences: 500,
             offline_messages: 1000,
             private_xml: 256 << 10,
             vcard: 128 << 10,
+            software: Software::default(),
             timeouts: Timeouts::default(),
             login_attempts: 3,
         }
@@ -149,8 +193,22 @@ pub trait Random: Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
+/// What one subscriber of a network has: an IPv4 address, or an IPv6 network of 64 bits.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
 /// Runs futures beside what is going on.
 pub trait Spawn: Send + Sync + 'static {
     /// Runs `task` to its end.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Runs work that takes a thread for milliseconds where it keeps nobody waiting. By
+    /// default it is done at once, which is right in a simulation.
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
 }

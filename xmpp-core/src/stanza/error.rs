@@ -18,7 +18,7 @@ pub struct StanzaError {
     /// Who reports it, if that is not the addressee.
     pub by: Option<Jid>,
     /// An application-specific condition (§8.3.4).
-    pub extra: Option<Element>,
+    pub extra: Option<Box<Element>>,
 }
 
 impl StanzaError {
@@ -54,7 +54,7 @@ impl StanzaError {
 
     /// This error with an application-specific condition.
     pub fn with_extra(mut self, extra: Element) -> StanzaError {
-        self.extra = Some(extra);
+        self.extra = Some(Box::new(extra));
         self
     }
 
@@ -75,7 +75,7 @@ impl StanzaError {
                     .with_text(text),
             );
         }
-        error.with_children(self.extra.clone())
+        error.with_children(self.extra.as_deref().cloned())
     }
 
     /// Reads an `<error/>`. What is missing or unknown there is `undefined-condition` and the type of the condition.
@@ -98,7 +98,8 @@ impl StanzaError {
             extra: error
                 .children()
                 .find(|child| child.ns() != ns::STANZA_ERROR)
-                .cloned(),
+                .cloned()
+                .map(Box::new),
         }
     }
 }
@@ -249,6 +250,6 @@ mod tests {
             (error.condition, error.kind),
             (Condition::UndefinedCondition, ErrorType::Cancel)
         );
-        assert_eq!(error.extra, Some(Element::new("x", "urn:x")));
+        assert_eq!(error.extra.as_deref(), Some(&Element::new("x", "urn:x")));
     }
 }

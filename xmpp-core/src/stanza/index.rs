@@ -11,8 +11,8 @@ use crate::xml::{
     build_content, check_chars, ns, scan_element,
 };
 
-pub(super) fn parse(text: &str) -> Result<Stanza, ParseError> {
-    let (text, limits, scope) = (text.trim(), Limits::default(), Scope::new(ns::CLIENT));
+pub(super) fn parse(text: &str, limits: Limits) -> Result<Stanza, ParseError> {
+    let (text, scope) = (text.trim(), Scope::new(ns::CLIENT));
     if text.len() > limits.stanza_bytes {
         return Err(Error::PolicyViolation(Limit::StanzaBytes).into());
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Stanza;
 use crate::xml::{
     Attr, Element, Error, Limits, Node, Scope, Sink, Span, Tag, build_content, escape_text, ns,
     scan_start_tag,
@@ -73,6 +74,49 @@ impl Payload {
             bytes: Bytes::copy_from_slice(bytes),
             index: (index.len() > 0).then(|| index.collect()),
         }
+    }
+
+    /// A whole stanza inside elements, each a name and a namespace, the outermost first:
+    /// `<sent><forwarded><message/>…` (XEP-0297). No tree is made of it.
+    ///
+    /// ```
+    /// use xmpp_core::stanza::{MessageType, Payload, Stanza};
+    ///
+    /// let message = Stanza::message(MessageType::Chat).with_id("1");
+    /// let payload = Payload::forwarding(
+    ///     &message,
+    ///     &[("sent", "urn:xmpp:carbons:2"), ("forwarded", "urn:xmpp:forward:0")],
+    /// );
+    /// assert_eq!(
+    ///     payload.child("sent", "urn:xmpp:carbons:2").unwrap().raw(),
+    ///     "<sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>\
+    ///      <message xmlns='jabber:client' id='1' type='chat'/></forwarded></sent>"
+    /// );
+    /// ```
+    pub fn forwarding(stanza: &Stanza, within: &[(&'static str, &'static str)]) -> Payload {
+        let mut writer = Writer::default();
+        let mut inherited = ns::CLIENT;
+        for (depth, &(name, ns)) in within.iter().enumerate() {
+            let element = Element::new(name, ns);
+            match depth {
+                0 => writer.element(&element),
+                _ => element.write(inherited, &mut writer.bytes),
+            }
+            // `<name xmlns='ns'/>` stays open.
+            writer.bytes.truncate(writer.bytes.len() - "/>".len());
+            writer.bytes.push(b'>');
+            inherited = ns;
+        }
+        stanza.write_within(inherited, &mut writer.bytes);
+        for (name, _) in within.iter().rev() {
+            writer.bytes.extend_from_slice(b"</");
+            writer.bytes.extend_from_slice(name.as_bytes());
+            writer.bytes.push(b'>');
+        }
+        if let Some(outermost) = writer.index.last_mut() {
+            outermost.whole.end = writer.bytes.len() as u32;
+        }
+        writer.finish()
     }
 
     /// The children, in document order.

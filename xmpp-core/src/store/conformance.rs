@@ -254,8 +254,9 @@ const TEXTS: [&str; 20] = [
 
 /// A text of [`LARGE`] octets with characters of several lengths.
 fn large() -> String {
-    let mut text = "<body>aé漢🦀</body>".repeat(LARGE / 20);
-    text.truncate(text.floor_char_boundary(LARGE));
+    let part = "<body>aé漢🦀</body>";
+    let mut text = part.repeat(LARGE / part.len());
+    text.extend(std::iter::repeat_n('x', LARGE - text.len()));
     text
 }
 

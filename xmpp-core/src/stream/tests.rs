@@ -524,3 +524,25 @@ fn the_deadline_for_login_ends_a_slow_stream() {
     );
     assert_eq!(bench.stream.next_timeout(), None);
 }
+
+/// XEP-0077 §11: registration "SHOULD NOT be used unless the channel … has been secured";
+/// the table above holds that. It is for the domain that the stream was opened to.
+#[test]
+fn a_request_before_login_is_for_the_domain_of_the_stream() {
+    for (to, answer) in [
+        ("", "ask stranger"),
+        ("to='example.org'", "ask stranger"),
+        ("to='example.net'", "error service-unavailable"),
+        ("to='juliet@example.org'", "error service-unavailable"),
+    ] {
+        let mut b = Bench::new(StartTls::Unavailable, true).after(&[header]);
+        let request = REGISTER.replace("<iq", &format!("<iq {to}"));
+        let outputs = b.receive(&request);
+        assert_eq!(words(&outputs), answer, "{to}");
+        if let [Output::Stranger(stanza)] = &outputs[..] {
+            assert_eq!(stanza.to().unwrap().as_str(), "example.org");
+        } else {
+            assert_eq!(words(&b.receive(REGISTER)), "ask stranger", "goes on");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::chars::is_ncname;
-use super::{Error, ns};
+use super::{Error, Limits, ns};
 
 pub(crate) use build::{build, build_content};
 pub(crate) use write::write_attr;
@@ -64,7 +64,12 @@ impl Element {
 
     /// Reads one element, with nothing around it but white space. Default [`Limits`](super::Limits) apply.
     pub fn parse(text: &str) -> Result<Element, Error> {
-        build::parse(text)
+        build::parse(text, &Limits::default())
+    }
+
+    /// The same for what this server has written itself, however large it is.
+    pub fn restore(text: &str) -> Result<Element, Error> {
+        build::parse(text, &Limits::NONE)
     }
 
     /// The local name.

@@ -110,16 +110,7 @@ async fn ask_stranger(
         .hooks()
         .stranger_handler(child.name(), child.ns())
         .ok_or_else(unavailable)?;
-    let domain = match stanza.to() {
-        Some(to) if server.is_local(to.as_str()) => to.to_bare(),
-        Some(_) => return Err(unavailable()),
-        None => server
-            .config()
-            .domains
-            .first()
-            .map(|d| d.name.clone())
-            .ok_or_else(unavailable)?,
-    };
+    let domain = stanza.to().map(|to| to.to_bare());
     let verb = if stanza.kind() == Kind::Iq(IqType::Set) {
         Verb::Set
     } else {
@@ -128,7 +119,7 @@ async fn ask_stranger(
     let request = StrangerRequest {
         verb,
         payload: child.element(),
-        domain,
+        domain: domain.ok_or_else(unavailable)?,
         peer,
     };
     handler.handle(&request, server).await

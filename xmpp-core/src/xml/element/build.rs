@@ -7,14 +7,13 @@ use crate::xml::chars::{check_chars, is_space};
 use crate::xml::escape::{unescape_cdata, unescape_text};
 use crate::xml::{Bound, Error, Limit, Limits, Scope, Sink, Span, Tag, ns, scan_element};
 
-pub(super) fn parse(text: &str) -> Result<Element, Error> {
-    let limits = Limits::default();
+pub(super) fn parse(text: &str, limits: &Limits) -> Result<Element, Error> {
     let text = text.trim_matches(|c: char| c.is_ascii() && is_space(c as u8));
     if text.len() > limits.stanza_bytes {
         return Err(Error::PolicyViolation(Limit::StanzaBytes));
     }
     let text = check_chars(text.as_bytes())?;
-    match build(text, &Scope::new(""), &limits)? {
+    match build(text, &Scope::new(""), limits)? {
         Some((element, end)) if end == text.len() => Ok(element),
         _ => Err(Error::NotWellFormed),
     }

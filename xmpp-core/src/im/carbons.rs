@@ -1,0 +1,255 @@
+//! Message carbons (XEP-0280): every client of an account sees both sides of its
+//! conversations.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::directory::Resources;
+use crate::mailbox::{Origin, Source};
+use crate::module::{
+    Delivery, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope,
+    SessionEvent, SessionWatcher, Verb, Verdict,
+};
+use crate::router::Recipients;
+use crate::server::Server;
+use crate::session::{Change, Resource, Session};
+use crate::stanza::{Condition, Kind, MessageType, Payload, Stanza, StanzaError};
+use crate::xml::{Element, ns};
+use crate::{BareJid, Jid};
+
+/// The namespace.
+pub const NS: &str = "urn:xmpp:carbons:2";
+/// What says that the rules of §6.1 are followed to the letter (§6.2).
+pub const RULES: &str = "urn:xmpp:carbons:rules:0";
+
+const FORWARD: &str = "urn:xmpp:forward:0";
+const HINTS: &str = "urn:xmpp:hints";
+const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+const INVITATION: &str = "jabber:x:conference";
+/// §6.1: "payload elements typically used in IM": receipts, chat states, markers.
+const IM: [&str; 3] = [
+    "urn:xmpp:receipts",
+    "http://jabber.org/protocol/chatstates",
+    "urn:xmpp:chat-markers:0",
+];
+
+/// Copied messages of one account that an error may still come back for.
+const REMEMBERED: usize = 64;
+
+/// The module.
+///
+/// Register it behind all filters that refuse, drop or change messages: it copies what
+/// they let pass.
+#[derive(Debug, Default)]
+pub struct Carbons {
+    copied: Mutex<HashMap<BareJid, VecDeque<u64>>>,
+    hasher: RandomState,
+}
+
+impl Module for Carbons {
+    fn register(self: Arc<Self>, on: &mut Hooks) {
+        on.feature(Scope::Server, NS);
+        on.feature(Scope::Server, RULES);
+        for name in ["enable", "disable"] {
+            on.iq(Scope::Account, name, NS, self.clone());
+        }
+        on.outbound(self.clone());
+        on.inbound(self.clone());
+        on.watch(self);
+    }
+}
+
+#[async_trait]
+impl IqHandler for Carbons {
+    async fn handle(
+        &self,
+        request: &Request,
+        server: &Server,
+    ) -> Result<Option<Element>, StanzaError> {
+        request.must_be(Verb::Set)?;
+        // §4.1, §5.1: "<not-allowed/> if the request is from a client that is not hosted on
+        // this server", or means another's account
+        let session = request.own_session().ok_or(Condition::NotAllowed)?;
+        let resource = server.resource(session).ok_or(Condition::NotAllowed)?;
+        // §10.1: "The server SHOULD NOT treat multiple enable requests … as an error"
+        let wanted = request.payload.name() == "enable";
+        server
+            .directory()
+            .update(&resource, Change::Carbons(wanted));
+        Ok(None)
+    }
+}
+
+impl OutboundFilter for Carbons {
+    fn outbound(&self, stanza: &mut Stanza, session: &Arc<Session>, server: &Server) -> Verdict {
+        let Kind::Message(kind) = stanza.kind() else {
+            return Verdict::Pass;
+        };
+        // What an account sends to itself is copied when it arrives.
+        let peer = match stanza.to() {
+            Some(to) if to.bare_str() != session.bare().as_str() => to.clone(),
+            _ => return Verdict::Pass,
+        };
+        let resources = server.directory().resources(session.bare().as_str());
+        // §8: "to each Carbons-enabled resource for the matching bare JID sender, excluding
+        // the sending client"
+        let others = |resource: &Resource| resource.id() != session.id();
+        if !wanted(&resources, others) {
+            return Verdict::Pass;
+        }
+        let eligible = match kind {
+            MessageType::Error => self.answers_a_copied_one(session.bare(), &peer, stanza),
+            _ => is_eligible(kind, stanza),
+        };
+        if eligible {
+            self.remember(session.bare(), &peer, stanza);
+            copy("sent", stanza, session.bare(), &resources, others);
+        }
+        Verdict::Pass
+    }
+}
+
+impl InboundFilter for Carbons {
+    fn inbound(&self, delivery: &mut Delivery<'_>, _: &Server) -> Verdict {
+        let Kind::Message(kind) = delivery.stanza.kind() else {
+            return Verdict::Pass;
+        };
+        let recipients = delivery.to.map_or(&[][..], Recipients::as_slice);
+        // §7: "to each Carbons-enabled resource … that did not receive it under the RFC 6121
+        // delivery rules"; one that has sent it knows it.
+        let others = |resource: &Resource| {
+            recipients.iter().all(|r| r.id() != resource.id())
+                && delivery.origin.source != Source::Session(resource.id())
+        };
+        if !wanted(delivery.resources, others) {
+            return Verdict::Pass;
+        }
+        let account = delivery.account.jid();
+        let stanza = &*delivery.stanza;
+        let Some(peer) = stanza.from() else {
+            return Verdict::Pass;
+        };
+        let eligible = match kind {
+            MessageType::Error => self.answers_a_copied_one(account, peer, stanza),
+            // §6.1: "A private MESSAGE from a MUC participant (received from a full JID) to a
+            // local user SHOULD NOT be carbon-copied"
+            _ if !peer.is_bare()
+                && stanza.payload().has("x", MUC_USER)
+                && !is_invitation(stanza) =>
+            {
+                false
+            }
+            _ => is_eligible(kind, stanza),
+        };
+        if eligible {
+            self.remember(account, peer, stanza);
+            copy("received", stanza, account, delivery.resources, others);
+        }
+        Verdict::Pass
+    }
+}
+
+impl SessionWatcher for Carbons {
+    fn session(&self, event: SessionEvent, session: &Arc<Session>, server: &Server) {
+        let account = session.bare();
+        if event == SessionEvent::Ended && server.directory().resources(account.as_str()).is_empty()
+        {
+            self.lock().remove(account.as_str());
+        }
+    }
+}
+
+impl Carbons {
+    /// §6.1: "it is of type "error" and it was sent in response to a MESSAGE that was
+    /// eligible for carbons delivery". §10.3: what is in a bounce is no proof, so we know
+    /// by what we have copied.
+    fn answers_a_copied_one(&self, account: &BareJid, peer: &Jid, error: &Stanza) -> bool {
+        let Some(key) = self.key(peer, error) else {
+            return false;
+        };
+        let copied = self.lock();
+        copied
+            .get(account.as_str())
+            .is_some_and(|keys| keys.contains(&key))
+    }
+
+    /// An error in response has the same `id` and comes from the addressee, or goes to the
+    /// sender.
+    fn remember(&self, account: &BareJid, peer: &Jid, stanza: &Stanza) {
+        let Some(key) = self.key(peer, stanza) else {
+            return;
+        };
+        let mut copied = self.lock();
+        let keys = copied.entry(account.clone()).or_default();
+        if keys.len() == REMEMBERED {
+            keys.pop_front();
+        }
+        keys.push_back(key);
+    }
+
+    fn key(&self, peer: &Jid, stanza: &Stanza) -> Option<u64> {
+        Some(self.hasher.hash_one((peer.as_str(), stanza.id()?)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BareJid, VecDeque<u64>>> {
+        // Nothing that runs under this lock can panic half way through a change.
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wanted(resources: &Resources, others: impl Fn(&Resource) -> bool) -> bool {
+    resources.iter().any(|r| r.wants_carbons() && others(r))
+}
+
+/// §6.1, for messages that are no errors.
+fn is_eligible(kind: MessageType, stanza: &Stanza) -> bool {
+    let payload = stanza.payload();
+    if payload.has("private", NS) || payload.has("no-copy", HINTS) {
+        return false;
+    }
+    match kind {
+        MessageType::Chat => true,
+        MessageType::Groupchat => false,
+        _ if is_invitation(stanza) => true,
+        MessageType::Normal if payload.has("body", ns::CLIENT) => true,
+        _ => payload.children().any(|child| IM.contains(&child.ns())),
+    }
+}
+
+/// §6.1: "A MESSAGE containing a Direct MUC Invitation", "… a Mediated Invitation".
+fn is_invitation(stanza: &Stanza) -> bool {
+    let payload = stanza.payload();
+    payload.has("x", INVITATION)
+        || payload
+            .child("x", MUC_USER)
+            .is_some_and(|x| x.element().child("invite", MUC_USER).is_some())
+}
+
+/// §7, §8: "the 'from' attribute MUST be the Carbons-enabled user's bare JID", "the 'to'
+/// attribute MUST be the full JID of the resource receiving the copy", "The wrapping message
+/// SHOULD maintain the same 'type' attribute value".
+fn copy(
+    direction: &'static str,
+    stanza: &Stanza,
+    account: &BareJid,
+    resources: &Resources,
+    others: impl Fn(&Resource) -> bool,
+) {
+    let payload = Payload::forwarding(stanza, &[(direction, NS), ("forwarded", FORWARD)]);
+    let copy = Stanza::new(stanza.kind())
+        .with_from(Jid::from(account))
+        .with_payload(payload);
+    for resource in resources.iter() {
+        if resource.wants_carbons() && others(resource) {
+            let copy = copy.clone().with_to(Jid::from(resource.jid()));
+            // §10.3: "the server MUST NOT forward that error back to the original sender"
+            let _ = resource.mailbox().push(copy, Origin::COPY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

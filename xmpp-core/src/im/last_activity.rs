@@ -1,0 +1,310 @@
+//! Last activity (XEP-0012): how long ago somebody logged out, and how long the server runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::account::Account;
+use crate::module::{
+    Delivery, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope,
+    SessionEvent, SessionWatcher, Target, Verb, Verdict,
+};
+use crate::server::Server;
+use crate::session::{Session, SessionId};
+use crate::stanza::{Condition, IqType, Kind, PresenceType, Stanza, StanzaError};
+use crate::time::Now;
+use crate::xml::{Element, ns};
+
+/// The namespace.
+pub const NS: &str = "jabber:iq:last";
+
+/// Bytes of a last status that are kept; the rest is cut off.
+const STATUS: usize = 1024;
+
+/// The module.
+#[derive(Debug, Default)]
+pub struct LastActivity {
+    started: OnceLock<Now>,
+    /// What sessions said when they became unavailable, until they end.
+    farewells: Mutex<HashMap<SessionId, String>>,
+}
+
+impl Module for LastActivity {
+    fn register(self: Arc<Self>, on: &mut Hooks) {
+        for scope in [Scope::Server, Scope::Account] {
+            // §6: "If an entity supports the Last Activity protocol, it MUST advertise that
+            // fact"
+            on.feature(scope, NS);
+            on.iq(scope, "query", NS, self.clone());
+        }
+        on.inbound(self.clone());
+        on.outbound(self.clone());
+        on.watch(self);
+    }
+
+    fn ready(&self, server: &Server) {
+        self.started.get_or_init(|| server.now());
+    }
+}
+
+#[async_trait]
+impl IqHandler for LastActivity {
+    async fn handle(
+        &self,
+        request: &Request,
+        server: &Server,
+    ) -> Result<Option<Element>, StanzaError> {
+        request.must_be(Verb::Get)?;
+        let answer = match &request.target {
+            // §5: "how long the host has been running since it was last (re-)started"
+            Target::Server(_) => {
+                let now = server.now();
+                let started = self.started.get().copied().unwrap_or(now);
+                query((now.instant - started.instant).as_secs())
+            }
+            Target::Account(account) => of_account(account, request, server).await?,
+        };
+        Ok(Some(answer))
+    }
+}
+
+async fn of_account(
+    account: &Account,
+    request: &Request,
+    server: &Server,
+) -> Result<Element, StanzaError> {
+    // §3: "If the requesting entity is not authorized to view the user's presence information
+    // …, the user's server MUST NOT return last activity information but instead MUST return a
+    // <forbidden/> error". An account that does not exist shows its presence to nobody.
+    if !account.shows_presence_to(&request.from) {
+        return Err(Condition::Forbidden.into());
+    }
+    // §3: "If the user has at least one connected or available resource …, the response MUST …
+    // contain an empty <query/> element whose 'seconds' attribute is set to a value of '0'."
+    let resources = server.directory().resources(account.jid().as_str());
+    if !resources.is_empty() {
+        return Ok(query(0));
+    }
+    let last = server.stores().accounts.last_activity(account.jid());
+    match last.await {
+        Ok(Some((at, status))) => {
+            let ago = server.now().utc.since(at).as_secs();
+            Ok(query(ago).with_text(&status))
+        }
+        // Never logged in.
+        Ok(None) => Err(Condition::ItemNotFound.into()),
+        Err(error) => {
+            // The store's words are for the log, not for the peer.
+            tracing::error!(account = %account.jid(), %error, "last activity not loaded");
+            Err(Condition::InternalServerError.into())
+        }
+    }
+}
+
+impl InboundFilter for LastActivity {
+    /// §4: "if the requesting entity is not authorized to view the user's presence
+    /// information …, the user's server MUST NOT deliver the IQ-get to an available resource
+    /// but instead MUST return a `<forbidden/>` error"
+    fn inbound(&self, delivery: &mut Delivery<'_>, _: &Server) -> Verdict {
+        if delivery.stanza.kind() != Kind::Iq(IqType::Get)
+            || !delivery.stanza.payload().has("query", NS)
+        {
+            return Verdict::Pass;
+        }
+        // To the account itself, the handler above answers.
+        let (Some(to), Some(from)) = (delivery.to, delivery.stanza.from()) else {
+            return Verdict::Pass;
+        };
+        let directed = |session: &Arc<Session>| {
+            session.has_directed(from) || session.has_directed(from.to_bare().as_jid())
+        };
+        let authorized = delivery.account.shows_presence_to(from)
+            || to
+                .as_slice()
+                .iter()
+                .all(|r| r.session().is_some_and(directed));
+        match authorized {
+            true => Verdict::Pass,
+            false => Verdict::Refuse(Condition::Forbidden.into()),
+        }
+    }
+}
+
+impl OutboundFilter for LastActivity {
+    /// §3: "the status message of the last unavailable presence received from the user"
+    fn outbound(&self, stanza: &mut Stanza, session: &Arc<Session>, _: &Server) -> Verdict {
+        let Kind::Presence(kind) = stanza.kind() else {
+            return Verdict::Pass;
+        };
+        if stanza.to().is_none() {
+            let status = stanza.payload().child("status", ns::CLIENT);
+            match (kind, status) {
+                (PresenceType::Unavailable, Some(status)) => {
+                    let mut status = status.element().text().into_owned();
+                    let end = (0..=STATUS).rfind(|&at| status.is_char_boundary(at));
+                    status.truncate(end.unwrap_or_default());
+                    self.lock().insert(session.id(), status);
+                }
+                (PresenceType::Unavailable | PresenceType::Available, _) => {
+                    self.lock().remove(&session.id());
+                }
+                _ => {}
+            }
+        }
+        Verdict::Pass
+    }
+}
+
+impl SessionWatcher for LastActivity {
+    fn session(&self, event: SessionEvent, session: &Arc<Session>, server: &Server) {
+        if event != SessionEvent::Ended {
+            return;
+        }
+        let status = self.lock().remove(&session.id()).unwrap_or_default();
+        let account = session.bare().clone();
+        if !session.account().exists() || !server.directory().resources(account.as_str()).is_empty()
+        {
+            return;
+        }
+        let (now, stores) = (server.now().utc, server.stores().clone());
+        server.spawn(Box::pin(async move {
+            let noted = stores.accounts.set_last_activity(&account, now, &status);
+            if let Err(error) = noted.await {
+                tracing::error!(%account, %error, "last activity not stored");
+            }
+        }));
+    }
+}
+
+impl LastActivity {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, String>> {
+        // Nothing that runs under this lock can panic half way through a change.
+        self.farewells
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn query(seconds: u64) -> Element {
+    Element::new("query", NS).with_attr("seconds", &seconds.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::server::testing::{Client, World};
+    use crate::store::Subscription;
+
+    fn world() -> World {
+        let world = World::new(vec![Arc::new(LastActivity::default())]);
+        let (juliet, romeo) = ("juliet@example.org", "romeo@example.org");
+        world.contact(juliet, romeo, Subscription::From);
+        world
+    }
+
+    /// Seconds and status, or the condition.
+    #[track_caller]
+    fn ask(client: &Client, to: &str) -> String {
+        client.send(&format!(
+            "<iq type='get' to='{to}' id='l'><query xmlns='jabber:iq:last'/></iq>"
+        ));
+        match &client.read()[..] {
+            [reply] => match reply.error() {
+                Some(error) => error.condition.name().to_owned(),
+                None => {
+                    let query = reply.payload().child("query", NS).unwrap().element();
+                    format!("{}{}", query.attr("seconds").unwrap(), query.text())
+                }
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// XEP-0012 §3
+    #[test]
+    fn a_subscriber_hears_when_and_how_the_last_session_ended() {
+        let module = Arc::new(LastActivity::default());
+        let world = World::new(vec![module.clone()]);
+        world.contact(
+            "juliet@example.org",
+            "romeo@example.org",
+            Subscription::From,
+        );
+        let romeo = world.login("romeo@example.org/orchard");
+        assert_eq!(ask(&romeo, "juliet@example.org"), "item-not-found");
+        let balcony = world.login("juliet@example.org/balcony");
+        let chamber = world.login("juliet@example.org/chamber");
+        balcony.send("<presence type='unavailable'><status>Not this one</status></presence>");
+        chamber.send("<presence type='unavailable'><status>Heading Home</status></presence>");
+        balcony.end();
+        assert_eq!(ask(&romeo, "juliet@example.org"), "0");
+        chamber.end();
+        world.settle();
+        world.advance(Duration::from_millis(903_999));
+        assert_eq!(ask(&romeo, "juliet@example.org"), "903Heading Home");
+        let again = world.login("juliet@example.org/again");
+        assert_eq!(ask(&romeo, "juliet@example.org"), "0");
+        again.send("<presence type='unavailable'><status>Wait</status></presence>");
+        // She comes back after those words: they are not her last.
+        again.send("<presence/>");
+        again.end();
+        world.settle();
+        assert_eq!(ask(&romeo, "juliet@example.org"), "0");
+        assert!(
+            module.lock().is_empty(),
+            "nothing is kept of those who have gone"
+        );
+    }
+
+    /// XEP-0012 §3, §8: "A server MUST NOT allow an unauthorized entity to learn a user's
+    /// network availability"
+    #[test]
+    fn strangers_learn_nothing_not_even_whether_there_is_an_account() {
+        let world = world();
+        let tybalt = world.login("tybalt@example.org/1");
+        let juliet = world.login("juliet@example.org/balcony");
+        for to in [
+            "juliet@example.org",
+            "juliet@example.org/balcony",
+            "nobody@example.org",
+        ] {
+            assert_eq!(ask(&tybalt, to), "forbidden", "{to}");
+        }
+        juliet.expect(&[]);
+    }
+
+    /// XEP-0012 §4
+    #[test]
+    fn a_client_answers_for_itself() {
+        let world = world();
+        let romeo = world.login("romeo@example.org/orchard");
+        let tybalt = world.login("tybalt@example.org/1");
+        let juliet = world.login("juliet@example.org/balcony");
+        romeo.send(
+            "<iq type='get' to='juliet@example.org/balcony' id='l'>\
+             <query xmlns='jabber:iq:last'/></iq>",
+        );
+        assert_eq!(juliet.read().len(), 1);
+        // Directed presence shows it to whoever got it.
+        juliet
+            .session
+            .direct_presence(tybalt.session.jid().as_jid(), 10);
+        tybalt.send(
+            "<iq type='get' to='juliet@example.org/balcony' id='l'>\
+             <query xmlns='jabber:iq:last'/></iq>",
+        );
+        assert_eq!(juliet.read().len(), 1);
+    }
+
+    /// XEP-0012 §5
+    #[test]
+    fn the_server_tells_its_uptime() {
+        let world = world();
+        let romeo = world.login("romeo@example.org/orchard");
+        world.advance(Duration::from_secs(123_456));
+        assert_eq!(ask(&romeo, "example.org"), "123456");
+    }
+}

@@ -1,0 +1,363 @@
+//! Messages for those who are away (XEP-0160), stamped with their time (XEP-0203).
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::account::Account;
+use crate::mailbox::Source;
+use crate::module::{
+    Delivery, Hooks, InboundFilter, Module, OfflineHandler, Scope, SessionEvent, SessionWatcher,
+    Verdict,
+};
+use crate::server::Server;
+use crate::session::{Feed, Session, SessionId};
+use crate::stanza::{Child, Condition, Kind, Stanza, StanzaError};
+use crate::store::{OfflineMessage, StoreError};
+use crate::time::Timestamp;
+use crate::xml::{Element, ns};
+use crate::{BareJid, FullJid, Jid};
+
+/// The disco feature.
+pub const FEATURE: &str = "msgoffline";
+/// The namespace of `<delay/>`.
+pub const DELAY: &str = "urn:xmpp:delay";
+
+const HINTS: &str = "urn:xmpp:hints";
+const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+
+/// Messages that are read from the store and written to a client at a time.
+const PAGE: usize = 20;
+
+/// The module.
+///
+/// One session of an account at a time is given the stored messages, page by page as its
+/// client takes them; a page leaves the store when it has been written.
+#[derive(Default)]
+pub struct Offline {
+    deliveries: Arc<Deliveries>,
+}
+
+impl Module for Offline {
+    fn register(self: Arc<Self>, on: &mut Hooks) {
+        on.feature(Scope::Server, FEATURE);
+        on.offline(self.clone());
+        on.inbound(self.clone());
+        on.watch(self);
+    }
+}
+
+#[async_trait]
+impl OfflineHandler for Offline {
+    async fn keep(
+        &self,
+        stanza: Stanza,
+        account: &Arc<Account>,
+        server: &Server,
+    ) -> Result<(), StanzaError> {
+        match worth(&stanza) {
+            Worth::Storing => {}
+            Worth::Nothing => return Ok(()),
+            // RFC 6121 §8.5.2.2.1: to store it or to "return a stanza error to the sender,
+            // which SHOULD be <service-unavailable/>"
+            Worth::Telling => return Err(Condition::ServiceUnavailable.into()),
+        }
+        let (store, limit) = (&server.stores().offline, server.config().offline_messages);
+        let now = server.now().utc;
+        let xml = stanza.to_string();
+        match store.push(account.jid(), now, &xml, limit).await {
+            Ok(true) => {}
+            // XEP-0160 §2: "if not (e.g., because the recipient's offline message queue is
+            // full), the server returns a <service-unavailable/> error to the sender"
+            Ok(false) => return Err(Condition::ServiceUnavailable.into()),
+            Err(error) => {
+                log("message not stored", account.jid(), &error);
+                return Err(Condition::InternalServerError.into());
+            }
+        }
+        // One that has become available meanwhile looked at the store before this was in it.
+        if let Some(session) = able(account.jid(), server) {
+            self.deliveries.begin(&session, server);
+        }
+        Ok(())
+    }
+}
+
+/// What storing a message is worth.
+enum Worth {
+    /// Somebody wants to read it later.
+    Storing,
+    /// It must not be stored, and the sender would like to know.
+    Telling,
+    /// It means nothing later, and nobody waits for it.
+    Nothing,
+}
+
+fn worth(stanza: &Stanza) -> Worth {
+    let payload = stanza.payload();
+    // XEP-0160 §3: messages "that contain only XEP-0085 content … SHOULD NOT be stored
+    // offline". A thread belongs to a chat state (XEP-0085 §5.4), hints to anything.
+    let means_something = payload
+        .children()
+        .any(|child| !matches!(child.ns(), CHAT_STATES | HINTS) && !child.is("thread", ns::CLIENT));
+    // XEP-0334 §4.2, §4.4. <no-permanent-store/> speaks of archives only (§3.3: "may be happy
+    // for it to be stored temporarily … (e.g. if the recipient is offline …)").
+    let hint = |name| payload.has(name, HINTS);
+    match means_something {
+        true if hint("no-store") => Worth::Telling,
+        true => Worth::Storing,
+        false if hint("store") && !hint("no-store") => Worth::Storing,
+        false => Worth::Nothing,
+    }
+}
+
+impl SessionWatcher for Offline {
+    fn session(&self, event: SessionEvent, session: &Arc<Session>, server: &Server) {
+        match event {
+            // XEP-0160 §2: "When the recipient next sends non-negative available presence to
+            // the server, the server delivers the message to the resource that has sent that
+            // presence."
+            SessionEvent::Available { initial } => {
+                let priority = server.resource(session).and_then(|r| r.priority());
+                let able = priority.is_some_and(|priority| priority >= 0);
+                let was_unable = self.deliveries.is_able(session.id(), able);
+                if able && (initial || was_unable) {
+                    self.deliveries.begin(session, server);
+                }
+            }
+            SessionEvent::Unavailable | SessionEvent::Ended => {
+                self.deliveries.is_able(session.id(), true);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl InboundFilter for Offline {
+    /// XEP-0203 §5: "the recipient's server SHOULD discard a delayed delivery notation whose
+    /// 'from' attribute matches the server's JabberID"
+    fn inbound(&self, delivery: &mut Delivery<'_>, _: &Server) -> Verdict {
+        let domain = delivery.account.jid().domain();
+        let forged = |child: &Child<'_>| {
+            child.is("delay", DELAY)
+                && child
+                    .attr("from")
+                    .is_some_and(|from| Jid::new(&from).is_ok_and(|from| from == *domain))
+        };
+        // A module's own messages may say when they were sent. Presence of our accounts comes
+        // from the server too, but says what a client said.
+        let judged = match delivery.stanza.kind() {
+            Kind::Message(_) => delivery.origin.source != Source::Server,
+            Kind::Presence(_) => true,
+            Kind::Iq(_) => false,
+        };
+        if judged && delivery.stanza.payload().children().any(|c| forged(&c)) {
+            let payload = delivery.stanza.payload().without(forged);
+            delivery.stanza.set_payload(payload);
+        }
+        Verdict::Pass
+    }
+}
+
+/// The session of an account that gets what is stored: the most available one.
+fn able(account: &BareJid, server: &Server) -> Option<Arc<Session>> {
+    let resources = server.directory().resources(account.as_str());
+    let able = resources.iter().filter(|resource| {
+        resource.session().is_some() && resource.priority().is_some_and(|p| p >= 0)
+    });
+    able.max_by_key(|resource| resource.priority())?
+        .session()
+        .cloned()
+}
+
+/// Who is being given their messages.
+#[derive(Default)]
+struct Deliveries(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Accounts of which one session is at it; `true` if messages have come since it last
+    /// looked.
+    running: HashMap<BareJid, bool>,
+    /// Available sessions with a negative priority.
+    unable: HashSet<SessionId>,
+}
+
+impl Deliveries {
+    /// Notes whether a session that is available takes messages; answers whether it did not
+    /// before.
+    fn is_able(&self, id: SessionId, able: bool) -> bool {
+        let unable = &mut self.lock().unable;
+        if able {
+            unable.remove(&id)
+        } else {
+            unable.insert(id);
+            false
+        }
+    }
+
+    fn begin(self: &Arc<Self>, session: &Arc<Session>, server: &Server) {
+        let account = session.bare();
+        match self.lock().running.entry(account.clone()) {
+            Entry::Occupied(mut running) => {
+                running.insert(true);
+                return;
+            }
+            Entry::Vacant(free) => free.insert(false),
+        };
+        session.add_feed(Box::new(Stored {
+            deliveries: self.clone(),
+            server: server.clone(),
+            account: session.account().clone(),
+            to: session.jid().clone(),
+            session: session.id(),
+            given: 0,
+            until: server.now().utc,
+            running: true,
+        }));
+    }
+
+    /// There seems to be nothing more in the store: whether that is so and the delivery over.
+    fn is_over(&self, account: &BareJid) -> bool {
+        let running = &mut self.lock().running;
+        match running.get_mut(account.as_str()) {
+            Some(again) if *again => {
+                *again = false;
+                false
+            }
+            _ => {
+                running.remove(account.as_str());
+                true
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that runs under this lock can panic half way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stored messages of one account on their way to one session.
+///
+/// Those that are stored later than it began are for another delivery behind it: they may be
+/// what the session's full queue did not take, and then what is in the queue is older.
+struct Stored {
+    deliveries: Arc<Deliveries>,
+    server: Server,
+    account: Arc<Account>,
+    to: FullJid,
+    session: SessionId,
+    /// The last message that was given to the session.
+    given: u64,
+    until: Timestamp,
+    running: bool,
+}
+
+#[async_trait]
+impl Feed for Stored {
+    async fn next(&mut self) -> Vec<Stanza> {
+        loop {
+            let page = match self.page().await {
+                Ok(page) => page,
+                // What is left comes with the next presence.
+                Err(error) => {
+                    log("messages not delivered", self.account.jid(), &error);
+                    return Vec::new();
+                }
+            };
+            let end = page.partition_point(|message| message.at <= self.until);
+            if let Some(last) = page[..end].last() {
+                self.given = last.id;
+                let stanzas: Vec<_> = page[..end].iter().filter_map(|m| self.stanza(m)).collect();
+                if !stanzas.is_empty() {
+                    return stanzas;
+                }
+            } else if let Some(later) = page.first() {
+                self.go_behind(later.at);
+                return Vec::new();
+            } else if self.deliveries.is_over(self.account.jid()) {
+                self.running = false;
+                return Vec::new();
+            }
+        }
+    }
+}
+
+impl Stored {
+    /// The next messages, when those of the page before have been written.
+    async fn page(&self) -> Result<Vec<OfflineMessage>, StoreError> {
+        let (store, account) = (&self.server.stores().offline, self.account.jid());
+        if self.given > 0 {
+            store.delete_through(account, self.given).await?;
+        }
+        store.page(account, self.given, PAGE).await
+    }
+
+    /// Goes on with what was stored since it began, when the session comes to that.
+    fn go_behind(&mut self, later: Timestamp) {
+        let resource = self.server.bound(&self.to);
+        let resource = resource.filter(|resource| resource.id() == self.session);
+        let Some(session) = resource.as_ref().and_then(|r| r.session()) else {
+            return;
+        };
+        self.running = false;
+        session.add_feed(Box::new(Stored {
+            deliveries: self.deliveries.clone(),
+            server: self.server.clone(),
+            account: self.account.clone(),
+            to: self.to.clone(),
+            session: self.session,
+            given: self.given,
+            until: self.server.now().utc.max(later),
+            running: true,
+        }));
+    }
+
+    /// The message as its recipient gets it, if it still does.
+    fn stanza(&self, message: &OfflineMessage) -> Option<Stanza> {
+        let stanza = match Stanza::restore(&message.xml) {
+            Ok(stanza) => stanza,
+            Err(error) => {
+                let account = self.account.jid();
+                tracing::error!(%account, id = message.id, %error, "stored message unreadable");
+                return None;
+            }
+        };
+        // XEP-0191 §3.3: "the user's server MUST NOT deliver any XML stanzas from the JID"
+        if stanza.from().is_some_and(|from| self.account.blocks(from)) {
+            return None;
+        }
+        // XEP-0160 §2: "it is RECOMMENDED for the server to add a Delayed Delivery extension"
+        let delay = Element::new("delay", DELAY)
+            .with_attr("from", self.account.jid().domain())
+            .with_attr("stamp", &message.at.to_string())
+            .with_text("Offline Storage");
+        Some(stanza.with_child(&delay))
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        if !self.running {
+            return;
+        }
+        let account = self.account.jid();
+        self.deliveries.lock().running.remove(account.as_str());
+        // If the session ended in the middle, another one of the account gets the rest.
+        let ended = self.server.bound(&self.to).map(|r| r.id()) != Some(self.session);
+        if ended && let Some(session) = able(account, &self.server) {
+            self.deliveries.begin(&session, &self.server);
+        }
+    }
+}
+
+fn log(what: &str, account: &BareJid, error: &StoreError) {
+    // The store's words are for the log, not for the peer.
+    tracing::error!(%account, %error, "{what}");
+}
+
+#[cfg(test)]
+mod tests;

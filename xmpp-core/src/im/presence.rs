@@ -1,0 +1,164 @@
+//! Presence (RFC 6121 §3, §4): who is told that somebody is there, and who may ask.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::account::Account;
+use crate::mailbox::Origin;
+use crate::module::{Delivery, Dispatch, Hooks, InboundFilter, Module, PresenceHandler, Verdict};
+use crate::server::Server;
+use crate::session::{Resource, Session};
+use crate::stanza::{Kind, PresenceType, Stanza};
+use crate::store::RosterItem;
+use crate::stream::{Feature, FeatureContext};
+use crate::xml::Element;
+use crate::{BareJid, Jid};
+
+use super::subscription::{Act, Grade, State};
+
+mod broadcast;
+mod directed;
+mod probe;
+mod subscribing;
+#[cfg(test)]
+mod tests;
+
+const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";
+
+/// Presence, subscriptions and probes of all local accounts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Presence;
+
+impl Module for Presence {
+    fn register(self: Arc<Self>, on: &mut Hooks) {
+        on.stream_feature(Arc::new(PreApproval));
+        on.inbound(self.clone());
+        on.presence(self);
+    }
+}
+
+#[async_trait]
+impl PresenceHandler for Presence {
+    fn sent(
+        &self,
+        stanza: Stanza,
+        session: &Arc<Session>,
+        origin: Origin,
+        server: &Server,
+    ) -> Dispatch {
+        let Kind::Presence(kind) = stanza.kind() else {
+            return Dispatch::DONE;
+        };
+        if let Some(act) = Act::of(kind) {
+            return subscribing::sent(act, stanza, session, origin, server);
+        }
+        match (kind, stanza.to()) {
+            (PresenceType::Available, None) => broadcast::available(stanza, session, server),
+            (PresenceType::Unavailable, None) => broadcast::unavailable(stanza, session, server),
+            (PresenceType::Available, Some(_)) => {
+                directed::available(stanza, session, origin, server)
+            }
+            (PresenceType::Unavailable, Some(_)) => {
+                directed::unavailable(stanza, session, origin, server)
+            }
+            // §4.3: "if a user's client generates an outbound presence probe then the user's
+            // server SHOULD route the probe [...] or process the probe". An error goes
+            // where it is addressed.
+            (_, Some(_)) => server.route(stanza, origin),
+            // §4.3: "MUST NOT use its receipt of the presence probe from a connected client
+            // as the sole cause for returning a stanza or stream error"
+            (_, None) => Dispatch::DONE,
+        }
+    }
+
+    async fn received(
+        &self,
+        stanza: Stanza,
+        account: Arc<Account>,
+        _origin: Origin,
+        server: &Server,
+    ) {
+        let Kind::Presence(kind) = stanza.kind() else {
+            return;
+        };
+        match Act::of(kind) {
+            Some(act) => subscribing::received(act, stanza, &account, server).await,
+            None if kind == PresenceType::Probe => probe::received(stanza, &account, server).await,
+            None => {}
+        }
+    }
+
+    fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
+        broadcast::ended(session, resource, server)
+    }
+}
+
+impl InboundFilter for Presence {
+    fn inbound(&self, delivery: &mut Delivery<'_>, _server: &Server) -> Verdict {
+        if delivery.stanza.kind() == Kind::Presence(PresenceType::Unavailable) {
+            directed::heard(delivery);
+        }
+        Verdict::Pass
+    }
+}
+
+/// Ends what there is between an account and a contact that is no longer in its roster
+/// (RFC 6121 §2.5.2), requests that wait for an answer included.
+pub(super) fn part(item: &RosterItem, account: &Arc<Account>, server: &Server) -> Dispatch {
+    let state = State::of(Some(item));
+    let tell = |act: Act| {
+        let stanza = between(account, &item.jid, act).with_id(&*server.made_up_id());
+        server.route(stanza, Origin::SERVER)
+    };
+    let mut steps = Vec::new();
+    if state.to != Grade::No {
+        steps.push(tell(Act::Unsubscribe));
+    }
+    if state.from == Grade::Granted {
+        steps.push(hide(account, &item.jid, server));
+    }
+    if state.from != Grade::No {
+        steps.push(tell(Act::Unsubscribed));
+    }
+    Dispatch::all(steps)
+}
+
+/// Sends a contact the present presence of each available resource of an account (§3.1.5).
+fn show(account: &Account, contact: &BareJid, server: &Server) -> Dispatch {
+    let resources = server.directory().resources(account.jid().as_str());
+    let presences = resources.iter().filter_map(|resource| resource.presence());
+    Dispatch::all(presences.map(|presence| {
+        let presence = presence.with_to(Jid::from(contact));
+        server.route(presence, Origin::SERVER)
+    }))
+}
+
+/// Sends a contact unavailable presence of each available resource of an account (§3.2.2, §3.3.3).
+fn hide(account: &Account, contact: &BareJid, server: &Server) -> Dispatch {
+    let resources = server.directory().resources(account.jid().as_str());
+    let available = resources.iter().filter(|resource| resource.is_available());
+    Dispatch::all(available.map(|resource| {
+        let presence = Stanza::presence(PresenceType::Unavailable)
+            .with_from(Jid::from(resource.jid()))
+            .with_to(Jid::from(contact));
+        server.route(presence, Origin::SERVER)
+    }))
+}
+
+/// A subscription stanza from an account to a contact. §3: "the server MUST stamp the
+/// outgoing presence stanza with the bare JID <localpart@domainpart> of the sending entity".
+fn between(account: &Account, contact: &BareJid, act: Act) -> Stanza {
+    Stanza::presence(act.kind())
+        .with_from(Jid::from(account.jid()))
+        .with_to(Jid::from(contact))
+}
+
+/// §3.4
+struct PreApproval;
+
+impl Feature for PreApproval {
+    fn advertise(&self, to: &FeatureContext<'_>) -> Option<Element> {
+        to.account.map(|_| Element::new("sub", PRE_APPROVAL))
+    }
+}

@@ -1,0 +1,68 @@
+//! Offline messages.
+
+use async_trait::async_trait;
+use xmpp_core::BareJid;
+use xmpp_core::store::{Offline, OfflineMessage, Result};
+use xmpp_core::time::Timestamp;
+
+use super::writer::Write;
+use super::{Postgres, clamp, column, natural};
+
+#[async_trait]
+impl Offline for Postgres {
+    async fn push(
+        &self,
+        account: &BareJid,
+        at: Timestamp,
+        xml: &str,
+        limit: usize,
+    ) -> Result<bool> {
+        let write = Write::new(
+            account,
+            xml.len(),
+            "INSERT INTO offline (account, at, xml) SELECT $1, $2, $3
+             WHERE (SELECT count(*) FROM offline WHERE account = $1) < $4 RETURNING 1",
+        );
+        let write = write.with(at.0).with(xml.to_owned()).with(clamp(limit));
+        Ok(!self.write(write).await?.is_empty())
+    }
+
+    async fn page(
+        &self,
+        account: &BareJid,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<OfflineMessage>> {
+        let select = "SELECT id, at, xml FROM offline
+             WHERE account = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let (after, limit) = (clamp(after), clamp(limit));
+        let rows = self
+            .read(select, &[&account.as_str(), &after, &limit])
+            .await?;
+        let messages = rows.iter().map(|row| {
+            Ok(OfflineMessage {
+                id: natural(row, 0)?,
+                at: Timestamp(column(row, 1)?),
+                xml: column(row, 2)?,
+            })
+        });
+        messages.collect()
+    }
+
+    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
+        let delete = "DELETE FROM offline WHERE account = $1 AND id <= $2";
+        let write = Write::new(account, 0, delete).with(clamp(id));
+        self.write(write).await.map(drop)
+    }
+
+    async fn count(&self, account: &BareJid) -> Result<usize> {
+        let select = "SELECT count(*) FROM offline WHERE account = $1";
+        let rows = self.read(select, &[&account.as_str()]).await?;
+        let counted = rows.first().map(|row| natural(row, 0));
+        Ok(counted.transpose()?.unwrap_or(0) as usize)
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.delete_through(account, u64::MAX).await
+    }
+}
