@@ -95,6 +95,31 @@ fn deleting_an_account_ends_its_sessions() {
 }
 
 #[test]
+fn strangers_register_only_where_they_may() {
+    const REGISTER: &str = "<iq type='set' id='r'><query xmlns='jabber:iq:register'>\
+        <username>romeo</username><password>pw</password></query></iq>";
+    let site = Site::new();
+    let mut server = site.start(&["--insecure-plaintext"]);
+    let mut client = server.connect("starttls");
+    assert!(!client.open("localhost").contains("iq-register"));
+    client.send(REGISTER);
+    // RFC 6120 §4.9.3.12
+    let rest = client.read_to_end();
+    assert!(rest.contains("<not-authorized"), "{rest}");
+    server.signal("TERM");
+    server.wait();
+
+    site.set("registration__enabled", "true");
+    let server = site.start(&["--insecure-plaintext"]);
+    let mut client = server.connect("starttls");
+    assert!(client.open("localhost").contains("iq-register"));
+    client.send(REGISTER);
+    assert!(client.read_until(&["/>", "</iq>"]).contains("result"));
+    assert!(server.login("romeo", "pw"));
+    site.run(&["users"]).is("romeo@localhost\n");
+}
+
+#[test]
 fn many_accounts_are_added_from_a_file() {
     let site = Site::new();
     let list: String = (0..20)

@@ -337,25 +337,28 @@ fn registered(account: &BareJid) -> Element {
         .with_child(Element::new("password", NS))
 }
 
-/// §3.2: the account goes, its subscriptions are cancelled, and all its sessions end.
 async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
-    let account = session.account();
+    if remove_account(session.bare(), server).await? {
+        return Ok(());
+    }
+    // §3.2: "The entity sending the remove request was not previously registered."
+    Err(Condition::RegistrationRequired.into())
+}
+
+/// Removes an account as §3.2 has it, whoever asks for that: all that is kept of it goes,
+/// its subscriptions are cancelled, and all its sessions end. `false` if there is none.
+pub async fn remove_account(jid: &BareJid, server: &Server) -> Result<bool, StanzaError> {
+    let account = server.account(jid).await?;
     let contacts = account.roster(|roster| roster.items().to_vec());
-    if !server
-        .stores()
-        .delete(account.jid())
-        .await
-        .map_err(failed)?
-    {
-        // §3.2: "The entity sending the remove request was not previously registered."
-        return Err(Condition::RegistrationRequired.into());
+    if !server.stores().delete(jid).await.map_err(failed)? {
+        return Ok(false);
     }
     account.forget();
     tracing::info!(account = %account.jid(), "account removed");
     // "the server SHOULD also cancel all existing presence subscriptions related to that
     // entity (as stored in the entity's roster)"
     for contact in contacts {
-        let _ = presence::part(&contact, account, server).finish().await;
+        let _ = presence::part(&contact, &account, server).finish().await;
     }
     // "the server SHOULD then return a <not-authorized/> stream error and terminate all active
     // sessions for the entity". A session ends when what waits for it has been written, and
@@ -364,7 +367,7 @@ async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
     for session in resources.iter().filter_map(|resource| resource.session()) {
         session.end(StreamError::new(StreamCondition::NotAuthorized));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// What somebody filled in. What is empty is missing.

@@ -194,3 +194,64 @@ fn relative_paths_are_relative_to_the_file() {
     assert_eq!(config.domains[0].key, Some("/k".into()));
     assert_eq!(Config::load(None).unwrap().data, PathBuf::from("data"));
 }
+
+/// The names of a struct's fields, from how it shows itself.
+fn fields(value: &impl std::fmt::Debug) -> Vec<String> {
+    let shown = format!("{value:#?}");
+    let lines = shown.lines().filter_map(|line| line.strip_prefix("    "));
+    lines
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+        .filter_map(|line| Some(line.split_once(':')?.0.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_setting_of_the_library_can_be_set() {
+    let known: toml::Table = toml::from_str(DOCUMENTED).unwrap();
+    let table = |path: &str| -> &toml::Table {
+        let mut at = &known;
+        for key in path.split('.') {
+            at = at[key].as_table().unwrap();
+        }
+        at
+    };
+    // What stands elsewhere, and how the server names itself.
+    let elsewhere = [
+        "domains",
+        "timeouts",
+        "software",
+        "conflict",
+        "login_attempts",
+    ];
+    let core = server::Config::default();
+    let all: [(&str, Vec<String>); 8] = [
+        ("limits", fields(&core)),
+        ("limits.xml", fields(&core.xml)),
+        ("limits.xml_before_login", fields(&core.xml_before_login)),
+        ("limits.session_queue", fields(&core.session_queue)),
+        ("timeouts", fields(&core.timeouts)),
+        ("accept", fields(&xmpp_core::io::AcceptLimits::default())),
+        (
+            "throttle",
+            fields(&xmpp_core::io::ThrottleLimits::default()),
+        ),
+        (
+            "contacts",
+            fields(&xmpp_core::im::service_contacts::ServiceContacts::default()),
+        ),
+    ];
+    for (path, fields) in all {
+        assert!(!fields.is_empty());
+        for field in fields {
+            let set = table(path).contains_key(&field);
+            assert!(set || elsewhere.contains(&&*field), "{path}.{field}");
+        }
+    }
+}
+
+#[test]
+fn the_password_of_the_database_is_not_shown() {
+    let text = "[postgresql]\nurl = \"postgresql://xmpp:secret@localhost/xmpp\"";
+    let config = Config::parse(text, Vec::new()).unwrap();
+    assert!(!format!("{config:?}").contains("secret"));
+}

@@ -296,7 +296,7 @@ impl Client {
         answer.contains("<success")
     }
 
-    fn read_until(&mut self, ends: &[&str]) -> String {
+    pub fn read_until(&mut self, ends: &[&str]) -> String {
         let mut read = Vec::new();
         let mut chunk = [0; 4096];
         loop {

@@ -1,6 +1,7 @@
 //! Tables that mirror the settings of `xmpp_core`, field by field and by the same names.
 
 use serde::{Deserialize, Serialize};
+use xmpp_core::im::service_contacts::ServiceContacts;
 use xmpp_core::{io, mailbox, server, xml};
 
 use super::value::{OptionalSpan, Size, Span};
@@ -42,6 +43,10 @@ mirror!(
         memory: Size,
         resources_per_account: usize,
         roster_items: usize,
+        roster_name: Size,
+        roster_groups: usize,
+        subscription_requests: usize,
+        subscription_request: Size,
         blocked: usize,
         directed_presences: usize,
         offline_messages: usize,
@@ -111,5 +116,18 @@ mirror!(
         keepalive: Span,
         idle: OptionalSpan,
         close: Span,
+    }
+);
+
+mirror!(
+    /// `[contacts]`: whom to turn to (XEP-0157).
+    Contacts of ServiceContacts = ServiceContacts::default(), {
+        abuse: Vec<String>,
+        admin: Vec<String>,
+        feedback: Vec<String>,
+        sales: Vec<String>,
+        security: Vec<String>,
+        status: Vec<String>,
+        support: Vec<String>,
     }
 );
