@@ -15,8 +15,9 @@ pub use end::{End, Switch, cable};
 
 use crate::rng::Rng;
 
-/// How long a side waits for the acknowledgement of what it wrote before it gives
-/// up: what the driver sets as `TCP_USER_TIMEOUT`.
+/// How long a side waits for the other to take what it wrote before it gives up: what
+/// the driver sets as `TCP_USER_TIMEOUT` ("transmitted data may remain unacknowledged, or
+/// buffered data may remain untransmitted", tcp(7)).
 pub const GIVE_UP: Duration = Duration::from_secs(120);
 
 /// How one direction of a link behaves.
@@ -81,8 +82,8 @@ pub enum Cut {
     Finish,
     /// Both directions are reset.
     Reset,
-    /// Nothing arrives any more in either direction, and nobody is told. A side that
-    /// writes gives up after [`GIVE_UP`].
+    /// What is on its way arrives, but nothing that is written from now on, in either
+    /// direction, and nobody is told. A side that writes gives up after [`GIVE_UP`].
     Vanish,
 }
 
@@ -138,6 +139,8 @@ struct Pipe {
     pieces: VecDeque<Piece>,
     /// Bytes in `pieces`.
     held: usize,
+    /// Since when the reader has taken nothing of it.
+    stuck_since: Instant,
     /// When the line has carried what was sent; `None`: never.
     free_at: Option<Instant>,
     finished: Option<Option<Instant>>,
@@ -209,7 +212,7 @@ impl Link {
 
     /// Takes bytes from a side.
     pub fn write(&mut self, side: Side, bytes: &[u8], now: Instant) -> Write {
-        let broken = self.broken[side as usize];
+        let broken = self.breaks_at(side);
         if let Some((at, error)) = broken
             && now >= at
         {
@@ -224,9 +227,11 @@ impl Link {
         if taken == 0 {
             return Write::Full(broken.map(|(at, _)| at));
         }
+        if pipe.held == 0 {
+            pipe.stuck_since = now;
+        }
         if self.vanished {
-            self.breaks(side, now + GIVE_UP, ErrorKind::TimedOut);
-            self.pipes[side as usize].held += taken;
+            pipe.held += taken;
         } else if pipe.deaf {
             let back = now + pipe.line.latency;
             self.breaks(side, back, ErrorKind::ConnectionReset);
@@ -239,7 +244,7 @@ impl Link {
     /// Gives a side what is due.
     pub fn read(&mut self, side: Side, buffer: &mut [u8], now: Instant) -> Read {
         let read = self.pipes[side.other() as usize].read(buffer, now);
-        match (read, self.broken[side as usize]) {
+        match (read, self.breaks_at(side)) {
             (Read::Nothing(_) | Read::End, Some((at, error))) if now >= at => Read::Failed(error),
             (Read::Nothing(due), Some((at, _))) => {
                 Read::Nothing(Some(due.map_or(at, |due| due.min(at))))
@@ -292,6 +297,14 @@ impl Link {
         }
     }
 
+    /// When a side finds the link broken, as things are.
+    fn breaks_at(&self, side: Side) -> Option<(Instant, ErrorKind)> {
+        let pipe = &self.pipes[side as usize];
+        let gives_up = (pipe.held > 0).then(|| (pipe.stuck_since + GIVE_UP, ErrorKind::TimedOut));
+        let broken = self.broken[side as usize];
+        broken.into_iter().chain(gives_up).min_by_key(|(at, _)| *at)
+    }
+
     fn breaks(&mut self, side: Side, at: Instant, error: ErrorKind) {
         self.broken[side as usize].get_or_insert((at, error));
     }
@@ -315,6 +328,7 @@ impl Pipe {
             sent: 0,
             pieces: VecDeque::new(),
             held: 0,
+            stuck_since: now,
             free_at: Some(now),
             finished: None,
             deaf: false,
@@ -400,6 +414,7 @@ impl Pipe {
         buffer[..read].copy_from_slice(&rest[..read]);
         piece.read += read;
         self.held -= read;
+        self.stuck_since = now;
         if piece.read == piece.bytes.len() {
             self.pieces.pop_front();
         }
@@ -451,7 +466,10 @@ mod tests {
         let (mut link, start) = link(line);
         assert_eq!(link.write(Side::Client, b"abcde", start), Write::Taken(5));
         let (got, next) = pieces(&mut link, start);
-        assert_eq!((got.len(), next), (0, Read::Nothing(Some(start + after(12)))));
+        assert_eq!(
+            (got.len(), next),
+            (0, Read::Nothing(Some(start + after(12))))
+        );
         let (got, next) = pieces(&mut link, start + after(14));
         assert_eq!(got, ["ab", "cd"]);
         assert_eq!(next, Read::Nothing(Some(start + after(15))));
@@ -463,7 +481,10 @@ mod tests {
         line.window = 4;
         let (mut link, now) = link(line);
         assert_eq!(link.write(Side::Client, b"abcdef", now), Write::Taken(4));
-        assert_eq!(link.write(Side::Client, b"ef", now), Write::Full(None));
+        assert_eq!(
+            link.write(Side::Client, b"ef", now),
+            Write::Full(Some(now + GIVE_UP))
+        );
         assert_eq!(pieces(&mut link, now).0, ["abcd"]);
         assert_eq!(link.write(Side::Client, b"ef", now), Write::Taken(2));
     }
@@ -509,7 +530,30 @@ mod tests {
         let (_, next) = pieces(&mut link, now + after(1));
         let gives_up = now + after(1) + GIVE_UP;
         assert_eq!(next, Read::Nothing(Some(gives_up)));
-        assert_eq!(pieces(&mut link, gives_up).1, Read::Failed(ErrorKind::TimedOut));
+        assert_eq!(
+            pieces(&mut link, gives_up).1,
+            Read::Failed(ErrorKind::TimedOut)
+        );
+    }
+
+    #[test]
+    fn who_is_not_read_gives_up_but_not_on_one_who_reads_slowly() {
+        let (mut link, now) = link(Line::perfect());
+        let _ = link.write(Side::Client, b"abc", now);
+        let mut byte = [0];
+        assert_eq!(
+            link.read(Side::Server, &mut byte, now + GIVE_UP),
+            Read::Bytes(1)
+        );
+        let later = now + GIVE_UP + GIVE_UP;
+        assert_eq!(
+            link.write(Side::Client, b"d", later - after(1)),
+            Write::Taken(1)
+        );
+        assert_eq!(
+            link.write(Side::Client, b"e", later),
+            Write::Failed(ErrorKind::TimedOut)
+        );
     }
 
     #[test]

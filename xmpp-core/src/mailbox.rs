@@ -290,7 +290,7 @@ impl Queue {
         cx: &mut Context<'_>,
         bytes: usize,
     ) -> Poll<Option<VecDeque<Envelope>>> {
-        self.reader.register(cx.waker());
+        self.register(cx);
         self.take(bytes).map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -323,6 +323,12 @@ impl Queue {
     /// Whether something did not fit since it was last empty.
     pub fn is_overflowed(&self) -> bool {
         self.lock().overflowed
+    }
+
+    /// Has the task of `cx` look again when there is something new, without taking
+    /// anything now.
+    pub fn register(&self, cx: &Context<'_>) {
+        self.reader.register(cx.waker());
     }
 
     /// Has the reader look again, though nothing was pushed.

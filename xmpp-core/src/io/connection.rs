@@ -188,8 +188,10 @@ impl Connection {
     /// One turn while the stream is open. `true` if something happened and another
     /// look is worth it.
     fn turn(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        let mut busy = self.check_end(scratch, now, cx);
-        busy |= self.poll_doing(scratch, now, cx);
+        if self.check_end(scratch, now, cx) {
+            return true;
+        }
+        let mut busy = self.poll_doing(scratch, now, cx);
         busy |= self.poll_settlements(scratch, now, cx);
         busy |= self.poll_feed(scratch, now, cx);
         busy |= self.poll_queue(scratch, now, cx);
@@ -300,6 +302,10 @@ impl Connection {
     }
 
     fn check_end(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        // The end of a session is news also while nothing else is taken from its queue.
+        if let Some(session) = &self.session {
+            session.queue().register(cx);
+        }
         let error = if self.control.stop.swap(false, Ordering::AcqRel) {
             StreamError::new(crate::stream::StreamCondition::SystemShutdown)
         } else if let Some(error) = self.session.as_ref().and_then(|session| session.ending()) {
@@ -321,6 +327,7 @@ impl Connection {
                 };
                 self.doing = Doing::Nothing;
                 if let Some(Bound { session, .. }) = answered.bound {
+                    session.queue().register(cx);
                     self.session = Some(session);
                 }
                 self.input(Input::Answered(answered.answer), scratch, now, cx);
@@ -419,7 +426,7 @@ impl Connection {
         if !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
             return false;
         }
-        let Poll::Ready(Some(envelopes)) = queue.queue().poll_take(cx, 4 * CHUNK) else {
+        let Some(Some(envelopes)) = queue.queue().take(4 * CHUNK) else {
             return false;
         };
         for envelope in envelopes {
