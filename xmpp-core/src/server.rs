@@ -15,7 +15,7 @@ use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Ve
 use crate::router::{Recipients, Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
 use crate::stanza::{Condition, IqType, Kind, MessageType, Stanza, StanzaError};
-use crate::store::Stores;
+use crate::store::{StoreError, Stores};
 use crate::stream::StreamError;
 use crate::time::{Clock, Now};
 use crate::{BareJid, FullJid, Jid};
@@ -130,12 +130,20 @@ impl Server {
             .accounts
             .load(jid, &self.inner.stores)
             .await
-            .map_err(|error| {
-                self.inner.metrics.store_errors.increment();
-                tracing::error!(account = %jid, %error, "account not loaded");
-                // The store's words are for the log, not for the peer.
-                StanzaError::new(Condition::InternalServerError)
-            })
+            .map_err(|error| self.store_failed("account not loaded", jid, &error))
+    }
+
+    /// A store could not do something for an account. That is counted and logged here;
+    /// whoever needed it gets this error, and not the store's words.
+    pub fn store_failed(
+        &self,
+        what: &'static str,
+        account: &BareJid,
+        error: &StoreError,
+    ) -> StanzaError {
+        self.inner.metrics.store_errors.increment();
+        tracing::error!(%account, %error, "{what}");
+        StanzaError::new(Condition::InternalServerError)
     }
 
     /// Has an account that is in memory loaded anew when it is next asked for: it was

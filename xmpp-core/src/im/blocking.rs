@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::Jid;
+use crate::{BareJid, Jid};
 use crate::account::{Account, BlockListChange, ChangeError, covers};
 use crate::mailbox::Source;
 use crate::module::{
@@ -155,7 +155,9 @@ async fn block(
         disappear(account, &change.add, &before, server);
     };
     let changed = account.change_blocked(server.stores(), change, announce);
-    changed.await.map_err(into_stanza_error)
+    changed
+        .await
+        .map_err(|error| refusal(error, account.jid(), server))
 }
 
 async fn unblock(
@@ -177,7 +179,9 @@ async fn unblock(
         reappear(account, &change.remove, list, server);
     };
     let changed = account.change_blocked(server.stores(), change, announce);
-    changed.await.map_err(into_stanza_error)
+    changed
+        .await
+        .map_err(|error| refusal(error, account.jid(), server))
 }
 
 /// §3.3: "When the user blocks communications with a JID, the user's server MUST send
@@ -277,14 +281,11 @@ fn named(payload: &Element) -> Result<Vec<Jid>, StanzaError> {
         .collect()
 }
 
-fn into_stanza_error(error: ChangeError<StanzaError>) -> StanzaError {
+/// What a client is told of a change that was not made.
+fn refusal(error: ChangeError<StanzaError>, account: &BareJid, server: &Server) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
-        ChangeError::Store(error) => {
-            // The store's words are for the log, not for the peer.
-            tracing::error!(%error, "block list not changed");
-            Condition::InternalServerError.into()
-        }
+        ChangeError::Store(error) => server.store_failed("block list not changed", account, &error),
     }
 }
 

@@ -73,8 +73,7 @@ impl OfflineHandler for Offline {
             // full), the server returns a <service-unavailable/> error to the sender"
             Ok(false) => return Err(Condition::ServiceUnavailable.into()),
             Err(error) => {
-                log("message not stored", account.jid(), &error);
-                return Err(Condition::InternalServerError.into());
+                return Err(server.store_failed("message not stored", account.jid(), &error));
             }
         }
         // One that has become available meanwhile looked at the store before this was in it.
@@ -264,7 +263,9 @@ impl Feed for Stored {
                 Ok(page) => page,
                 // What is left comes with the next presence.
                 Err(error) => {
-                    log("messages not delivered", self.account.jid(), &error);
+                    let account = self.account.jid();
+                    self.server
+                        .store_failed("messages not delivered", account, &error);
                     return Vec::new();
                 }
             };
@@ -352,11 +353,6 @@ impl Drop for Stored {
             self.deliveries.begin(&session, &self.server);
         }
     }
-}
-
-fn log(what: &str, account: &BareJid, error: &StoreError) {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%account, %error, "{what}");
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Verb};
 use crate::server::Server;
 use crate::stanza::{Condition, StanzaError};
-use crate::store::StoreError;
 use crate::xml::Element;
 
 /// The namespace.
@@ -36,6 +35,8 @@ impl IqHandler for PrivateXml {
         let session = request.own_session().ok_or(Condition::Forbidden)?;
         let account = session.bare();
         let store = &server.stores().private_xml;
+        let failed =
+            |error| server.store_failed("private XML not stored or loaded", account, &error);
         match request.verb {
             Verb::Get => {
                 let wanted = wanted(&request.payload)?;
@@ -114,12 +115,6 @@ fn check(element: &Element) -> Result<(), StanzaError> {
         true => Err(Condition::NotAcceptable.into()),
         false => Ok(()),
     }
-}
-
-fn failed(error: StoreError) -> StanzaError {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%error, "private XML not stored or loaded");
-    Condition::InternalServerError.into()
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::sasl::Credentials;
 use crate::server::{Server, network};
 use crate::session::Session;
 use crate::stanza::{Condition, StanzaError};
-use crate::store::StoreError;
 use crate::stream::{Feature, FeatureContext, StreamCondition, StreamError};
 use crate::xml::Element;
 use crate::{BareJid, Jid};
@@ -174,6 +173,7 @@ impl Registration {
             StanzaError::new(Condition::NotAcceptable).with_text("this username cannot be used")
         })?;
         let accounts = &server.stores().accounts;
+        let failed = |error| server.store_failed("not registered", &account, &error);
         // §3.1: "a username conflict (the desired username is already in use …)"
         let conflict = || Err(Condition::Conflict.into());
         if accounts.exists(&account).await.map_err(failed)? {
@@ -216,7 +216,7 @@ impl Registration {
         match accounts.set_credentials(own, &credentials).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Condition::UnexpectedRequest.into()),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(server.store_failed("password not changed", own, &error)),
         }
     }
 }
@@ -350,6 +350,7 @@ async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
 pub async fn remove_account(jid: &BareJid, server: &Server) -> Result<bool, StanzaError> {
     let account = server.account(jid).await?;
     let contacts = account.roster(|roster| roster.items().to_vec());
+    let failed = |error| server.store_failed("account not removed", jid, &error);
     if !server.stores().delete(jid).await.map_err(failed)? {
         return Ok(false);
     }
@@ -397,12 +398,6 @@ impl<'a> Fields<'a> {
 fn account(username: &str, domain: &BareJid) -> Option<BareJid> {
     let jid = Jid::from_parts(Some(username), domain.as_str(), None).ok()?;
     BareJid::try_from(jid).ok()
-}
-
-fn failed(error: StoreError) -> StanzaError {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%error, "registration failed");
-    Condition::InternalServerError.into()
 }
 
 #[cfg(test)]

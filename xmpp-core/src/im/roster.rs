@@ -137,7 +137,9 @@ async fn put(
         // the user's interested resources, including the resource that generated the roster set"
         |changed| push(account, changed, server),
     );
-    put.await.map(drop).map_err(refusal)
+    put.await
+        .map(drop)
+        .map_err(|error| refusal(error, account.jid(), server))
 }
 
 /// §2.5.2
@@ -158,7 +160,9 @@ async fn remove(
         },
         |changed| push(account, changed, server),
     );
-    let removed = removed.await.map_err(refusal)?;
+    let removed = removed
+        .await
+        .map_err(|error| refusal(error, account.jid(), server))?;
     if let Some(item) = removed.before {
         let _ = presence::part(&item, account, server).finish().await;
     }
@@ -266,13 +270,14 @@ fn details(item: &Element, config: &Config) -> Result<(String, Vec<String>), Sta
 }
 
 /// What a client is told of a change that was not made.
-pub(super) fn refusal(error: ChangeError<StanzaError>) -> StanzaError {
+pub(super) fn refusal(
+    error: ChangeError<StanzaError>,
+    account: &BareJid,
+    server: &Server,
+) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
-        ChangeError::Store(error) => {
-            tracing::error!(%error, "roster not changed");
-            Condition::InternalServerError.into()
-        }
+        ChangeError::Store(error) => server.store_failed("roster not changed", account, &error),
     }
 }
 

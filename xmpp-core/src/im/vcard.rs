@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Target, Verb};
 use crate::server::Server;
 use crate::stanza::{Condition, StanzaError};
-use crate::store::StoreError;
 use crate::xml::Element;
 
 /// The namespace.
@@ -40,6 +39,8 @@ impl IqHandler for VCard {
         };
         let own = request.own_session().is_some();
         let store = &server.stores().vcards;
+        let failed =
+            |error| server.store_failed("vCard not stored or loaded", account.jid(), &error);
         match request.verb {
             Verb::Get => match store.load(account.jid()).await.map_err(failed)? {
                 Some(xml) => match Element::restore(&xml) {
@@ -72,12 +73,6 @@ impl IqHandler for VCard {
             }
         }
     }
-}
-
-fn failed(error: StoreError) -> StanzaError {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%error, "vCard not stored or loaded");
-    Condition::InternalServerError.into()
 }
 
 #[cfg(test)]

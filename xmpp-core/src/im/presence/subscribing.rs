@@ -55,10 +55,8 @@ pub(super) fn sent(
         let before = match changed.await {
             Ok(changed) => State::of(changed.before.as_ref()),
             Err(error) => {
-                return server
-                    .refuse(&stanza, &roster::refusal(error))
-                    .finish()
-                    .await;
+                let error = roster::refusal(error, account.jid(), &server);
+                return server.refuse(&stanza, &error).finish().await;
             }
         };
         if act == Act::Unsubscribed && before.from == Grade::Granted {
@@ -123,8 +121,7 @@ pub(super) async fn received(act: Act, stanza: Stanza, account: &Arc<Account>, s
             return;
         }
         Err(ChangeError::Store(error)) => {
-            tracing::error!(account = %account.jid(), %error, "roster not changed");
-            let error = Condition::InternalServerError.into();
+            let error = server.store_failed("roster not changed", account.jid(), &error);
             let _ = server.refuse(&stanza, &error).finish().await;
             return;
         }
