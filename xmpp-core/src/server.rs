@@ -26,7 +26,9 @@ mod config;
 pub(crate) mod testing;
 
 pub use builder::{BuildError, Builder, Surroundings};
-pub use config::{Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network};
+pub use config::{
+    AccountLimits, Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network,
+};
 
 /// A running server. Clone is cheap and names the same server.
 ///
@@ -167,7 +169,7 @@ impl Server {
         resource: Option<&str>,
     ) -> Result<Bound, StanzaError> {
         let mut asked = resource.map(str::to_owned);
-        let account_limit = self.inner.config.resources_per_account;
+        let account_limit = self.inner.config.account(account.jid()).resources;
         let bound = self.inner.directory.resources(account.jid().as_str());
         let replaces = asked
             .as_deref()

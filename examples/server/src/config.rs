@@ -17,7 +17,7 @@ use xmpp_core::im::registration;
 use xmpp_core::sasl::{DEFAULT_ITERATIONS, MAX_ITERATIONS, Mechanism};
 use xmpp_core::server;
 
-pub use mirror::{Accept, Contacts, Limits, Throttle, Timeouts};
+pub use mirror::{Accept, AccountExceptions, Contacts, Limits, Throttle, Timeouts};
 pub use value::{Hidden, Span, Text};
 
 /// Fewest PBKDF2 rounds that may be set.
@@ -297,6 +297,8 @@ pub struct Domain {
     /// Instead of `login.mechanisms`.
     pub mechanisms: Option<Vec<Text<Mechanism>>>,
     pub administrators: Vec<Text<BareJid>>,
+    /// Where its accounts differ from `limits.account`.
+    pub account: AccountExceptions,
 }
 
 impl Domain {
@@ -308,6 +310,7 @@ impl Domain {
             tls: Encryption::Required,
             mechanisms: None,
             administrators: Vec::new(),
+            account: AccountExceptions::default(),
         }
     }
 }
@@ -334,6 +337,8 @@ struct DomainTable {
     mechanisms: Option<Vec<Text<Mechanism>>>,
     #[serde(default)]
     administrators: Vec<Text<BareJid>>,
+    #[serde(default)]
+    account: AccountExceptions,
 }
 
 impl TryFrom<DomainTable> for Domain {
@@ -357,6 +362,7 @@ impl TryFrom<DomainTable> for Domain {
             tls: table.tls,
             mechanisms: table.mechanisms,
             administrators: table.administrators,
+            account: table.account,
         })
     }
 }

@@ -128,6 +128,7 @@ pub fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<S
             .iter()
             .map(|jid| jid.0.clone())
             .collect();
+        core.account = Some(domain.account.from(&config.limits.account).into());
         if domain.tls == Encryption::Optional {
             tracing::warn!(domain = %domain.name.0, "clients may log in without TLS");
         }

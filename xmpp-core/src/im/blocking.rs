@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{BareJid, Jid};
 use crate::account::{Account, BlockListChange, ChangeError, covers};
 use crate::mailbox::Source;
 use crate::module::{
@@ -17,6 +16,7 @@ use crate::server::Server;
 use crate::session::{Change, Resource, Session};
 use crate::stanza::{Condition, ErrorType, IqType, Kind, PresenceType, Stanza, StanzaError};
 use crate::xml::Element;
+use crate::{BareJid, Jid};
 
 /// The namespace.
 pub const NS: &str = "urn:xmpp:blocking";
@@ -131,7 +131,7 @@ async fn block(
     if named.is_empty() {
         return Err(Condition::BadRequest.into());
     }
-    let limit = server.config().blocked;
+    let limit = server.config().account(account.jid()).blocked;
     let change = |list: &[Jid]| {
         let mut change = BlockListChange::default();
         for jid in named {

@@ -64,7 +64,8 @@ impl OfflineHandler for Offline {
             // which SHOULD be <service-unavailable/>"
             Worth::Telling => return Err(Condition::ServiceUnavailable.into()),
         }
-        let (store, limit) = (&server.stores().offline, server.config().offline_messages);
+        let limit = server.config().account(account.jid()).offline_messages;
+        let store = &server.stores().offline;
         let now = server.now().utc;
         let xml = stanza.to_string();
         match store.push(account.jid(), now, &xml, limit).await {

@@ -57,7 +57,7 @@ impl IqHandler for PrivateXml {
                 if !session.account().exists() {
                     return Err(Condition::NotAllowed.into());
                 }
-                let limit = server.config().private_xml;
+                let limit = server.config().account(account).private_xml;
                 for element in given(&request.payload)? {
                     let (name, ns, xml) = (element.name(), element.ns(), element.to_string());
                     let saved = store.save(account, name, ns, &xml, limit);
@@ -124,7 +124,7 @@ mod tests {
 
     fn romeo() -> (World, Client) {
         let world = World::with(vec![Arc::new(PrivateXml)], |config| {
-            config.private_xml = 200;
+            config.account.private_xml = 200;
         });
         let romeo = world.login("romeo@example.org/orchard");
         (world, romeo)

@@ -63,7 +63,10 @@ impl IqHandler for VCard {
             Verb::Set if !own => Err(Condition::Forbidden.into()),
             Verb::Set if !account.exists() => Err(Condition::NotAllowed.into()),
             Verb::Set => {
-                let (xml, limit) = (request.payload.to_string(), server.config().vcard);
+                let (xml, limit) = (
+                    request.payload.to_string(),
+                    server.config().account(account.jid()).vcard,
+                );
                 if xml.len() > limit {
                     return Err(StanzaError::new(Condition::PolicyViolation)
                         .with_text(&format!("a vCard has at most {limit} bytes")));
@@ -126,7 +129,9 @@ mod tests {
 
     #[test]
     fn a_vcard_is_bounded() {
-        let world = World::with(vec![Arc::new(VCard)], |config| config.vcard = PETER.len());
+        let world = World::with(vec![Arc::new(VCard)], |config| {
+            config.account.vcard = PETER.len()
+        });
         let peter = world.login("peter@example.org/1");
         assert_eq!(ask(&peter, "set", "", PETER), "");
         let large = PETER.replace("Peter", "Peter!");

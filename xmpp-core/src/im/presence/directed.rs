@@ -22,7 +22,12 @@ pub(super) fn available(
     // else, who has to hear when the resource becomes unavailable.
     let available = server.resource(session).is_some_and(|r| r.is_available());
     let told = available && session.account().shows_presence_to(to);
-    if !told && !session.direct_presence(to, server.config().directed_presences) {
+    if !told
+        && !session.direct_presence(
+            to,
+            server.config().account(session.bare()).directed_presences,
+        )
+    {
         let error = StanzaError::from(Condition::ResourceConstraint)
             .with_text("Presence is directed to too many addresses.");
         return server.refuse(&stanza, &error);
