@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -318,6 +318,12 @@ impl Queue {
         state.overflowed &= !state.items.is_empty();
         self.budget.give(size);
         Some(Some(taken))
+    }
+
+    /// Waits for the oldest stanzas, as [`poll_take`](Queue::poll_take): for an entity with a
+    /// task of its own. Nothing is lost if it is dropped before it is done.
+    pub async fn next(&self, bytes: usize) -> Option<VecDeque<Envelope>> {
+        poll_fn(|cx| self.poll_take(cx, bytes)).await
     }
 
     /// Whether something did not fit since it was last empty.

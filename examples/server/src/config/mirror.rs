@@ -127,6 +127,7 @@ mirror!(
         first: Span,
         most: Span,
         forget: Span,
+        pending: u32,
         remembered: usize,
     }
 );
