@@ -70,11 +70,8 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     monitor.set_ready(true);
     notify(READY);
 
-    loop {
-        match signals.next().await {
-            Told::Reload => reload(config, &tls, &monitor),
-            Told::End => break,
-        }
+    while let Told::Reload = signals.next().await {
+        reload(config, &tls, &monitor);
     }
     tracing::info!("shutting down");
     notify(STOPPING);
