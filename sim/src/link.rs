@@ -344,6 +344,16 @@ impl Pipe {
             let (piece, rest) = bytes.split_at(length);
             let mut piece = piece.to_vec();
             if let Some(cut) = self.mishap(&mut piece) {
+                if cut == Cut::Vanish {
+                    // Its writer waits for it, and gives up.
+                    self.held += piece.len();
+                    self.pieces.push_back(Piece {
+                        sent: now,
+                        due: None,
+                        bytes: piece,
+                        read: 0,
+                    });
+                }
                 return Some(cut);
             }
             self.sent += length as u64;
@@ -543,6 +553,17 @@ mod tests {
             pieces(&mut link, gives_up).1,
             Read::Failed(ErrorKind::TimedOut)
         );
+    }
+
+    #[test]
+    fn also_who_writes_just_what_vanishes_gives_up() {
+        let how = Cut::Vanish;
+        let (mut link, now) = link(Line::perfect().mishap(Mishap::Cut { after: 1, how }));
+        for _ in 0..2 {
+            let _ = link.write(Side::Client, b"a", now);
+        }
+        let end = link.read(Side::Client, &mut [0], now + GIVE_UP);
+        assert_eq!(end, Read::Failed(ErrorKind::TimedOut));
     }
 
     #[test]
