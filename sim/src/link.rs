@@ -139,8 +139,8 @@ struct Pipe {
     pieces: VecDeque<Piece>,
     /// Bytes in `pieces`.
     held: usize,
-    /// Since when the reader has taken nothing of it.
-    stuck_since: Instant,
+    /// Since when the writer has waited for room.
+    full_since: Option<Instant>,
     /// When the line has carried what was sent; `None`: never.
     free_at: Option<Instant>,
     finished: Option<Option<Instant>>,
@@ -150,6 +150,7 @@ struct Pipe {
 
 #[derive(Debug)]
 struct Piece {
+    sent: Instant,
     due: Option<Instant>,
     bytes: Vec<u8>,
     read: usize,
@@ -212,8 +213,7 @@ impl Link {
 
     /// Takes bytes from a side.
     pub fn write(&mut self, side: Side, bytes: &[u8], now: Instant) -> Write {
-        let broken = self.breaks_at(side);
-        if let Some((at, error)) = broken
+        if let Some((at, error)) = self.breaks_at(side, now)
             && now >= at
         {
             return Write::Failed(error);
@@ -225,14 +225,10 @@ impl Link {
         let room = pipe.line.window.saturating_sub(pipe.held);
         let taken = room.min(bytes.len());
         if taken == 0 {
-            return Write::Full(broken.map(|(at, _)| at));
+            pipe.full_since.get_or_insert(now);
+            return Write::Full(self.breaks_at(side, now).map(|(at, _)| at));
         }
-        if pipe.held == 0 {
-            pipe.stuck_since = now;
-        }
-        if self.vanished {
-            pipe.held += taken;
-        } else if pipe.deaf {
+        if pipe.deaf {
             let back = now + pipe.line.latency;
             self.breaks(side, back, ErrorKind::ConnectionReset);
         } else if let Some(cut) = pipe.carry(&bytes[..taken], now) {
@@ -244,7 +240,7 @@ impl Link {
     /// Gives a side what is due.
     pub fn read(&mut self, side: Side, buffer: &mut [u8], now: Instant) -> Read {
         let read = self.pipes[side.other() as usize].read(buffer, now);
-        match (read, self.breaks_at(side)) {
+        match (read, self.breaks_at(side, now)) {
             (Read::Nothing(_) | Read::End, Some((at, error))) if now >= at => Read::Failed(error),
             (Read::Nothing(due), Some((at, _))) => {
                 Read::Nothing(Some(due.map_or(at, |due| due.min(at))))
@@ -256,7 +252,7 @@ impl Link {
     /// A side sends no more.
     pub fn finish(&mut self, side: Side) {
         let pipe = &mut self.pipes[side as usize];
-        if pipe.finished.is_none() && !self.vanished {
+        if pipe.finished.is_none() {
             pipe.finished = Some(pipe.free_at.map(|at| at + pipe.line.latency));
         }
     }
@@ -282,6 +278,9 @@ impl Link {
     /// From now on nothing that is written arrives, and nobody is told.
     pub fn vanish(&mut self) {
         self.vanished = true;
+        for pipe in &mut self.pipes {
+            pipe.free_at = None;
+        }
     }
 
     fn cut(&mut self, side: Side, how: Cut, now: Instant) {
@@ -297,12 +296,14 @@ impl Link {
         }
     }
 
-    /// When a side finds the link broken, as things are.
-    fn breaks_at(&self, side: Side) -> Option<(Instant, ErrorKind)> {
+    /// When a side finds the link broken, as things are: by the other side, or because
+    /// what it wrote does not arrive, or finds no room.
+    fn breaks_at(&self, side: Side, now: Instant) -> Option<(Instant, ErrorKind)> {
         let pipe = &self.pipes[side as usize];
-        let gives_up = (pipe.held > 0).then(|| (pipe.stuck_since + GIVE_UP, ErrorKind::TimedOut));
+        let waiting = pipe.unarrived(now).into_iter().chain(pipe.full_since);
+        let gives_up = waiting.map(|since| (since + GIVE_UP, ErrorKind::TimedOut));
         let broken = self.broken[side as usize];
-        broken.into_iter().chain(gives_up).min_by_key(|(at, _)| *at)
+        gives_up.chain(broken).min_by_key(|(at, _)| *at)
     }
 
     fn breaks(&mut self, side: Side, at: Instant, error: ErrorKind) {
@@ -328,7 +329,7 @@ impl Pipe {
             sent: 0,
             pieces: VecDeque::new(),
             held: 0,
-            stuck_since: now,
+            full_since: None,
             free_at: Some(now),
             finished: None,
             deaf: false,
@@ -357,6 +358,7 @@ impl Pipe {
             self.free_at = self.free_at.map(|at| at + carried);
             self.held += length;
             self.pieces.push_back(Piece {
+                sent: now,
                 due,
                 bytes: piece,
                 read: 0,
@@ -394,6 +396,13 @@ impl Pipe {
         cut
     }
 
+    /// When the first of what is still on its way was sent.
+    fn unarrived(&self, now: Instant) -> Option<Instant> {
+        let arrived = |piece: &Piece| piece.due.is_some_and(|due| due <= now);
+        let first = self.pieces.partition_point(arrived);
+        self.pieces.get(first).map(|piece| piece.sent)
+    }
+
     fn last_due(&self) -> Option<Instant> {
         self.pieces.back().and_then(|piece| piece.due)
     }
@@ -414,7 +423,7 @@ impl Pipe {
         buffer[..read].copy_from_slice(&rest[..read]);
         piece.read += read;
         self.held -= read;
-        self.stuck_since = now;
+        self.full_since = None;
         if piece.read == piece.bytes.len() {
             self.pieces.pop_front();
         }
@@ -537,21 +546,19 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_read_gives_up_but_not_on_one_who_reads_slowly() {
-        let (mut link, now) = link(Line::perfect());
-        let _ = link.write(Side::Client, b"abc", now);
-        let mut byte = [0];
+    fn who_finds_no_room_gives_up_but_not_on_one_who_reads_slowly() {
+        let mut line = Line::perfect();
+        line.window = 2;
+        let (mut link, now) = link(line);
+        assert_eq!(link.write(Side::Client, b"abc", now), Write::Taken(2));
+        let later = now + GIVE_UP * 9;
+        assert_eq!(link.write(Side::Client, b"c", later), Write::Full(Some(later + GIVE_UP)));
+        assert_eq!(link.read(Side::Server, &mut [0], later + after(1)), Read::Bytes(1));
+        let later = later + GIVE_UP;
+        assert_eq!(link.write(Side::Client, b"c", later), Write::Taken(1));
+        assert!(matches!(link.write(Side::Client, b"d", later), Write::Full(_)));
         assert_eq!(
-            link.read(Side::Server, &mut byte, now + GIVE_UP),
-            Read::Bytes(1)
-        );
-        let later = now + GIVE_UP + GIVE_UP;
-        assert_eq!(
-            link.write(Side::Client, b"d", later - after(1)),
-            Write::Taken(1)
-        );
-        assert_eq!(
-            link.write(Side::Client, b"e", later),
+            link.write(Side::Client, b"d", later + GIVE_UP),
             Write::Failed(ErrorKind::TimedOut)
         );
     }

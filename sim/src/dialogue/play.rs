@@ -1,5 +1,6 @@
 //! Playing scripts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -90,13 +91,20 @@ impl<S: Stage> Play<'_, S> {
     /// The cast: their accounts and names.
     async fn gather(&mut self) -> Result<(), String> {
         self.names.set("domain", self.stage.domain());
+        let mut accounts: BTreeMap<&str, Account> = BTreeMap::new();
         for role in &self.script.cast {
             let mut account = None;
             if let Some(name) = &role.account {
-                let created = self.stage.account(name).await;
-                let created = created.map_err(|error| format!("no account {name}: {error}"))?;
-                self.introduce(&role.name, &created, role.resource.as_deref());
-                account = Some(created);
+                let known = match accounts.get(name.as_str()) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let created = self.stage.account(name).await;
+                        created.map_err(|error| format!("no account {name}: {error}"))?
+                    }
+                };
+                accounts.insert(name, known.clone());
+                self.introduce(&role.name, &known, role.resource.as_deref());
+                account = Some(known);
             }
             let client = None;
             self.actors.push(Actor { account, client });
