@@ -64,7 +64,7 @@ mod tests {
             let mut long = vec![OCTET_STRING];
             match length {
                 ..=0xff => long.extend([0x81, length as u8]),
-                ..=0xffff => long.extend([0x82, (length >> 8) as u8, length as u8]),
+                0x100..=0xffff => long.extend([0x82, (length >> 8) as u8, length as u8]),
                 _ => long.extend([
                     0x83,
                     (length >> 16) as u8,

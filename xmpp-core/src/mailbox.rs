@@ -132,6 +132,7 @@ impl Envelope {
 /// What became of a stanza.
 #[must_use]
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a box would allocate whenever a mailbox is full
 pub enum Settlement {
     /// It is safe, or nobody waits to hear so.
     Done,

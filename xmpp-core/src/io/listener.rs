@@ -172,6 +172,12 @@ impl Driver {
         }
         let (id, control) = self.shared.enter();
         let span = tracing::debug_span!("connection", id, peer = peer.map(tracing::field::display));
+        let guest = Guest {
+            id,
+            control,
+            ticket,
+            peer,
+        };
         let shared = self.shared.clone();
         let io: BoxIo = Box::new(io);
         match security {
@@ -181,12 +187,11 @@ impl Driver {
                     let limit = shared.settings.timeouts.login;
                     let secured = tokio::select! {
                         secured = tokio::time::timeout(limit, shared.handshake(io)) => secured,
-                        () = control.stopped() => return shared.leave(id),
+                        () = guest.control.stopped() => return shared.leave(id),
                     };
                     match secured {
                         Ok(Ok((wire, channel))) => {
-                            let drive =
-                                shared.drive(id, control, ticket, peer, wire, channel, security);
+                            let drive = shared.drive(guest, wire, channel, security);
                             tokio::spawn(drive.instrument(span));
                         }
                         Ok(Err(error)) => {
@@ -200,7 +205,7 @@ impl Driver {
             _ => {
                 let wire = Wire::Plain(io);
                 let channel = Channel::default();
-                let drive = shared.drive(id, control, ticket, peer, wire, channel, security);
+                let drive = shared.drive(guest, wire, channel, security);
                 tokio::spawn(drive.instrument(span));
             }
         }
@@ -267,14 +272,17 @@ impl Shared {
 
     fn drive(
         self: Arc<Shared>,
-        id: u64,
-        control: Arc<Control>,
-        ticket: Ticket,
-        peer: Option<IpAddr>,
+        guest: Guest,
         wire: Wire,
         channel: Channel,
         security: Security,
     ) -> impl Future<Output = ()> + Send + 'static {
+        let Guest {
+            id,
+            control,
+            ticket,
+            peer,
+        } = guest;
         let starttls = match security {
             Security::StartTls => StartTls::Offered,
             _ => StartTls::Unavailable,
@@ -316,6 +324,14 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A connection that has been admitted.
+struct Guest {
+    id: u64,
+    control: Arc<Control>,
+    ticket: Ticket,
+    peer: Option<IpAddr>,
 }
 
 /// Leaves the register also when the task is dropped.
