@@ -116,15 +116,14 @@ pub struct Envelope {
     pub stanza: Stanza,
     /// Who it came from.
     pub origin: Origin,
-    settle: Option<oneshot::Sender<Outcome>>,
+    settle: Option<Settle>,
 }
 
 impl Envelope {
     /// Reports what became of the stanza to whoever waits for it.
     pub fn settle(self, outcome: Outcome) {
         if let Some(settle) = self.settle {
-            // A sender that has gone does not want to know.
-            let _ = settle.send(outcome);
+            settle.with(outcome);
         }
     }
 }
@@ -132,6 +131,7 @@ impl Envelope {
 /// What became of a stanza.
 #[must_use]
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a box would allocate whenever a mailbox is full
 pub enum Settlement {
     /// It is safe, or nobody waits to hear so.
     Done,
@@ -158,9 +158,22 @@ pub struct Later(oneshot::Receiver<Outcome>);
 
 impl Later {
     /// An open settlement and the end that closes it.
-    pub fn new() -> (oneshot::Sender<Outcome>, Later) {
+    pub fn new() -> (Settle, Later) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Later(receiver))
+        (Settle(sender), Later(receiver))
+    }
+}
+
+/// The other end of a [`Later`]: for an [`Inbox`] that passes stanzas on. Dropped without
+/// a word it says that the stanza has been returned.
+#[derive(Debug)]
+pub struct Settle(oneshot::Sender<Outcome>);
+
+impl Settle {
+    /// Says what became of the stanza.
+    pub fn with(self, outcome: Outcome) {
+        // A sender that has gone does not want to know.
+        let _ = self.0.send(outcome);
     }
 }
 

@@ -472,11 +472,7 @@ impl Hooks {
     }
 
     /// The handler of requests before login with this child.
-    pub(crate) fn stranger_handler(
-        &self,
-        name: &str,
-        ns: &str,
-    ) -> Option<&Arc<dyn StrangerHandler>> {
+    pub fn stranger_handler(&self, name: &str, ns: &str) -> Option<&Arc<dyn StrangerHandler>> {
         self.stranger_iq.get(ns)?.get(name)
     }
 
