@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use crate::account::Account;
 use crate::directory::Resources;
 use crate::im::form;
-use crate::mailbox::{Origin, Settlement};
+use crate::mailbox::{Origin, Settlement, Share};
 use crate::router::Recipients;
 use crate::server::{BuildError, Server};
 use crate::session::{Resource, Session};
@@ -147,6 +147,19 @@ pub struct Delivery<'a> {
     pub to: Option<&'a Recipients>,
     /// Who sent it.
     pub origin: &'a Origin,
+    pub(crate) share: Option<Share>,
+}
+
+impl Delivery<'_> {
+    /// A share in the message for one who gets a copy of it and is not among the
+    /// recipients: as long as the copy is there, the message is not lost. `None` if no
+    /// session is to get the message itself.
+    pub fn join(&mut self) -> Option<Share> {
+        let recipients = self.to?.as_slice().len();
+        let share = self.share.get_or_insert_with(|| Share::among(recipients));
+        share.join();
+        Some(share.clone())
+    }
 }
 
 /// Deals with the presence of local accounts (RFC 6121 §3, §4). There is one.
