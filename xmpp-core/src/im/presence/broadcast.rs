@@ -45,12 +45,18 @@ pub(super) fn unavailable(stanza: Stanza, session: &Arc<Session>, server: &Serve
     let Some(resource) = server.resource(session) else {
         return Dispatch::DONE;
     };
-    // §4.5.2: "MUST also send the unavailable notification to all of the user's available
-    // resources (as well as to the resource that generated the unavailable presence in the
-    // first place)", which is why it is told first and updated then.
-    let dispatch = leave(stanza, session, &resource, server);
-    if resource.is_available() {
+    let was_available = resource.is_available();
+    if was_available {
+        // Before anybody hears it: who comes online in between and asks must not be shown it.
         server.directory().update(&resource, Change::Unavailable);
+        // §4.5.2: "MUST also send the unavailable notification to all of the user's available
+        // resources (as well as to the resource that generated the unavailable presence in
+        // the first place)", which is none of the available ones any more.
+        let own = stanza.clone().with_to(Jid::from(session.bare()));
+        let _ = resource.mailbox().push(own, Origin::SERVER);
+    }
+    let dispatch = leave(stanza, session, was_available, server);
+    if was_available {
         server.watch(SessionEvent::Unavailable, session);
     }
     dispatch
@@ -61,13 +67,12 @@ pub(super) fn unavailable(stanza: Stanza, session: &Arc<Session>, server: &Serve
 /// user's behalf."
 pub(super) fn ended(session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
     let stanza = Stanza::presence(PresenceType::Unavailable).with_from(Jid::from(resource.jid()));
-    leave(stanza, session, resource, server)
+    leave(stanza, session, resource.is_available(), server)
 }
 
 /// Tells all who think the resource available that it is not.
-fn leave(stanza: Stanza, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
+fn leave(stanza: Stanza, session: &Session, was_available: bool, server: &Server) -> Dispatch {
     let account = session.account();
-    let was_available = resource.is_available();
     let told = match was_available {
         true => tell(&stanza, account, server),
         false => Dispatch::DONE,
