@@ -13,7 +13,7 @@ use crate::store::RosterItem;
 use crate::xml::ns;
 use crate::{BareJid, Jid};
 
-use super::between;
+use super::{between, successor};
 
 /// A client says that it is available, for the first time or in another way.
 pub(super) fn available(stanza: Stanza, session: &Arc<Session>, server: &Server) -> Dispatch {
@@ -29,6 +29,11 @@ pub(super) fn available(stanza: Stanza, session: &Arc<Session>, server: &Server)
     server.directory().update(&resource, change);
     let account = session.account();
     let told = tell(&stanza, account, server);
+    if let Some(truth) = successor(&resource, server) {
+        // The session has ended meanwhile, and may have looked unavailable then.
+        resource.apply(Change::Unavailable);
+        return Dispatch::all([told, tell(&truth, account, server)]);
+    }
     let dispatch = if initial {
         show_others(&resource, server);
         show_requests(account, &resource);
@@ -106,8 +111,12 @@ fn show_others(resource: &Resource, server: &Server) {
     let all = server.directory().resources(resource.jid().bare_str());
     for other in all.iter().filter(|other| other.id() != resource.id()) {
         if let Some(presence) = other.presence() {
-            let presence = presence.with_to(Jid::from(resource.jid()));
-            let _ = resource.mailbox().push(presence, Origin::SERVER);
+            let push = |presence: Stanza| {
+                let presence = presence.with_to(Jid::from(resource.jid()));
+                let _ = resource.mailbox().push(presence, Origin::SERVER);
+            };
+            push(presence);
+            successor(other, server).map(push);
         }
     }
 }
