@@ -185,10 +185,14 @@ async fn unblock(
 /// presence notifications from the user in accordance with the rules defined in RFC 3921)."
 fn disappear(account: &Account, added: &[Jid], before: &[Jid], server: &Server) {
     let contacts = watchers(account, added, before);
-    for resource in available(account, server) {
-        let mut told = contacts.clone();
+    for resource in server.directory().resources(account.jid().as_str()).iter() {
+        let mut told = match resource.is_available() {
+            true => contacts.clone(),
+            false => Vec::new(),
+        };
         if let Some(session) = resource.session() {
-            // Who got directed presence sees the user too (RFC 6121 §4.6).
+            // Who got directed presence sees the user too (RFC 6121 §4.6), also if nobody
+            // else does.
             told.extend(session.take_directed_where(|jid| is_in(added, jid)));
         }
         told.sort_unstable();
