@@ -121,6 +121,8 @@ impl Account {
     /// `announce` sees what has changed before the next change begins, so that what it
     /// sends keeps the order of the changes. It may not wait, and is not called when
     /// nothing changes.
+    ///
+    /// An account that does not exist has no roster to change: [`ChangeError::NoAccount`].
     pub async fn change_roster<E>(
         &self,
         stores: &Stores,
@@ -131,6 +133,9 @@ impl Account {
         let _order = self.order.lock().await;
         let (change, before) = {
             let data = self.read();
+            if !data.exists {
+                return Err(ChangeError::NoAccount);
+            }
             let before = data.roster.item(contact.as_str());
             let change = change(&data.roster, before).map_err(ChangeError::Refused)?;
             (change, before.cloned())
@@ -170,6 +175,9 @@ impl Account {
     /// `announce` sees what was added and removed, and the list as it is now, before the
     /// next change begins, so that what it sends keeps the order of the changes. It may
     /// not wait.
+    ///
+    /// An account that does not exist has no block list to change:
+    /// [`ChangeError::NoAccount`].
     pub async fn change_blocked<E>(
         &self,
         stores: &Stores,
@@ -177,6 +185,9 @@ impl Account {
         announce: impl FnOnce(&BlockListChange, &[Jid]),
     ) -> Result<(), ChangeError<E>> {
         let _order = self.order.lock().await;
+        if !self.exists() {
+            return Err(ChangeError::NoAccount);
+        }
         let mut list = self.read().blocked.clone();
         let change = change(&list).map_err(ChangeError::Refused)?;
         let BlockListChange { add, remove } = &change;
@@ -290,6 +301,9 @@ pub enum ChangeError<E> {
     /// The change itself refused.
     #[error("refused")]
     Refused(E),
+    /// There is no such account: its user logged in anonymously, or it has been deleted.
+    #[error("no such account")]
+    NoAccount,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),

@@ -105,9 +105,6 @@ impl IqHandler for Blocking {
             }
             name => {
                 request.must_be(Verb::Set)?;
-                if !account.exists() {
-                    return Err(Condition::NotAllowed.into());
-                }
                 let named = named(&request.payload)?;
                 if name == "block" {
                     block(account, &request.payload, &named, server).await?;
@@ -284,6 +281,7 @@ fn named(payload: &Element) -> Result<Vec<Jid>, StanzaError> {
 fn into_stanza_error(error: ChangeError<StanzaError>) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
+        ChangeError::NoAccount => Condition::NotAllowed.into(),
         ChangeError::Store(error) => {
             // The store's words are for the log, not for the peer.
             tracing::error!(%error, "block list not changed");

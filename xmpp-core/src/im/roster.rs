@@ -269,6 +269,7 @@ fn details(item: &Element, config: &Config) -> Result<(String, Vec<String>), Sta
 pub(super) fn refusal(error: ChangeError<StanzaError>) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
+        ChangeError::NoAccount => Condition::NotAllowed.into(),
         ChangeError::Store(error) => {
             tracing::error!(%error, "roster not changed");
             Condition::InternalServerError.into()

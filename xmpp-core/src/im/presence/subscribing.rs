@@ -122,6 +122,8 @@ pub(super) async fn received(act: Act, stanza: Stanza, account: &Arc<Account>, s
             tracing::debug!(account = %account.jid(), from = %contact, "subscription request dropped");
             return;
         }
+        // §8.5.1, as above: it has been deleted meanwhile.
+        Err(ChangeError::NoAccount) => return,
         Err(ChangeError::Store(error)) => {
             tracing::error!(account = %account.jid(), %error, "roster not changed");
             let error = Condition::InternalServerError.into();
