@@ -1,6 +1,6 @@
 # `make verify` is the gate of .ci/run without the installs.
 
-.PHONY: verify fix
+.PHONY: verify fix api fuzz
 
 verify:
 	.ci/verify
@@ -8,3 +8,11 @@ verify:
 fix:
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --all-features --fix --allow-dirty --allow-staged
+
+# Takes the public API as it is for what it should be (docs/api).
+api:
+	.ci/api --write
+
+# Five minutes for each target.
+fuzz:
+	fuzz/run 300

@@ -139,9 +139,16 @@ impl Town {
 
     /// Remembers how much waits for the one for whom most waits.
     fn look(&self) {
-        let mut most = self.most_queued.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut most = self
+            .most_queued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for account in &self.accounts {
-            let resources = self.world.server.directory().resources(account.jid.as_str());
+            let resources = self
+                .world
+                .server
+                .directory()
+                .resources(account.jid.as_str());
             for session in resources.iter().filter_map(|resource| resource.session()) {
                 let (stanzas, bytes) = session.queue().depth();
                 *most = (most.0.max(stanzas), most.1.max(bytes));
@@ -162,7 +169,10 @@ impl Town {
             kept,
         };
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = self.most_queued.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = self
+            .most_queued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Record {
             seed,
             domain: DOMAIN.to_owned(),
@@ -178,7 +188,9 @@ impl Town {
         let offline = &self.world.server.stores().offline;
         let page = offline.page(account, 0, usize::MAX).await;
         let page = page.expect("the stores of a simulation do not fail");
-        let trees = page.iter().map(|message| crate::xml::Tree::parse(&message.xml));
+        let trees = page
+            .iter()
+            .map(|message| crate::xml::Tree::parse(&message.xml));
         trees
             .filter_map(|tree| Message::of(&tree.expect("what is kept is XML")))
             .collect()

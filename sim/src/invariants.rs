@@ -73,6 +73,10 @@ const fn of(name: &'static str, check: fn(&Record) -> Result<(), String>) -> Inv
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {}: not {}: {}", self.seed, self.invariant, self.why)
+        write!(
+            f,
+            "seed {}: not {}: {}",
+            self.seed, self.invariant, self.why
+        )
     }
 }

@@ -15,8 +15,9 @@ pub use end::{End, Switch, cable};
 
 use crate::rng::Rng;
 
-/// How long a side waits for the acknowledgement of what it wrote before it gives
-/// up: what the driver sets as `TCP_USER_TIMEOUT`.
+/// How long a side waits for the other to take what it wrote before it gives up: what
+/// the driver sets as `TCP_USER_TIMEOUT` ("transmitted data may remain unacknowledged, or
+/// buffered data may remain untransmitted", tcp(7)).
 pub const GIVE_UP: Duration = Duration::from_secs(120);
 
 /// How one direction of a link behaves.
@@ -81,8 +82,8 @@ pub enum Cut {
     Finish,
     /// Both directions are reset.
     Reset,
-    /// Nothing arrives any more in either direction, and nobody is told. A side that
-    /// writes gives up after [`GIVE_UP`].
+    /// What is on its way arrives, but nothing that is written from now on, in either
+    /// direction, and nobody is told. A side that writes gives up after [`GIVE_UP`].
     Vanish,
 }
 
@@ -138,6 +139,8 @@ struct Pipe {
     pieces: VecDeque<Piece>,
     /// Bytes in `pieces`.
     held: usize,
+    /// Since when the writer has waited for room.
+    full_since: Option<Instant>,
     /// When the line has carried what was sent; `None`: never.
     free_at: Option<Instant>,
     finished: Option<Option<Instant>>,
@@ -147,6 +150,7 @@ struct Pipe {
 
 #[derive(Debug)]
 struct Piece {
+    sent: Instant,
     due: Option<Instant>,
     bytes: Vec<u8>,
     read: usize,
@@ -209,8 +213,7 @@ impl Link {
 
     /// Takes bytes from a side.
     pub fn write(&mut self, side: Side, bytes: &[u8], now: Instant) -> Write {
-        let broken = self.broken[side as usize];
-        if let Some((at, error)) = broken
+        if let Some((at, error)) = self.breaks_at(side, now)
             && now >= at
         {
             return Write::Failed(error);
@@ -222,12 +225,10 @@ impl Link {
         let room = pipe.line.window.saturating_sub(pipe.held);
         let taken = room.min(bytes.len());
         if taken == 0 {
-            return Write::Full(broken.map(|(at, _)| at));
+            pipe.full_since.get_or_insert(now);
+            return Write::Full(self.breaks_at(side, now).map(|(at, _)| at));
         }
-        if self.vanished {
-            self.breaks(side, now + GIVE_UP, ErrorKind::TimedOut);
-            self.pipes[side as usize].held += taken;
-        } else if pipe.deaf {
+        if pipe.deaf {
             let back = now + pipe.line.latency;
             self.breaks(side, back, ErrorKind::ConnectionReset);
         } else if let Some(cut) = pipe.carry(&bytes[..taken], now) {
@@ -239,7 +240,7 @@ impl Link {
     /// Gives a side what is due.
     pub fn read(&mut self, side: Side, buffer: &mut [u8], now: Instant) -> Read {
         let read = self.pipes[side.other() as usize].read(buffer, now);
-        match (read, self.broken[side as usize]) {
+        match (read, self.breaks_at(side, now)) {
             (Read::Nothing(_) | Read::End, Some((at, error))) if now >= at => Read::Failed(error),
             (Read::Nothing(due), Some((at, _))) => {
                 Read::Nothing(Some(due.map_or(at, |due| due.min(at))))
@@ -251,7 +252,7 @@ impl Link {
     /// A side sends no more.
     pub fn finish(&mut self, side: Side) {
         let pipe = &mut self.pipes[side as usize];
-        if pipe.finished.is_none() && !self.vanished {
+        if pipe.finished.is_none() {
             pipe.finished = Some(pipe.free_at.map(|at| at + pipe.line.latency));
         }
     }
@@ -277,6 +278,9 @@ impl Link {
     /// From now on nothing that is written arrives, and nobody is told.
     pub fn vanish(&mut self) {
         self.vanished = true;
+        for pipe in &mut self.pipes {
+            pipe.free_at = None;
+        }
     }
 
     fn cut(&mut self, side: Side, how: Cut, now: Instant) {
@@ -290,6 +294,16 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// When a side finds the link broken, as things are: by the other side, or because
+    /// what it wrote does not arrive, or finds no room.
+    fn breaks_at(&self, side: Side, now: Instant) -> Option<(Instant, ErrorKind)> {
+        let pipe = &self.pipes[side as usize];
+        let waiting = pipe.unarrived(now).into_iter().chain(pipe.full_since);
+        let gives_up = waiting.map(|since| (since + GIVE_UP, ErrorKind::TimedOut));
+        let broken = self.broken[side as usize];
+        gives_up.chain(broken).min_by_key(|(at, _)| *at)
     }
 
     fn breaks(&mut self, side: Side, at: Instant, error: ErrorKind) {
@@ -315,6 +329,7 @@ impl Pipe {
             sent: 0,
             pieces: VecDeque::new(),
             held: 0,
+            full_since: None,
             free_at: Some(now),
             finished: None,
             deaf: false,
@@ -343,6 +358,7 @@ impl Pipe {
             self.free_at = self.free_at.map(|at| at + carried);
             self.held += length;
             self.pieces.push_back(Piece {
+                sent: now,
                 due,
                 bytes: piece,
                 read: 0,
@@ -380,6 +396,13 @@ impl Pipe {
         cut
     }
 
+    /// When the first of what is still on its way was sent.
+    fn unarrived(&self, now: Instant) -> Option<Instant> {
+        let arrived = |piece: &Piece| piece.due.is_some_and(|due| due <= now);
+        let first = self.pieces.partition_point(arrived);
+        self.pieces.get(first).map(|piece| piece.sent)
+    }
+
     fn last_due(&self) -> Option<Instant> {
         self.pieces.back().and_then(|piece| piece.due)
     }
@@ -400,6 +423,7 @@ impl Pipe {
         buffer[..read].copy_from_slice(&rest[..read]);
         piece.read += read;
         self.held -= read;
+        self.full_since = None;
         if piece.read == piece.bytes.len() {
             self.pieces.pop_front();
         }
@@ -451,7 +475,10 @@ mod tests {
         let (mut link, start) = link(line);
         assert_eq!(link.write(Side::Client, b"abcde", start), Write::Taken(5));
         let (got, next) = pieces(&mut link, start);
-        assert_eq!((got.len(), next), (0, Read::Nothing(Some(start + after(12)))));
+        assert_eq!(
+            (got.len(), next),
+            (0, Read::Nothing(Some(start + after(12))))
+        );
         let (got, next) = pieces(&mut link, start + after(14));
         assert_eq!(got, ["ab", "cd"]);
         assert_eq!(next, Read::Nothing(Some(start + after(15))));
@@ -463,7 +490,10 @@ mod tests {
         line.window = 4;
         let (mut link, now) = link(line);
         assert_eq!(link.write(Side::Client, b"abcdef", now), Write::Taken(4));
-        assert_eq!(link.write(Side::Client, b"ef", now), Write::Full(None));
+        assert_eq!(
+            link.write(Side::Client, b"ef", now),
+            Write::Full(Some(now + GIVE_UP))
+        );
         assert_eq!(pieces(&mut link, now).0, ["abcd"]);
         assert_eq!(link.write(Side::Client, b"ef", now), Write::Taken(2));
     }
@@ -509,7 +539,28 @@ mod tests {
         let (_, next) = pieces(&mut link, now + after(1));
         let gives_up = now + after(1) + GIVE_UP;
         assert_eq!(next, Read::Nothing(Some(gives_up)));
-        assert_eq!(pieces(&mut link, gives_up).1, Read::Failed(ErrorKind::TimedOut));
+        assert_eq!(
+            pieces(&mut link, gives_up).1,
+            Read::Failed(ErrorKind::TimedOut)
+        );
+    }
+
+    #[test]
+    fn who_finds_no_room_gives_up_but_not_on_one_who_reads_slowly() {
+        let mut line = Line::perfect();
+        line.window = 2;
+        let (mut link, now) = link(line);
+        assert_eq!(link.write(Side::Client, b"abc", now), Write::Taken(2));
+        let later = now + GIVE_UP * 9;
+        assert_eq!(link.write(Side::Client, b"c", later), Write::Full(Some(later + GIVE_UP)));
+        assert_eq!(link.read(Side::Server, &mut [0], later + after(1)), Read::Bytes(1));
+        let later = later + GIVE_UP;
+        assert_eq!(link.write(Side::Client, b"c", later), Write::Taken(1));
+        assert!(matches!(link.write(Side::Client, b"d", later), Write::Full(_)));
+        assert_eq!(
+            link.write(Side::Client, b"d", later + GIVE_UP),
+            Write::Failed(ErrorKind::TimedOut)
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ use xmpp_core::module::Module;
 use xmpp_core::router::Router;
 use xmpp_core::sasl::{Credentials, Secret};
 use xmpp_core::server::{Builder, Config, Domain, Server, Surroundings};
+use xmpp_core::store::Stores;
 use xmpp_core::time::{Clock, Now, Timestamp};
 
 use crate::client::{Account, Client};
@@ -160,6 +161,12 @@ impl WorldBuilder {
         self
     }
 
+    /// Other stores than those in memory.
+    pub fn stores(mut self, stores: Stores) -> WorldBuilder {
+        self.builder = self.builder.stores(stores);
+        self
+    }
+
     /// Another router.
     pub fn router(
         mut self,
@@ -254,7 +261,9 @@ mod tests {
                 let account = world.account(name).await;
                 let line = || Line::perfect().pieces(crate::link::Pieces::Of(1));
                 let mut client = Client::new(world.connect(line(), line()));
-                let jid = client.login(&account, Some("garden"), &mut world.rng()).await;
+                let jid = client
+                    .login(&account, Some("garden"), &mut world.rng())
+                    .await;
                 assert_eq!(jid.unwrap().as_str(), format!("{name}@{DOMAIN}/garden"));
                 clients.push(client);
             }

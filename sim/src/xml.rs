@@ -65,14 +65,19 @@ impl Tree {
     pub fn parse(text: &str) -> Result<Tree, String> {
         match &Tree::parse_all(text)?[..] {
             [tree] => Ok(tree.clone()),
-            other => Err(format!("one element is expected, not {}: {text}", other.len())),
+            other => Err(format!(
+                "one element is expected, not {}: {text}",
+                other.len()
+            )),
         }
     }
 
     /// Reads any number of elements like [`parse`](Tree::parse).
     pub fn parse_all(text: &str) -> Result<Vec<Tree>, String> {
         let mut reader = StreamReader::new();
-        let header = format!("<?xml version='1.0'?><stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAM}'>");
+        let header = format!(
+            "<?xml version='1.0'?><stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAM}'>"
+        );
         let mut trees = Vec::new();
         for heard in reader.feed(format!("{header}{text}</stream:stream>").as_bytes()) {
             match heard {
@@ -282,7 +287,10 @@ mod tests {
                     "</stream:stream>"
                 ]
             );
-            assert!(heard[0].starts_with("a stream header: <stream"), "{heard:?}");
+            assert!(
+                heard[0].starts_with("a stream header: <stream"),
+                "{heard:?}"
+            );
         }
     }
 

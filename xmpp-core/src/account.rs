@@ -358,7 +358,9 @@ impl Accounts {
 
     /// Has the account, if it is in memory, loaded anew when it is next asked for.
     pub fn reload(&self, jid: &BareJid) {
-        if let Some(account) = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade) {
+        // The lock is let go before the account is: its drop may take the same one.
+        let account = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade);
+        if let Some(account) = account {
             account.loaded.store(false, Ordering::Release);
         }
     }

@@ -36,9 +36,8 @@ pub trait Directory: Send + Sync + 'static {
     /// Takes the mailbox of [`serve`](Directory::serve) away.
     fn withdraw(&self, address: &Jid);
 
-    /// The mailbox of the entity that serves exactly this address, else its bare
-    /// JID, else its domain.
-    fn entity(&self, address: &Jid) -> Option<Mailbox>;
+    /// The mailbox of the first of these addresses that an entity serves.
+    fn entity(&self, addresses: &[&str]) -> Option<Mailbox>;
 
     /// The number of bound resources.
     fn len(&self) -> usize;
@@ -126,7 +125,11 @@ impl Directory for LocalDirectory {
         if resources.len() == 1 {
             shard.remove(account);
         } else {
-            *resources = resources.iter().filter(|r| r.id() != id).cloned().collect();
+            *resources = resources
+                .iter()
+                .filter(|r| !Arc::ptr_eq(r, &gone))
+                .cloned()
+                .collect();
         }
         Some(gone)
     }
@@ -151,14 +154,14 @@ impl Directory for LocalDirectory {
         write(&self.entities).remove(address.as_str());
     }
 
-    fn entity(&self, address: &Jid) -> Option<Mailbox> {
+    fn entity(&self, addresses: &[&str]) -> Option<Mailbox> {
         let entities = read(&self.entities);
         if entities.is_empty() {
             return None;
         }
-        [address.as_str(), address.bare_str(), address.domain()]
-            .into_iter()
-            .find_map(|key| entities.get(key))
+        addresses
+            .iter()
+            .find_map(|address| entities.get(*address))
             .cloned()
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -324,7 +324,7 @@ impl Queue {
         cx: &mut Context<'_>,
         bytes: usize,
     ) -> Poll<Option<VecDeque<Envelope>>> {
-        self.reader.register(cx.waker());
+        self.register(cx);
         self.take(bytes).map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -354,9 +354,21 @@ impl Queue {
         Some(Some(taken))
     }
 
+    /// Waits for the oldest stanzas, as [`poll_take`](Queue::poll_take): for an entity with a
+    /// task of its own. Nothing is lost if it is dropped before it is done.
+    pub async fn next(&self, bytes: usize) -> Option<VecDeque<Envelope>> {
+        poll_fn(|cx| self.poll_take(cx, bytes)).await
+    }
+
     /// Whether something did not fit since it was last empty.
     pub fn is_overflowed(&self) -> bool {
         self.lock().overflowed
+    }
+
+    /// Has the task of `cx` look again when there is something new, without taking
+    /// anything now.
+    pub fn register(&self, cx: &Context<'_>) {
+        self.reader.register(cx.waker());
     }
 
     /// Has the reader look again, though nothing was pushed.

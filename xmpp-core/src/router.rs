@@ -56,6 +56,14 @@ pub enum Recipients {
 }
 
 impl Recipients {
+    /// Adds one more.
+    pub fn add(&mut self, resource: Arc<Resource>) {
+        match self {
+            Recipients::Many(many) => many.push(resource),
+            Recipients::One(first) => *self = Recipients::Many(vec![first.clone(), resource]),
+        }
+    }
+
     /// The recipients.
     pub fn as_slice(&self) -> &[Arc<Resource>] {
         match self {
@@ -84,10 +92,18 @@ impl Rules {
 
 impl Router for Rules {
     fn route(&self, stanza: &Stanza, to: &Jid, _origin: &Origin) -> Route {
-        if let Some(mailbox) = self.directory.entity(to) {
+        let ours = self.domains.contains(to.domain());
+        // Who serves a whole domain serves every address in it, but not the accounts of ours.
+        let names = [to.as_str(), to.bare_str(), to.domain()];
+        let names = if ours && to.local().is_some() {
+            &names[..2]
+        } else {
+            &names
+        };
+        if let Some(mailbox) = self.directory.entity(names) {
             return Route::Entity(mailbox);
         }
-        if !self.domains.contains(to.domain()) {
+        if !ours {
             return Route::Remote; // RFC 6120 §10.4
         }
         if to.local().is_none() {
@@ -152,15 +168,7 @@ fn message_to_account(kind: MessageType, to: &Jid, account: Resources) -> Route 
             // treating the resource or resources with the highest presence priority as "most
             // available")". With none, and with none but negative ones, §8.5.2.2.1: "(a) add
             // the message to offline storage".
-            let top = account
-                .iter()
-                .filter_map(|r| r.priority())
-                .filter(|&p| p >= 0)
-                .max();
-            match top {
-                None => Route::Offline(to.to_bare()),
-                top => all(account, |r| r.priority() == top),
-            }
+            most_available(account).unwrap_or_else(|| Route::Offline(to.to_bare()))
         }
         // §8.5.2.1.1: "MUST NOT deliver the stanza to any of the available resources but
         // instead MUST return a stanza error to the sender, which SHOULD be
@@ -227,18 +235,30 @@ fn full_without_match(kind: Kind, to: &Jid, account: Resources) -> Route {
     }
 }
 
+/// To the resources of the highest non-negative priority. Each priority is read once: a
+/// client that changes its own meanwhile gets the message, or another one does.
+fn most_available(account: Resources) -> Option<Route> {
+    let mut best: Option<(i8, Recipients)> = None;
+    for resource in account.iter() {
+        let Some(priority) = resource.priority().filter(|&p| p >= 0) else {
+            continue;
+        };
+        match &mut best {
+            Some((top, _)) if *top > priority => {}
+            Some((top, recipients)) if *top == priority => recipients.add(resource.clone()),
+            _ => best = Some((priority, Recipients::One(resource.clone()))),
+        }
+    }
+    best.map(|(_, to)| Route::Deliver { account, to })
+}
+
 fn all(account: Resources, wanted: impl Fn(&Resource) -> bool) -> Route {
-    let mut chosen = account.iter().filter(|r| wanted(r));
-    let Some(first) = chosen.next().cloned() else {
+    let mut chosen = account.iter().filter(|r| wanted(r)).cloned();
+    let Some(first) = chosen.next() else {
         return Route::Ignore;
     };
-    let to = match chosen.next() {
-        None => Recipients::One(first),
-        Some(second) => {
-            let rest = [first, second.clone()];
-            Recipients::Many(rest.into_iter().chain(chosen.cloned()).collect())
-        }
-    };
+    let mut to = Recipients::One(first);
+    chosen.for_each(|resource| to.add(resource));
     Route::Deliver { account, to }
 }
 

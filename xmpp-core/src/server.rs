@@ -54,6 +54,8 @@ struct Inner {
     spawn: Arc<dyn Spawn>,
     budget: Arc<Budget>,
     metrics: Metrics,
+    /// What sets the sessions of this run apart from those of any other.
+    run: u64,
     sessions: AtomicU64,
 }
 
@@ -164,24 +166,24 @@ impl Server {
         resource: Option<&str>,
     ) -> Result<Bound, StanzaError> {
         let mut asked = resource.map(str::to_owned);
-        let account_limit = self.inner.config.resources_per_account;
-        let bound = self.inner.directory.resources(account.jid().as_str());
-        let replaces = asked
-            .as_deref()
-            .is_some_and(|asked| bound.iter().any(|r| r.jid().resource() == asked));
-        if bound.len() >= account_limit && !replaces {
-            // RFC 6120 §7.6.2.1: "<resource-constraint/>"
-            return Err(StanzaError::new(Condition::ResourceConstraint));
-        }
         loop {
             let name = asked.clone().unwrap_or_else(|| self.made_up_id());
-            // RFC 6120 §7.7.2.1: "the provided resourcepart cannot be processed by the
-            // server, e.g. because it is not in accordance with the resourcepart rules"
+            // RFC 6120 §7.7.2.1: what cannot be a resource is a <bad-request/>
             let jid = account
                 .jid()
                 .with_resource(&name)
                 .map_err(|_| StanzaError::new(Condition::BadRequest))?;
-            let id = SessionId(self.inner.sessions.fetch_add(1, Ordering::Relaxed));
+            let bound = self.inner.directory.resources(account.jid().as_str());
+            let replaces = self.inner.config.conflict == Conflict::Replace
+                && bound.iter().any(|r| *r.jid() == jid);
+            if bound.len() >= self.inner.config.resources_per_account && !replaces {
+                // RFC 6120 §7.6.2.1: too many connected resources
+                return Err(StanzaError::new(Condition::ResourceConstraint));
+            }
+            let id = SessionId {
+                run: self.inner.run,
+                n: self.inner.sessions.fetch_add(1, Ordering::Relaxed),
+            };
             let queue = Queue::new(self.inner.config.session_queue, self.inner.budget.clone());
             let session = Arc::new(Session::new(id, jid, account.clone(), queue));
             let resource = Arc::new(Resource::local(&session));
@@ -191,8 +193,7 @@ impl Server {
                 return Ok(Bound { session, resource });
             };
             match self.inner.config.conflict {
-                // RFC 6120 §7.7.2.2: "Terminate the current session of the already
-                // connected client"
+                // RFC 6120 §7.7.2.2, the second of three ways: the older session ends
                 Conflict::Replace => self.replace(&holder),
                 Conflict::Rename => asked = None,
                 Conflict::Refuse => return Err(StanzaError::new(Condition::Conflict)),
@@ -292,7 +293,7 @@ impl Server {
                 Settlement::Failed(failed) => self.refuse(&failed.stanza, &failed.reason.into()),
                 settlement => Dispatch::Done(settlement),
             },
-            Route::Server => self.ask_server(stanza, to),
+            Route::Server => self.ask_server(stanza, to, origin),
             Route::Account(account) => self.ask_account(stanza, origin, account),
             Route::Offline(account) => self.keep(stanza, origin, account),
             // RFC 6120 §8.3.3.16, until another server can be reached
@@ -480,12 +481,12 @@ impl Server {
 
     // --- what the server does itself ---
 
-    fn ask_server(&self, stanza: Stanza, to: Jid) -> Dispatch {
+    fn ask_server(&self, stanza: Stanza, to: Jid, origin: Origin) -> Dispatch {
         let server = self.clone();
         match stanza.kind() {
             Kind::Iq(IqType::Get | IqType::Set) => Dispatch::Pending(Box::pin(async move {
                 let target = Target::Server(to.to_bare());
-                server.answer(stanza, target).await;
+                server.answer(stanza, target, &origin).await;
                 Settlement::Done
             })),
             // Nobody reads messages to the server; a module may serve the domain as an entity.
@@ -506,7 +507,10 @@ impl Server {
                 return refused.finish_boxed().await;
             }
             match stanza.kind() {
-                Kind::Iq(_) => server.answer(stanza, Target::Account(account)).await,
+                Kind::Iq(_) => {
+                    let target = Target::Account(account);
+                    server.answer(stanza, target, &origin).await;
+                }
                 _ => {
                     if let Some(handler) = &server.inner.hooks.presence {
                         handler.received(stanza, account, origin, &server).await;
@@ -577,8 +581,8 @@ impl Server {
 
     /// Answers an IQ request; whatever has no handler gets `<service-unavailable/>`
     /// (RFC 6120 §8.4), always.
-    async fn answer(&self, stanza: Stanza, target: Target) {
-        let result = self.call_handler(&stanza, target).await;
+    async fn answer(&self, stanza: Stanza, target: Target, origin: &Origin) {
+        let result = self.call_handler(&stanza, target, origin).await;
         let reply = match result {
             Ok(None) => Some(stanza.reply()),
             Ok(Some(child)) => Some(stanza.reply().with_child(&child)),
@@ -593,6 +597,7 @@ impl Server {
         &self,
         stanza: &Stanza,
         target: Target,
+        origin: &Origin,
     ) -> Result<Option<crate::xml::Element>, StanzaError> {
         let unavailable = || StanzaError::new(Condition::ServiceUnavailable);
         let child = stanza.payload().children().next().ok_or_else(unavailable)?;
@@ -606,7 +611,10 @@ impl Server {
             .iq_handler(scope, child.name(), child.ns())
             .ok_or_else(unavailable)?;
         let from = stanza.from().cloned().ok_or_else(unavailable)?;
-        let session = self.session_of(&from);
+        // By the origin, not by the address: who says he is somebody is not.
+        let session = self
+            .session_of(&from)
+            .filter(|session| origin.source == Source::Session(session.id()));
         let request = Request {
             from,
             verb: if stanza.kind() == Kind::Iq(IqType::Set) {

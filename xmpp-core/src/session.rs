@@ -16,7 +16,12 @@ use crate::{BareJid, FullJid, Jid};
 /// Names one session for as long as any record of it exists: an address can be
 /// bound again, an id never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub u64);
+pub struct SessionId {
+    /// Random, for one run of one process.
+    pub run: u64,
+    /// Counts in that run.
+    pub n: u64,
+}
 
 /// A bound resource as others see it: the entry of a [`Directory`](crate::directory::Directory).
 ///

@@ -19,12 +19,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut domain = Domain::new(BareJid::new("localhost")?, Secret::from(secret));
     domain.plaintext = true;
 
-    let server = Server::builder().domain(domain).modules(im::all()).build(io::surroundings())?;
+    let server = Server::builder()
+        .domain(domain)
+        .modules(im::all())
+        .build(io::surroundings())?;
     let password = Credentials::derive("r0m30", 10_000, || server.random())?;
-    server.stores().accounts.create(&BareJid::new("juliet@localhost")?, &password).await?;
+    server
+        .stores()
+        .accounts
+        .create(&BareJid::new("juliet@localhost")?, &password)
+        .await?;
 
     let driver = Driver::new(server, None, DriverConfig::default());
-    let address = driver.listen("127.0.0.1:5222".parse()?, Security::Plain).await?;
+    let address = driver
+        .listen("127.0.0.1:5222".parse()?, Security::Plain)
+        .await?;
     println!("juliet@localhost (password r0m30) is awaited at {address}");
     tokio::signal::ctrl_c().await?;
     driver.shutdown(Duration::from_secs(5)).await;

@@ -32,7 +32,10 @@ impl FromStr for Seeds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Seeds, String> {
-        let parse = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
+        let parse = |text: &str| {
+            text.parse::<u64>()
+                .map_err(|error| format!("{text}: {error}"))
+        };
         match text.split_once("..") {
             Some((first, end)) => Ok(Seeds(parse(first)?..parse(end)?)),
             None => parse(text).map(|seed| Seeds(seed..seed + 1)),
@@ -65,6 +68,10 @@ fn main() -> ExitCode {
     if failed.is_empty() {
         return ExitCode::SUCCESS;
     }
-    println!("{} failed; see `simulate --seeds {} --trace`", failed.len(), failed[0]);
+    println!(
+        "{} failed; see `simulate --seeds {} --trace`",
+        failed.len(),
+        failed[0]
+    );
     ExitCode::FAILURE
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt as _, WriteHalf};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -88,7 +88,10 @@ impl Someone {
     }
 
     async fn visit(&self, i: usize, visit: &Visit, done: &mut Option<mpsc::Sender<()>>) {
-        let end = self.town.world.connect(visit.up.clone(), visit.down.clone());
+        let end = self
+            .town
+            .world
+            .connect(visit.up.clone(), visit.down.clone());
         let mut client = Client::new(end);
         let mut rng = self.town.world.rng();
         let account = &self.town.accounts[self.who];

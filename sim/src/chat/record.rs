@@ -9,7 +9,9 @@ use crate::rng::Rng;
 use crate::xml::{CLIENT, Tree};
 
 /// What messages are made of: with all that has to be escaped.
-const WORDS: [&str; 7] = [" love", " <night>", " & day", " 'tis", " 🌹", " \"oh\"", " ]]>"];
+const WORDS: [&str; 7] = [
+    " love", " <night>", " & day", " 'tis", " 🌹", " \"oh\"", " ]]>",
+];
 /// What everybody binds.
 pub(super) const RESOURCE: &str = "home";
 
@@ -103,7 +105,8 @@ impl Message {
 
     /// What it says: nobody else says it, and it needs escaping.
     pub fn body(&self) -> String {
-        let mut rng = Rng::new((self.from as u64) << 40 | (self.to as u64) << 32 | u64::from(self.n));
+        let mut rng =
+            Rng::new((self.from as u64) << 40 | (self.to as u64) << 32 | u64::from(self.n));
         let words = rng.between(0..=120);
         let mut body = self.to_string();
         for _ in 0..words {
@@ -138,12 +141,14 @@ impl Record {
     /// Messages of people whose connections change nothing, as they were received
     /// by others of this kind.
     pub fn received(&self) -> impl Iterator<Item = (&Event, Message, &Tree)> {
-        self.messages().filter(|(_, _, tree)| tree.attr("type") != Some("error"))
+        self.messages()
+            .filter(|(_, _, tree)| tree.attr("type") != Some("error"))
     }
 
     /// Such messages that came back to their senders.
     pub fn returned(&self) -> impl Iterator<Item = (&Event, Message, &Tree)> {
-        self.messages().filter(|(_, _, tree)| tree.attr("type") == Some("error"))
+        self.messages()
+            .filter(|(_, _, tree)| tree.attr("type") == Some("error"))
     }
 
     fn messages(&self) -> impl Iterator<Item = (&Event, Message, &Tree)> {
@@ -176,8 +181,17 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (who, person) in self.people.iter().enumerate() {
             writeln!(f, "{who}: {} {:?}", person.name, person.nature)?;
-            for (visit, Visit { up, down, leave, .. }) in person.visits.iter().enumerate() {
-                writeln!(f, "  visit {visit}: up {up:?}\n    down {down:?}, leaves {leave:?}")?;
+            for (
+                visit,
+                Visit {
+                    up, down, leave, ..
+                },
+            ) in person.visits.iter().enumerate()
+            {
+                writeln!(
+                    f,
+                    "  visit {visit}: up {up:?}\n    down {down:?}, leaves {leave:?}"
+                )?;
             }
         }
         for Event {
@@ -199,17 +213,24 @@ impl fmt::Display for Record {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_message_is_known_by_its_id() {
-        let message = Message { from: 1, to: 22, n: 3 };
+        let message = Message {
+            from: 1,
+            to: 22,
+            n: 3,
+        };
         let stanza = format!("<message id='{message}'/>");
         assert_eq!(Message::of(&Tree::parse(&stanza).unwrap()), Some(message));
-        for other in ["<iq id='m1.2.3'/>", "<message id='m1.2'/>", "<message id='m1.2.3.4'/>"] {
+        for other in [
+            "<iq id='m1.2.3'/>",
+            "<message id='m1.2'/>",
+            "<message id='m1.2.3.4'/>",
+        ] {
             assert_eq!(Message::of(&Tree::parse(other).unwrap()), None, "{other}");
         }
     }

@@ -92,7 +92,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Opens a stream and logs in; the stream after it is open, its features are read.
-    pub async fn authenticate(&mut self, account: &Account, rng: &mut Rng) -> Result<(), LoginError> {
+    pub async fn authenticate(
+        &mut self,
+        account: &Account,
+        rng: &mut Rng,
+    ) -> Result<(), LoginError> {
         self.greet(account.jid.domain()).await?;
         let mut sasl = account.scram(rng);
         let initial = BASE64.encode(sasl.initial());
@@ -139,7 +143,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             .child("bind", BIND)
             .and_then(|bind| bind.child("jid", BIND));
         let Some(jid) = jid.filter(|_| reply.attr("type") == Some("result")) else {
-            return Err(LoginError::Unexpected(Heard::Xml(xml::Heard::Element(reply))));
+            return Err(LoginError::Unexpected(Heard::Xml(xml::Heard::Element(
+                reply,
+            ))));
         };
         FullJid::new(&jid.text()).map_err(|_| LoginError::Nonsense(jid.text()))
     }
@@ -153,7 +159,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn expect(&mut self, name: &str, ns: &str) -> Result<Tree, LoginError> {
         match self.element().await {
             Ok(element) if element.is(name, ns) => Ok(element),
-            Ok(other) => Err(LoginError::Unexpected(Heard::Xml(xml::Heard::Element(other)))),
+            Ok(other) => Err(LoginError::Unexpected(Heard::Xml(xml::Heard::Element(
+                other,
+            )))),
             Err(other) => Err(LoginError::Unexpected(other)),
         }
     }

@@ -45,8 +45,7 @@ fn content(pattern: &Tree, actual: &Tree, names: &mut Names) -> Result<(), Strin
             wanted.len()
         ));
     }
-    children(&wanted, &mut there, names)
-        .map_err(|why| format!("in <{}/>: {why}", pattern.name))
+    children(&wanted, &mut there, names).map_err(|why| format!("in <{}/>: {why}", pattern.name))
 }
 
 /// Finds a child for each that is wanted, whatever their order.
@@ -125,12 +124,30 @@ mod tests {
             check(pattern, actual).unwrap();
         }
         for (pattern, why) in [
-            ("<iq/>", "<message xmlns='jabber:client'/> instead of <iq xmlns='jabber:client'/>"),
-            ("<message id='2'>{any}</message>", "attribute 'id' of <message/> is '1' instead of '2'"),
-            ("<message to='{any}'>{any}</message>", "attribute 'to' of <message/> is missing"),
-            ("<message id='{none}'>{any}</message>", "attribute 'id' of <message/> is there: '1'"),
-            ("<message><body>Hi</body></message>", "<message/> has 2 children instead of 1"),
-            ("<message>{any}<y/></message>", "in <message/>: <y/> is missing"),
+            (
+                "<iq/>",
+                "<message xmlns='jabber:client'/> instead of <iq xmlns='jabber:client'/>",
+            ),
+            (
+                "<message id='2'>{any}</message>",
+                "attribute 'id' of <message/> is '1' instead of '2'",
+            ),
+            (
+                "<message to='{any}'>{any}</message>",
+                "attribute 'to' of <message/> is missing",
+            ),
+            (
+                "<message id='{none}'>{any}</message>",
+                "attribute 'id' of <message/> is there: '1'",
+            ),
+            (
+                "<message><body>Hi</body></message>",
+                "<message/> has 2 children instead of 1",
+            ),
+            (
+                "<message>{any}<y/></message>",
+                "in <message/>: <y/> is missing",
+            ),
             (
                 "<message>{any}<body>Ho</body></message>",
                 "in <message/>: the text of <body/> is 'Hi' instead of 'Ho'",

@@ -1,5 +1,6 @@
 //! Playing scripts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -90,13 +91,20 @@ impl<S: Stage> Play<'_, S> {
     /// The cast: their accounts and names.
     async fn gather(&mut self) -> Result<(), String> {
         self.names.set("domain", self.stage.domain());
+        let mut accounts: BTreeMap<&str, Account> = BTreeMap::new();
         for role in &self.script.cast {
             let mut account = None;
             if let Some(name) = &role.account {
-                let created = self.stage.account(name).await;
-                let created = created.map_err(|error| format!("no account {name}: {error}"))?;
-                self.introduce(&role.name, &created, role.resource.as_deref());
-                account = Some(created);
+                let known = match accounts.get(name.as_str()) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let created = self.stage.account(name).await;
+                        created.map_err(|error| format!("no account {name}: {error}"))?
+                    }
+                };
+                accounts.insert(name, known.clone());
+                self.introduce(&role.name, &known, role.resource.as_deref());
+                account = Some(known);
             }
             let client = None;
             self.actors.push(Actor { account, client });
@@ -110,7 +118,10 @@ impl<S: Stage> Play<'_, S> {
         if let Some(resource) = resource {
             self.names.set(name, &format!("{bare}/{resource}"));
         }
-        for (what, password) in [("PLAIN", account.password.as_str()), ("wrong PLAIN", "r0me0")] {
+        for (what, password) in [
+            ("PLAIN", account.password.as_str()),
+            ("wrong PLAIN", "r0me0"),
+        ] {
             let message = BASE64.encode(format!("\0{}\0{password}", account.name()));
             self.names.set(&format!("{name}'s {what}"), &message);
         }
@@ -125,7 +136,9 @@ impl<S: Stage> Play<'_, S> {
                 let patience = self.stage.patience();
                 let greeting = timeout(patience, self.client(*who)?.greet(&domain));
                 let greeted = greeting.await.map_err(|_| "no features come")?;
-                greeted.map(drop).map_err(|error| format!("no features: {error}"))
+                greeted
+                    .map(drop)
+                    .map_err(|error| format!("no features: {error}"))
             }
             Action::LogsIn(who) => self.log_in(*who).await,
             Action::Connects(who) => {
@@ -193,7 +206,9 @@ impl<S: Stage> Play<'_, S> {
         let role = &self.script.cast[who];
         let patience = self.stage.patience();
         let bind = self.client(who)?.bind(role.resource.as_deref());
-        let bound = timeout(patience, bind).await.map_err(|_| "binding takes too long")?;
+        let bound = timeout(patience, bind)
+            .await
+            .map_err(|_| "binding takes too long")?;
         let jid = bound.map_err(|error| format!("no resource is bound: {error}"))?;
         if let Some(resource) = &role.resource
             && jid.resource() != resource
@@ -209,7 +224,8 @@ impl<S: Stage> Play<'_, S> {
         self.note(who, &format!("> {}", shortened(text)));
         let sent = timeout(self.stage.patience(), self.client(who)?.send(text)).await;
         // Whether the server still listens is for the script to find out.
-        sent.map(drop).map_err(|_| "the server does not read".to_owned())
+        sent.map(drop)
+            .map_err(|_| "the server does not read".to_owned())
     }
 
     async fn receive(&mut self, who: usize, order: Order, patterns: &str) -> Result<(), String> {
@@ -229,7 +245,9 @@ impl<S: Stage> Play<'_, S> {
             let mut why = String::new();
             let found = patterns[..most].iter().position(|pattern| {
                 let matched = matches(pattern, tree, &mut self.names);
-                matched.map_err(|differs| why += &format!("\n{differs}")).is_ok()
+                matched
+                    .map_err(|differs| why += &format!("\n{differs}"))
+                    .is_ok()
             });
             match found {
                 Some(found) => drop(patterns.remove(found)),
@@ -240,7 +258,11 @@ impl<S: Stage> Play<'_, S> {
     }
 
     async fn receive_header(&mut self, who: usize, pattern: &str) -> Result<(), String> {
-        let known = format!("<stream:stream xmlns='{}' xmlns:stream='{}'", xml::CLIENT, xml::STREAM);
+        let known = format!(
+            "<stream:stream xmlns='{}' xmlns:stream='{}'",
+            xml::CLIENT,
+            xml::STREAM
+        );
         let pattern = pattern.replacen("<stream:stream", &known, 1);
         let pattern = match xml::StreamReader::new().feed(pattern.as_bytes()).pop() {
             Some(xml::Heard::Header(pattern)) => pattern,

@@ -100,7 +100,9 @@ impl Script {
             while let Some((_, more)) = lines.next_if(|(_, line)| line.starts_with([' ', '\t'])) {
                 below.push(more.trim());
             }
-            let (line, inline) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+            let (line, inline) = line
+                .split_once(": ")
+                .unwrap_or((line.trim_end_matches(':'), ""));
             let mut words = vec![inline.trim()];
             words.append(&mut below);
             let content = words.join("\n").trim().to_owned();
@@ -211,7 +213,11 @@ mod tests {
         assert!(Script::parse("x", text).is_err());
         let script = Script::parse("x", &text.replace("\n\n    <b", "\n    <b")).unwrap();
         assert_eq!(script.title, "Title");
-        let cast: Vec<_> = script.cast.iter().map(|role| role.account.as_deref()).collect();
+        let cast: Vec<_> = script
+            .cast
+            .iter()
+            .map(|role| role.account.as_deref())
+            .collect();
         assert_eq!(cast, [Some("romeo"), None]);
         let actions: Vec<_> = script.steps.into_iter().map(|step| step.action).collect();
         assert_eq!(
@@ -229,10 +235,19 @@ mod tests {
     fn mistakes_are_told_with_their_line() {
         for (text, told) in [
             ("Romeo connects", "x:1: who is Romeo?"),
-            ("Romeo is romeo\nRomeo sings", "x:2: nobody can do this: sings"),
+            (
+                "Romeo is romeo\nRomeo sings",
+                "x:2: nobody can do this: sings",
+            ),
             ("Romeo is romeo\nRomeo sends", "x:2: Romeo sends: what?"),
-            ("Romeo is romeo\nRomeo opens: <a/>", "x:2: Romeo opens: too many words"),
-            ("Romeo is romeo\nRomeo is romeo", "x:2: Romeo comes too late, or twice"),
+            (
+                "Romeo is romeo\nRomeo opens: <a/>",
+                "x:2: Romeo opens: too many words",
+            ),
+            (
+                "Romeo is romeo\nRomeo is romeo",
+                "x:2: Romeo comes too late, or twice",
+            ),
         ] {
             assert_eq!(Script::parse("x", text).unwrap_err().to_string(), told);
         }

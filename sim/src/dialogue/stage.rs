@@ -102,6 +102,14 @@ pub struct Tcp {
     pub suffix: String,
 }
 
+impl Tcp {
+    /// The address of the account of this name.
+    pub fn jid(&self, name: &str) -> io::Result<BareJid> {
+        let jid = format!("{name}{}@{}", self.suffix, self.domain);
+        BareJid::new(&jid).map_err(io::Error::other)
+    }
+}
+
 impl Stage for Tcp {
     type Io = TcpStream;
 
@@ -110,8 +118,7 @@ impl Stage for Tcp {
     }
 
     async fn account(&mut self, name: &str) -> io::Result<Account> {
-        let jid = format!("{name}{}@{}", self.suffix, self.domain);
-        let jid = BareJid::new(&jid).map_err(io::Error::other)?;
+        let jid = self.jid(name)?;
         if let Some([program, arguments @ ..]) = self.adduser.as_deref() {
             let mut command = Command::new(program);
             command.args(arguments).arg(jid.as_str());

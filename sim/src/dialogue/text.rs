@@ -34,7 +34,9 @@ impl Names {
         if name == "any" || name == "none" || name.starts_with("new ") {
             return Ok(format!("{{{name}}}"));
         }
-        let repeated = name.strip_prefix("repeat ").and_then(|words| words.split_once(' '));
+        let repeated = name
+            .strip_prefix("repeat ")
+            .and_then(|words| words.split_once(' '));
         if let Some((times, text)) = repeated
             && let Ok(times) = times.parse()
         {

@@ -40,8 +40,8 @@ impl Directory for Lingering {
         self.0.withdraw(address);
     }
 
-    fn entity(&self, address: &Jid) -> Option<Mailbox> {
-        self.0.entity(address)
+    fn entity(&self, addresses: &[&str]) -> Option<Mailbox> {
+        self.0.entity(addresses)
     }
 
     fn len(&self) -> usize {

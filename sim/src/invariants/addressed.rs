@@ -6,7 +6,9 @@
 use crate::chat::{Message, Record};
 
 pub fn check(record: &Record) -> Result<(), String> {
-    let everybody: Vec<String> = (0..record.people.len()).map(|who| record.jid(who)).collect();
+    let everybody: Vec<String> = (0..record.people.len())
+        .map(|who| record.jid(who))
+        .collect();
     for (event, stanza) in record.heard() {
         let own = &everybody[event.who];
         let from = stanza.attr("from").unwrap_or(own);
@@ -27,8 +29,15 @@ pub fn check(record: &Record) -> Result<(), String> {
             true => (message.to, message.from),
         };
         // One who is garbled says what he does not mean.
-        let clear = |who: usize| record.people.get(who).is_some_and(|person| person.is_clear());
-        if clear(message.from) && clear(writer) && (from != everybody[writer] || event.who != reader)
+        let clear = |who: usize| {
+            record
+                .people
+                .get(who)
+                .is_some_and(|person| person.is_clear())
+        };
+        if clear(message.from)
+            && clear(writer)
+            && (from != everybody[writer] || event.who != reader)
         {
             return Err(format!("p{} hears {message} from {from}", event.who));
         }

@@ -17,7 +17,10 @@ pub fn check(record: &Record) -> Result<(), String> {
         });
         let answers = answers.count();
         if answers != 1 {
-            return Err(format!("p{}'s question {n} has {answers} answers", event.who));
+            return Err(format!(
+                "p{}'s question {n} has {answers} answers",
+                event.who
+            ));
         }
     }
     Ok(())

@@ -7,7 +7,12 @@ use crate::xml;
 
 pub fn check(record: &Record) -> Result<(), String> {
     let curtain = record.curtain();
-    for (who, _) in record.people.iter().enumerate().filter(|(_, p)| p.is_undisturbed()) {
+    for (who, _) in record
+        .people
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.is_undisturbed())
+    {
         let mut logins = 0;
         for event in record.events.iter().filter(|event| event.who == who) {
             match &event.what {

@@ -28,7 +28,9 @@ pub fn check(record: &Record) -> Result<(), String> {
     let mut returned = BTreeSet::new();
     for (_, message, _) in record.returned() {
         if seen.contains_key(&message) || !returned.insert(message) {
-            return Err(format!("{message} came back twice, or arrived and came back"));
+            return Err(format!(
+                "{message} came back twice, or arrived and came back"
+            ));
         }
     }
     Ok(())

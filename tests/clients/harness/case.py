@@ -45,8 +45,8 @@ class Servers:
         return list(self._running.values())
 
 
-servers: Servers
-"""Set by `run` before the first test."""
+servers: Servers | None = None
+"""Those of this run, set by `run` before the first test."""
 
 
 def differs(server: str, because: str, *, always: bool = True):

@@ -8,6 +8,7 @@ from harness.slix import Client
 PLUGINS = ("xep_0280",)
 NAMESPACE = "{urn:xmpp:carbons:2}"
 FORWARDED = "{urn:xmpp:forward:0}forwarded"
+MESSAGE = "{jabber:client}message"
 PRIVATE = "<private xmlns='urn:xmpp:carbons:2'/>"
 NO_COPY = "<no-copy xmlns='urn:xmpp:hints'/>"
 
@@ -32,7 +33,7 @@ class Carbons(ClientTest):
         self.assertEqual(got["from"], client.boundjid.bare)
         self.assertEqual(got["to"], client.boundjid)
         self.assertEqual(got.xml[0].tag, NAMESPACE + direction)
-        return Message(xml=got.xml.find(f"{NAMESPACE}{direction}/{FORWARDED}/{{jabber:client}}message"))
+        return Message(xml=got.xml.find(f"{NAMESPACE}{direction}/{FORWARDED}/{MESSAGE}"))
 
     async def no_carbon(self, *clients: Client):
         for client in clients:
@@ -116,7 +117,7 @@ class Carbons(ClientTest):
             await client.barrier()
             self.assert_no(client, Message)
             if is_carbon(got):
-                got = Message(xml=got.xml.find(f".//{FORWARDED}/{{jabber:client}}message"))
+                got = Message(xml=got.xml.find(f".//{FORWARDED}/{MESSAGE}"))
             self.assertEqual(got["body"], "to both")
 
     async def test_carbons_are_enabled_for_a_session_and_not_for_ever(self):

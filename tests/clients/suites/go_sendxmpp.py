@@ -10,7 +10,9 @@ TIMEOUT = 20.0
 
 
 class GoSendxmpp(ClientTest):
-    async def start(self, account: Account, *arguments: str, trusted: bool = True, direct_tls=False):
+    async def start(
+        self, account: Account, *arguments: str, trusted: bool = True, direct_tls: bool = False
+    ):
         """A running go-sendxmpp that trusts the test authority."""
         port = self.server.direct_tls_port if direct_tls else self.server.starttls_port
         process = await asyncio.create_subprocess_exec(

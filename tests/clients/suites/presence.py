@@ -17,7 +17,7 @@ class Subscription(ClientTest):
             (juliet, romeo, "from", "both"),
         ):
             asker.send_presence(pto=owner.boundjid.bare, ptype="subscribe")
-            # RFC 6121 §3.1.2: "ask='subscribe'" is pushed to the asker.
+            # RFC 6121 §3.1.2: the asker is told by ask='subscribe'.
             push = await asker.roster_push(owner.boundjid.bare)
             self.assertEqual((push["subscription"], push.get("ask")), (before, "subscribe"))
             # RFC 6121 §3.1.2: the request is stamped with the bare JID.

@@ -6,7 +6,7 @@ from slixmpp import Presence
 from slixmpp.exceptions import IqError
 from slixmpp.plugins.xep_0048 import Bookmarks
 
-from harness.case import ClientTest
+from harness.case import ClientTest, differs
 
 VCARD = "{vcard-temp}vCard"
 
@@ -33,15 +33,26 @@ class VCard(ClientTest):
         answer = await juliet.ask("get", "<vCard xmlns='vcard-temp'/>", to=account.jid)
         self.assertEqual(answer.xml.find(f"{VCARD}/{{vcard-temp}}FN").text, "Romeo")
 
-    async def test_a_missing_vcard_is_item_not_found_or_empty(self):
+    async def missing(self, client, to=None) -> str:
+        """What a vCard that is not there is answered with: `empty`, or a condition."""
+        try:
+            answer = await client.ask("get", "<vCard xmlns='vcard-temp'/>", to=to)
+        except IqError as error:
+            return error.condition
+        self.assertEqual(len(answer.xml.find(VCARD)), 0)
+        return "empty"
+
+    async def test_the_own_vcard_that_is_missing_is_item_not_found_or_empty(self):
         # XEP-0054 §3.1.
+        romeo = await self.client()
+        self.assertIn(await self.missing(romeo), ("item-not-found", "empty"))
+
+    @differs("prosody", "answers with an empty vCard")
+    async def test_a_missing_vcard_does_not_tell_who_has_an_account(self):
+        # XEP-0054 §3.3: service-unavailable "MUST be used in both cases".
         romeo, juliet = await self.client(), await self.client("juliet")
-        for to in (None, juliet.boundjid.bare):
-            try:
-                answer = await romeo.ask("get", "<vCard xmlns='vcard-temp'/>", to=to)
-                self.assertEqual(len(answer.xml.find(VCARD)), 0)
-            except IqError as error:
-                self.assertEqual(error.condition, "item-not-found")
+        for to in (juliet.boundjid.bare, "nobody@localhost"):
+            self.assertEqual(await self.missing(romeo, to), "service-unavailable")
 
     async def test_the_vcard_of_another_cannot_be_changed(self):
         # XEP-0054 §3.2.
@@ -51,12 +62,9 @@ class VCard(ClientTest):
         )
         with self.assertRaises(IqError) as raised:
             await forged
-        self.assertIn(raised.exception.condition, ("forbidden", "not-allowed", "service-unavailable"))
-        try:
-            answer = await juliet.ask("get", "<vCard xmlns='vcard-temp'/>")
-            self.assertEqual(len(answer.xml.find(VCARD)), 0)
-        except IqError as error:
-            self.assertEqual(error.condition, "item-not-found")
+        refusals = ("forbidden", "not-allowed", "service-unavailable")
+        self.assertIn(raised.exception.condition, refusals)
+        self.assertIn(await self.missing(juliet), ("item-not-found", "empty"))
 
     async def test_an_avatar_shows_as_a_hash_in_presence(self):
         # XEP-0153 §3.1.

@@ -49,9 +49,10 @@ impl IqHandler for VCard {
                         Err(Condition::InternalServerError.into())
                     }
                 },
-                // §3.1: "If no vCard exists, the server MUST return a stanza error (which
-                // SHOULD be <item-not-found/>)"
-                None if own => Err(Condition::ItemNotFound.into()),
+                // §3.1: "If no vCard exists, the server MUST return a stanza error … or an
+                // IQ-result containing an empty <vCard/> element". slixmpp sets no avatar
+                // after an error.
+                None if own => Ok(Some(Element::new("vCard", NS))),
                 // §3.3: "If no vCard exists or the user does not exist, the server MUST return
                 // a stanza error. The server MUST return the same error condition in both
                 // cases … Hence, <service-unavailable/> MUST be used in both cases."
@@ -106,7 +107,7 @@ mod tests {
         let world = World::new(vec![Arc::new(VCard)]);
         let peter = world.login("peter@example.org/1");
         let other = world.login("other@example.org/1");
-        assert_eq!(ask(&peter, "get", "", EMPTY), "item-not-found");
+        assert_eq!(ask(&peter, "get", "", EMPTY), EMPTY);
         assert_eq!(ask(&peter, "set", "", PETER), "");
         assert_eq!(ask(&peter, "get", "", EMPTY), PETER);
         assert_eq!(ask(&other, "get", "to='peter@example.org'", EMPTY), PETER);

@@ -83,7 +83,7 @@ pub(super) struct Connection {
     session: Option<Arc<Session>>,
     /// Read, but not yet given to the reader: a question is open.
     unread: Vec<u8>,
-    /// Whether bytes stand behind what the stream is being given.
+    /// Whether anything but white space stands behind what the stream is being given.
     more: bool,
     /// Written by the stream, but not yet taken by the socket.
     unsent: Vec<u8>,
@@ -188,8 +188,10 @@ impl Connection {
     /// One turn while the stream is open. `true` if something happened and another
     /// look is worth it.
     fn turn(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        let mut busy = self.check_end(scratch, now, cx);
-        busy |= self.poll_doing(scratch, now, cx);
+        if self.check_end(scratch, now, cx) {
+            return true;
+        }
+        let mut busy = self.poll_doing(scratch, now, cx);
         busy |= self.poll_settlements(scratch, now, cx);
         busy |= self.poll_feed(scratch, now, cx);
         busy |= self.poll_queue(scratch, now, cx);
@@ -300,6 +302,10 @@ impl Connection {
     }
 
     fn check_end(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        // The end of a session is news also while nothing else is taken from its queue.
+        if let Some(session) = &self.session {
+            session.queue().register(cx);
+        }
         let error = if self.control.stop.swap(false, Ordering::AcqRel) {
             StreamError::new(crate::stream::StreamCondition::SystemShutdown)
         } else if let Some(error) = self.session.as_ref().and_then(|session| session.ending()) {
@@ -321,6 +327,7 @@ impl Connection {
                 };
                 self.doing = Doing::Nothing;
                 if let Some(Bound { session, .. }) = answered.bound {
+                    session.queue().register(cx);
                     self.session = Some(session);
                 }
                 self.input(Input::Answered(answered.answer), scratch, now, cx);
@@ -351,7 +358,8 @@ impl Connection {
                     }
                     Err(error) => {
                         tracing::debug!(%error, "TLS handshake failed");
-                        self.phase = Phase::Over;
+                        self.lost(scratch, now, cx);
+                        return true;
                     }
                 }
             }
@@ -419,7 +427,7 @@ impl Connection {
         if !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
             return false;
         }
-        let Poll::Ready(Some(envelopes)) = queue.queue().poll_take(cx, 4 * CHUNK) else {
+        let Some(Some(envelopes)) = queue.queue().take(4 * CHUNK) else {
             return false;
         };
         for envelope in envelopes {
@@ -442,6 +450,7 @@ impl Connection {
     fn poll_read(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
         if !matches!(self.doing, Doing::Nothing)
             || !self.unsent.is_empty()
+            || self.is_behind()
             || self.unsettled.len() >= UNSETTLED
             || scratch.write.len() >= CHUNK
         {
@@ -451,6 +460,17 @@ impl Connection {
         let busy = self.read_into(&mut memory, scratch, now, cx);
         scratch.read = Some(memory);
         busy
+    }
+
+    /// Whether a burst keeps so much waiting that answers to what the client sends would
+    /// not find room.
+    fn is_behind(&self) -> bool {
+        let limit = self.server().config().session_queue.stanzas / 2;
+        !matches!(self.feed, Feeding::Nothing)
+            && self
+                .session
+                .as_ref()
+                .is_some_and(|session| session.queue().depth().0 > limit)
     }
 
     fn read_into(
@@ -469,23 +489,38 @@ impl Connection {
                 true
             }
             Poll::Ready(_) => {
-                self.input(Input::Eof, scratch, now, cx);
+                self.lost(scratch, now, cx);
                 true
             }
         }
+    }
+
+    /// The connection is gone.
+    fn lost(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
+        self.wire = Wire::Gone;
+        self.unsent.clear();
+        scratch.write.clear();
+        self.flushing = false;
+        self.input(Input::Eof, scratch, now, cx);
+        scratch.write.clear();
     }
 
     /// Gives bytes to the reader, and what it finds to the stream, until a question
     /// is open; the rest waits.
     fn consume(&mut self, mut input: &[u8], scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         while matches!(self.phase, Phase::Open) {
-            if !matches!(self.doing, Doing::Nothing) {
-                self.unread = input.to_vec();
-                return;
+            match self.doing {
+                Doing::Nothing => {}
+                // White space, else the handshake would not have begun.
+                Doing::Securing(_) => return,
+                _ => {
+                    self.unread = input.to_vec();
+                    return;
+                }
             }
             match self.reader.next(&mut input) {
                 Ok(Some(received)) => {
-                    self.more = !input.is_empty();
+                    self.more = !input.trim_ascii().is_empty();
                     self.input(Input::Received(received), scratch, now, cx);
                 }
                 Ok(None) => return,
@@ -571,11 +606,14 @@ impl Connection {
             let now = self.server().now();
             let blocked = !self.unsent.is_empty();
             let mut busy = matches!(self.phase, Phase::Open) && self.turn(scratch, now, cx);
+            if let Some(leaving) = &mut self.leaving
+                && leaving.as_mut().poll(cx).is_ready()
+            {
+                self.leaving = None;
+            }
             if self.write(scratch, now, cx).is_err() {
-                scratch.write.clear();
-                self.unsent.clear();
-                self.end();
-                self.phase = Phase::Over;
+                self.lost(scratch, now, cx);
+                busy = true;
             }
             busy |= blocked || matches!(self.feed, Feeding::Writing(_));
             match &mut self.phase {
@@ -585,6 +623,7 @@ impl Connection {
                 Phase::Draining | Phase::Lingering if self.sleep.as_mut().poll(cx).is_ready() => {
                     self.phase = Phase::Over;
                 }
+                Phase::Draining if matches!(self.wire, Wire::Gone) => self.phase = Phase::Over,
                 Phase::Draining => {
                     if !self.unsent.is_empty()
                         || self.flushing
@@ -600,12 +639,8 @@ impl Connection {
                     }
                     self.phase = Phase::Over;
                 }
-                Phase::Over => {
-                    return match &mut self.leaving {
-                        Some(leaving) => leaving.as_mut().poll(cx).map(drop),
-                        None => Poll::Ready(()),
-                    };
-                }
+                Phase::Over if self.leaving.is_some() => return Poll::Pending,
+                Phase::Over => return Poll::Ready(()),
             }
         }
         // Others have their turn.
@@ -625,13 +660,58 @@ impl Connection {
         }
     }
 
-    /// The session ends with its connection.
+    /// The session ends with its connection. What its client had sent is still dealt
+    /// with: it may hold up others until it is.
     fn end(&mut self) {
+        let sent = match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Dispatching(sent) => Some(sent),
+            Doing::Asked(question) => {
+                self.abandon(question);
+                None
+            }
+            _ => None,
+        };
+        let waiting = std::mem::take(&mut self.waiting);
         let Some(session) = self.session.take() else {
             return;
         };
-        if let Dispatch::Pending(left) = self.server().end(&session) {
-            self.leaving = Some(left);
+        let server = self.server().clone();
+        let left = server.end(&session);
+        if let (None, Dispatch::Done(_), true) = (&sent, &left, waiting.is_empty()) {
+            return;
+        }
+        self.leaving = Some(Box::pin(async move {
+            if let Some(sent) = sent {
+                let _ = sent.await;
+            }
+            for stanza in waiting {
+                let origin = Origin::session(session.id());
+                let _ = server.submit(stanza, &session, origin).finish().await;
+            }
+            left.finish().await
+        }));
+    }
+
+    /// A question whose answer nobody waits for; a session that comes of it ends at once.
+    fn abandon(&mut self, question: BoxFuture<'static, Answered>) {
+        let server = self.server().clone();
+        self.leaving = Some(Box::pin(async move {
+            match question.await.bound {
+                Some(bound) => server.end(&bound.session).finish().await,
+                None => Settlement::Done,
+            }
+        }));
+    }
+}
+
+/// Also when a handler panics, or the runtime stops: a session does not stay behind.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(left) = self.leaving.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(left);
         }
     }
 }

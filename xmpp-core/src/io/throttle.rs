@@ -1,12 +1,14 @@
 //! Failed logins are slowed, per address and per account.
 //!
-//! Only the answer to a *failed* attempt waits: a right password is never slowed,
-//! so nobody can lock anybody else out.
+//! The answer to a failed attempt waits, and while [`ThrottleLimits::pending`] of them
+//! wait in one network, further attempts from there are not looked at: who does not wait
+//! for an answer guesses no faster. A right password from anywhere else is never slowed,
+//! whoever guesses at the account, so nobody can lock anybody else out.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::BareJid;
@@ -22,6 +24,9 @@ pub struct ThrottleLimits {
     pub most: Duration,
     /// Time without a failure after which one is forgotten; default 1 min.
     pub forget: Duration,
+    /// Failed attempts of one network that may wait for their answer at a time before
+    /// its next attempt waits too; default 8.
+    pub pending: u32,
     /// Addresses and accounts remembered, each; default 10 000. When more fail,
     /// those that failed longest ago are forgotten.
     pub remembered: usize,
@@ -33,10 +38,18 @@ impl Default for ThrottleLimits {
             first: Duration::from_millis(100),
             most: Duration::from_secs(10),
             forget: Duration::from_secs(60),
+            pending: 8,
             remembered: 10_000,
         }
     }
 }
+
+/// How often an attempt that is held back looks whether it may go on.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Too many failures of the network wait for their answers.
+#[derive(Debug)]
+pub(super) struct Busy;
 
 /// Remembers who failed to log in.
 #[derive(Debug)]
@@ -49,6 +62,32 @@ pub struct Throttle {
 struct Failures {
     addresses: HashMap<IpAddr, Count>,
     accounts: HashMap<BareJid, Count>,
+    /// Failures that wait for their answer, by network; no entry for none.
+    pending: HashMap<IpAddr, u32>,
+}
+
+/// A failed attempt that waits for its answer.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    throttle: &'a Throttle,
+    network: Option<IpAddr>,
+    /// How long.
+    pub time: Duration,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(network) = self.network else {
+            return;
+        };
+        let mut failures = self.throttle.lock();
+        if let Some(pending) = failures.pending.get_mut(&network) {
+            *pending -= 1;
+            if *pending == 0 {
+                failures.pending.remove(&network);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,22 +105,55 @@ impl Throttle {
         }
     }
 
-    /// A login failed: how long the client waits for the answer.
+    /// Waits until an attempt from this network is looked at, but no longer than a
+    /// failure waits at most.
+    pub(super) async fn turn(&self, peer: Option<IpAddr>) -> Result<(), Busy> {
+        let mut waited = Duration::ZERO;
+        while !self.admits(peer) {
+            if waited >= self.limits.most {
+                return Err(Busy);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            waited += LOOK_AGAIN;
+        }
+        Ok(())
+    }
+
+    /// Whether an attempt from this network is looked at now.
+    pub fn admits(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_none_or(|peer| {
+            let pending = self.lock().pending.get(&network(peer)).copied();
+            pending.unwrap_or(0) < self.limits.pending
+        })
+    }
+
+    /// A login failed: the client waits for the answer as long as this says, and its
+    /// place is taken as long as the value lives.
     pub fn failed(
         &self,
         peer: Option<IpAddr>,
         account: Option<&BareJid>,
         now: Instant,
-    ) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_address = peer.map_or(0, |peer| {
-            self.count(&mut failures.addresses, &network(peer), now)
+    ) -> Waiting<'_> {
+        let network = peer.map(network);
+        let mut failures = self.lock();
+        let by_address = network.map_or(0, |network| {
+            *failures.pending.entry(network).or_default() += 1;
+            self.count(&mut failures.addresses, &network, now)
         });
         let by_account = account.map_or(0, |account| {
             self.count(&mut failures.accounts, account, now)
         });
         let doublings = by_address.max(by_account).saturating_sub(1).min(16);
-        (self.limits.first * 2_u32.pow(doublings)).min(self.limits.most)
+        Waiting {
+            throttle: self,
+            network,
+            time: (self.limits.first * 2_u32.pow(doublings)).min(self.limits.most),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count<K: Hash + Eq + Clone>(
@@ -135,14 +207,14 @@ mod tests {
         let start = Instant::now();
         let peer = Some("192.0.2.1".parse().unwrap());
         let waits: Vec<u64> = (0..9)
-            .map(|_| throttle.failed(peer, None, start).as_millis() as u64)
+            .map(|_| throttle.failed(peer, None, start).time.as_millis() as u64)
             .collect();
         assert_eq!(
             waits,
             [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
         );
         let later = start + Duration::from_secs(60) * 9;
-        assert_eq!(throttle.failed(peer, None, later).as_millis(), 100);
+        assert_eq!(throttle.failed(peer, None, later).time.as_millis(), 100);
     }
 
     #[test]
@@ -152,7 +224,24 @@ mod tests {
         let juliet = BareJid::new("juliet@example.org").unwrap();
         throttle.failed(Some("192.0.2.1".parse().unwrap()), Some(&juliet), now);
         let second = throttle.failed(Some("192.0.2.2".parse().unwrap()), Some(&juliet), now);
-        assert_eq!(second.as_millis(), 200);
+        assert_eq!(second.time.as_millis(), 200);
+    }
+
+    #[test]
+    fn who_does_not_wait_for_an_answer_guesses_no_faster() {
+        let throttle = Throttle::new(limits());
+        let now = Instant::now();
+        let (guesser, neighbour) = ("2001:db8::1", "2001:db8::2");
+        let peer = |text: &str| Some(text.parse().unwrap());
+        let mut waiting: Vec<_> = (0..limits().pending)
+            .map(|_| throttle.failed(peer(guesser), None, now))
+            .collect();
+        assert!(!throttle.admits(peer(guesser)) && !throttle.admits(peer(neighbour)));
+        assert!(throttle.admits(peer("192.0.2.1")), "nobody else is slowed");
+        waiting.pop();
+        assert!(throttle.admits(peer(guesser)), "one has had its answer");
+        drop(waiting);
+        assert!(throttle.failures.lock().unwrap().pending.is_empty());
     }
 
     #[test]

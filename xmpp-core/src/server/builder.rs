@@ -143,6 +143,9 @@ impl Builder {
             random,
             spawn,
         } = surroundings;
+        let mut run = [0; 8];
+        random.fill(&mut run);
+        let run = u64::from_le_bytes(run);
         let server = Server {
             inner: Arc::new(Inner {
                 budget: Arc::new(Budget::new(config.memory)),
@@ -156,6 +159,7 @@ impl Builder {
                 random,
                 spawn,
                 metrics: Metrics::default(),
+                run,
                 sessions: AtomicU64::new(1),
             }),
         };

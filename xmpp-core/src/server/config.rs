@@ -54,8 +54,9 @@ pub struct Config {
     pub software: Software,
     /// Times in the life of a stream.
     pub timeouts: Timeouts,
-    /// Failed logins on one stream before it is closed; default 3 (RFC 6120 §6.4.4
-    /// recommends at least 2, no more than 5).
+    /// Failed logins on one stream before it is closed; default 5, the most that
+    /// RFC 6120 §6.4.5 recommends: a client of TLS 1.2 may try three mechanisms with a
+    /// channel binding that we do not have before it tries one without.
     pub login_attempts: u32,
 }
 
@@ -173,7 +174,7 @@ impl Default for Config {
             vcard: 128 << 10,
             software: Software::default(),
             timeouts: Timeouts::default(),
-            login_attempts: 3,
+            login_attempts: 5,
         }
     }
 }

@@ -20,7 +20,11 @@ pub(super) fn resource(stanza: &Stanza) -> Option<String> {
 
 /// Answers what concerns the stream alone on a bound one; whether it did.
 pub(super) fn answer(stanza: &Stanza, out: &mut Vec<Output>) -> bool {
-    if stanza.kind() != Kind::Iq(IqType::Set) {
+    let to_server = stanza.to().is_none_or(|to| match stanza.from() {
+        Some(from) => *to == *from.bare_str() || (to.is_domain() && *to == *from.domain()),
+        None => false,
+    });
+    if stanza.kind() != Kind::Iq(IqType::Set) || !to_server {
         return false;
     }
     let Some(child) = stanza.payload().children().next() else {
@@ -28,7 +32,7 @@ pub(super) fn answer(stanza: &Stanza, out: &mut Vec<Output>) -> bool {
     };
     match (child.name(), child.ns()) {
         ("session", SESSION) => out.push(Output::Send(stanza.reply())),
-        // RFC 6120 §7.7.2.3: a resource has been bound to this stream already.
+        // RFC 6120 §7.6.2.2: a resource has been bound to this stream already.
         ("bind", BIND) => {
             let error = StanzaError::new(Condition::NotAllowed);
             out.extend(stanza.error_reply(&error).map(Output::Send));

@@ -546,3 +546,17 @@ fn a_request_before_login_is_for_the_domain_of_the_stream() {
         }
     }
 }
+
+/// Go's go-xmpp ends each of its elements with a line break.
+#[test]
+fn a_line_break_behind_the_last_word_of_a_login_is_no_part_of_the_new_stream() {
+    let mut bench = Bench::new(StartTls::Unavailable, true);
+    bench.receive(HEADER);
+    bench.receive(&format!("{AUTH}\n"));
+    credentials(&mut bench);
+    right(&mut bench);
+    assert_eq!(
+        words(&bench.receive(&format!("\r\n{HEADER}"))),
+        "header, features"
+    );
+}

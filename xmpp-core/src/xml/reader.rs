@@ -58,6 +58,8 @@ pub enum Received {
 enum State {
     /// Before the stream header.
     Start,
+    /// As at the start, but for white space that the old stream left behind.
+    Restarted,
     /// Within the stream.
     Open,
     /// The header was closed by its own tag, which has yet to be reported.
@@ -106,8 +108,10 @@ impl Reader {
     }
 
     /// Expects a new stream header, as after SASL (RFC 6120 §6.4.6). Nothing of the old stream stays.
+    /// White space behind the element that led to it still belongs to the old one: some clients end their elements with
+    /// a line break.
     pub fn restart(&mut self) {
-        self.state = State::Start;
+        self.state = State::Restarted;
         self.scope = Scope::new("");
         self.name = Box::default();
         self.partial = None;
@@ -116,6 +120,13 @@ impl Reader {
     fn read(&mut self, input: &mut &[u8]) -> Result<Option<Received>, Error> {
         match self.state {
             State::Failed(error) => return Err(error),
+            State::Restarted => {
+                *input = input.trim_ascii_start();
+                if input.is_empty() {
+                    return Ok(None);
+                }
+                self.state = State::Start;
+            }
             State::Closing => {
                 self.state = State::Closed;
                 return Ok(Some(Received::Close));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
 use rxml::{Event, Options, Parse, Parser, WithOptions};
 use xmpp_core::xml::{Element, Node, ns};
 
@@ -126,35 +125,4 @@ fn push_text(seen: &mut Vec<Seen>, text: &str) {
         Some(Seen::Text(last)) => last.push_str(text),
         _ => seen.push(Seen::Text(text.to_owned())),
     }
-}
-
-/// One of `seeds` with a few characters replaced, inserted, removed or repeated.
-pub fn mutated(seeds: &'static [&'static str]) -> impl Strategy<Value = String> {
-    let junk = prop::sample::select(
-        "<>/'\"&;:=! ?-[]#xa1\t\n\0\u{B}é\u{FFFE}"
-            .chars()
-            .collect::<Vec<_>>(),
-    );
-    let mutation = (any::<prop::sample::Index>(), 0..4u8, junk);
-    (
-        prop::sample::select(seeds),
-        prop::collection::vec(mutation, 0..4),
-    )
-        .prop_map(|(seed, mutations)| {
-            let mut chars: Vec<char> = seed.chars().collect();
-            for (at, what, junk) in mutations {
-                let at = at.index(chars.len());
-                match what {
-                    0 => chars[at] = junk,
-                    1 => chars.insert(at, junk),
-                    2 => drop(chars.remove(at)),
-                    _ => {
-                        let end = (at + 12).min(chars.len());
-                        let again = chars[at..end].to_vec();
-                        chars.splice(at..at, again);
-                    }
-                }
-            }
-            chars.into_iter().collect()
-        })
 }

@@ -183,7 +183,7 @@ fn probe(account: &Account, contact: &BareJid, resource: &Resource, server: &Ser
 
 /// Whether the address is one of an account here.
 fn is_ours(contact: &BareJid, server: &Server) -> bool {
-    server.is_local(contact.domain()) && server.directory().entity(contact.as_jid()).is_none()
+    server.is_local(contact.domain()) && server.directory().entity(&[contact.as_str()]).is_none()
 }
 
 fn contacts(account: &Account, wanted: impl Fn(&RosterItem) -> bool) -> Vec<BareJid> {

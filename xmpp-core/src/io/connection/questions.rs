@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use super::Answered;
 use crate::io::listener::Shared;
+use crate::io::throttle::Busy;
 use crate::module::{StrangerRequest, Verb};
 use crate::sasl;
 use crate::server::{Bound, Server};
@@ -21,7 +22,14 @@ pub(super) fn ask(
     peer: Option<IpAddr>,
 ) -> BoxFuture<'static, Answered> {
     match ask {
-        Ask::Sasl(ask) => async move { Answer::Sasl(login(&shared, ask).await).into() }.boxed(),
+        Ask::Sasl(ask) => async move {
+            let answer = match shared.throttle.turn(peer).await {
+                Ok(()) => login(&shared, ask).await,
+                Err(Busy) => sasl::Answer::Unavailable,
+            };
+            Answer::Sasl(answer).into()
+        }
+        .boxed(),
         Ask::Failed {
             account, mechanism, ..
         } => async move {
@@ -29,8 +37,8 @@ pub(super) fn ask(
             let (who, how) = (account.as_ref().map(BareJid::as_str), mechanism.name());
             tracing::info!(?peer, account = who, mechanism = how, "login failed");
             let now = shared.server.now().instant;
-            let wait = shared.throttle.failed(peer, account.as_ref(), now);
-            tokio::time::sleep(wait).await;
+            let waiting = shared.throttle.failed(peer, account.as_ref(), now);
+            tokio::time::sleep(waiting.time).await;
             Answer::Failed.into()
         }
         .boxed(),

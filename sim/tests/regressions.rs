@@ -1,0 +1,89 @@
+//! What went wrong once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sim::client::Client;
+use sim::link::Line;
+use sim::world::quiet;
+use sim::{World, run};
+use tokio::time::sleep;
+
+use xmpp_core::store::{BlockLists, Result, Stores};
+use xmpp_core::{BareJid, Jid};
+
+/// A session that was replaced while its client did not read noticed it only when the
+/// client read again: nobody listened for the end of the session while what had been
+/// written was still on its way.
+#[test]
+fn a_session_is_replaced_at_once_even_if_its_client_does_not_read() {
+    run(async {
+        let world = World::new(0);
+        let account = world.account("romeo").await;
+        let mut line = Line::perfect();
+        line.window = 2000;
+        let mut deaf = Client::new(world.connect(Line::perfect(), line));
+        deaf.login(&account, Some("romeo"), &mut world.rng())
+            .await
+            .unwrap();
+        let mut juliet = world.login("juliet").await;
+        for _ in 0..5 {
+            let body = "O ".repeat(500);
+            let message =
+                format!("<message to='romeo@example.org/romeo'><body>{body}</body></message>");
+            juliet.send(message).await.unwrap();
+            quiet(Duration::from_secs(1)).await;
+        }
+        assert_eq!(world.driver.connections(), 2);
+        let _again = world.login("romeo").await;
+        let close = world.server.config().timeouts.close;
+        quiet(close + Duration::from_secs(1)).await;
+        assert_eq!(world.driver.connections(), 2, "juliet's and the new one");
+    });
+}
+
+/// A resource that was bound at the very moment at which the server was shut down
+/// stayed bound: its connection had been told to close, and forgot the session.
+#[test]
+fn nobody_is_bound_after_a_shutdown() {
+    const TAKES: Duration = Duration::from_millis(10);
+
+    /// A store that takes its time.
+    struct Slow(Arc<dyn BlockLists>);
+
+    #[async_trait]
+    impl BlockLists for Slow {
+        async fn load(&self, account: &BareJid) -> Result<Vec<Jid>> {
+            sleep(TAKES).await;
+            self.0.load(account).await
+        }
+
+        async fn change(&self, account: &BareJid, add: &[Jid], remove: &[Jid]) -> Result<()> {
+            self.0.change(account, add, remove).await
+        }
+
+        async fn forget(&self, account: &BareJid) -> Result<()> {
+            self.0.forget(account).await
+        }
+    }
+
+    run(async {
+        let mut stores = Stores::memory();
+        stores.block_lists = Arc::new(Slow(stores.block_lists.clone()));
+        let world = World::builder(0).stores(stores).build();
+        let account = world.account("romeo").await;
+        let mut client = world.client();
+        client
+            .authenticate(&account, &mut world.rng())
+            .await
+            .unwrap();
+        client
+            .send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+            .await
+            .unwrap();
+        sleep(TAKES).await;
+        assert!(world.driver.shutdown(Duration::from_secs(60)).await);
+        assert_eq!(world.server.directory().len(), 0);
+    });
+}
