@@ -18,7 +18,7 @@ use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Ve
 use crate::router::{Recipients, Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
 use crate::stanza::{Condition, IqType, Kind, MessageType, Stanza, StanzaError};
-use crate::store::Stores;
+use crate::store::{StoreError, Stores};
 use crate::stream::StreamError;
 use crate::time::{Clock, Now};
 use crate::{BareJid, FullJid, Jid};
@@ -31,7 +31,9 @@ pub(crate) mod testing;
 mod tests;
 
 pub use builder::{BuildError, Builder, Surroundings};
-pub use config::{Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network};
+pub use config::{
+    AccountLimits, Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network,
+};
 
 /// A running server. Clone is cheap and names the same server.
 ///
@@ -137,12 +139,20 @@ impl Server {
             .accounts
             .load(jid, &self.inner.stores)
             .await
-            .map_err(|error| {
-                self.inner.metrics.store_errors.increment();
-                tracing::error!(account = %jid, %error, "account not loaded");
-                // The store's words are for the log, not for the peer.
-                StanzaError::new(Condition::InternalServerError)
-            })
+            .map_err(|error| self.store_failed("account not loaded", jid, &error))
+    }
+
+    /// A store could not do something for an account. That is counted and logged here;
+    /// whoever needed it gets this error, and not the store's words.
+    pub fn store_failed(
+        &self,
+        what: &'static str,
+        account: &BareJid,
+        error: &StoreError,
+    ) -> StanzaError {
+        self.inner.metrics.store_errors.increment();
+        tracing::error!(%account, %error, "{what}");
+        StanzaError::new(Condition::InternalServerError)
     }
 
     /// Has an account that is in memory loaded anew when it is next asked for: it was
@@ -173,10 +183,11 @@ impl Server {
                 .jid()
                 .with_resource(&name)
                 .map_err(|_| StanzaError::new(Condition::BadRequest))?;
+            let limit = self.inner.config.account(account.jid()).resources;
             let bound = self.inner.directory.resources(account.jid().as_str());
             let replaces = self.inner.config.conflict == Conflict::Replace
                 && bound.iter().any(|r| *r.jid() == jid);
-            if bound.len() >= self.inner.config.resources_per_account && !replaces {
+            if bound.len() >= limit && !replaces {
                 // RFC 6120 §7.6.2.1: too many connected resources
                 return Err(StanzaError::new(Condition::ResourceConstraint));
             }

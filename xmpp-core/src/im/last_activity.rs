@@ -94,11 +94,7 @@ async fn of_account(
         }
         // Never logged in.
         Ok(None) => Err(Condition::ItemNotFound.into()),
-        Err(error) => {
-            // The store's words are for the log, not for the peer.
-            tracing::error!(account = %account.jid(), %error, "last activity not loaded");
-            Err(Condition::InternalServerError.into())
-        }
+        Err(error) => Err(server.store_failed("last activity not loaded", account.jid(), &error)),
     }
 }
 
@@ -171,11 +167,11 @@ impl SessionWatcher for LastActivity {
         {
             return;
         }
-        let (now, stores) = (server.now().utc, server.stores().clone());
+        let (now, held) = (server.now().utc, server.clone());
         server.spawn(Box::pin(async move {
-            let noted = stores.accounts.set_last_activity(&account, now, &status);
-            if let Err(error) = noted.await {
-                tracing::error!(%account, %error, "last activity not stored");
+            let accounts = &held.stores().accounts;
+            if let Err(error) = accounts.set_last_activity(&account, now, &status).await {
+                held.store_failed("last activity not stored", &account, &error);
             }
         }));
     }

@@ -64,7 +64,8 @@ impl OfflineHandler for Offline {
             // which SHOULD be <service-unavailable/>"
             Worth::Telling => return Err(Condition::ServiceUnavailable.into()),
         }
-        let (store, limit) = (&server.stores().offline, server.config().offline_messages);
+        let limit = server.config().account(account.jid()).offline_messages;
+        let store = &server.stores().offline;
         let now = server.now().utc;
         let xml = stanza.to_string();
         match store.push(account.jid(), now, &xml, limit).await {
@@ -73,8 +74,7 @@ impl OfflineHandler for Offline {
             // full), the server returns a <service-unavailable/> error to the sender"
             Ok(false) => return Err(Condition::ServiceUnavailable.into()),
             Err(error) => {
-                log("message not stored", account.jid(), &error);
-                return Err(Condition::InternalServerError.into());
+                return Err(server.store_failed("message not stored", account.jid(), &error));
             }
         }
         // One that has become available meanwhile looked at the store before this was in it.
@@ -277,7 +277,9 @@ impl Feed for Stored {
                 Ok(page) => page,
                 // What is left comes with the next presence.
                 Err(error) => {
-                    log("messages not delivered", self.account.jid(), &error);
+                    let account = self.account.jid();
+                    self.server
+                        .store_failed("messages not delivered", account, &error);
                     return Vec::new();
                 }
             };
@@ -365,11 +367,6 @@ impl Drop for Stored {
             self.deliveries.begin(&session, &self.server);
         }
     }
-}
-
-fn log(what: &str, account: &BareJid, error: &StoreError) {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%account, %error, "{what}");
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::sasl::Credentials;
 use crate::server::{Server, network};
 use crate::session::Session;
 use crate::stanza::{Condition, StanzaError};
-use crate::store::StoreError;
 use crate::stream::{Feature, FeatureContext, StreamCondition, StreamError};
 use crate::xml::Element;
 use crate::{BareJid, Jid};
@@ -174,6 +173,7 @@ impl Registration {
             StanzaError::new(Condition::NotAcceptable).with_text("this username cannot be used")
         })?;
         let accounts = &server.stores().accounts;
+        let failed = |error| server.store_failed("not registered", &account, &error);
         // §3.1: "a username conflict (the desired username is already in use …)"
         let conflict = || Err(Condition::Conflict.into());
         if accounts.exists(&account).await.map_err(failed)? {
@@ -216,7 +216,7 @@ impl Registration {
         match accounts.set_credentials(own, &credentials).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Condition::UnexpectedRequest.into()),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(server.store_failed("password not changed", own, &error)),
         }
     }
 }
@@ -337,25 +337,29 @@ fn registered(account: &BareJid) -> Element {
         .with_child(Element::new("password", NS))
 }
 
-/// §3.2: the account goes, its subscriptions are cancelled, and all its sessions end.
 async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
-    let account = session.account();
+    if remove_account(session.bare(), server).await? {
+        return Ok(());
+    }
+    // §3.2: "The entity sending the remove request was not previously registered."
+    Err(Condition::RegistrationRequired.into())
+}
+
+/// Removes an account as §3.2 has it, whoever asks for that: all that is kept of it goes,
+/// its subscriptions are cancelled, and all its sessions end. `false` if there is none.
+pub async fn remove_account(jid: &BareJid, server: &Server) -> Result<bool, StanzaError> {
+    let account = server.account(jid).await?;
     let contacts = account.roster(|roster| roster.items().to_vec());
-    if !server
-        .stores()
-        .delete(account.jid())
-        .await
-        .map_err(failed)?
-    {
-        // §3.2: "The entity sending the remove request was not previously registered."
-        return Err(Condition::RegistrationRequired.into());
+    let failed = |error| server.store_failed("account not removed", jid, &error);
+    if !server.stores().delete(jid).await.map_err(failed)? {
+        return Ok(false);
     }
     account.forget();
     tracing::info!(account = %account.jid(), "account removed");
     // "the server SHOULD also cancel all existing presence subscriptions related to that
     // entity (as stored in the entity's roster)"
     for contact in contacts {
-        let _ = presence::part(&contact, account, server).finish().await;
+        let _ = presence::part(&contact, &account, server).finish().await;
     }
     // "the server SHOULD then return a <not-authorized/> stream error and terminate all active
     // sessions for the entity". A session ends when what waits for it has been written, and
@@ -364,7 +368,7 @@ async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
     for session in resources.iter().filter_map(|resource| resource.session()) {
         session.end(StreamError::new(StreamCondition::NotAuthorized));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// What somebody filled in. What is empty is missing.
@@ -394,12 +398,6 @@ impl<'a> Fields<'a> {
 fn account(username: &str, domain: &BareJid) -> Option<BareJid> {
     let jid = Jid::from_parts(Some(username), domain.as_str(), None).ok()?;
     BareJid::try_from(jid).ok()
-}
-
-fn failed(error: StoreError) -> StanzaError {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%error, "registration failed");
-    Condition::InternalServerError.into()
 }
 
 #[cfg(test)]

@@ -25,7 +25,12 @@ pub(super) fn available(
     // §4.6.3: rule 1 for a contact that hears broadcasts anyway; rules 2 and 3 for everyone
     // else, who has to hear when the resource becomes unavailable.
     let told = resource.is_available() && session.account().shows_presence_to(to);
-    if !told && !session.direct_presence(to, server.config().directed_presences) {
+    if !told
+        && !session.direct_presence(
+            to,
+            server.config().account(session.bare()).directed_presences,
+        )
+    {
         let error = StanzaError::from(Condition::ResourceConstraint)
             .with_text("Presence is directed to too many addresses.");
         return server.refuse(&stanza, &error);

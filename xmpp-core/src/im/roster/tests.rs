@@ -1,5 +1,6 @@
 use super::*;
 use crate::im::presence::Presence;
+use crate::server::Config;
 use crate::server::testing::{Client, World, bare};
 use crate::stanza::Kind;
 use crate::store::{Ask, Subscription};
@@ -181,8 +182,8 @@ fn items_are_added_updated_and_removed_and_pushed_to_all_who_asked() {
 fn sets_that_break_the_rules_are_refused() {
     // §2.3.3
     let world = configured(|config| {
-        config.roster_name = 8;
-        config.roster_groups = 2;
+        config.account.roster_name = 8;
+        config.account.roster_groups = 2;
     });
     let juliet = interested(&world, BALCONY);
     #[rustfmt::skip]
@@ -254,7 +255,7 @@ fn an_account_may_name_itself() {
 
 #[test]
 fn a_roster_has_room_for_so_many() {
-    let world = configured(|config| config.roster_items = 2);
+    let world = configured(|config| config.account.roster_items = 2);
     world.inject("<presence from='paris@example.net' to='juliet@example.org' type='subscribe'/>");
     let juliet = interested(&world, BALCONY);
     for name in ["a", "b", "a"] {

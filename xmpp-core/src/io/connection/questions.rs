@@ -57,12 +57,15 @@ pub(super) fn ask(
 
 async fn login(shared: &Shared, ask: sasl::Ask) -> sasl::Answer {
     let accounts = &shared.server.stores().accounts;
-    let result = match ask {
-        sasl::Ask::Credentials(account) => accounts
-            .credentials(&account)
-            .await
-            .map(sasl::Answer::Credentials),
-        sasl::Ask::Account(account) => accounts.exists(&account).await.map(sasl::Answer::Account),
+    let (account, result) = match ask {
+        sasl::Ask::Credentials(account) => {
+            let found = accounts.credentials(&account).await;
+            (account, found.map(sasl::Answer::Credentials))
+        }
+        sasl::Ask::Account(account) => {
+            let found = accounts.exists(&account).await;
+            (account, found.map(sasl::Answer::Account))
+        }
         // Milliseconds of computing: beside the workers, and few at a time.
         sasl::Ask::Password(check) => {
             let Ok(_permit) = shared.password_checks.acquire().await else {
@@ -75,8 +78,9 @@ async fn login(shared: &Shared, ask: sasl::Ask) -> sasl::Answer {
         }
     };
     result.unwrap_or_else(|error| {
-        shared.server.metrics().store_errors.increment();
-        tracing::error!(%error, "login not checked");
+        shared
+            .server
+            .store_failed("login not checked", &account, &error);
         sasl::Answer::Unavailable
     })
 }
