@@ -200,10 +200,19 @@ impl Account {
         Ok(())
     }
 
-    /// Forgets everything: the account has been deleted.
-    pub fn forget(&self) {
+    /// Deletes the account, and answers what its roster was; `None` if there is none. No
+    /// change of the roster or the block list comes in between or is made later.
+    pub(crate) async fn delete(&self, stores: &Stores) -> store::Result<Option<Vec<RosterItem>>> {
+        let _order = self.order.lock().await;
+        let roster = self.roster(|roster| roster.items().to_vec());
+        // Also if this is not waited for to its end, or fails half way.
+        self.loaded.store(false, Ordering::Release);
+        if !stores.delete(&self.jid).await? {
+            return Ok(None);
+        }
         *self.write() = Data::default();
         self.blocks.store(false, Ordering::Release);
+        Ok(Some(roster))
     }
 
     async fn load(&self, stores: &Stores) -> store::Result<()> {
@@ -356,11 +365,15 @@ impl Accounts {
         account.loaded.load(Ordering::Acquire).then_some(account)
     }
 
-    /// Has the account, if it is in memory, loaded anew when it is next asked for.
-    pub fn reload(&self, jid: &BareJid) {
+    /// The account has been created in the store: what is in memory of the time before is
+    /// loaded anew when it is next asked for.
+    pub(crate) async fn created(&self, jid: &BareJid) {
         // The lock is let go before the account is: its drop may take the same one.
         let account = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade);
-        if let Some(account) = account {
+        let Some(account) = account else { return };
+        // A load that has begun may have read what was there before.
+        let _order = account.order.lock().await;
+        if !account.exists() {
             account.loaded.store(false, Ordering::Release);
         }
     }

@@ -18,6 +18,7 @@ use crate::router::Recipients;
 use crate::server::{BuildError, Server};
 use crate::session::{Resource, Session};
 use crate::stanza::{Condition, Stanza, StanzaError};
+use crate::store::RosterItem;
 use crate::stream::{BoxStream, Feature, Layer};
 use crate::xml::Element;
 use crate::{BareJid, Jid};
@@ -178,6 +179,10 @@ pub trait PresenceHandler: Send + Sync + 'static {
     /// A session has ended. `resource`, its entry, has left the directory, and tells
     /// whether it was available.
     fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch;
+
+    /// Ends what there is between an account and a contact that is no longer in its roster
+    /// (RFC 6121 §2.5.2), because the account has been removed. `item` is what was there.
+    fn part(&self, item: &RosterItem, account: &Arc<Account>, server: &Server) -> Dispatch;
 
     /// A subscription stanza or a probe for a local account, which may not exist.
     async fn received(

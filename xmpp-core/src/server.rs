@@ -18,11 +18,12 @@ use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Ve
 use crate::router::{Recipients, Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
 use crate::stanza::{Condition, IqType, Kind, MessageType, Stanza, StanzaError};
-use crate::store::{StoreError, Stores};
+use crate::store::Stores;
 use crate::stream::StreamError;
 use crate::time::{Clock, Now};
 use crate::{BareJid, FullJid, Jid};
 
+mod accounts;
 mod builder;
 mod config;
 #[cfg(test)]
@@ -131,39 +132,6 @@ impl Server {
             let _ = done.send(work());
         }));
         result.await.ok()
-    }
-
-    /// The account of a local bare JID, loaded if nobody holds it.
-    pub async fn account(&self, jid: &BareJid) -> Result<Arc<Account>, StanzaError> {
-        self.inner
-            .accounts
-            .load(jid, &self.inner.stores)
-            .await
-            .map_err(|error| self.store_failed("account not loaded", jid, &error))
-    }
-
-    /// A store could not do something for an account. That is counted and logged here;
-    /// whoever needed it gets this error, and not the store's words.
-    pub fn store_failed(
-        &self,
-        what: &'static str,
-        account: &BareJid,
-        error: &StoreError,
-    ) -> StanzaError {
-        self.inner.metrics.store_errors.increment();
-        tracing::error!(%account, %error, "{what}");
-        StanzaError::new(Condition::InternalServerError)
-    }
-
-    /// Has an account that is in memory loaded anew when it is next asked for: it was
-    /// created in the store meanwhile, say.
-    pub fn reload_account(&self, jid: &BareJid) {
-        self.inner.accounts.reload(jid);
-    }
-
-    /// The account if it is in memory.
-    pub fn held_account(&self, jid: &BareJid) -> Option<Arc<Account>> {
-        self.inner.accounts.held(jid)
     }
 
     // --- sessions ---

@@ -89,6 +89,10 @@ impl PresenceHandler for Presence {
         }
     }
 
+    fn part(&self, item: &RosterItem, account: &Arc<Account>, server: &Server) -> Dispatch {
+        part(item, account, server)
+    }
+
     fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
         broadcast::ended(session, resource, server)
     }

@@ -81,6 +81,8 @@ pub(super) struct Connection {
     reader: Reader,
     stream: BoxStream,
     session: Option<Arc<Session>>,
+    /// Whether the client logged in without an account.
+    anonymous: bool,
     /// Read, but not yet given to the reader: a question is open.
     unread: Vec<u8>,
     /// Whether anything but white space stands behind what the stream is being given.
@@ -165,6 +167,7 @@ impl Connection {
             reader,
             stream,
             session: None,
+            anonymous: false,
             unread: Vec::new(),
             more: false,
             unsent: Vec::new(),
@@ -224,6 +227,7 @@ impl Connection {
             Output::LoggedIn { account, mechanism } => {
                 tracing::debug!(%account, mechanism = mechanism.name(), "logged in");
                 self.server().metrics().logged_in(mechanism);
+                self.anonymous = mechanism == sasl::Mechanism::Anonymous;
                 self.ticket.logged_in();
                 self.reader.set_limits(self.server().config().xml.clone());
             }
@@ -232,7 +236,8 @@ impl Connection {
                 self.doing = Doing::Asked(answer);
             }
             Output::Ask(ask) => {
-                self.doing = Doing::Asked(questions::ask(self.shared.clone(), ask, self.peer));
+                let asked = questions::ask(self.shared.clone(), ask, self.peer, self.anonymous);
+                self.doing = Doing::Asked(asked);
             }
             Output::StartTls(proceed) => self.start_tls(proceed, scratch, now, cx),
             Output::Close(error) => {
