@@ -441,13 +441,24 @@ impl Connection {
         true
     }
 
+    /// Sends what waits for the client before its session ends, as far as it reads. What it
+    /// is not given stays in the queue, and goes the way it would have gone without it.
     fn drain_queue(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         let Some(session) = self.session.clone() else {
             return;
         };
-        while let Some(Some(envelopes)) = session.queue().take(usize::MAX) {
+        // What comes meanwhile is too late.
+        let (_, mut waiting) = session.queue().depth();
+        while waiting > 0
+            && self.unsent.is_empty()
+            && let Some(Some(envelopes)) = session.queue().take(CHUNK)
+        {
             for envelope in envelopes {
+                waiting = waiting.saturating_sub(envelope.stanza.size());
                 self.input(Input::Send(envelope.stanza), scratch, now, cx);
+            }
+            if self.write(scratch, now, cx).is_err() {
+                return; // found again when the rest is written
             }
         }
     }
