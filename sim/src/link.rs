@@ -573,11 +573,20 @@ mod tests {
         let (mut link, now) = link(line);
         assert_eq!(link.write(Side::Client, b"abc", now), Write::Taken(2));
         let later = now + GIVE_UP * 9;
-        assert_eq!(link.write(Side::Client, b"c", later), Write::Full(Some(later + GIVE_UP)));
-        assert_eq!(link.read(Side::Server, &mut [0], later + after(1)), Read::Bytes(1));
+        assert_eq!(
+            link.write(Side::Client, b"c", later),
+            Write::Full(Some(later + GIVE_UP))
+        );
+        assert_eq!(
+            link.read(Side::Server, &mut [0], later + after(1)),
+            Read::Bytes(1)
+        );
         let later = later + GIVE_UP;
         assert_eq!(link.write(Side::Client, b"c", later), Write::Taken(1));
-        assert!(matches!(link.write(Side::Client, b"d", later), Write::Full(_)));
+        assert!(matches!(
+            link.write(Side::Client, b"d", later),
+            Write::Full(_)
+        ));
         assert_eq!(
             link.write(Side::Client, b"d", later + GIVE_UP),
             Write::Failed(ErrorKind::TimedOut)

@@ -15,7 +15,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
-use xmpp_core::im::registration;
 use xmpp_core::sasl::{Credentials, Hash, Keys};
 use xmpp_core::server::Server;
 
@@ -149,7 +148,7 @@ impl Office {
                 let new = new?;
                 let count = accounts.create_many(&new).await?;
                 for (jid, _) in &new {
-                    self.server.reload_account(jid);
+                    self.server.account_created(jid).await;
                 }
                 Ok(Reply::Count { count })
             }
@@ -162,7 +161,7 @@ impl Office {
             }
             Request::Delete { jid } => {
                 let jid = account(&jid)?;
-                let removed = registration::remove_account(&jid, &self.server).await;
+                let removed = self.server.remove_account(&jid).await;
                 let known =
                     removed.map_err(|error| anyhow!("not deleted: {error}; see the log"))?;
                 Ok(Reply::Count {

@@ -105,9 +105,6 @@ impl IqHandler for Blocking {
             }
             name => {
                 request.must_be(Verb::Set)?;
-                if !account.exists() {
-                    return Err(Condition::NotAllowed.into());
-                }
                 let named = named(&request.payload)?;
                 if name == "block" {
                     block(account, &request.payload, &named, server).await?;
@@ -189,10 +186,14 @@ async fn unblock(
 /// presence notifications from the user in accordance with the rules defined in RFC 3921)."
 fn disappear(account: &Account, added: &[Jid], before: &[Jid], server: &Server) {
     let contacts = watchers(account, added, before);
-    for resource in available(account, server) {
-        let mut told = contacts.clone();
+    for resource in server.directory().resources(account.jid().as_str()).iter() {
+        let mut told = match resource.is_available() {
+            true => contacts.clone(),
+            false => Vec::new(),
+        };
         if let Some(session) = resource.session() {
-            // Who got directed presence sees the user too (RFC 6121 §4.6).
+            // Who got directed presence sees the user too (RFC 6121 §4.6), also if nobody
+            // else does.
             told.extend(session.take_directed_where(|jid| is_in(added, jid)));
         }
         told.sort_unstable();
@@ -285,6 +286,7 @@ fn named(payload: &Element) -> Result<Vec<Jid>, StanzaError> {
 fn refusal(error: ChangeError<StanzaError>, account: &BareJid, server: &Server) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
+        ChangeError::NoAccount => Condition::NotAllowed.into(),
         ChangeError::Store(error) => server.store_failed("block list not changed", account, &error),
     }
 }

@@ -129,7 +129,7 @@ impl InboundFilter for LastActivity {
 
 impl OutboundFilter for LastActivity {
     /// §3: "the status message of the last unavailable presence received from the user"
-    fn outbound(&self, stanza: &mut Stanza, session: &Arc<Session>, _: &Server) -> Verdict {
+    fn outbound(&self, stanza: &mut Stanza, session: &Arc<Session>, server: &Server) -> Verdict {
         let Kind::Presence(kind) = stanza.kind() else {
             return Verdict::Pass;
         };
@@ -141,6 +141,10 @@ impl OutboundFilter for LastActivity {
                     let end = (0..=STATUS).rfind(|&at| status.is_char_boundary(at));
                     status.truncate(end.unwrap_or_default());
                     self.lock().insert(session.id(), status);
+                    if server.resource(session).is_none() {
+                        // It has ended meanwhile, and nothing more will be heard of it.
+                        self.lock().remove(&session.id());
+                    }
                 }
                 (PresenceType::Unavailable | PresenceType::Available, _) => {
                     self.lock().remove(&session.id());
@@ -174,6 +178,12 @@ impl SessionWatcher for LastActivity {
 }
 
 impl LastActivity {
+    /// Whether it keeps nothing of any session.
+    #[cfg(test)]
+    pub(crate) fn remembers_nobody(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, String>> {
         // Nothing that runs under this lock can panic half way through a change.
         self.farewells

@@ -123,6 +123,11 @@ impl SessionWatcher for Offline {
                 let priority = server.resource(session).and_then(|r| r.priority());
                 let able = priority.is_some_and(|priority| priority >= 0);
                 let was_unable = self.deliveries.is_able(session.id(), able);
+                if server.resource(session).is_none() {
+                    // It has ended meanwhile, and nothing more will be heard of it.
+                    self.deliveries.is_able(session.id(), true);
+                    return;
+                }
                 if able && (initial || was_unable) {
                     self.deliveries.begin(session, server);
                 }
@@ -158,6 +163,14 @@ impl InboundFilter for Offline {
             delivery.stanza.set_payload(payload);
         }
         Verdict::Pass
+    }
+}
+
+#[cfg(test)]
+impl Offline {
+    /// Whether it keeps nothing of any session.
+    pub(crate) fn remembers_nobody(&self) -> bool {
+        self.deliveries.lock().unable.is_empty()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use super::{form, presence};
+use super::form;
 use crate::module::{
     Hooks, IqHandler, Module, Request, Scope, StrangerHandler, StrangerRequest, Target, Verb,
 };
@@ -19,7 +19,7 @@ use crate::sasl::Credentials;
 use crate::server::{Server, network};
 use crate::session::Session;
 use crate::stanza::{Condition, StanzaError};
-use crate::stream::{Feature, FeatureContext, StreamCondition, StreamError};
+use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
 use crate::{BareJid, Jid};
 
@@ -185,7 +185,7 @@ impl Registration {
         if !created.await.map_err(failed)? {
             return conflict();
         }
-        server.reload_account(&account);
+        server.account_created(&account).await;
         tracing::info!(%account, "registered");
         Ok(())
     }
@@ -338,37 +338,11 @@ fn registered(account: &BareJid) -> Element {
 }
 
 async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
-    if remove_account(session.bare(), server).await? {
+    if server.remove_account(session.bare()).await? {
         return Ok(());
     }
     // §3.2: "The entity sending the remove request was not previously registered."
     Err(Condition::RegistrationRequired.into())
-}
-
-/// Removes an account as §3.2 has it, whoever asks for that: all that is kept of it goes,
-/// its subscriptions are cancelled, and all its sessions end. `false` if there is none.
-pub async fn remove_account(jid: &BareJid, server: &Server) -> Result<bool, StanzaError> {
-    let account = server.account(jid).await?;
-    let contacts = account.roster(|roster| roster.items().to_vec());
-    let failed = |error| server.store_failed("account not removed", jid, &error);
-    if !server.stores().delete(jid).await.map_err(failed)? {
-        return Ok(false);
-    }
-    account.forget();
-    tracing::info!(account = %account.jid(), "account removed");
-    // "the server SHOULD also cancel all existing presence subscriptions related to that
-    // entity (as stored in the entity's roster)"
-    for contact in contacts {
-        let _ = presence::part(&contact, &account, server).finish().await;
-    }
-    // "the server SHOULD then return a <not-authorized/> stream error and terminate all active
-    // sessions for the entity". A session ends when what waits for it has been written, and
-    // this handler runs in the task that writes: the result goes first.
-    let resources = server.directory().resources(account.jid().as_str());
-    for session in resources.iter().filter_map(|resource| resource.session()) {
-        session.end(StreamError::new(StreamCondition::NotAuthorized));
-    }
-    Ok(true)
 }
 
 /// What somebody filled in. What is empty is missing.

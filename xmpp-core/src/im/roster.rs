@@ -277,6 +277,7 @@ pub(super) fn refusal(
 ) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
+        ChangeError::NoAccount => Condition::NotAllowed.into(),
         ChangeError::Store(error) => server.store_failed("roster not changed", account, &error),
     }
 }

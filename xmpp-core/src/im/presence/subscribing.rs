@@ -130,6 +130,8 @@ pub(super) async fn received(act: Act, stanza: Stanza, account: &Arc<Account>, s
             tracing::debug!(account = %account.jid(), from = %contact, "subscription request dropped");
             return;
         }
+        // §8.5.1, as above: it has been deleted meanwhile.
+        Err(ChangeError::NoAccount) => return,
         Err(ChangeError::Store(error)) => {
             let error = server.store_failed("roster not changed", account.jid(), &error);
             let _ = server.refuse(&stanza, &error).finish().await;

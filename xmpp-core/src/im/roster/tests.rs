@@ -428,3 +428,33 @@ fn versioning_is_advertised_after_login() {
         ]
     );
 }
+
+/// Who logged in anonymously has no account, and nothing is kept for it (RFC 4505).
+#[test]
+fn without_an_account_there_is_no_roster_to_change() {
+    let world = World::new(vec![Arc::new(Roster), Arc::new(presence::Presence)]);
+    let guest = world.guest("guest@example.org/1");
+    world.account("juliet@example.org");
+    let refused = |stanza: &str| {
+        guest.send(stanza);
+        let read = guest.read();
+        let [reply] = &read[..] else {
+            panic!("{read:?}");
+        };
+        assert_eq!(reply.error().unwrap().condition, Condition::NotAllowed);
+    };
+    refused(
+        "<iq id='1' type='set'><query xmlns='jabber:iq:roster'>\
+         <item jid='juliet@example.org'/></query></iq>",
+    );
+    for act in ["subscribe", "subscribed", "unsubscribe", "unsubscribed"] {
+        refused(&format!(
+            "<presence to='juliet@example.org' type='{act}' id='2'/>"
+        ));
+    }
+    let rosters = world.server.stores().rosters.clone();
+    for account in ["guest@example.org", "juliet@example.org"] {
+        let stored = world.run(rosters.load(&bare(account))).unwrap();
+        assert_eq!(stored.items, []);
+    }
+}
