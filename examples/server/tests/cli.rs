@@ -1,6 +1,6 @@
 //! The binary itself, as an operator runs it: each test has a data folder of its own and
 //! ports that the system chose.
-#![allow(clippy::disallowed_methods)] // processes take time of their own
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // a test, with a clock
 
 #[path = "cli/harness.rs"]
 mod harness;
