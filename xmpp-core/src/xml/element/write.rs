@@ -30,12 +30,13 @@ impl Element {
         out.push(b'<');
         out.extend_from_slice(prefix.as_bytes());
         out.extend_from_slice(self.name.as_bytes());
-        let default = if prefix.is_empty() {
-            self.ns()
-        } else {
-            inherited
+        // Where a prefix stands for the namespace, the default namespace stays what it was. Yet what is in an element of
+        // another namespace says its own, lest it change with the stream that it is relayed to.
+        let default = match prefix {
+            "stream:" => inherited,
+            _ => self.ns(),
         };
-        if default != inherited {
+        if prefix.is_empty() && default != inherited {
             write_attr("xmlns", default, out);
         }
         for (i, attribute) in self.attributes.iter().enumerate() {
@@ -123,7 +124,10 @@ mod tests {
     fn elements_of_the_xml_namespace_are_written_by_its_prefix() {
         let e = Element::new("a", "urn:x")
             .with_child(Element::new("b", ns::XML).with_child(Element::new("c", "urn:x")));
-        assert_eq!(e.to_string(), "<a xmlns='urn:x'><xml:b><c/></xml:b></a>");
+        assert_eq!(
+            e.to_string(),
+            "<a xmlns='urn:x'><xml:b><c xmlns='urn:x'/></xml:b></a>"
+        );
         assert_eq!(Element::parse(&e.to_string()), Ok(e));
     }
 
