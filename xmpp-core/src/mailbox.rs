@@ -166,6 +166,10 @@ impl Share {
 /// What became of a stanza.
 #[must_use]
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a full queue is when memory is scarce: what is given back needs none"
+)]
 pub enum Settlement {
     /// It is safe, or nobody waits to hear so.
     Done,

@@ -60,8 +60,10 @@ impl Bench {
             instant: Instant::now(),
             utc: Timestamp(0),
         };
-        let mut channel = Channel::default();
-        channel.tls = tls;
+        let channel = Channel {
+            tls,
+            ..Channel::default()
+        };
         Bench {
             stream: Stream::new(Arc::new(settings), channel, starttls, now),
             reader: Reader::new(Limits::default()),
@@ -107,9 +109,10 @@ impl Bench {
 }
 
 fn secured() -> Input {
-    let mut channel = Channel::default();
-    channel.tls = true;
-    Input::Secured(channel)
+    Input::Secured(Channel {
+        tls: true,
+        ..Channel::default()
+    })
 }
 
 fn stored() -> sasl::Answer {
