@@ -344,6 +344,16 @@ impl Pipe {
             let (piece, rest) = bytes.split_at(length);
             let mut piece = piece.to_vec();
             if let Some(cut) = self.mishap(&mut piece) {
+                if cut == Cut::Vanish {
+                    // Its writer waits for it, and gives up.
+                    self.held += piece.len();
+                    self.pieces.push_back(Piece {
+                        sent: now,
+                        due: None,
+                        bytes: piece,
+                        read: 0,
+                    });
+                }
                 return Some(cut);
             }
             self.sent += length as u64;
@@ -546,17 +556,37 @@ mod tests {
     }
 
     #[test]
+    fn also_who_writes_just_what_vanishes_gives_up() {
+        let how = Cut::Vanish;
+        let (mut link, now) = link(Line::perfect().mishap(Mishap::Cut { after: 1, how }));
+        for _ in 0..2 {
+            let _ = link.write(Side::Client, b"a", now);
+        }
+        let end = link.read(Side::Client, &mut [0], now + GIVE_UP);
+        assert_eq!(end, Read::Failed(ErrorKind::TimedOut));
+    }
+
+    #[test]
     fn who_finds_no_room_gives_up_but_not_on_one_who_reads_slowly() {
         let mut line = Line::perfect();
         line.window = 2;
         let (mut link, now) = link(line);
         assert_eq!(link.write(Side::Client, b"abc", now), Write::Taken(2));
         let later = now + GIVE_UP * 9;
-        assert_eq!(link.write(Side::Client, b"c", later), Write::Full(Some(later + GIVE_UP)));
-        assert_eq!(link.read(Side::Server, &mut [0], later + after(1)), Read::Bytes(1));
+        assert_eq!(
+            link.write(Side::Client, b"c", later),
+            Write::Full(Some(later + GIVE_UP))
+        );
+        assert_eq!(
+            link.read(Side::Server, &mut [0], later + after(1)),
+            Read::Bytes(1)
+        );
         let later = later + GIVE_UP;
         assert_eq!(link.write(Side::Client, b"c", later), Write::Taken(1));
-        assert!(matches!(link.write(Side::Client, b"d", later), Write::Full(_)));
+        assert!(matches!(
+            link.write(Side::Client, b"d", later),
+            Write::Full(_)
+        ));
         assert_eq!(
             link.write(Side::Client, b"d", later + GIVE_UP),
             Write::Failed(ErrorKind::TimedOut)

@@ -36,9 +36,16 @@ impl Mailbox {
 
     /// Hands over a stanza.
     pub fn push(&self, stanza: Stanza, origin: Origin) -> Settlement {
+        self.push_shared(stanza, origin, None)
+    }
+
+    /// Hands over a stanza that others get too. Whoever does not deliver it after all
+    /// [gives up](Share::give_up) the share; if it is not taken, the caller does.
+    pub fn push_shared(&self, stanza: Stanza, origin: Origin, share: Option<Share>) -> Settlement {
         self.0.push(Envelope {
             stanza,
             origin,
+            share,
             settle: None,
         })
     }
@@ -116,6 +123,8 @@ pub struct Envelope {
     pub stanza: Stanza,
     /// Who it came from.
     pub origin: Origin,
+    /// Its recipient's share in it, if others get it too.
+    pub share: Option<Share>,
     settle: Option<Settle>,
 }
 
@@ -125,6 +134,31 @@ impl Envelope {
         if let Some(settle) = self.settle {
             settle.with(outcome);
         }
+    }
+}
+
+/// What the recipients of one message have in common: each holds a share in it, and
+/// whoever gives up the last one knows that nobody has got it. So a message that several
+/// sessions were to get is delivered once more, or stored, only if all of them have lost
+/// it, and then once.
+#[derive(Clone, Debug)]
+pub struct Share(Arc<AtomicUsize>);
+
+impl Share {
+    /// A message with so many recipients; each gets a clone.
+    pub fn among(recipients: usize) -> Share {
+        Share(Arc::new(AtomicUsize::new(recipients)))
+    }
+
+    /// Counts one recipient more.
+    pub fn join(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of the recipients will not get it; `true` if none of the others has got it or
+    /// still may. To be called once for each recipient at most.
+    pub fn give_up(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }
 

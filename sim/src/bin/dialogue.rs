@@ -82,7 +82,9 @@ fn run(options: Options) -> std::io::Result<usize> {
         }
         return Ok(0);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (mut failed, mut skipped) = (0, 0);
     for script in &scripts {
         match runtime.block_on(play(script, &mut stage(script), 0)) {

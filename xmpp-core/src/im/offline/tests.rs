@@ -129,7 +129,7 @@ fn what_is_kept_what_is_refused_and_what_is_forgotten() {
 #[test]
 fn a_full_store_and_an_account_that_does_not_exist_are_told_alike() {
     let world = World::with(vec![Arc::new(Offline::default())], |config| {
-        config.offline_messages = 2;
+        config.account.offline_messages = 2;
     });
     world.account(JULIET);
     let romeo = world.login("romeo@example.org/orchard");

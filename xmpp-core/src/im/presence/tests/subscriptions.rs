@@ -321,7 +321,7 @@ fn what_cannot_be_routed_comes_back() {
 
 #[test]
 fn a_roster_that_is_full_takes_no_request() {
-    let world = configured(|config| config.roster_items = 1);
+    let world = configured(|config| config.account.roster_items = 1);
     contact(
         &world,
         "romeo@example.org",
