@@ -131,7 +131,7 @@ fn show_requests(account: &Account, resource: &Resource) {
             let item = roster.item(contact.as_str());
             item.and_then(|item| item.pending_in.clone())
         });
-        match request.as_deref().map(Stanza::parse) {
+        match request.as_deref().map(Stanza::restore) {
             Some(Ok(request)) => {
                 let _ = resource.mailbox().push(request, Origin::SERVER);
             }
