@@ -87,7 +87,7 @@ fn leave(stanza: Stanza, session: &Session, was_available: bool, server: &Server
     let directed = session.take_directed().into_iter();
     // XEP-0191 §3: who is blocked has been told when that was done, and hears nothing now.
     let directed = directed
-        .filter(|to| !(was_available && account.shows_presence_to(to)) && !account.blocks(to));
+        .filter(|to| !(was_available && account.shows_presence_to(to) || account.blocks(to)));
     let directed = directed.map(|to| server.route(stanza.clone().with_to(to), Origin::SERVER));
     Dispatch::all([told].into_iter().chain(directed))
 }
