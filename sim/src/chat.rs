@@ -29,6 +29,8 @@ pub use record::{Event, Left, Message, Record, What};
 pub const QUEUE_STANZAS: usize = 16;
 /// The same in bytes.
 pub const QUEUE_BYTES: usize = 16 << 10;
+/// Messages that are kept for one account at most: few, so that some come back.
+const KEPT: usize = 4;
 /// When everything that was going on has come to an end: stalls, time-outs of the
 /// stream, connections that are found dead by what is written to keep them alive.
 const REST: Duration = Duration::from_secs(30 * 60);
@@ -85,6 +87,7 @@ async fn day(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
     let mut builder = World::builder(seed).configure(|config| {
         config.session_queue.stanzas = QUEUE_STANZAS;
         config.session_queue.bytes = QUEUE_BYTES;
+        config.account.offline_messages = KEPT;
     });
     if let Some(fault) = fault {
         builder = fault.plant(builder);

@@ -6,13 +6,16 @@ use std::cell::Cell;
 use std::future::Future;
 use std::net::IpAddr;
 use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
 use xmpp_core::BareJid;
 use xmpp_core::directory::Directory;
 use xmpp_core::im;
-use xmpp_core::io::{Driver, DriverConfig, Security, TokioSpawn};
+use xmpp_core::io::{Driver, DriverConfig, Security, Tls, TokioSpawn};
 use xmpp_core::module::Module;
 use xmpp_core::router::Router;
 use xmpp_core::sasl::{Credentials, Secret};
@@ -48,6 +51,7 @@ pub struct WorldBuilder {
     seed: u64,
     builder: Builder,
     driver: DriverConfig,
+    tls: Option<Tls>,
 }
 
 /// Runs a future on a runtime of its own, with virtual time: when nobody has anything
@@ -68,6 +72,8 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        // The future has its turn like any task, not once in 61 of theirs.
+        .event_interval(1)
         .build()
         .expect("a runtime without I/O needs nothing from the system");
     let output = runtime.block_on(future);
@@ -98,6 +104,7 @@ impl World {
             seed,
             builder: Server::builder().domain(domain).modules(im::all()),
             driver: DriverConfig::default(),
+            tls: None,
         }
     }
 
@@ -114,13 +121,19 @@ impl World {
 
     /// A connection over these lines: the client's end of it.
     pub fn connect(&self, up: Line, down: Line) -> End {
-        self.connect_from(None, up, down)
+        self.connect_as(None, Security::Plain, up, down)
     }
 
-    /// A connection from an address.
-    pub fn connect_from(&self, peer: Option<IpAddr>, up: Line, down: Line) -> End {
+    /// A connection from an address, to a listener with this security.
+    pub fn connect_as(
+        &self,
+        peer: Option<IpAddr>,
+        security: Security,
+        up: Line,
+        down: Line,
+    ) -> End {
         let (client, server) = cable(up, down, self.rng());
-        self.driver.connect(server, peer, Security::Plain);
+        self.driver.connect(server, peer, security);
         client
     }
 
@@ -158,6 +171,12 @@ impl WorldBuilder {
     /// Changes how the driver treats connections.
     pub fn driver(mut self, change: impl FnOnce(&mut DriverConfig)) -> WorldBuilder {
         change(&mut self.driver);
+        self
+    }
+
+    /// Certificates, for connections that are to be encrypted.
+    pub fn tls(mut self, tls: Tls) -> WorldBuilder {
+        self.tls = Some(tls);
         self
     }
 
@@ -202,7 +221,7 @@ impl WorldBuilder {
             .expect("one domain, and modules that do not clash");
         let nobody = BareJid::new(DOMAIN).expect("it is a domain");
         World {
-            driver: Driver::new(server.clone(), None, self.driver),
+            driver: Driver::new(server.clone(), self.tls, self.driver),
             server,
             rng: Mutex::new(rng),
             pattern: Account::new(nobody, PASSWORD),
@@ -246,6 +265,31 @@ fn credentials() -> &'static Credentials {
 /// Waits until nothing happens any more but for what `of` virtual time brings.
 pub async fn quiet(of: Duration) {
     tokio::time::sleep(of).await;
+}
+
+/// Awaits a future, and tells how many turns of the scheduler it took: in each every
+/// task that is ready runs once. Meanwhile virtual time stands still.
+#[allow(clippy::disallowed_methods)] // what counts is a task
+pub async fn turns<F: Future>(future: F) -> (F::Output, usize) {
+    /// Stops when nobody waits any more.
+    struct Counter(JoinHandle<()>);
+
+    impl Drop for Counter {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = turns.clone();
+    let _counter = Counter(tokio::spawn(std::future::poll_fn(move |cx| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        // It goes to the end of the queue.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })));
+    let output = future.await;
+    (output, turns.load(Ordering::Relaxed))
 }
 
 #[cfg(test)]

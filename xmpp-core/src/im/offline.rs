@@ -15,7 +15,7 @@ use crate::module::{
 use crate::server::Server;
 use crate::session::{Feed, Session, SessionId};
 use crate::stanza::{Child, Condition, Kind, Stanza, StanzaError};
-use crate::store::{OfflineMessage, StoreError};
+use crate::store::{OfflineLimits, OfflineMessage, StoreError};
 use crate::time::Timestamp;
 use crate::xml::{Element, ns};
 use crate::{BareJid, FullJid, Jid};
@@ -64,11 +64,15 @@ impl OfflineHandler for Offline {
             // which SHOULD be <service-unavailable/>"
             Worth::Telling => return Err(Condition::ServiceUnavailable.into()),
         }
-        let limit = server.config().account(account.jid()).offline_messages;
+        let limits = server.config().account(account.jid());
+        let limits = OfflineLimits {
+            messages: limits.offline_messages,
+            octets: limits.offline_octets,
+        };
         let store = &server.stores().offline;
         let now = server.now().utc;
         let xml = stanza.to_string();
-        match store.push(account.jid(), now, &xml, limit).await {
+        match store.push(account.jid(), now, &xml, limits).await {
             Ok(true) => {}
             // XEP-0160 §2: "if not (e.g., because the recipient's offline message queue is
             // full), the server returns a <service-unavailable/> error to the sender"

@@ -665,7 +665,7 @@ impl Connection {
     }
 
     fn peer_is_done(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> bool {
-        loop {
+        for _ in 0..TURNS {
             let memory = scratch.read.get_or_insert_with(|| Box::new([0; CHUNK]));
             let mut buf = ReadBuf::new(&mut memory[..]);
             match self.wire.poll_read(cx, &mut buf) {
@@ -674,6 +674,9 @@ impl Connection {
                 Poll::Ready(_) => return true,
             }
         }
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        false
     }
 
     /// The session ends with its connection. What its client had sent is still dealt

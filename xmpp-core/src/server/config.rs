@@ -62,6 +62,8 @@ pub struct AccountLimits {
     pub directed_presences: usize,
     /// Messages kept for an account that is away; default 1000.
     pub offline_messages: usize,
+    /// Octets of the messages that are kept for an account that is away; default 8 MiB.
+    pub offline_octets: usize,
     /// Bytes of private XML of one account; default 256 KiB.
     pub private_xml: usize,
     /// Bytes of one vCard; default 128 KiB: a picture of the usual size fits.
@@ -80,6 +82,7 @@ impl Default for AccountLimits {
             blocked: 1000,
             directed_presences: 500,
             offline_messages: 1000,
+            offline_octets: 8 << 20,
             private_xml: 256 << 10,
             vcard: 128 << 10,
         }

@@ -75,6 +75,7 @@ mirror!(
         blocked: usize,
         directed_presences: usize,
         offline_messages: usize,
+        offline_octets: Size,
         private_xml: Size,
         vcard: Size,
     } but AccountExceptions

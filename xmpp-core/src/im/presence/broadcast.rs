@@ -85,9 +85,9 @@ fn leave(stanza: Stanza, session: &Session, was_available: bool, server: &Server
     // §4.6.3: "if the available resource from which the user sent the directed presence
     // becomes unavailable, the user's server MUST route that unavailable presence to the entity"
     let directed = session.take_directed().into_iter();
+    let directed = directed.filter(|to| !(was_available && account.shows_presence_to(to)));
     // XEP-0191 §3: who is blocked has been told when that was done, and hears nothing now.
-    let directed = directed
-        .filter(|to| !(was_available && account.shows_presence_to(to) || account.blocks(to)));
+    let directed = directed.filter(|to| !account.blocks(to));
     let directed = directed.map(|to| server.route(stanza.clone().with_to(to), Origin::SERVER));
     Dispatch::all([told].into_iter().chain(directed))
 }

@@ -1,0 +1,104 @@
+//! Many connections.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use sim::client::{Client, Heard};
+use sim::link::{End, Line};
+use sim::world::quiet;
+use sim::{World, run};
+use xmpp_core::io::Security;
+
+use super::Bystanders;
+
+const ADDRESSES: u8 = 25;
+const EACH: usize = 480;
+/// What the server takes by default: of all strangers, and of those of one address.
+const STRANGERS: usize = 10_000;
+const OF_ONE_ADDRESS: usize = 500;
+
+fn address(last: u8) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, last).into()
+}
+
+fn connect(world: &World, from: IpAddr) -> Client<End> {
+    let line = Line::perfect;
+    Client::new(world.connect_as(Some(from), Security::Plain, line(), line()))
+}
+
+#[test]
+fn ten_thousand_half_open_connections_do_not_slow_those_who_are_in() {
+    run(async {
+        let world = World::new(0);
+        let mut bystanders = Bystanders::new(&world).await;
+        let mut half_open = Vec::new();
+        for from in 1..=ADDRESSES {
+            half_open.extend((0..EACH).map(|_| connect(&world, address(from))));
+        }
+        assert_eq!(world.driver.connections(), STRANGERS + 2);
+        for _ in 0..20 {
+            bystanders.chat().await;
+        }
+        // No more than that, whoever asks: the connection closes without a word.
+        let mut late = connect(&world, address(200));
+        assert_eq!(late.hear().await, Heard::End);
+
+        // They have had their time, and others have room.
+        quiet(Duration::from_secs(70)).await;
+        assert_eq!(world.driver.connections(), 2);
+        let account = world.account("mercutio").await;
+        let mut mercutio = connect(&world, address(200));
+        mercutio
+            .login(&account, None, &mut world.rng())
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn one_address_cannot_take_the_places_of_all() {
+    run(async {
+        let world = World::new(0);
+        let mut bystanders = Bystanders::new(&world).await;
+        let _half_open: Vec<_> = (0..3 * OF_ONE_ADDRESS)
+            .map(|_| connect(&world, address(1)))
+            .collect();
+        assert_eq!(world.driver.connections(), OF_ONE_ADDRESS + 2);
+        bystanders.chat().await;
+        // Others come in.
+        let account = world.account("mercutio").await;
+        let mut mercutio = connect(&world, address(2));
+        mercutio
+            .login(&account, None, &mut world.rng())
+            .await
+            .unwrap();
+        bystanders.chat().await;
+    });
+}
+
+/// RFC 6120 §7.6.2.1: "the client has reached a limit on the number of simultaneous
+/// connected resources".
+#[test]
+fn an_account_has_so_many_resources_and_no_more() {
+    run(async {
+        let world = World::new(0);
+        let account = world.account("tybalt").await;
+        let most = world.server.config().resources_per_account;
+        let mut clients = Vec::new();
+        for _ in 0..most {
+            let mut client = world.client();
+            client
+                .login(&account, None, &mut world.rng())
+                .await
+                .unwrap();
+            clients.push(client);
+        }
+        let mut client = world.client();
+        client
+            .authenticate(&account, &mut world.rng())
+            .await
+            .unwrap();
+        let refused = client.bind(None).await.unwrap_err().to_string();
+        assert!(refused.contains("<resource-constraint"), "{refused}");
+    });
+}
