@@ -87,7 +87,7 @@ async fn day(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
     let mut builder = World::builder(seed).configure(|config| {
         config.session_queue.stanzas = QUEUE_STANZAS;
         config.session_queue.bytes = QUEUE_BYTES;
-        config.offline_messages = KEPT;
+        config.account.offline_messages = KEPT;
     });
     if let Some(fault) = fault {
         builder = fault.plant(builder);

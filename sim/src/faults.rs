@@ -27,7 +27,7 @@ pub enum Fault {
     Reorder,
     /// Every so many messages one goes to somebody else.
     Misdirect,
-    /// Messages do not come back when they cannot be delivered.
+    /// Messages for who is away are neither kept nor returned.
     Swallow,
     /// Every so many requests one is not answered.
     Ignore,

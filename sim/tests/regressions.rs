@@ -87,3 +87,37 @@ fn nobody_is_bound_after_a_shutdown() {
         assert_eq!(world.server.directory().len(), 0);
     });
 }
+
+/// What waited for a client that did not read was poured into its socket at the shutdown,
+/// and lost with it: it is kept for when the client comes back (RFC 6121 §8.5.2.2.1).
+#[test]
+fn what_a_client_that_does_not_read_was_not_given_is_kept_at_the_shutdown() {
+    const SENT: usize = 50;
+    run(async {
+        let world = World::new(0);
+        let account = world.account("romeo").await;
+        let mut line = Line::perfect();
+        line.window = 2000;
+        let mut deaf = Client::new(world.connect(Line::perfect(), line));
+        deaf.login(&account, Some("romeo"), &mut world.rng())
+            .await
+            .unwrap();
+        deaf.send("<presence/>").await.unwrap();
+        let mut juliet = world.login("juliet").await;
+        let body = "O ".repeat(500);
+        for _ in 0..SENT {
+            let message = format!(
+                "<message to='romeo@example.org' type='chat'><body>{body}</body></message>"
+            );
+            juliet.send(message).await.unwrap();
+        }
+        quiet(Duration::from_secs(1)).await;
+        // Less than a client has to close its stream: what is kept does not wait for that.
+        let patience = world.server.config().timeouts.close / 2;
+        world.driver.shutdown(patience).await;
+        let romeo = "romeo@example.org".parse().unwrap();
+        let kept = world.server.stores().offline.count(&romeo).await.unwrap();
+        // Some were on their way through buffers.
+        assert!(kept >= SENT * 3 / 5 && kept < SENT, "{kept} of {SENT} kept");
+    });
+}

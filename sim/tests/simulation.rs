@@ -23,7 +23,7 @@ fn a_seed_is_a_town() {
 #[test]
 fn every_planted_fault_breaks_its_invariant() {
     for (fault, invariant) in Fault::ALL {
-        let found = (0..20).any(|seed| {
+        let found = (0..100).any(|seed| {
             let violations = violations(&simulate(seed, Some(fault)));
             violations.iter().any(|found| found.invariant == invariant)
         });

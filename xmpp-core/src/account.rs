@@ -121,6 +121,8 @@ impl Account {
     /// `announce` sees what has changed before the next change begins, so that what it
     /// sends keeps the order of the changes. It may not wait, and is not called when
     /// nothing changes.
+    ///
+    /// An account that does not exist has no roster to change: [`ChangeError::NoAccount`].
     pub async fn change_roster<E>(
         &self,
         stores: &Stores,
@@ -131,6 +133,9 @@ impl Account {
         let _order = self.order.lock().await;
         let (change, before) = {
             let data = self.read();
+            if !data.exists {
+                return Err(ChangeError::NoAccount);
+            }
             let before = data.roster.item(contact.as_str());
             let change = change(&data.roster, before).map_err(ChangeError::Refused)?;
             (change, before.cloned())
@@ -170,6 +175,9 @@ impl Account {
     /// `announce` sees what was added and removed, and the list as it is now, before the
     /// next change begins, so that what it sends keeps the order of the changes. It may
     /// not wait.
+    ///
+    /// An account that does not exist has no block list to change:
+    /// [`ChangeError::NoAccount`].
     pub async fn change_blocked<E>(
         &self,
         stores: &Stores,
@@ -177,6 +185,9 @@ impl Account {
         announce: impl FnOnce(&BlockListChange, &[Jid]),
     ) -> Result<(), ChangeError<E>> {
         let _order = self.order.lock().await;
+        if !self.exists() {
+            return Err(ChangeError::NoAccount);
+        }
         let mut list = self.read().blocked.clone();
         let change = change(&list).map_err(ChangeError::Refused)?;
         let BlockListChange { add, remove } = &change;
@@ -189,10 +200,19 @@ impl Account {
         Ok(())
     }
 
-    /// Forgets everything: the account has been deleted.
-    pub fn forget(&self) {
+    /// Deletes the account, and answers what its roster was; `None` if there is none. No
+    /// change of the roster or the block list comes in between or is made later.
+    pub(crate) async fn delete(&self, stores: &Stores) -> store::Result<Option<Vec<RosterItem>>> {
+        let _order = self.order.lock().await;
+        let roster = self.roster(|roster| roster.items().to_vec());
+        // Also if this is not waited for to its end, or fails half way.
+        self.loaded.store(false, Ordering::Release);
+        if !stores.delete(&self.jid).await? {
+            return Ok(None);
+        }
         *self.write() = Data::default();
         self.blocks.store(false, Ordering::Release);
+        Ok(Some(roster))
     }
 
     async fn load(&self, stores: &Stores) -> store::Result<()> {
@@ -290,6 +310,9 @@ pub enum ChangeError<E> {
     /// The change itself refused.
     #[error("refused")]
     Refused(E),
+    /// There is no such account: its user logged in anonymously, or it has been deleted.
+    #[error("no such account")]
+    NoAccount,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::StoreError),
@@ -342,11 +365,15 @@ impl Accounts {
         account.loaded.load(Ordering::Acquire).then_some(account)
     }
 
-    /// Has the account, if it is in memory, loaded anew when it is next asked for.
-    pub fn reload(&self, jid: &BareJid) {
+    /// The account has been created in the store: what is in memory of the time before is
+    /// loaded anew when it is next asked for.
+    pub(crate) async fn created(&self, jid: &BareJid) {
         // The lock is let go before the account is: its drop may take the same one.
         let account = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade);
-        if let Some(account) = account {
+        let Some(account) = account else { return };
+        // A load that has begun may have read what was there before.
+        let _order = account.order.lock().await;
+        if !account.exists() {
             account.loaded.store(false, Ordering::Release);
         }
     }

@@ -60,18 +60,14 @@ mod tests {
         assert_eq!(take(&short, OCTET_STRING), None);
         assert_eq!(skip(&short, SEQUENCE), [9]);
         assert_eq!(skip(&short, BOOLEAN), short);
-        for length in [0x80, 0xff, 0x100, 0xffff, 0x1_0000] {
-            let mut long = vec![OCTET_STRING];
-            match length {
-                ..=0xff => long.extend([0x81, length as u8]),
-                ..=0xffff => long.extend([0x82, (length >> 8) as u8, length as u8]),
-                _ => long.extend([
-                    0x83,
-                    (length >> 16) as u8,
-                    (length >> 8) as u8,
-                    length as u8,
-                ]),
-            }
+        for (length, header) in [
+            (0x80, &[0x81, 0x80][..]),
+            (0xff, &[0x81, 0xff]),
+            (0x100, &[0x82, 1, 0]),
+            (0xffff, &[0x82, 0xff, 0xff]),
+            (0x1_0000, &[0x83, 1, 0, 0]),
+        ] {
+            let mut long = [&[OCTET_STRING], header].concat();
             long.resize(long.len() + length, 7);
             let (content, rest) = take(&long, OCTET_STRING).unwrap();
             assert_eq!((content.len(), rest.len()), (length, 0));

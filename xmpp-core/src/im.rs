@@ -46,7 +46,7 @@ pub fn all() -> Vec<Arc<dyn Module>> {
         Arc::new(offline::Offline::default()),
         // Copies what all others let pass.
         Arc::new(carbons::Carbons::default()),
-        Arc::new(csi::ClientState),
+        Arc::new(csi::ClientState::default()),
     ]
 }
 

@@ -36,9 +36,16 @@ impl Mailbox {
 
     /// Hands over a stanza.
     pub fn push(&self, stanza: Stanza, origin: Origin) -> Settlement {
+        self.push_shared(stanza, origin, None)
+    }
+
+    /// Hands over a stanza that others get too. Whoever does not deliver it after all
+    /// [gives up](Share::give_up) the share; if it is not taken, the caller does.
+    pub fn push_shared(&self, stanza: Stanza, origin: Origin, share: Option<Share>) -> Settlement {
         self.0.push(Envelope {
             stanza,
             origin,
+            share,
             settle: None,
         })
     }
@@ -116,22 +123,49 @@ pub struct Envelope {
     pub stanza: Stanza,
     /// Who it came from.
     pub origin: Origin,
-    settle: Option<oneshot::Sender<Outcome>>,
+    /// Its recipient's share in it, if others get it too.
+    pub share: Option<Share>,
+    settle: Option<Settle>,
 }
 
 impl Envelope {
     /// Reports what became of the stanza to whoever waits for it.
     pub fn settle(self, outcome: Outcome) {
         if let Some(settle) = self.settle {
-            // A sender that has gone does not want to know.
-            let _ = settle.send(outcome);
+            settle.with(outcome);
         }
+    }
+}
+
+/// What the recipients of one message have in common: each holds a share in it, and
+/// whoever gives up the last one knows that nobody has got it. So a message that several
+/// sessions were to get is delivered once more, or stored, only if all of them have lost
+/// it, and then once.
+#[derive(Clone, Debug)]
+pub struct Share(Arc<AtomicUsize>);
+
+impl Share {
+    /// A message with so many recipients; each gets a clone.
+    pub fn among(recipients: usize) -> Share {
+        Share(Arc::new(AtomicUsize::new(recipients)))
+    }
+
+    /// Counts one recipient more.
+    pub fn join(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of the recipients will not get it; `true` if none of the others has got it or
+    /// still may. To be called once for each recipient at most.
+    pub fn give_up(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }
 
 /// What became of a stanza.
 #[must_use]
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a box would allocate whenever a mailbox is full
 pub enum Settlement {
     /// It is safe, or nobody waits to hear so.
     Done,
@@ -158,9 +192,22 @@ pub struct Later(oneshot::Receiver<Outcome>);
 
 impl Later {
     /// An open settlement and the end that closes it.
-    pub fn new() -> (oneshot::Sender<Outcome>, Later) {
+    pub fn new() -> (Settle, Later) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Later(receiver))
+        (Settle(sender), Later(receiver))
+    }
+}
+
+/// The other end of a [`Later`]: for an [`Inbox`] that passes stanzas on. Dropped without
+/// a word it says that the stanza has been returned.
+#[derive(Debug)]
+pub struct Settle(oneshot::Sender<Outcome>);
+
+impl Settle {
+    /// Says what became of the stanza.
+    pub fn with(self, outcome: Outcome) {
+        // A sender that has gone does not want to know.
+        let _ = self.0.send(outcome);
     }
 }
 

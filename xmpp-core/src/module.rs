@@ -13,11 +13,12 @@ use futures::future::BoxFuture;
 use crate::account::Account;
 use crate::directory::Resources;
 use crate::im::form;
-use crate::mailbox::{Origin, Settlement};
+use crate::mailbox::{Origin, Settlement, Share};
 use crate::router::Recipients;
 use crate::server::{BuildError, Server};
 use crate::session::{Resource, Session};
 use crate::stanza::{Condition, Stanza, StanzaError};
+use crate::store::RosterItem;
 use crate::stream::{BoxStream, Feature, Layer};
 use crate::xml::Element;
 use crate::{BareJid, Jid};
@@ -147,6 +148,19 @@ pub struct Delivery<'a> {
     pub to: Option<&'a Recipients>,
     /// Who sent it.
     pub origin: &'a Origin,
+    pub(crate) share: Option<Share>,
+}
+
+impl Delivery<'_> {
+    /// A share in the message for one who gets a copy of it and is not among the
+    /// recipients: as long as the copy is there, the message is not lost. `None` if no
+    /// session is to get the message itself.
+    pub fn join(&mut self) -> Option<Share> {
+        let recipients = self.to?.as_slice().len();
+        let share = self.share.get_or_insert_with(|| Share::among(recipients));
+        share.join();
+        Some(share.clone())
+    }
 }
 
 /// Deals with the presence of local accounts (RFC 6121 §3, §4). There is one.
@@ -165,6 +179,10 @@ pub trait PresenceHandler: Send + Sync + 'static {
     /// A session has ended. `resource`, its entry, has left the directory, and tells
     /// whether it was available.
     fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch;
+
+    /// Ends what there is between an account and a contact that is no longer in its roster
+    /// (RFC 6121 §2.5.2), because the account has been removed. `item` is what was there.
+    fn part(&self, item: &RosterItem, account: &Arc<Account>, server: &Server) -> Dispatch;
 
     /// A subscription stanza or a probe for a local account, which may not exist.
     async fn received(
@@ -472,11 +490,7 @@ impl Hooks {
     }
 
     /// The handler of requests before login with this child.
-    pub(crate) fn stranger_handler(
-        &self,
-        name: &str,
-        ns: &str,
-    ) -> Option<&Arc<dyn StrangerHandler>> {
+    pub fn stranger_handler(&self, name: &str, ns: &str) -> Option<&Arc<dyn StrangerHandler>> {
         self.stranger_iq.get(ns)?.get(name)
     }
 

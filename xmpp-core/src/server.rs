@@ -9,7 +9,10 @@ use futures::future::BoxFuture;
 
 use crate::account::{Account, Accounts};
 use crate::directory::Directory;
-use crate::mailbox::{Budget, Mailbox, Origin, Queue, Reason, Settlement, Source, Undelivered};
+use crate::im::carbons;
+use crate::mailbox::{
+    Budget, Envelope, Mailbox, Origin, Queue, Reason, Settlement, Share, Source, Undelivered,
+};
 use crate::metrics::Metrics;
 use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
 use crate::router::{Recipients, Route, Router};
@@ -20,13 +23,18 @@ use crate::stream::StreamError;
 use crate::time::{Clock, Now};
 use crate::{BareJid, FullJid, Jid};
 
+mod accounts;
 mod builder;
 mod config;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use builder::{BuildError, Builder, Surroundings};
-pub use config::{Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network};
+pub use config::{
+    AccountLimits, Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network,
+};
 
 /// A running server. Clone is cheap and names the same server.
 ///
@@ -126,31 +134,6 @@ impl Server {
         result.await.ok()
     }
 
-    /// The account of a local bare JID, loaded if nobody holds it.
-    pub async fn account(&self, jid: &BareJid) -> Result<Arc<Account>, StanzaError> {
-        self.inner
-            .accounts
-            .load(jid, &self.inner.stores)
-            .await
-            .map_err(|error| {
-                self.inner.metrics.store_errors.increment();
-                tracing::error!(account = %jid, %error, "account not loaded");
-                // The store's words are for the log, not for the peer.
-                StanzaError::new(Condition::InternalServerError)
-            })
-    }
-
-    /// Has an account that is in memory loaded anew when it is next asked for: it was
-    /// created in the store meanwhile, say.
-    pub fn reload_account(&self, jid: &BareJid) {
-        self.inner.accounts.reload(jid);
-    }
-
-    /// The account if it is in memory.
-    pub fn held_account(&self, jid: &BareJid) -> Option<Arc<Account>> {
-        self.inner.accounts.held(jid)
-    }
-
     // --- sessions ---
 
     /// Binds a resource (RFC 6120 §7). On conflict the [`Conflict`] policy decides.
@@ -168,10 +151,11 @@ impl Server {
                 .jid()
                 .with_resource(&name)
                 .map_err(|_| StanzaError::new(Condition::BadRequest))?;
+            let limit = self.inner.config.account(account.jid()).resources;
             let bound = self.inner.directory.resources(account.jid().as_str());
             let replaces = self.inner.config.conflict == Conflict::Replace
                 && bound.iter().any(|r| *r.jid() == jid);
-            if bound.len() >= self.inner.config.resources_per_account && !replaces {
+            if bound.len() >= limit && !replaces {
                 // RFC 6120 §7.6.2.1: too many connected resources
                 return Err(StanzaError::new(Condition::ResourceConstraint));
             }
@@ -218,7 +202,7 @@ impl Server {
         Dispatch::Pending(Box::pin(async move {
             let _ = farewell.finish().await;
             for envelope in left {
-                server.reroute(envelope.stanza, envelope.origin).await;
+                server.reroute(envelope).await;
             }
             Settlement::Done
         }))
@@ -316,6 +300,7 @@ impl Server {
     ) -> Dispatch {
         // All resources of an account share it; one on another node is filtered there.
         let session = recipients.as_slice().iter().find_map(|r| r.session());
+        let mut share = None;
         if let Some(session) = session {
             let mut delivery = Delivery {
                 stanza: &mut stanza,
@@ -323,33 +308,69 @@ impl Server {
                 resources: &account,
                 to: Some(&recipients),
                 origin: &origin,
+                share: None,
             };
             if let Some(refused) = self.filter_inbound(&mut delivery) {
                 return refused;
             }
+            share = delivery.share;
         }
         match recipients {
-            Recipients::One(one) => match one.mailbox().push(stanza, origin) {
-                Settlement::Failed(failed) => self.detour(failed, &one),
-                settlement => Dispatch::Done(settlement),
-            },
-            Recipients::Many(many) => self.fan_out(stanza, origin, &many),
+            Recipients::One(one) => self.hand_over(stanza, origin, &one, share),
+            Recipients::Many(many) => self.fan_out(stanza, origin, &many, share),
+        }
+    }
+
+    /// To one session.
+    fn hand_over(
+        &self,
+        stanza: Stanza,
+        origin: Origin,
+        one: &Resource,
+        share: Option<Share>,
+    ) -> Dispatch {
+        let pushed = one.mailbox().push_shared(stanza, origin, share.clone());
+        let Settlement::Failed(failed) = pushed else {
+            return Dispatch::Done(pushed);
+        };
+        // One whose queue is full waits for the message itself. One that has ended in
+        // between gets nothing later: a copy elsewhere will do.
+        let is_lost = || share.is_none_or(|share| share.give_up());
+        match failed.reason == Reason::Full || is_lost() {
+            true => self.detour(failed, one),
+            false => Dispatch::DONE,
         }
     }
 
     /// To several sessions. It is safe as soon as one of them has it for sure.
-    fn fan_out(&self, stanza: Stanza, origin: Origin, many: &[Arc<Resource>]) -> Dispatch {
+    fn fan_out(
+        &self,
+        stanza: Stanza,
+        origin: Origin,
+        many: &[Arc<Resource>],
+        share: Option<Share>,
+    ) -> Dispatch {
+        // What is never sent another way needs nobody to know who has got it.
+        let share = share.or_else(|| is_kept(&stanza).then(|| Share::among(many.len())));
         let mut taken = None;
-        let mut failed = None;
+        let mut lost = None;
         for resource in many {
-            match resource.mailbox().push(stanza.clone(), origin.clone()) {
-                Settlement::Failed(undelivered) => failed = Some((undelivered, resource)),
+            let (stanza, origin) = (stanza.clone(), origin.clone());
+            match resource
+                .mailbox()
+                .push_shared(stanza, origin, share.clone())
+            {
+                Settlement::Failed(failed) => {
+                    if share.as_ref().is_some_and(Share::give_up) {
+                        lost = Some((failed, resource));
+                    }
+                }
                 settlement => taken = taken.or(Some(settlement)),
             }
         }
-        match (taken, failed) {
-            (Some(settlement), _) => Dispatch::Done(settlement),
-            (None, Some((undelivered, resource))) => self.detour(undelivered, resource),
+        match (lost, taken) {
+            (Some((failed, resource)), _) => self.detour(failed, resource),
+            (None, Some(settlement)) => Dispatch::Done(settlement),
             (None, None) => Dispatch::DONE,
         }
     }
@@ -376,23 +397,33 @@ impl Server {
     }
 
     /// What waited for a session that has ended.
-    async fn reroute(&self, stanza: Stanza, origin: Origin) {
+    async fn reroute(&self, envelope: Envelope) {
+        let Envelope {
+            mut stanza,
+            mut origin,
+            ref share,
+            ..
+        } = envelope;
+        let is_shared = share.is_some();
+        if share.as_ref().is_some_and(|share| !share.give_up()) {
+            return; // another has it
+        }
         if origin.source == Source::Copy {
-            return;
+            // Without a share it is lost. With the last one it is all that is left of the
+            // message that it was made of.
+            match carbons::original(&stanza) {
+                Some(original) if is_shared => stanza = original,
+                _ => return,
+            }
+            origin = Origin::SERVER;
         }
         let _ = match stanza.kind() {
             // It had been accepted for this account: it is delivered to another
             // resource or kept, as if sent to the bare JID.
-            Kind::Message(MessageType::Chat | MessageType::Normal) => {
-                let bare = stanza.to().map(|to| to.to_bare());
-                match bare {
-                    Some(bare) if !self.has_able_resource(&bare) => {
-                        self.keep_accepted(stanza, bare).finish().await
-                    }
-                    Some(bare) => self.to_able_resources(stanza, origin, &bare).finish().await,
-                    None => Settlement::Done,
-                }
-            }
+            _ if is_kept(&stanza) => match stanza.to().map(Jid::to_bare) {
+                Some(account) => self.to_the_able(stanza, origin, account).finish().await,
+                None => Settlement::Done,
+            },
             Kind::Iq(IqType::Get | IqType::Set) => {
                 self.refuse(&stanza, &Condition::ServiceUnavailable.into())
                     .finish()
@@ -402,23 +433,18 @@ impl Server {
         };
     }
 
-    fn has_able_resource(&self, account: &BareJid) -> bool {
-        self.inner
-            .directory
-            .resources(account.as_str())
-            .iter()
-            .any(|r| r.priority().is_some_and(|p| p >= 0))
-    }
-
-    fn to_able_resources(&self, stanza: Stanza, origin: Origin, account: &BareJid) -> Dispatch {
+    /// To the most available resources of an account; kept if there are none.
+    fn to_the_able(&self, stanza: Stanza, origin: Origin, account: BareJid) -> Dispatch {
         let all = self.inner.directory.resources(account.as_str());
-        let top = all.iter().filter_map(|r| r.priority()).max();
-        let able: Vec<_> = all
-            .iter()
-            .filter(|r| r.priority() == top)
-            .cloned()
-            .collect();
-        self.fan_out(stanza, origin, &able)
+        let able = all.iter().filter_map(|r| Some((r.priority()?, r)));
+        let able: Vec<_> = able.filter(|(priority, _)| *priority >= 0).collect();
+        let top = able.iter().map(|(priority, _)| *priority).max();
+        let most = able.iter().filter(|(priority, _)| Some(*priority) == top);
+        let most: Vec<_> = most.map(|(_, resource)| (*resource).clone()).collect();
+        match &most[..] {
+            [] => self.keep_accepted(stanza, account),
+            many => self.fan_out(stanza, origin, many, None),
+        }
     }
 
     fn filter_inbound(&self, delivery: &mut Delivery<'_>) -> Option<Dispatch> {
@@ -528,6 +554,7 @@ impl Server {
             resources: &resources,
             to: None,
             origin,
+            share: None,
         })
     }
 
@@ -653,6 +680,14 @@ impl Dispatch {
             Dispatch::Pending(future) => future,
         }
     }
+}
+
+/// Whether a stanza that one session does not get goes to another, or is stored.
+fn is_kept(stanza: &Stanza) -> bool {
+    matches!(
+        stanza.kind(),
+        Kind::Message(MessageType::Chat | MessageType::Normal)
+    )
 }
 
 impl From<Reason> for StanzaError {

@@ -134,12 +134,37 @@ pub struct OfflineMessage {
     pub xml: String,
 }
 
+/// What may wait for one account that is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfflineLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Octets of all messages as XML (UTF-8).
+    pub octets: usize,
+}
+
+impl OfflineLimits {
+    /// So many messages, however long they are.
+    pub fn messages(messages: usize) -> OfflineLimits {
+        OfflineLimits {
+            messages,
+            octets: usize::MAX,
+        }
+    }
+}
+
 /// Offline messages (XEP-0160).
 #[async_trait]
 pub trait Offline: Send + Sync {
-    /// Appends a message unless the account holds `limit` messages already; `false` then.
-    async fn push(&self, account: &BareJid, at: Timestamp, xml: &str, limit: usize)
-    -> Result<bool>;
+    /// Appends a message unless the account would then hold more than `limits` allow;
+    /// `false` then.
+    async fn push(
+        &self,
+        account: &BareJid,
+        at: Timestamp,
+        xml: &str,
+        limits: OfflineLimits,
+    ) -> Result<bool>;
     /// The oldest messages whose id is above `after`, at most `limit`, oldest first.
     /// No message can appear later with an id below one that was returned.
     async fn page(

@@ -1,7 +1,7 @@
 //! The stream of one client: RFC 6120 §4–§7 as a machine, from `<stream:stream>`
 //! over TLS, SASL and resource binding to `</stream:stream>`.
 //!
-//! The driver reads bytes through an [`xml::Reader`](crate::xml::Reader) and hands
+//! The driver reads bytes through an [`xml::Reader`] and hands
 //! in what comes out as [`Input::Received`]; it writes what [`Output`] says. What
 //! the machine has to know of the world it asks for ([`Output::Ask`]) and is told
 //! ([`Input::Answered`]); there is one question at a time, and what the client

@@ -63,6 +63,7 @@ enum Fault {
     PushDropsLongTexts,
     PushesOvertake,
     PushIgnoresLimit,
+    PushIgnoresOctets,
     PushLimitIsGlobal,
     PushNormalises,
     PageLeaksAnother,
@@ -83,7 +84,13 @@ enum Fault {
 
 use Fault::*;
 
-const FAULTS: [Fault; 36] = [
+/// Limits that are not reached.
+const MANY: OfflineLimits = OfflineLimits {
+    messages: 9,
+    octets: 9999,
+};
+
+const FAULTS: [Fault; 37] = [
     CreateOverwrites,
     CreateKeepsLeftovers,
     CreateManyCountsAll,
@@ -104,6 +111,7 @@ const FAULTS: [Fault; 36] = [
     PushDropsLongTexts,
     PushesOvertake,
     PushIgnoresLimit,
+    PushIgnoresOctets,
     PushLimitIsGlobal,
     PushNormalises,
     PageLeaksAnother,
@@ -164,7 +172,7 @@ impl Accounts for Faulty {
             let created = store.create(account, credentials).await?;
             for message in left {
                 let (at, xml) = (message.at, &message.xml);
-                self.inner.offline.push(account, at, xml, 9).await?;
+                self.inner.offline.push(account, at, xml, MANY).await?;
             }
             return Ok(created);
         }
@@ -302,8 +310,9 @@ impl Offline for Faulty {
         account: &BareJid,
         at: Timestamp,
         xml: &str,
-        limit: usize,
+        limits: OfflineLimits,
     ) -> Result<bool> {
+        let limit = limits.messages;
         let store = &self.inner.offline;
         self.tarry(PushesOvertake).await;
         let turn = self.pushes.load(Ordering::Relaxed);
@@ -313,22 +322,29 @@ impl Offline for Faulty {
             return Ok(store.count(account).await? < limit);
         }
         if self.has(PushIgnoresLimit) {
-            return store.push(account, at, xml, usize::MAX).await;
+            let messages = usize::MAX;
+            let limits = OfflineLimits { messages, ..limits };
+            return store.push(account, at, xml, limits).await;
+        }
+        if self.has(PushIgnoresOctets) {
+            let octets = usize::MAX;
+            let limits = OfflineLimits { octets, ..limits };
+            return store.push(account, at, xml, limits).await;
         }
         if self.has(PushLimitIsGlobal) {
             let bob: BareJid = "bob@example.com".parse().unwrap();
             let ann: BareJid = "ann@example.com".parse().unwrap();
             let count = store.count(&ann).await? + store.count(&bob).await?;
             return match count < limit {
-                true => store.push(account, at, xml, limit).await,
+                true => store.push(account, at, xml, limits).await,
                 false => Ok(false),
             };
         }
         if self.has(PushNormalises) {
             let xml = xml.replace("U\u{308}", "Ü");
-            return store.push(account, at, &xml, limit).await;
+            return store.push(account, at, &xml, limits).await;
         }
-        store.push(account, at, xml, limit).await
+        store.push(account, at, xml, limits).await
     }
 
     async fn page(

@@ -13,7 +13,7 @@ use futures::executor::block_on;
 use futures::future::join_all;
 use xmpp_core::BareJid;
 use xmpp_core::sasl::{Credentials, SALT_LEN};
-use xmpp_core::store::{Accounts, Offline, RosterItem, Rosters};
+use xmpp_core::store::{Accounts, Offline, OfflineLimits, RosterItem, Rosters};
 use xmpp_core::time::Timestamp;
 use xmpp_store::Sqlite;
 
@@ -84,8 +84,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         let number = 4000.max(at_once * 20);
         let begin = Begin::now();
         for chunk in 0..number / at_once {
-            let all = (0..at_once)
-                .map(|i| store.push(jid((chunk * at_once + i) * 7919), Timestamp(0), &xml, 1000));
+            let all = (0..at_once).map(|i| {
+                store.push(
+                    jid((chunk * at_once + i) * 7919),
+                    Timestamp(0),
+                    &xml,
+                    OfflineLimits::messages(1000),
+                )
+            });
             for pushed in block_on(join_all(all)) {
                 assert!(pushed?);
             }

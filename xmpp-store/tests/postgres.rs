@@ -75,7 +75,7 @@ async fn two_servers_share_a_database() {
     // reader takes messages away. None may appear behind the reader's back.
     let write = join_all(texts.iter().enumerate().map(|(i, xml)| {
         let account = &accounts[i * 7 % 5];
-        servers[i % 2].push(account, Timestamp(0), xml, 1000)
+        servers[i % 2].push(account, Timestamp(0), xml, OfflineLimits::messages(1000))
     }));
     let read = async {
         let mut read = Vec::new();
@@ -120,7 +120,8 @@ async fn a_change_that_fails_undoes_itself_and_not_its_neighbours() {
     let account = ann();
     // XML cannot hold U+0000, and neither can PostgreSQL.
     let texts = ["a", "b", "\0", "c"];
-    let pushes = texts.map(|xml| store.push(&account, Timestamp(0), xml, 10));
+    let pushes =
+        texts.map(|xml| store.push(&account, Timestamp(0), xml, OfflineLimits::messages(10)));
     let pushed = join_all(pushes).await;
     let failed: Vec<bool> = pushed.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, false, true, false], "{pushed:?}");
@@ -141,11 +142,18 @@ async fn a_lost_connection_is_made_again() {
     cluster.crash();
     let lost = store.exists(&account).await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
-    let lost = store.push(&account, Timestamp(0), "x", 10).await;
+    let lost = store
+        .push(&account, Timestamp(0), "x", OfflineLimits::messages(10))
+        .await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
     cluster.restart(false);
     assert!(store.exists(&account).await.unwrap());
-    assert!(store.push(&account, Timestamp(0), "x", 10).await.unwrap());
+    assert!(
+        store
+            .push(&account, Timestamp(0), "x", OfflineLimits::messages(10))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -155,11 +163,18 @@ async fn what_takes_too_long_is_given_up_and_holds_up_nobody_else() {
     options.timeout = Duration::from_millis(300);
     options.readers = 1;
     let store = Postgres::connect(options).await.unwrap();
-    assert!(store.push(&ann(), Timestamp(0), "a", 10).await.unwrap());
+    assert!(
+        store
+            .push(&ann(), Timestamp(0), "a", OfflineLimits::messages(10))
+            .await
+            .unwrap()
+    );
     let client = sql(&cluster.local()).await;
     let locked = "BEGIN; LOCK TABLE offline IN ACCESS EXCLUSIVE MODE";
     client.batch_execute(locked).await.unwrap();
-    let late = store.push(&ann(), Timestamp(0), "b", 10).await;
+    let late = store
+        .push(&ann(), Timestamp(0), "b", OfflineLimits::messages(10))
+        .await;
     assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
     let late = store.count(&ann()).await;
     assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
@@ -172,7 +187,12 @@ async fn what_takes_too_long_is_given_up_and_holds_up_nobody_else() {
         .await
         .expect("of another account");
     client.batch_execute("ROLLBACK").await.unwrap();
-    assert!(store.push(&ann(), Timestamp(0), "c", 10).await.unwrap());
+    assert!(
+        store
+            .push(&ann(), Timestamp(0), "c", OfflineLimits::messages(10))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -180,7 +200,8 @@ async fn what_was_asked_for_before_closing_is_written() {
     let cluster = Cluster::start(None);
     let store = connect(&cluster.local()).await;
     let account = ann();
-    let pushes = (0..1000).map(|_| store.push(&account, Timestamp(0), "x", 1000));
+    let pushes =
+        (0..1000).map(|_| store.push(&account, Timestamp(0), "x", OfflineLimits::messages(1000)));
     let (pushed, ()) = futures::join!(join_all(pushes), store.close());
     let pushed = pushed
         .into_iter()

@@ -84,7 +84,14 @@ async fn what_was_asked_for_before_closing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     let account = ann();
-    let pushes = (0..1000).map(|_| store.push(&account, Timestamp(0), "<message/>", 1000));
+    let pushes = (0..1000).map(|_| {
+        store.push(
+            &account,
+            Timestamp(0),
+            "<message/>",
+            OfflineLimits::messages(1000),
+        )
+    });
     let (pushed, closed) = futures::join!(join_all(pushes), store.close());
     closed.unwrap();
     let pushed = pushed
@@ -175,7 +182,12 @@ async fn a_backup_made_while_others_write_is_a_whole_store_of_one_moment() {
     let write = async {
         for _ in 0..300 {
             for to in [&account, &spouse] {
-                assert!(store.push(to, Timestamp(0), &xml, 1000).await.unwrap());
+                assert!(
+                    store
+                        .push(to, Timestamp(0), &xml, OfflineLimits::messages(1000))
+                        .await
+                        .unwrap()
+                );
             }
         }
     };
@@ -197,7 +209,7 @@ async fn a_backup_made_while_others_write_is_a_whole_store_of_one_moment() {
     );
     assert!(
         restored
-            .push(&account, Timestamp(0), "x", 1000)
+            .push(&account, Timestamp(0), "x", OfflineLimits::messages(1000))
             .await
             .unwrap()
     );
@@ -228,7 +240,14 @@ async fn more_than_the_queue_holds_is_refused_and_the_rest_is_done() {
     let other = Connection::open(folder.path().join(FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let account = ann();
-    let pushes = (0..MAX_QUEUED + 10).map(|_| store.push(&account, Timestamp(0), "x", usize::MAX));
+    let pushes = (0..MAX_QUEUED + 10).map(|_| {
+        store.push(
+            &account,
+            Timestamp(0),
+            "x",
+            OfflineLimits::messages(usize::MAX),
+        )
+    });
     let pushes = futures::future::join_all(pushes);
     let release = async { other.execute_batch("ROLLBACK").unwrap() };
     let (pushed, ()) = futures::join!(pushes, release);
@@ -241,7 +260,12 @@ async fn more_than_the_queue_holds_is_refused_and_the_rest_is_done() {
     assert_eq!(store.count(&account).await.unwrap(), MAX_QUEUED);
     assert!(
         store
-            .push(&account, Timestamp(0), "x", usize::MAX)
+            .push(
+                &account,
+                Timestamp(0),
+                "x",
+                OfflineLimits::messages(usize::MAX)
+            )
             .await
             .unwrap()
     );

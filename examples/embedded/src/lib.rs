@@ -8,7 +8,7 @@
 mod client;
 
 use std::error::Error;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -93,14 +93,10 @@ struct Door(mpsc::Receiver<DuplexStream>);
 impl Listener for Door {
     type Io = DuplexStream;
 
-    fn accept(
-        &mut self,
-    ) -> impl Future<Output = io::Result<(DuplexStream, Option<IpAddr>)>> + Send {
-        async {
-            match self.0.recv().await {
-                Some(connection) => Ok((connection, None)),
-                None => pending().await, // nobody can come any more
-            }
+    async fn accept(&mut self) -> io::Result<(DuplexStream, Option<IpAddr>)> {
+        match self.0.recv().await {
+            Some(connection) => Ok((connection, None)),
+            None => pending().await, // nobody can come any more
         }
     }
 }

@@ -10,14 +10,13 @@ mod socket;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 use xmpp_core::sasl::{Credentials, Hash, Keys};
 use xmpp_core::server::Server;
-use xmpp_core::stream::{StreamCondition, StreamError};
 
 use crate::store::Store;
 
@@ -123,12 +122,13 @@ impl StoredKeys {
 /// Does what is asked for.
 pub struct Office {
     store: Store,
-    /// If it runs: then sessions and what it holds in memory have to follow.
-    server: Option<Server>,
+    /// It serves, or is there just for this: what happens to an account concerns its
+    /// sessions and its contacts.
+    server: Server,
 }
 
 impl Office {
-    pub fn new(store: Store, server: Option<Server>) -> Office {
+    pub fn new(store: Store, server: Server) -> Office {
         Office { store, server }
     }
 
@@ -147,6 +147,9 @@ impl Office {
                 let new: anyhow::Result<Vec<_>> = new.iter().map(NewAccount::read).collect();
                 let new = new?;
                 let count = accounts.create_many(&new).await?;
+                for (jid, _) in &new {
+                    self.server.account_created(jid).await;
+                }
                 Ok(Reply::Count { count })
             }
             Request::SetPassword { account } => {
@@ -157,7 +160,10 @@ impl Office {
                 })
             }
             Request::Delete { jid } => {
-                let known = self.delete(&account(&jid)?).await?;
+                let jid = account(&jid)?;
+                let removed = self.server.remove_account(&jid).await;
+                let known =
+                    removed.map_err(|error| anyhow!("not deleted: {error}; see the log"))?;
                 Ok(Reply::Count {
                     count: known.into(),
                 })
@@ -178,22 +184,6 @@ impl Office {
                 Ok(Reply::Done { done: true })
             }
         }
-    }
-
-    async fn delete(&self, jid: &BareJid) -> anyhow::Result<bool> {
-        let known = self.store.stores.delete(jid).await?;
-        if let Some(server) = &self.server {
-            if let Some(account) = server.held_account(jid) {
-                account.forget();
-            }
-            for resource in server.directory().resources(jid.as_str()).iter() {
-                if let Some(session) = resource.session() {
-                    // XEP-0077 §3.2: who has no account any more is not authorized.
-                    session.end(StreamError::new(StreamCondition::NotAuthorized));
-                }
-            }
-        }
-        Ok(known)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use xmpp_core::io::{ClientAuthorities, Identity, Tls};
 
@@ -63,9 +63,13 @@ pub fn authorities(config: &Config) -> anyhow::Result<Option<ClientAuthorities>>
 }
 
 /// `gen-cert`
-pub fn generate(domains: &[String], folder: &Path, days: u32) -> anyhow::Result<()> {
+pub fn generate(domains: &[String], out: &Path, days: u32) -> anyhow::Result<()> {
     let first = domains.first().context("no domain")?;
-    let (certificate, key) = own(folder, first);
+    let (certificate, key) = own(out, first);
+    for path in [&certificate, &key] {
+        ensure!(!path.exists(), "{} is there already", path.display());
+    }
+    folder::prepare(out)?;
     make(domains, &certificate, &key, days)?;
     println!("{}\n{}", certificate.display(), key.display());
     Ok(())

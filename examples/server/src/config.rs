@@ -3,7 +3,7 @@
 //! `server.toml` beside this crate's `Cargo.toml` has every setting with its default.
 
 mod environment;
-mod limits;
+mod mirror;
 mod value;
 
 use std::net::SocketAddr;
@@ -13,11 +13,12 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Deserializer, Serialize};
 use xmpp_core::BareJid;
+use xmpp_core::im::registration;
 use xmpp_core::sasl::{DEFAULT_ITERATIONS, MAX_ITERATIONS, Mechanism};
 use xmpp_core::server;
 
-pub use limits::{Accept, Limits, Throttle, Timeouts};
-pub use value::{Span, Text};
+pub use mirror::{Accept, AccountExceptions, Contacts, Limits, Throttle, Timeouts};
+pub use value::{Hidden, Span, Text};
 
 /// Fewest PBKDF2 rounds that may be set.
 const MIN_ROUNDS: u32 = 10_000;
@@ -28,12 +29,12 @@ const MIN_ROUNDS: u32 = 10_000;
 pub struct Config {
     /// Where everything is kept that the server itself makes.
     pub data: PathBuf,
-    /// A PostgreSQL server to keep accounts and messages in, instead of SQLite.
-    pub database: Option<String>,
+    pub postgresql: Postgresql,
     pub listen: Listen,
     pub tls: Tls,
     pub login: Login,
     pub registration: Registration,
+    pub contacts: Contacts,
     pub limits: Limits,
     pub accept: Accept,
     pub throttle: Throttle,
@@ -48,11 +49,12 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             data: "data".into(),
-            database: None,
+            postgresql: Postgresql::default(),
             listen: Listen::default(),
             tls: Tls::default(),
             login: Login::default(),
             registration: Registration::default(),
+            contacts: Contacts::default(),
             limits: Limits::default(),
             accept: Accept::default(),
             throttle: Throttle::default(),
@@ -165,12 +167,77 @@ impl From<Conflict> for server::Conflict {
     }
 }
 
+/// `[postgresql]`: where accounts and what is kept for them are, instead of SQLite.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Postgresql {
+    /// Which database; without it SQLite is used.
+    pub url: Option<Hidden>,
+    /// Authorities (PEM) that vouch for the database, instead of the system's.
+    pub roots: Option<PathBuf>,
+    /// Connections for reading.
+    pub readers: usize,
+    /// How long a query may take.
+    pub timeout: Span,
+}
+
+impl Default for Postgresql {
+    fn default() -> Postgresql {
+        Postgresql {
+            url: None,
+            roots: None,
+            readers: 8,
+            timeout: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
 /// `[registration]` (XEP-0077)
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Registration {
     /// Whether strangers may make themselves an account.
     pub enabled: bool,
+    /// Whether those who have one may change its password and remove it.
+    pub own_account: bool,
+    /// Where strangers may; everywhere if there is none.
+    pub domains: Vec<Text<BareJid>>,
+    /// What strangers are told to do.
+    pub instructions: String,
+    /// Attempts from one address in the window.
+    pub attempts: u32,
+    pub window: Span,
+    /// Addresses remembered.
+    pub remembered: usize,
+}
+
+impl Default for Registration {
+    fn default() -> Registration {
+        let options = registration::Options::default();
+        Registration {
+            enabled: false,
+            own_account: true,
+            domains: Vec::new(),
+            instructions: options.instructions,
+            attempts: options.attempts,
+            window: options.window.into(),
+            remembered: options.remembered,
+        }
+    }
+}
+
+impl Registration {
+    /// As `xmpp_core` has it.
+    pub fn options(&self) -> registration::Options {
+        let mut options = registration::Options::default();
+        options.strangers = self.enabled;
+        options.domains = self.domains.iter().map(|domain| domain.0.clone()).collect();
+        options.instructions = self.instructions.clone();
+        options.attempts = self.attempts;
+        options.window = self.window.into();
+        options.remembered = self.remembered;
+        options
+    }
 }
 
 /// `[shutdown]`
@@ -230,6 +297,8 @@ pub struct Domain {
     /// Instead of `login.mechanisms`.
     pub mechanisms: Option<Vec<Text<Mechanism>>>,
     pub administrators: Vec<Text<BareJid>>,
+    /// Where its accounts differ from `limits.account`.
+    pub account: AccountExceptions,
 }
 
 impl Domain {
@@ -241,6 +310,7 @@ impl Domain {
             tls: Encryption::Required,
             mechanisms: None,
             administrators: Vec::new(),
+            account: AccountExceptions::default(),
         }
     }
 }
@@ -267,6 +337,8 @@ struct DomainTable {
     mechanisms: Option<Vec<Text<Mechanism>>>,
     #[serde(default)]
     administrators: Vec<Text<BareJid>>,
+    #[serde(default)]
+    account: AccountExceptions,
 }
 
 impl TryFrom<DomainTable> for Domain {
@@ -290,6 +362,7 @@ impl TryFrom<DomainTable> for Domain {
             tls: table.tls,
             mechanisms: table.mechanisms,
             administrators: table.administrators,
+            account: table.account,
         })
     }
 }
@@ -347,7 +420,8 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let domains = self.domains.iter_mut();
         let named = domains.flat_map(|domain| [&mut domain.certificate, &mut domain.key]);
-        for path in named.chain([&mut self.tls.client_authorities]).flatten() {
+        let others = [&mut self.tls.client_authorities, &mut self.postgresql.roots];
+        for path in named.chain(others).flatten() {
             *path = folder.join(&*path);
         }
         self.data = folder.join(&self.data);

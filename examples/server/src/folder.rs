@@ -14,7 +14,7 @@ pub fn prepare(folder: &Path) -> anyhow::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("cannot make the data folder {}", folder.display()))
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
 /// The key that accounts which do not exist are made up with. It is made once: were

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use xmpp_core::im;
+use xmpp_core::im::{self, registration::Registration, service_contacts::ServiceContacts};
 use xmpp_core::io::{Driver, Identity, Security, Tls, surroundings};
 use xmpp_core::server::{self, Server};
 
 use crate::admin::{Office, Socket};
-use crate::config::{Config, Encryption};
+use crate::config::{Config, Contacts, Encryption};
 use crate::metrics::Expiry;
 use crate::monitor::Monitor;
 use crate::notify::{READY, STOPPING, notify};
@@ -53,7 +53,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     folder::prepare(&config.data)?;
-    let store = store::open_stores(config)?;
+    let store = store::open_stores(config).await?;
     certificate::make_missing(config)?;
     let identities = certificate::load(config)?;
     let tls = certificate::tls(config, identities.clone())?;
@@ -61,7 +61,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let monitor = Monitor::new(server.clone());
     monitor.set_expiries(expiries(&identities));
-    let socket = Socket::listen(&config.socket(), Office::new(store.clone(), Some(server)))?;
+    let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server))?;
     let mut bound = listen(&driver, config, insecure).await?;
     for address in &config.listen.monitoring {
         bound.push(("monitoring", monitor.listen(*address).await?));
@@ -70,11 +70,8 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     monitor.set_ready(true);
     notify(READY);
 
-    loop {
-        match signals.next().await {
-            Told::Reload => reload(config, &tls, &monitor),
-            Told::End => break,
-        }
+    while let Told::Reload = signals.next().await {
+        reload(config, &tls, &monitor);
     }
     tracing::info!("shutting down");
     notify(STOPPING);
@@ -93,7 +90,8 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     Ok(())
 }
 
-fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<Server> {
+/// The server as the settings have it, without anybody to serve.
+pub fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<Server> {
     let secret = folder::secret(&config.data)?;
     let mut builder = Server::builder()
         .stores(store.stores.clone())
@@ -102,8 +100,16 @@ fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<Serve
             server.timeouts = config.timeouts.clone().into();
             server.login_attempts = config.login.attempts;
             server.conflict = config.login.conflict.into();
+            server.software.name = env!("CARGO_PKG_NAME").to_owned();
+            server.software.version = env!("CARGO_PKG_VERSION").to_owned();
         })
         .modules(im::all());
+    if config.registration.enabled || config.registration.own_account {
+        builder = builder.module(Registration::new(config.registration.options()));
+    }
+    if config.contacts != Contacts::default() {
+        builder = builder.module(ServiceContacts::from(config.contacts.clone()));
+    }
     for domain in &config.domains {
         let mut core = server::Domain::new(domain.name.0.clone(), secret.clone());
         let mechanisms = domain
@@ -119,6 +125,7 @@ fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<Serve
             .iter()
             .map(|jid| jid.0.clone())
             .collect();
+        core.account = Some(domain.account.from(&config.limits.account).into());
         if domain.tls == Encryption::Optional {
             tracing::warn!(domain = %domain.name.0, "clients may log in without TLS");
         }

@@ -3,40 +3,76 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use xmpp_core::store::Stores;
 use xmpp_store::{OpenError, Sqlite};
 
 use crate::config::Config;
 
-/// An open store.
+/// An open store. Clone is cheap and names the same store.
 #[derive(Clone)]
 pub struct Store {
     pub stores: Stores,
-    sqlite: Arc<Sqlite>,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Sqlite(Arc<Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(Arc<xmpp_store::Postgres>),
 }
 
 /// Opens the store that the settings name. The data folder is there.
-pub fn open_stores(config: &Config) -> anyhow::Result<Store> {
-    if config.database.is_some() {
-        bail!("database: this program was built without PostgreSQL");
+pub async fn open_stores(config: &Config) -> anyhow::Result<Store> {
+    if config.postgresql.url.is_some() {
+        return open_postgres(config).await;
     }
     let sqlite = Arc::new(Sqlite::open(config.data.join("xmpp.sqlite3"))?);
     Ok(Store {
         stores: Stores::from_one(sqlite.clone()),
-        sqlite,
+        kind: Kind::Sqlite(sqlite),
     })
+}
+
+#[cfg(feature = "postgres")]
+async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
+    let settings = &config.postgresql;
+    let url = settings.url.as_ref().map(|url| url.0.clone());
+    let mut options = xmpp_store::PostgresOptions::new(url.unwrap_or_default());
+    options.roots = settings.roots.clone();
+    options.readers = settings.readers;
+    options.timeout = settings.timeout.into();
+    let postgres = Arc::new(xmpp_store::Postgres::connect(options).await?);
+    Ok(Store {
+        stores: Stores::from_one(postgres.clone()),
+        kind: Kind::Postgres(postgres),
+    })
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn open_postgres(_config: &Config) -> anyhow::Result<Store> {
+    bail!("postgresql.url: this program was built without the feature `postgres`")
 }
 
 impl Store {
     /// Copies everything to a new file.
     pub async fn backup(&self, to: &Path) -> anyhow::Result<()> {
-        Ok(self.sqlite.backup_to(to).await?)
+        match &self.kind {
+            Kind::Sqlite(sqlite) => Ok(sqlite.backup_to(to).await?),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(_) => bail!("the store is PostgreSQL: use pg_dump"),
+        }
     }
 
     /// Writes what was asked for before; afterwards another process may open the store.
     pub async fn close(&self) -> anyhow::Result<()> {
-        self.sqlite.close().await.context("store not closed")
+        match &self.kind {
+            Kind::Sqlite(sqlite) => sqlite.close().await?,
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => postgres.close().await,
+        }
+        Ok(())
     }
 }
 

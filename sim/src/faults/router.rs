@@ -74,9 +74,8 @@ impl Faulty {
 impl Router for Faulty {
     fn route(&self, stanza: &Stanza, to: &Jid, origin: &Origin) -> Route {
         let route = self.rules.route(stanza, to, origin);
-        let is_error = stanza.kind() == Kind::Message(MessageType::Error);
         match &route {
-            Route::Deliver { .. } if self.fault == Fault::Swallow && is_error => Route::Ignore,
+            Route::Offline(_) if self.fault == Fault::Swallow => Route::Ignore,
             Route::Deliver {
                 to: Recipients::One(one),
                 ..

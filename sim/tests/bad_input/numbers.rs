@@ -83,7 +83,7 @@ fn an_account_has_so_many_resources_and_no_more() {
     run(async {
         let world = World::new(0);
         let account = world.account("tybalt").await;
-        let most = world.server.config().resources_per_account;
+        let most = world.server.config().account.resources;
         let mut clients = Vec::new();
         for _ in 0..most {
             let mut client = world.client();

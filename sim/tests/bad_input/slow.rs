@@ -71,7 +71,7 @@ fn who_does_not_read_costs_no_more_than_his_queue() {
             .configure(|config| {
                 config.session_queue.stanzas = QUEUE_STANZAS;
                 config.session_queue.bytes = QUEUE_BYTES;
-                config.offline_messages = 5;
+                config.account.offline_messages = 5;
             })
             .build();
         let mut bystanders = Bystanders::new(&world).await;

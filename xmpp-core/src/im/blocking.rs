@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::Jid;
 use crate::account::{Account, BlockListChange, ChangeError, covers};
 use crate::mailbox::Source;
 use crate::module::{
@@ -17,6 +16,7 @@ use crate::server::Server;
 use crate::session::{Change, Resource, Session};
 use crate::stanza::{Condition, ErrorType, IqType, Kind, PresenceType, Stanza, StanzaError};
 use crate::xml::Element;
+use crate::{BareJid, Jid};
 
 /// The namespace.
 pub const NS: &str = "urn:xmpp:blocking";
@@ -105,9 +105,6 @@ impl IqHandler for Blocking {
             }
             name => {
                 request.must_be(Verb::Set)?;
-                if !account.exists() {
-                    return Err(Condition::NotAllowed.into());
-                }
                 let named = named(&request.payload)?;
                 if name == "block" {
                     block(account, &request.payload, &named, server).await?;
@@ -131,7 +128,7 @@ async fn block(
     if named.is_empty() {
         return Err(Condition::BadRequest.into());
     }
-    let limit = server.config().blocked;
+    let limit = server.config().account(account.jid()).blocked;
     let change = |list: &[Jid]| {
         let mut change = BlockListChange::default();
         for jid in named {
@@ -155,7 +152,9 @@ async fn block(
         disappear(account, &change.add, &before, server);
     };
     let changed = account.change_blocked(server.stores(), change, announce);
-    changed.await.map_err(into_stanza_error)
+    changed
+        .await
+        .map_err(|error| refusal(error, account.jid(), server))
 }
 
 async fn unblock(
@@ -177,7 +176,9 @@ async fn unblock(
         reappear(account, &change.remove, list, server);
     };
     let changed = account.change_blocked(server.stores(), change, announce);
-    changed.await.map_err(into_stanza_error)
+    changed
+        .await
+        .map_err(|error| refusal(error, account.jid(), server))
 }
 
 /// §3.3: "When the user blocks communications with a JID, the user's server MUST send
@@ -185,10 +186,14 @@ async fn unblock(
 /// presence notifications from the user in accordance with the rules defined in RFC 3921)."
 fn disappear(account: &Account, added: &[Jid], before: &[Jid], server: &Server) {
     let contacts = watchers(account, added, before);
-    for resource in available(account, server) {
-        let mut told = contacts.clone();
+    for resource in server.directory().resources(account.jid().as_str()).iter() {
+        let mut told = match resource.is_available() {
+            true => contacts.clone(),
+            false => Vec::new(),
+        };
         if let Some(session) = resource.session() {
-            // Who got directed presence sees the user too (RFC 6121 §4.6).
+            // Who got directed presence sees the user too (RFC 6121 §4.6), also if nobody
+            // else does.
             told.extend(session.take_directed_where(|jid| is_in(added, jid)));
         }
         told.sort_unstable();
@@ -277,14 +282,12 @@ fn named(payload: &Element) -> Result<Vec<Jid>, StanzaError> {
         .collect()
 }
 
-fn into_stanza_error(error: ChangeError<StanzaError>) -> StanzaError {
+/// What a client is told of a change that was not made.
+fn refusal(error: ChangeError<StanzaError>, account: &BareJid, server: &Server) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
-        ChangeError::Store(error) => {
-            // The store's words are for the log, not for the peer.
-            tracing::error!(%error, "block list not changed");
-            Condition::InternalServerError.into()
-        }
+        ChangeError::NoAccount => Condition::NotAllowed.into(),
+        ChangeError::Store(error) => server.store_failed("block list not changed", account, &error),
     }
 }
 

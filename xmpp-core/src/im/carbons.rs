@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::directory::Resources;
-use crate::mailbox::{Origin, Source};
+use crate::mailbox::{Origin, Settlement, Share, Source};
 use crate::module::{
     Delivery, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope,
     SessionEvent, SessionWatcher, Verb, Verdict,
@@ -106,7 +106,10 @@ impl OutboundFilter for Carbons {
         };
         if eligible {
             self.remember(session.bare(), &peer, stanza);
-            copy("sent", stanza, session.bare(), &resources, others);
+            let copy = Copy::new("sent", stanza, session.bare());
+            for resource in resources.iter().filter(|r| r.wants_carbons() && others(r)) {
+                copy.give(resource, None);
+            }
         }
         Verdict::Pass
     }
@@ -120,9 +123,10 @@ impl InboundFilter for Carbons {
         let recipients = delivery.to.map_or(&[][..], Recipients::as_slice);
         // §7: "to each Carbons-enabled resource … that did not receive it under the RFC 6121
         // delivery rules"; one that has sent it knows it.
+        let origin = delivery.origin;
         let others = |resource: &Resource| {
             recipients.iter().all(|r| r.id() != resource.id())
-                && delivery.origin.source != Source::Session(resource.id())
+                && origin.source != Source::Session(resource.id())
         };
         if !wanted(delivery.resources, others) {
             return Verdict::Pass;
@@ -146,7 +150,15 @@ impl InboundFilter for Carbons {
         };
         if eligible {
             self.remember(account, peer, stanza);
-            copy("received", stanza, account, delivery.resources, others);
+            let copy = Copy::new("received", stanza, account);
+            let resources = delivery.resources;
+            for resource in resources.iter().filter(|r| r.wants_carbons() && others(r)) {
+                // Who might get the message itself if its recipients lose it must not get
+                // it besides the copy.
+                let is_able = resource.priority().is_some_and(|priority| priority >= 0);
+                let share = if is_able { delivery.join() } else { None };
+                copy.give(resource, share);
+            }
         }
         Verdict::Pass
     }
@@ -228,25 +240,33 @@ fn is_invitation(stanza: &Stanza) -> bool {
             .is_some_and(|x| x.element().child("invite", MUC_USER).is_some())
 }
 
-/// §7, §8: "the 'from' attribute MUST be the Carbons-enabled user's bare JID", "the 'to'
-/// attribute MUST be the full JID of the resource receiving the copy", "The wrapping message
-/// SHOULD maintain the same 'type' attribute value".
-fn copy(
-    direction: &'static str,
-    stanza: &Stanza,
-    account: &BareJid,
-    resources: &Resources,
-    others: impl Fn(&Resource) -> bool,
-) {
-    let payload = Payload::forwarding(stanza, &[(direction, NS), ("forwarded", FORWARD)]);
-    let copy = Stanza::new(stanza.kind())
-        .with_from(Jid::from(account))
-        .with_payload(payload);
-    for resource in resources.iter() {
-        if resource.wants_carbons() && others(resource) {
-            let copy = copy.clone().with_to(Jid::from(resource.jid()));
-            // §10.3: "the server MUST NOT forward that error back to the original sender"
-            let _ = resource.mailbox().push(copy, Origin::COPY);
+/// The message that a copy was made of.
+pub(crate) fn original(copy: &Stanza) -> Option<Stanza> {
+    let copy = copy.payload().children().find(|child| child.ns() == NS)?;
+    let copy = copy.element();
+    let original = copy.child("forwarded", FORWARD)?.children().next()?;
+    Stanza::from_element(original).ok()
+}
+
+/// What those who did not get a message themselves get. §7, §8: "the 'from' attribute MUST
+/// be the Carbons-enabled user's bare JID", "the 'to' attribute MUST be the full JID of the
+/// resource receiving the copy", "The wrapping message SHOULD maintain the same 'type'
+/// attribute value".
+struct Copy(Stanza);
+
+impl Copy {
+    fn new(direction: &'static str, stanza: &Stanza, account: &BareJid) -> Copy {
+        let payload = Payload::forwarding(stanza, &[(direction, NS), ("forwarded", FORWARD)]);
+        let copy = Stanza::new(stanza.kind()).with_from(Jid::from(account));
+        Copy(copy.with_payload(payload))
+    }
+
+    fn give(&self, to: &Resource, share: Option<Share>) {
+        let copy = self.0.clone().with_to(Jid::from(to.jid()));
+        // §10.3: "the server MUST NOT forward that error back to the original sender"
+        let pushed = to.mailbox().push_shared(copy, Origin::COPY, share.clone());
+        if let (Settlement::Failed(_), Some(share)) = (pushed, share) {
+            share.give_up(); // never the last: the message is still on its way
         }
     }
 }

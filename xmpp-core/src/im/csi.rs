@@ -1,11 +1,13 @@
 //! Client state indication (XEP-0352): what a client that nobody looks at can do without
 //! for now is held back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::machine::Machine;
+use crate::mailbox::Budget;
 use crate::module::{Hooks, Module};
+use crate::server::Server;
 use crate::stanza::{Child, Kind, MessageType, Payload, PresenceType, Stanza};
 use crate::stream::{BoxStream, Feature, FeatureContext, Input, Layer, Output};
 use crate::time::Now;
@@ -28,12 +30,21 @@ const HELD_BYTES: usize = 64 << 10;
 /// What is held has not been sent: a layer that counts what is sent (XEP-0198) sees it when
 /// it is let go, at the latest when the stream ends, as [`Input::Send`] if it is further in
 /// and as [`Output::Send`] if it is further out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ClientState;
+///
+/// What is held counts as memory that waits ([`Server::budget`]); when there is no more of
+/// that, it is let go.
+#[derive(Debug, Default)]
+pub struct ClientState {
+    budget: OnceLock<Arc<Budget>>,
+}
 
 impl Module for ClientState {
     fn register(self: Arc<Self>, on: &mut Hooks) {
         on.layer(self);
+    }
+
+    fn ready(&self, server: &Server) {
+        self.budget.get_or_init(|| server.budget().clone());
     }
 }
 
@@ -42,16 +53,19 @@ impl Layer for ClientState {
         Box::new(Csi {
             inner,
             logged_in: false,
+            budget: self.budget.get().cloned(),
             inactive: None,
         })
     }
 
     fn feature(&self) -> Option<Arc<dyn Feature>> {
-        Some(Arc::new(*self))
+        Some(Arc::new(Offer))
     }
 }
 
-impl Feature for ClientState {
+struct Offer;
+
+impl Feature for Offer {
     /// §4.1: "in the stream features after the client has authenticated"
     fn advertise(&self, to: &FeatureContext<'_>) -> Option<Element> {
         to.account.map(|_| Element::new("csi", NS))
@@ -66,20 +80,32 @@ impl Feature for ClientState {
 struct Csi {
     inner: BoxStream,
     logged_in: bool,
+    /// What is held is taken from it; none outside a server.
+    budget: Option<Arc<Budget>>,
     /// What is held, while the client is inactive. §4.2: "A stream always begins in 'active'
     /// state."
     inactive: Option<Box<Held>>,
 }
 
 /// The newest presence of each sender, in the order in which they came.
-#[derive(Default)]
 struct Held {
     presences: Vec<Stanza>,
+    /// Their size, as taken from the budget.
     bytes: usize,
+    budget: Option<Arc<Budget>>,
 }
 
 impl Held {
-    fn put(&mut self, presence: Stanza) {
+    fn new(budget: Option<Arc<Budget>>) -> Held {
+        Held {
+            presences: Vec::new(),
+            bytes: 0,
+            budget,
+        }
+    }
+
+    /// Takes a presence; `false` if everything is to be sent now, since it is too much.
+    fn put(&mut self, presence: Stanza) -> bool {
         // The old one is passed over rather than replaced in its place: what others said
         // between the two came earlier.
         if let Some(at) = self
@@ -87,19 +113,34 @@ impl Held {
             .iter()
             .position(|p| p.from() == presence.from())
         {
-            self.bytes -= self.presences.remove(at).size();
+            let old = self.presences.remove(at);
+            self.give_back(old.size());
         }
-        self.bytes += presence.size();
+        let size = presence.size();
+        let fits = self.budget.as_ref().is_none_or(|budget| budget.take(size));
+        if fits {
+            self.bytes += size;
+        }
         self.presences.push(presence);
-    }
-
-    fn is_full(&self) -> bool {
-        self.presences.len() > HELD || self.bytes > HELD_BYTES
+        fits && self.presences.len() <= HELD && self.bytes <= HELD_BYTES
     }
 
     fn take(&mut self) -> Vec<Stanza> {
-        self.bytes = 0;
+        self.give_back(self.bytes);
         std::mem::take(&mut self.presences)
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        if let Some(budget) = &self.budget {
+            budget.give(bytes);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
     }
 }
 
@@ -122,8 +163,7 @@ impl Csi {
         match importance(&stanza) {
             Importance::Never => {}
             Importance::Later => {
-                held.put(stanza);
-                if held.is_full() {
+                if !held.put(stanza) {
                     self.flush(now, out);
                 }
             }
@@ -153,7 +193,9 @@ impl Csi {
             self.flush(now, out);
             self.inactive = None;
         } else {
-            self.inactive.get_or_insert_default();
+            let budget = &self.budget;
+            self.inactive
+                .get_or_insert_with(|| Box::new(Held::new(budget.clone())));
         }
     }
 }

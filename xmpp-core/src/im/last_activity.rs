@@ -94,11 +94,7 @@ async fn of_account(
         }
         // Never logged in.
         Ok(None) => Err(Condition::ItemNotFound.into()),
-        Err(error) => {
-            // The store's words are for the log, not for the peer.
-            tracing::error!(account = %account.jid(), %error, "last activity not loaded");
-            Err(Condition::InternalServerError.into())
-        }
+        Err(error) => Err(server.store_failed("last activity not loaded", account.jid(), &error)),
     }
 }
 
@@ -133,7 +129,7 @@ impl InboundFilter for LastActivity {
 
 impl OutboundFilter for LastActivity {
     /// §3: "the status message of the last unavailable presence received from the user"
-    fn outbound(&self, stanza: &mut Stanza, session: &Arc<Session>, _: &Server) -> Verdict {
+    fn outbound(&self, stanza: &mut Stanza, session: &Arc<Session>, server: &Server) -> Verdict {
         let Kind::Presence(kind) = stanza.kind() else {
             return Verdict::Pass;
         };
@@ -145,6 +141,10 @@ impl OutboundFilter for LastActivity {
                     let end = (0..=STATUS).rfind(|&at| status.is_char_boundary(at));
                     status.truncate(end.unwrap_or_default());
                     self.lock().insert(session.id(), status);
+                    if server.resource(session).is_none() {
+                        // It has ended meanwhile, and nothing more will be heard of it.
+                        self.lock().remove(&session.id());
+                    }
                 }
                 (PresenceType::Unavailable | PresenceType::Available, _) => {
                     self.lock().remove(&session.id());
@@ -167,17 +167,23 @@ impl SessionWatcher for LastActivity {
         {
             return;
         }
-        let (now, stores) = (server.now().utc, server.stores().clone());
+        let (now, held) = (server.now().utc, server.clone());
         server.spawn(Box::pin(async move {
-            let noted = stores.accounts.set_last_activity(&account, now, &status);
-            if let Err(error) = noted.await {
-                tracing::error!(%account, %error, "last activity not stored");
+            let accounts = &held.stores().accounts;
+            if let Err(error) = accounts.set_last_activity(&account, now, &status).await {
+                held.store_failed("last activity not stored", &account, &error);
             }
         }));
     }
 }
 
 impl LastActivity {
+    /// Whether it keeps nothing of any session.
+    #[cfg(test)]
+    pub(crate) fn remembers_nobody(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, String>> {
         // Nothing that runs under this lock can panic half way through a change.
         self.farewells

@@ -15,7 +15,7 @@ use crate::module::{
 use crate::server::Server;
 use crate::session::{Feed, Session, SessionId};
 use crate::stanza::{Child, Condition, Kind, Stanza, StanzaError};
-use crate::store::{OfflineMessage, StoreError};
+use crate::store::{OfflineLimits, OfflineMessage, StoreError};
 use crate::time::Timestamp;
 use crate::xml::{Element, ns};
 use crate::{BareJid, FullJid, Jid};
@@ -64,17 +64,21 @@ impl OfflineHandler for Offline {
             // which SHOULD be <service-unavailable/>"
             Worth::Telling => return Err(Condition::ServiceUnavailable.into()),
         }
-        let (store, limit) = (&server.stores().offline, server.config().offline_messages);
+        let limits = server.config().account(account.jid());
+        let limits = OfflineLimits {
+            messages: limits.offline_messages,
+            octets: limits.offline_octets,
+        };
+        let store = &server.stores().offline;
         let now = server.now().utc;
         let xml = stanza.to_string();
-        match store.push(account.jid(), now, &xml, limit).await {
+        match store.push(account.jid(), now, &xml, limits).await {
             Ok(true) => {}
             // XEP-0160 §2: "if not (e.g., because the recipient's offline message queue is
             // full), the server returns a <service-unavailable/> error to the sender"
             Ok(false) => return Err(Condition::ServiceUnavailable.into()),
             Err(error) => {
-                log("message not stored", account.jid(), &error);
-                return Err(Condition::InternalServerError.into());
+                return Err(server.store_failed("message not stored", account.jid(), &error));
             }
         }
         // One that has become available meanwhile looked at the store before this was in it.
@@ -123,6 +127,11 @@ impl SessionWatcher for Offline {
                 let priority = server.resource(session).and_then(|r| r.priority());
                 let able = priority.is_some_and(|priority| priority >= 0);
                 let was_unable = self.deliveries.is_able(session.id(), able);
+                if server.resource(session).is_none() {
+                    // It has ended meanwhile, and nothing more will be heard of it.
+                    self.deliveries.is_able(session.id(), true);
+                    return;
+                }
                 if able && (initial || was_unable) {
                     self.deliveries.begin(session, server);
                 }
@@ -158,6 +167,14 @@ impl InboundFilter for Offline {
             delivery.stanza.set_payload(payload);
         }
         Verdict::Pass
+    }
+}
+
+#[cfg(test)]
+impl Offline {
+    /// Whether it keeps nothing of any session.
+    pub(crate) fn remembers_nobody(&self) -> bool {
+        self.deliveries.lock().unable.is_empty()
     }
 }
 
@@ -264,7 +281,9 @@ impl Feed for Stored {
                 Ok(page) => page,
                 // What is left comes with the next presence.
                 Err(error) => {
-                    log("messages not delivered", self.account.jid(), &error);
+                    let account = self.account.jid();
+                    self.server
+                        .store_failed("messages not delivered", account, &error);
                     return Vec::new();
                 }
             };
@@ -352,11 +371,6 @@ impl Drop for Stored {
             self.deliveries.begin(&session, &self.server);
         }
     }
-}
-
-fn log(what: &str, account: &BareJid, error: &StoreError) {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%account, %error, "{what}");
 }
 
 #[cfg(test)]

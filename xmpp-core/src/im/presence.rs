@@ -89,6 +89,10 @@ impl PresenceHandler for Presence {
         }
     }
 
+    fn part(&self, item: &RosterItem, account: &Arc<Account>, server: &Server) -> Dispatch {
+        part(item, account, server)
+    }
+
     fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
         broadcast::ended(session, resource, server)
     }
@@ -127,10 +131,35 @@ pub(super) fn part(item: &RosterItem, account: &Arc<Account>, server: &Server) -
 /// Sends a contact the present presence of each available resource of an account (§3.1.5).
 fn show(account: &Account, contact: &BareJid, server: &Server) -> Dispatch {
     let resources = server.directory().resources(account.jid().as_str());
-    let presences = resources.iter().filter_map(|resource| resource.presence());
-    Dispatch::all(presences.map(|presence| {
-        let presence = presence.with_to(Jid::from(contact));
-        server.route(presence, Origin::SERVER)
+    let shown = resources
+        .iter()
+        .filter_map(|resource| show_one(resource, &Jid::from(contact), server));
+    Dispatch::all(shown)
+}
+
+/// Sends `to` the present presence of a resource, if it is available.
+fn show_one(resource: &Resource, to: &Jid, server: &Server) -> Option<Dispatch> {
+    let send = |presence: Stanza| server.route(presence.with_to(to.clone()), Origin::SERVER);
+    let shown = send(resource.presence()?);
+    let meanwhile = successor(resource, server).map(send);
+    Some(Dispatch::all([shown].into_iter().chain(meanwhile)))
+}
+
+/// What is true of an address now if the resource, whose presence has just been sent, is not
+/// available any more. Its goodbye may have been faster than that presence, and then nobody
+/// else would take it back.
+fn successor(resource: &Resource, server: &Server) -> Option<Stanza> {
+    let bound = server.bound(resource.jid());
+    if let Some(bound) = &bound
+        && bound.id() == resource.id()
+        && bound.is_available()
+    {
+        return None;
+    }
+    // The address may have been bound anew.
+    let presence = bound.and_then(|bound| bound.presence());
+    Some(presence.unwrap_or_else(|| {
+        Stanza::presence(PresenceType::Unavailable).with_from(Jid::from(resource.jid()))
     }))
 }
 

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Verb};
 use crate::server::Server;
 use crate::stanza::{Condition, StanzaError};
-use crate::store::StoreError;
 use crate::xml::Element;
 
 /// The namespace.
@@ -36,6 +35,8 @@ impl IqHandler for PrivateXml {
         let session = request.own_session().ok_or(Condition::Forbidden)?;
         let account = session.bare();
         let store = &server.stores().private_xml;
+        let failed =
+            |error| server.store_failed("private XML not stored or loaded", account, &error);
         match request.verb {
             Verb::Get => {
                 let wanted = wanted(&request.payload)?;
@@ -56,7 +57,7 @@ impl IqHandler for PrivateXml {
                 if !session.account().exists() {
                     return Err(Condition::NotAllowed.into());
                 }
-                let limit = server.config().private_xml;
+                let limit = server.config().account(account).private_xml;
                 for element in given(&request.payload)? {
                     let (name, ns, xml) = (element.name(), element.ns(), element.to_string());
                     let saved = store.save(account, name, ns, &xml, limit);
@@ -116,12 +117,6 @@ fn check(element: &Element) -> Result<(), StanzaError> {
     }
 }
 
-fn failed(error: StoreError) -> StanzaError {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%error, "private XML not stored or loaded");
-    Condition::InternalServerError.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +124,7 @@ mod tests {
 
     fn romeo() -> (World, Client) {
         let world = World::with(vec![Arc::new(PrivateXml)], |config| {
-            config.private_xml = 200;
+            config.account.private_xml = 200;
         });
         let romeo = world.login("romeo@example.org/orchard");
         (world, romeo)

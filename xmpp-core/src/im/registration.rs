@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use super::{form, presence};
+use super::form;
 use crate::module::{
     Hooks, IqHandler, Module, Request, Scope, StrangerHandler, StrangerRequest, Target, Verb,
 };
@@ -19,8 +19,7 @@ use crate::sasl::Credentials;
 use crate::server::{Server, network};
 use crate::session::Session;
 use crate::stanza::{Condition, StanzaError};
-use crate::store::StoreError;
-use crate::stream::{Feature, FeatureContext, StreamCondition, StreamError};
+use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
 use crate::{BareJid, Jid};
 
@@ -174,6 +173,7 @@ impl Registration {
             StanzaError::new(Condition::NotAcceptable).with_text("this username cannot be used")
         })?;
         let accounts = &server.stores().accounts;
+        let failed = |error| server.store_failed("not registered", &account, &error);
         // §3.1: "a username conflict (the desired username is already in use …)"
         let conflict = || Err(Condition::Conflict.into());
         if accounts.exists(&account).await.map_err(failed)? {
@@ -185,7 +185,7 @@ impl Registration {
         if !created.await.map_err(failed)? {
             return conflict();
         }
-        server.reload_account(&account);
+        server.account_created(&account).await;
         tracing::info!(%account, "registered");
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Registration {
         match accounts.set_credentials(own, &credentials).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Condition::UnexpectedRequest.into()),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(server.store_failed("password not changed", own, &error)),
         }
     }
 }
@@ -337,34 +337,12 @@ fn registered(account: &BareJid) -> Element {
         .with_child(Element::new("password", NS))
 }
 
-/// §3.2: the account goes, its subscriptions are cancelled, and all its sessions end.
 async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {
-    let account = session.account();
-    let contacts = account.roster(|roster| roster.items().to_vec());
-    if !server
-        .stores()
-        .delete(account.jid())
-        .await
-        .map_err(failed)?
-    {
-        // §3.2: "The entity sending the remove request was not previously registered."
-        return Err(Condition::RegistrationRequired.into());
+    if server.remove_account(session.bare()).await? {
+        return Ok(());
     }
-    account.forget();
-    tracing::info!(account = %account.jid(), "account removed");
-    // "the server SHOULD also cancel all existing presence subscriptions related to that
-    // entity (as stored in the entity's roster)"
-    for contact in contacts {
-        let _ = presence::part(&contact, account, server).finish().await;
-    }
-    // "the server SHOULD then return a <not-authorized/> stream error and terminate all active
-    // sessions for the entity". A session ends when what waits for it has been written, and
-    // this handler runs in the task that writes: the result goes first.
-    let resources = server.directory().resources(account.jid().as_str());
-    for session in resources.iter().filter_map(|resource| resource.session()) {
-        session.end(StreamError::new(StreamCondition::NotAuthorized));
-    }
-    Ok(())
+    // §3.2: "The entity sending the remove request was not previously registered."
+    Err(Condition::RegistrationRequired.into())
 }
 
 /// What somebody filled in. What is empty is missing.
@@ -394,12 +372,6 @@ impl<'a> Fields<'a> {
 fn account(username: &str, domain: &BareJid) -> Option<BareJid> {
     let jid = Jid::from_parts(Some(username), domain.as_str(), None).ok()?;
     BareJid::try_from(jid).ok()
-}
-
-fn failed(error: StoreError) -> StanzaError {
-    // The store's words are for the log, not for the peer.
-    tracing::error!(%error, "registration failed");
-    Condition::InternalServerError.into()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::account::{self, Account, ChangeError, Changed, ItemChange};
 use crate::im::presence;
 use crate::mailbox::Origin;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Verb};
-use crate::server::{Config, Server};
+use crate::server::{AccountLimits, Server};
 use crate::session::{Change, Session};
 use crate::stanza::{Condition, IqType, Stanza, StanzaError};
 use crate::store::RosterItem;
@@ -111,14 +111,14 @@ async fn put(
     session: &Arc<Session>,
     server: &Server,
 ) -> Result<(), StanzaError> {
-    let (name, groups) = details(item, server.config())?;
-    let limit = server.config().roster_items;
     let account = session.account();
+    let limits = server.config().account(account.jid());
+    let (name, groups) = details(item, limits)?;
     let put = account.change_roster(
         server.stores(),
         &contact,
         |roster, item| {
-            if !item.is_some_and(RosterItem::is_visible) && !has_room(roster, limit) {
+            if !item.is_some_and(RosterItem::is_visible) && !has_room(roster, limits.roster_items) {
                 return Err(StanzaError::from(Condition::ResourceConstraint)
                     .with_text("The roster is full."));
             }
@@ -137,7 +137,9 @@ async fn put(
         // the user's interested resources, including the resource that generated the roster set"
         |changed| push(account, changed, server),
     );
-    put.await.map(drop).map_err(refusal)
+    put.await
+        .map(drop)
+        .map_err(|error| refusal(error, account.jid(), server))
 }
 
 /// §2.5.2
@@ -158,7 +160,9 @@ async fn remove(
         },
         |changed| push(account, changed, server),
     );
-    let removed = removed.await.map_err(refusal)?;
+    let removed = removed
+        .await
+        .map_err(|error| refusal(error, account.jid(), server))?;
     if let Some(item) = removed.before {
         let _ = presence::part(&item, account, server).finish().await;
     }
@@ -237,11 +241,11 @@ fn contact(item: &Element, user: &BareJid) -> Result<BareJid, StanzaError> {
 }
 
 /// The name and the groups of a roster set, in order, if they keep to §2.3.3.
-fn details(item: &Element, config: &Config) -> Result<(String, Vec<String>), StanzaError> {
+fn details(item: &Element, limits: &AccountLimits) -> Result<(String, Vec<String>), StanzaError> {
     let name = item.attr("name").unwrap_or_default().to_owned();
     // §2.3.3: "The server MUST return a <not-acceptable/> stanza error [...] The length
     // of the 'name' attribute is greater than a server-configured limit."
-    if name.len() > config.roster_name {
+    if name.len() > limits.roster_name {
         return Err(Condition::NotAcceptable.into());
     }
     let mut groups = Vec::new();
@@ -249,7 +253,7 @@ fn details(item: &Element, config: &Config) -> Result<(String, Vec<String>), Sta
         let group = child.text().into_owned();
         // §2.3.3: the same if "The XML character data of the <group/> element is of zero
         // length" or "is larger than a server-configured limit"
-        if group.is_empty() || group.len() > config.roster_name {
+        if group.is_empty() || group.len() > limits.roster_name {
             return Err(Condition::NotAcceptable.into());
         }
         groups.push(group);
@@ -259,20 +263,22 @@ fn details(item: &Element, config: &Config) -> Result<(String, Vec<String>), Sta
     if groups.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(Condition::BadRequest.into());
     }
-    if groups.len() > config.roster_groups {
+    if groups.len() > limits.roster_groups {
         return Err(Condition::NotAcceptable.into());
     }
     Ok((name, groups))
 }
 
 /// What a client is told of a change that was not made.
-pub(super) fn refusal(error: ChangeError<StanzaError>) -> StanzaError {
+pub(super) fn refusal(
+    error: ChangeError<StanzaError>,
+    account: &BareJid,
+    server: &Server,
+) -> StanzaError {
     match error {
         ChangeError::Refused(error) => error,
-        ChangeError::Store(error) => {
-            tracing::error!(%error, "roster not changed");
-            Condition::InternalServerError.into()
-        }
+        ChangeError::NoAccount => Condition::NotAllowed.into(),
+        ChangeError::Store(error) => server.store_failed("roster not changed", account, &error),
     }
 }
 

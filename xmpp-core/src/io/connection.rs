@@ -81,6 +81,8 @@ pub(super) struct Connection {
     reader: Reader,
     stream: BoxStream,
     session: Option<Arc<Session>>,
+    /// Whether the client logged in without an account.
+    anonymous: bool,
     /// Read, but not yet given to the reader: a question is open.
     unread: Vec<u8>,
     /// Whether anything but white space stands behind what the stream is being given.
@@ -165,6 +167,7 @@ impl Connection {
             reader,
             stream,
             session: None,
+            anonymous: false,
             unread: Vec::new(),
             more: false,
             unsent: Vec::new(),
@@ -224,6 +227,7 @@ impl Connection {
             Output::LoggedIn { account, mechanism } => {
                 tracing::debug!(%account, mechanism = mechanism.name(), "logged in");
                 self.server().metrics().logged_in(mechanism);
+                self.anonymous = mechanism == sasl::Mechanism::Anonymous;
                 self.ticket.logged_in();
                 self.reader.set_limits(self.server().config().xml.clone());
             }
@@ -232,7 +236,8 @@ impl Connection {
                 self.doing = Doing::Asked(answer);
             }
             Output::Ask(ask) => {
-                self.doing = Doing::Asked(questions::ask(self.shared.clone(), ask, self.peer));
+                let asked = questions::ask(self.shared.clone(), ask, self.peer, self.anonymous);
+                self.doing = Doing::Asked(asked);
             }
             Output::StartTls(proceed) => self.start_tls(proceed, scratch, now, cx),
             Output::Close(error) => {
@@ -436,13 +441,24 @@ impl Connection {
         true
     }
 
+    /// Sends what waits for the client before its session ends, as far as it reads. What it
+    /// is not given stays in the queue, and goes the way it would have gone without it.
     fn drain_queue(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         let Some(session) = self.session.clone() else {
             return;
         };
-        while let Some(Some(envelopes)) = session.queue().take(usize::MAX) {
+        // What comes meanwhile is too late.
+        let (_, mut waiting) = session.queue().depth();
+        while waiting > 0
+            && self.unsent.is_empty()
+            && let Some(Some(envelopes)) = session.queue().take(CHUNK)
+        {
             for envelope in envelopes {
+                waiting = waiting.saturating_sub(envelope.stanza.size());
                 self.input(Input::Send(envelope.stanza), scratch, now, cx);
+            }
+            if self.write(scratch, now, cx).is_err() {
+                return; // found again when the rest is written
             }
         }
     }

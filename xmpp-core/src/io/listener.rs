@@ -170,8 +170,16 @@ impl Driver {
             Security::Direct => metrics.direct_tls_connections.increment(),
             Security::Plain => metrics.plaintext_connections.increment(),
         }
-        let (id, control) = self.shared.enter();
+        let (control, place) = self.shared.enter();
+        let id = place.id;
         let span = tracing::debug_span!("connection", id, peer = peer.map(tracing::field::display));
+        let guest = Guest {
+            peer,
+            security,
+            control,
+            ticket,
+            place,
+        };
         let shared = self.shared.clone();
         let io: BoxIo = Box::new(io);
         match security {
@@ -181,26 +189,22 @@ impl Driver {
                     let limit = shared.settings.timeouts.login;
                     let secured = tokio::select! {
                         secured = tokio::time::timeout(limit, shared.handshake(io)) => secured,
-                        () = control.stopped() => return shared.leave(id),
+                        () = guest.control.stopped() => return,
                     };
                     match secured {
                         Ok(Ok((wire, channel))) => {
-                            let drive =
-                                shared.drive(id, control, ticket, peer, wire, channel, security);
+                            let drive = shared.drive(guest, wire, channel);
                             tokio::spawn(drive.instrument(span));
                         }
                         Ok(Err(error)) => {
                             span.in_scope(|| tracing::debug!(%error, "TLS handshake failed"));
-                            shared.leave(id);
                         }
-                        Err(_) => shared.leave(id),
+                        Err(_) => {}
                     }
                 });
             }
             _ => {
-                let wire = Wire::Plain(io);
-                let channel = Channel::default();
-                let drive = shared.drive(id, control, ticket, peer, wire, channel, security);
+                let drive = shared.drive(guest, Wire::Plain(io), Channel::default());
                 tokio::spawn(drive.instrument(span));
             }
         }
@@ -267,29 +271,31 @@ impl Shared {
 
     fn drive(
         self: Arc<Shared>,
-        id: u64,
-        control: Arc<Control>,
-        ticket: Ticket,
-        peer: Option<IpAddr>,
+        guest: Guest,
         wire: Wire,
         channel: Channel,
-        security: Security,
     ) -> impl Future<Output = ()> + Send + 'static {
+        let Guest {
+            peer,
+            security,
+            control,
+            ticket,
+            place,
+        } = guest;
         let starttls = match security {
             Security::StartTls => StartTls::Offered,
             _ => StartTls::Unavailable,
         };
         let inner = Stream::new(self.settings.clone(), channel, starttls, self.server.now());
         let stream = self.server.hooks().wrap(Box::new(inner) as BoxStream);
-        let connection = Connection::new(self.clone(), control, peer, wire, stream, ticket);
-        let done = Done { shared: self, id };
+        let connection = Connection::new(self, control, peer, wire, stream, ticket);
         async move {
             connection.await;
-            drop(done);
+            drop(place);
         }
     }
 
-    fn enter(&self) -> (u64, Arc<Control>) {
+    fn enter(self: &Arc<Shared>) -> (Arc<Control>, Place) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let control = Arc::new(Control::default());
         self.lock().insert(id, control.clone());
@@ -298,7 +304,8 @@ impl Shared {
         if self.stopping.load(Ordering::Acquire) {
             control.stop();
         }
-        (id, control)
+        let shared = self.clone();
+        (control, Place { shared, id })
     }
 
     fn leave(&self, id: u64) {
@@ -318,13 +325,22 @@ impl Shared {
     }
 }
 
-/// Leaves the register also when the task is dropped.
-struct Done {
+/// A connection that has been let in.
+struct Guest {
+    peer: Option<IpAddr>,
+    security: Security,
+    control: Arc<Control>,
+    ticket: Ticket,
+    place: Place,
+}
+
+/// A place in the register; given back when dropped, with the task that held it too.
+struct Place {
     shared: Arc<Shared>,
     id: u64,
 }
 
-impl Drop for Done {
+impl Drop for Place {
     fn drop(&mut self) {
         self.shared.leave(self.id);
     }

@@ -19,9 +19,11 @@ pub struct Builder {
     config: Config,
     stores: Option<Stores>,
     directory: Option<Arc<dyn Directory>>,
-    router: Option<Box<dyn FnOnce(Arc<dyn Directory>, &Config) -> Arc<dyn Router>>>,
+    router: Option<Box<MakeRouter>>,
     modules: Vec<Arc<dyn Module>>,
 }
+
+type MakeRouter = dyn FnOnce(Arc<dyn Directory>, &Config) -> Arc<dyn Router>;
 
 /// Why a server could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

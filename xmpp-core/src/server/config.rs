@@ -20,14 +20,30 @@ pub struct Config {
     pub xml: xml::Limits,
     /// Bounds of what waits for one session.
     pub session_queue: QueueLimits,
-    /// Sessions of one account at a time; default 32: more devices than a person
-    /// has, few enough that a fan-out stays small.
-    pub resources_per_account: usize,
     /// What happens when a resource is bound twice; default [`Conflict::Replace`],
     /// since the older connection of a mobile client is usually a dead one.
     pub conflict: Conflict,
     /// Bytes that all queues of the server may hold together; default 1 GiB.
     pub memory: usize,
+    /// What one account may take up, where its domain does not say otherwise.
+    pub account: AccountLimits,
+    /// What the server says it is (XEP-0092, XEP-0115).
+    pub software: Software,
+    /// Times in the life of a stream.
+    pub timeouts: Timeouts,
+    /// Failed logins on one stream before it is closed; default 5, the most that
+    /// RFC 6120 §6.4.5 recommends: a client of TLS 1.2 may try three mechanisms with a
+    /// channel binding that we do not have before it tries one without.
+    pub login_attempts: u32,
+}
+
+/// What one account may take up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AccountLimits {
+    /// Sessions of one account at a time; default 32: more devices than a person
+    /// has, few enough that a fan-out stays small.
+    pub resources: usize,
     /// Items in one roster; default 5000.
     pub roster_items: usize,
     /// Bytes of a contact's name, and of the name of one of its groups; default 1023, as
@@ -46,18 +62,31 @@ pub struct Config {
     pub directed_presences: usize,
     /// Messages kept for an account that is away; default 1000.
     pub offline_messages: usize,
+    /// Octets of the messages that are kept for an account that is away; default 8 MiB.
+    pub offline_octets: usize,
     /// Bytes of private XML of one account; default 256 KiB.
     pub private_xml: usize,
     /// Bytes of one vCard; default 128 KiB: a picture of the usual size fits.
     pub vcard: usize,
-    /// What the server says it is (XEP-0092, XEP-0115).
-    pub software: Software,
-    /// Times in the life of a stream.
-    pub timeouts: Timeouts,
-    /// Failed logins on one stream before it is closed; default 5, the most that
-    /// RFC 6120 §6.4.5 recommends: a client of TLS 1.2 may try three mechanisms with a
-    /// channel binding that we do not have before it tries one without.
-    pub login_attempts: u32,
+}
+
+impl Default for AccountLimits {
+    fn default() -> AccountLimits {
+        AccountLimits {
+            resources: 32,
+            roster_items: 5000,
+            roster_name: 1023,
+            roster_groups: 64,
+            subscription_requests: 100,
+            subscription_request: 8 << 10,
+            blocked: 1000,
+            directed_presences: 500,
+            offline_messages: 1000,
+            offline_octets: 8 << 20,
+            private_xml: 256 << 10,
+            vcard: 128 << 10,
+        }
+    }
 }
 
 /// One domain of the server.
@@ -72,6 +101,8 @@ pub struct Domain {
     pub plaintext: bool,
     /// Who may administer it; also listed as contacts nowhere.
     pub administrators: Vec<BareJid>,
+    /// What its accounts may take up; default as [`Config::account`] says.
+    pub account: Option<AccountLimits>,
 }
 
 impl Domain {
@@ -82,6 +113,7 @@ impl Domain {
             sasl: sasl::Policy::new(secret),
             plaintext: false,
             administrators: Vec::new(),
+            account: None,
         }
     }
 }
@@ -159,19 +191,9 @@ impl Default for Config {
             xml_before_login: xml::Limits::before_login(),
             xml: xml::Limits::default(),
             session_queue: QueueLimits::default(),
-            resources_per_account: 32,
             conflict: Conflict::default(),
             memory: 1 << 30,
-            roster_items: 5000,
-            roster_name: 1023,
-            roster_groups: 64,
-            subscription_requests: 100,
-            subscription_request: 8 << 10,
-            blocked: 1000,
-            directed_presences: 500,
-            offline_messages: 1000,
-            private_xml: 256 << 10,
-            vcard: 128 << 10,
+            account: AccountLimits::default(),
             software: Software::default(),
             timeouts: Timeouts::default(),
             login_attempts: 5,
@@ -185,6 +207,13 @@ impl Config {
         self.domains
             .iter()
             .find(|domain| domain.name.as_str() == name)
+    }
+
+    /// What this account may take up.
+    pub fn account(&self, jid: &BareJid) -> &AccountLimits {
+        self.domain(jid.domain())
+            .and_then(|domain| domain.account.as_ref())
+            .unwrap_or(&self.account)
     }
 }
 
@@ -211,5 +240,28 @@ pub trait Spawn: Send + Sync + 'static {
     /// default it is done at once, which is right in a simulation.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) {
         work();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_can_have_limits_of_its_own() {
+        let domain = |name: &str| Domain::new(name.parse().unwrap(), [0; 32].into());
+        let mut config = Config {
+            domains: vec![domain("a.example"), domain("b.example")],
+            ..Config::default()
+        };
+        config.account.vcard = 1;
+        config.domains[1].account = Some(AccountLimits {
+            vcard: 2,
+            ..AccountLimits::default()
+        });
+        let vcard = |jid: &str| config.account(&jid.parse().unwrap()).vcard;
+        assert_eq!(vcard("juliet@a.example"), 1);
+        assert_eq!(vcard("juliet@b.example"), 2);
+        assert_eq!(vcard("juliet@elsewhere.example"), 1);
     }
 }

@@ -108,9 +108,14 @@ impl World {
 
     /// Binds a resource of an account, which is created if need be. It is not available yet.
     pub(crate) fn login(&self, jid: &str) -> Client {
+        self.account(FullJid::new(jid).unwrap().bare_str());
+        self.guest(jid)
+    }
+
+    /// Binds a resource without an account, as for one who logged in anonymously.
+    pub(crate) fn guest(&self, jid: &str) -> Client {
         let jid = FullJid::new(jid).unwrap();
-        let account = self.account(jid.bare_str());
-        let account = self.run(self.server.account(&account)).unwrap();
+        let account = self.run(self.server.account(&jid.to_bare())).unwrap();
         let Bound { session, resource } = self.server.bind(account, Some(jid.resource())).unwrap();
         self.settle();
         Client {

@@ -285,8 +285,13 @@ impl Writer {
     fn element(&mut self, child: &Element) {
         let start = self.bytes.len();
         child.write(ns::CLIENT, &mut self.bytes);
-        let name = Span::new(start + 1, start + 1 + child.name().len());
-        // `Element::write` declares the namespace first.
+        let prefix = match child.ns() {
+            ns::XML => "<xml:",
+            _ => "<",
+        };
+        let name = start + prefix.len();
+        let name = Span::new(name, name + child.name().len());
+        // `Element::write` declares other namespaces first.
         let declared = name.end as usize + " xmlns='".len();
         let declared = Span::new(declared, declared + child.ns().len());
         self.index.push(Entry {
@@ -346,6 +351,13 @@ mod tests {
             .children()
             .map(|child| (child.name(), child.ns()))
             .collect()
+    }
+
+    #[test]
+    fn a_child_of_the_xml_namespace_is_found_by_its_name() {
+        let payload = Payload::from_elements(&[Element::new("a", ns::XML)]);
+        assert_eq!(payload.as_bytes(), "<xml:a/>");
+        assert!(payload.has("a", ns::XML));
     }
 
     #[test]

@@ -32,7 +32,7 @@ use std::fmt::Debug;
 
 use futures::future::join_all;
 
-use super::{Result, RosterItem, Stores};
+use super::{OfflineLimits, Result, RosterItem, Stores};
 use crate::jid::PART_LEN_MAX;
 use crate::sasl::{Credentials, Hash, Keys};
 use crate::time::Timestamp;
@@ -156,7 +156,14 @@ async fn create(stores: &Stores, account: &BareJid) {
 }
 
 async fn push(stores: &Stores, account: &BareJid, xml: &str) {
-    let pushed = stores.offline.push(account, Timestamp(1), xml, 99).await;
+    let limits = OfflineLimits {
+        messages: 99,
+        octets: 9999,
+    };
+    let pushed = stores
+        .offline
+        .push(account, Timestamp(1), xml, limits)
+        .await;
     assert!(ok(pushed), "an offline message below the limit is refused");
 }
 

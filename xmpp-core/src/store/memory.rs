@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Accounts, BlockLists, Offline, OfflineMessage, PrivateXml, Result, RosterItem, Rosters,
-    StoreError, StoredRoster, VCards,
+    Accounts, BlockLists, Offline, OfflineLimits, OfflineMessage, PrivateXml, Result, RosterItem,
+    Rosters, StoreError, StoredRoster, VCards,
 };
 use crate::sasl::Credentials;
 use crate::time::Timestamp;
@@ -247,10 +247,11 @@ impl Offline for Memory {
         account: &BareJid,
         at: Timestamp,
         xml: &str,
-        limit: usize,
+        limits: OfflineLimits,
     ) -> Result<bool> {
         self.change(account, |held, id| {
-            if held.offline.len() >= limit {
+            let octets: usize = held.offline.iter().map(|message| message.xml.len()).sum();
+            if held.offline.len() >= limits.messages || octets + xml.len() > limits.octets {
                 return false;
             }
             let xml = xml.to_owned();

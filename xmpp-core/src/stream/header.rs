@@ -30,7 +30,7 @@ impl Stream {
             return Err(StreamCondition::BadFormat.into());
         }
         // §4.7.5: before 1.0 there were no features, and no way to log in that we have.
-        if !header.version.is_some_and(|version| version.major >= 1) {
+        if header.version.is_none_or(|version| version.major < 1) {
             return Err(StreamCondition::UnsupportedVersion.into());
         }
         // §4.7.2: the initiating entity has to say whom it wants to talk to.

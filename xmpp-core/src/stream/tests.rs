@@ -60,8 +60,7 @@ impl Bench {
             instant: Instant::now(),
             utc: Timestamp(0),
         };
-        let mut channel = Channel::default();
-        channel.tls = tls;
+        let channel = channel(tls);
         Bench {
             stream: Stream::new(Arc::new(settings), channel, starttls, now),
             reader: Reader::new(Limits::default()),
@@ -107,9 +106,14 @@ impl Bench {
 }
 
 fn secured() -> Input {
-    let mut channel = Channel::default();
-    channel.tls = true;
-    Input::Secured(channel)
+    Input::Secured(channel(true))
+}
+
+fn channel(tls: bool) -> Channel {
+    Channel {
+        tls,
+        ..Channel::default()
+    }
 }
 
 fn stored() -> sasl::Answer {

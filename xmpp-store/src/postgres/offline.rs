@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use xmpp_core::BareJid;
-use xmpp_core::store::{Offline, OfflineMessage, Result};
+use xmpp_core::store::{Offline, OfflineLimits, OfflineMessage, Result};
 use xmpp_core::time::Timestamp;
 
 use super::writer::Write;
@@ -15,15 +15,20 @@ impl Offline for Postgres {
         account: &BareJid,
         at: Timestamp,
         xml: &str,
-        limit: usize,
+        limits: OfflineLimits,
     ) -> Result<bool> {
         let write = Write::new(
             account,
             xml.len(),
             "INSERT INTO offline (account, at, xml) SELECT $1, $2, $3
-             WHERE (SELECT count(*) FROM offline WHERE account = $1) < $4 RETURNING 1",
+             WHERE (SELECT count(*) FROM offline WHERE account = $1) < $4
+             AND (SELECT coalesce(sum(octet_length(xml)), 0) FROM offline
+                  WHERE account = $1) + octet_length($3::text) <= $5 RETURNING 1",
         );
-        let write = write.with(at.0).with(xml.to_owned()).with(clamp(limit));
+        let write = write.with(at.0).with(xml.to_owned());
+        let write = write
+            .with(clamp(limits.messages))
+            .with(clamp(limits.octets));
         Ok(!self.write(write).await?.is_empty())
     }
 

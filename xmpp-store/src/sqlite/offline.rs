@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::params;
 use xmpp_core::BareJid;
-use xmpp_core::store::{Offline, OfflineMessage, Result};
+use xmpp_core::store::{Offline, OfflineLimits, OfflineMessage, Result};
 use xmpp_core::time::Timestamp;
 
 use super::{Sqlite, clamp};
@@ -15,16 +15,24 @@ impl Offline for Sqlite {
         account: &BareJid,
         at: Timestamp,
         xml: &str,
-        limit: usize,
+        limits: OfflineLimits,
     ) -> Result<bool> {
         let (account, xml) = (account.clone(), xml.to_owned());
         self.write(xml.len(), move |db| {
             let pushed = db
                 .prepare_cached(
                     "INSERT INTO offline (account, at, xml) SELECT ?1, ?2, ?3
-                     WHERE (SELECT count(*) FROM offline WHERE account = ?1) < ?4",
+                     WHERE (SELECT count(*) FROM offline WHERE account = ?1) < ?4
+                     AND (SELECT coalesce(sum(octet_length(xml)), 0) FROM offline
+                          WHERE account = ?1) + octet_length(?3) <= ?5",
                 )?
-                .execute(params![account.as_str(), at.0, xml, clamp(limit)])?;
+                .execute(params![
+                    account.as_str(),
+                    at.0,
+                    xml,
+                    clamp(limits.messages),
+                    clamp(limits.octets)
+                ])?;
             Ok(pushed > 0)
         })
         .await

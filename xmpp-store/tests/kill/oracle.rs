@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, maybe_done};
 use xmpp_core::BareJid;
-use xmpp_core::store::{RosterItem, Stores};
+use xmpp_core::store::{OfflineLimits, RosterItem, Stores};
 use xmpp_core::time::Timestamp;
 
 /// Tells the process that it is the child, and its fault.
@@ -54,7 +54,10 @@ async fn write_session(stores: &Stores, session: usize, round: usize, fault: Fau
                 stores.rosters.put(&account, &item).await.unwrap();
             } else {
                 let (at, xml) = (Timestamp(0), number.to_string());
-                let pushed = stores.offline.push(&account, at, &xml, usize::MAX).await;
+                let pushed = stores
+                    .offline
+                    .push(&account, at, &xml, OfflineLimits::messages(usize::MAX))
+                    .await;
                 assert!(pushed.unwrap());
             }
         };

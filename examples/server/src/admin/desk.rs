@@ -10,8 +10,8 @@ use tokio::net::UnixStream;
 
 use super::{MAX_LINE, Office, Reply, Request};
 use crate::config::Config;
-use crate::folder;
 use crate::store::{self, Store};
+use crate::{folder, run};
 
 /// How often a store is tried that a starting or ending server holds.
 const ATTEMPTS: u32 = 150;
@@ -31,9 +31,10 @@ impl Desk {
                 return Ok(Desk::Running(BufReader::new(stream)));
             }
             folder::prepare(&config.data)?;
-            match store::open_stores(config) {
+            match store::open_stores(config).await {
                 Ok(store) => {
-                    let office = Office::new(store.clone(), None);
+                    let server = run::build(config, &store, false)?;
+                    let office = Office::new(store.clone(), server);
                     return Ok(Desk::Alone { office, store });
                 }
                 // It starts, or it ends: then its socket or its store is free soon.

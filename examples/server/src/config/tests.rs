@@ -121,6 +121,18 @@ fn a_table_that_names_some_settings_leaves_the_others_as_they_are() {
 }
 
 #[test]
+fn a_domain_can_differ_from_the_limits_of_all() {
+    let text = "[limits.account]\nblocked = 7\nvcard = \"1 KiB\"\n\
+        [[domains]]\nname = \"a\"\n[domains.account]\nvcard = \"2 KiB\"\n\
+        [[domains]]\nname = \"b\"";
+    let config = Config::parse(text, Vec::new()).unwrap();
+    let limits = |i: usize| config.domains[i].account.from(&config.limits.account);
+    assert_eq!((limits(0).blocked, limits(0).vcard.0), (7, 2048));
+    assert_eq!((limits(1).blocked, limits(1).vcard.0), (7, 1024));
+    assert!(refused("[[domains]]\nname = \"a\"\n[domains.account]\nvcrad = 1").contains("line 4"));
+}
+
+#[test]
 fn settings_reach_the_server_as_they_are() {
     let text =
         "[limits]\nmemory = \"1 MiB\"\n[limits.xml]\nchildren = 7\n[timeouts]\nidle = \"1 h\"";
@@ -139,7 +151,7 @@ fn the_environment_overrides_the_file() {
         variables(&[
             ("XMPP__log__level", "debug"),
             ("XMPP__LIMITS__MEMORY", "2 MiB"),
-            ("XMPP__limits__blocked", "5"),
+            ("XMPP__limits__account__blocked", "5"),
             ("XMPP__listen__starttls", r#"["127.0.0.1:1"]"#),
             ("XMPP__domains__0__tls", "optional"),
             ("XMPP__domains__1__name", "b.example"),
@@ -150,7 +162,7 @@ fn the_environment_overrides_the_file() {
     .unwrap();
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.limits.memory.0, 2 << 20);
-    assert_eq!(config.limits.blocked, 5);
+    assert_eq!(config.limits.account.blocked, 5);
     assert_eq!(config.listen.starttls, ["127.0.0.1:1".parse().unwrap()]);
     assert_eq!(config.domains[0].name.0.as_str(), "a.example");
     assert_eq!(config.domains[0].tls, Encryption::Optional);
@@ -170,7 +182,7 @@ fn the_environment_can_name_the_first_domain() {
 fn a_bad_variable_is_named() {
     for (name, value, reason) in [
         ("XMPP__log__levle", "debug", "levle"),
-        ("XMPP__limits__blocked", "many", "blocked"),
+        ("XMPP__limits__account__blocked", "many", "blocked"),
         ("XMPP__domains__3__name", "a", "entries"),
         ("XMPP__data__x", "a", "no such setting"),
     ] {
@@ -193,4 +205,66 @@ fn relative_paths_are_relative_to_the_file() {
     assert_eq!(config.domains[0].certificate, Some(folder.path().join("c")));
     assert_eq!(config.domains[0].key, Some("/k".into()));
     assert_eq!(Config::load(None).unwrap().data, PathBuf::from("data"));
+}
+
+/// The names of a struct's fields, from how it shows itself.
+fn fields(value: &impl std::fmt::Debug) -> Vec<String> {
+    let shown = format!("{value:#?}");
+    let lines = shown.lines().filter_map(|line| line.strip_prefix("    "));
+    lines
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+        .filter_map(|line| Some(line.split_once(':')?.0.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_setting_of_the_library_can_be_set() {
+    let known: toml::Table = toml::from_str(DOCUMENTED).unwrap();
+    let table = |path: &str| -> &toml::Table {
+        let mut at = &known;
+        for key in path.split('.') {
+            at = at[key].as_table().unwrap();
+        }
+        at
+    };
+    // What stands elsewhere, and how the server names itself.
+    let elsewhere = [
+        "domains",
+        "timeouts",
+        "software",
+        "conflict",
+        "login_attempts",
+    ];
+    let core = server::Config::default();
+    let all: [(&str, Vec<String>); 9] = [
+        ("limits", fields(&core)),
+        ("limits.account", fields(&core.account)),
+        ("limits.xml", fields(&core.xml)),
+        ("limits.xml_before_login", fields(&core.xml_before_login)),
+        ("limits.session_queue", fields(&core.session_queue)),
+        ("timeouts", fields(&core.timeouts)),
+        ("accept", fields(&xmpp_core::io::AcceptLimits::default())),
+        (
+            "throttle",
+            fields(&xmpp_core::io::ThrottleLimits::default()),
+        ),
+        (
+            "contacts",
+            fields(&xmpp_core::im::service_contacts::ServiceContacts::default()),
+        ),
+    ];
+    for (path, fields) in all {
+        assert!(!fields.is_empty());
+        for field in fields {
+            let set = table(path).contains_key(&field);
+            assert!(set || elsewhere.contains(&&*field), "{path}.{field}");
+        }
+    }
+}
+
+#[test]
+fn the_password_of_the_database_is_not_shown() {
+    let text = "[postgresql]\nurl = \"postgresql://xmpp:secret@localhost/xmpp\"";
+    let config = Config::parse(text, Vec::new()).unwrap();
+    assert!(!format!("{config:?}").contains("secret"));
 }

@@ -30,6 +30,17 @@ impl<T: fmt::Display> Serialize for Text<T> {
     }
 }
 
+/// Text that may hold a password.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
 /// A number of bytes: `4096`, or `"4 KiB"` (also MiB and GiB).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub usize);

@@ -101,7 +101,9 @@ fn the_list_is_kept_and_its_changes_are_pushed_to_those_that_asked_for_it() {
 /// XEP-0191 §3.3; RFC 6120 §8.3.3
 #[test]
 fn bad_commands_are_refused() {
-    let world = World::with(vec![Arc::new(Blocking)], |config| config.blocked = 2);
+    let world = World::with(vec![Arc::new(Blocking)], |config| {
+        config.account.blocked = 2
+    });
     let juliet = world.login(CHAMBER);
     let item = |jid: &str| format!("<item jid='{jid}'/>");
     for (kind, name, items, wanted) in [

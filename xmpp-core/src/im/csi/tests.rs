@@ -35,7 +35,7 @@ struct Test(BoxStream);
 
 impl Test {
     fn new() -> Test {
-        Test(ClientState.wrap(Box::new(Inner)))
+        Test(ClientState::default().wrap(Box::new(Inner)))
     }
 
     fn logged_in() -> Test {
@@ -265,9 +265,9 @@ fn before_login_the_elements_are_no_indication() {
         account,
         tls: true,
     };
-    assert_eq!(ClientState.advertise(&context(None)), None);
+    assert_eq!(Offer.advertise(&context(None)), None);
     let account = crate::BareJid::new("romeo@example.org").unwrap();
-    let feature = ClientState.advertise(&context(Some(&account))).unwrap();
+    let feature = Offer.advertise(&context(Some(&account))).unwrap();
     assert_eq!(feature.to_string(), "<csi xmlns='urn:xmpp:csi:0'/>");
 }
 
@@ -286,4 +286,50 @@ fn every_end_of_the_stream_gives_up_what_is_held() {
         test.send(&away);
         assert_eq!(test.input(end())[0], away);
     }
+}
+
+/// As in a server that may hold `memory` bytes.
+fn within(memory: usize) -> (crate::server::testing::World, Test) {
+    let module = Arc::new(ClientState::default());
+    let world = crate::server::testing::World::with(vec![module.clone()], |config| {
+        config.memory = memory;
+    });
+    let mut test = Test(module.wrap(Box::new(Inner)));
+    test.input(Input::Answered(Answer::Failed));
+    test.indicate("inactive");
+    (world, test)
+}
+
+#[test]
+fn what_is_held_counts_as_memory_until_it_is_sent_or_dropped() {
+    let (world, mut test) = within(100_000);
+    let used = || world.server.budget().used();
+    let presence = |show: &str| {
+        format!("<presence from='juliet@example.org/1'><show>{show}</show></presence>")
+    };
+    assert_eq!(test.send(&presence("away")), [""; 0]);
+    let once = used();
+    assert_eq!(once, Stanza::parse(&presence("away")).unwrap().size());
+    assert_eq!(test.send(&presence("chat")), [""; 0]);
+    assert_eq!(used(), once, "in place of the other");
+    assert_eq!(test.indicate("active").len(), 1);
+    assert_eq!(used(), 0, "sent");
+    test.indicate("inactive");
+    test.send(&presence("away"));
+    assert_eq!(used(), once);
+    drop(test);
+    assert_eq!(used(), 0, "dropped");
+}
+
+#[test]
+fn nothing_is_held_when_there_is_no_memory_for_it() {
+    let (world, mut test) = within(100);
+    let presence =
+        |n: usize| format!("<presence from='juliet@example.org/{n}'><show>away</show></presence>");
+    let mut sent = 0;
+    for n in 1..=10 {
+        sent += test.send(&presence(n)).len();
+        assert!(world.server.budget().used() <= 100);
+    }
+    assert!(sent >= 8, "{sent} of 10 sent");
 }

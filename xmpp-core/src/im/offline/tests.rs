@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::server::AccountLimits;
 use crate::server::testing::{Client, World, bare};
 use crate::stanza::MessageType;
 
@@ -128,8 +129,14 @@ fn what_is_kept_what_is_refused_and_what_is_forgotten() {
 /// server returns a <service-unavailable/> error to the sender"
 #[test]
 fn a_full_store_and_an_account_that_does_not_exist_are_told_alike() {
+    full_store(|limits| limits.offline_messages = 2);
+    full_store(|limits| limits.offline_octets = 300);
+}
+
+/// Two messages fit.
+fn full_store(limit: impl FnOnce(&mut AccountLimits)) {
     let world = World::with(vec![Arc::new(Offline::default())], |config| {
-        config.offline_messages = 2;
+        limit(&mut config.account);
     });
     world.account(JULIET);
     let romeo = world.login("romeo@example.org/orchard");

@@ -13,7 +13,7 @@ use crate::store::RosterItem;
 use crate::xml::ns;
 use crate::{BareJid, Jid};
 
-use super::between;
+use super::{between, successor};
 
 /// A client says that it is available, for the first time or in another way.
 pub(super) fn available(stanza: Stanza, session: &Arc<Session>, server: &Server) -> Dispatch {
@@ -29,6 +29,11 @@ pub(super) fn available(stanza: Stanza, session: &Arc<Session>, server: &Server)
     server.directory().update(&resource, change);
     let account = session.account();
     let told = tell(&stanza, account, server);
+    if let Some(truth) = successor(&resource, server) {
+        // The session has ended meanwhile, and may have looked unavailable then.
+        resource.apply(Change::Unavailable);
+        return Dispatch::all([told, tell(&truth, account, server)]);
+    }
     let dispatch = if initial {
         show_others(&resource, server);
         show_requests(account, &resource);
@@ -45,12 +50,18 @@ pub(super) fn unavailable(stanza: Stanza, session: &Arc<Session>, server: &Serve
     let Some(resource) = server.resource(session) else {
         return Dispatch::DONE;
     };
-    // §4.5.2: "MUST also send the unavailable notification to all of the user's available
-    // resources (as well as to the resource that generated the unavailable presence in the
-    // first place)", which is why it is told first and updated then.
-    let dispatch = leave(stanza, session, &resource, server);
-    if resource.is_available() {
+    let was_available = resource.is_available();
+    if was_available {
+        // Before anybody hears it: who comes online in between and asks must not be shown it.
         server.directory().update(&resource, Change::Unavailable);
+        // §4.5.2: "MUST also send the unavailable notification to all of the user's available
+        // resources (as well as to the resource that generated the unavailable presence in
+        // the first place)", which is none of the available ones any more.
+        let own = stanza.clone().with_to(Jid::from(session.bare()));
+        let _ = resource.mailbox().push(own, Origin::SERVER);
+    }
+    let dispatch = leave(stanza, session, was_available, server);
+    if was_available {
         server.watch(SessionEvent::Unavailable, session);
     }
     dispatch
@@ -61,13 +72,12 @@ pub(super) fn unavailable(stanza: Stanza, session: &Arc<Session>, server: &Serve
 /// user's behalf."
 pub(super) fn ended(session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
     let stanza = Stanza::presence(PresenceType::Unavailable).with_from(Jid::from(resource.jid()));
-    leave(stanza, session, resource, server)
+    leave(stanza, session, resource.is_available(), server)
 }
 
 /// Tells all who think the resource available that it is not.
-fn leave(stanza: Stanza, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
+fn leave(stanza: Stanza, session: &Session, was_available: bool, server: &Server) -> Dispatch {
     let account = session.account();
-    let was_available = resource.is_available();
     let told = match was_available {
         true => tell(&stanza, account, server),
         false => Dispatch::DONE,
@@ -76,6 +86,8 @@ fn leave(stanza: Stanza, session: &Arc<Session>, resource: &Resource, server: &S
     // becomes unavailable, the user's server MUST route that unavailable presence to the entity"
     let directed = session.take_directed().into_iter();
     let directed = directed.filter(|to| !(was_available && account.shows_presence_to(to)));
+    // XEP-0191 §3: who is blocked has been told when that was done, and hears nothing now.
+    let directed = directed.filter(|to| !account.blocks(to));
     let directed = directed.map(|to| server.route(stanza.clone().with_to(to), Origin::SERVER));
     Dispatch::all([told].into_iter().chain(directed))
 }
@@ -101,8 +113,12 @@ fn show_others(resource: &Resource, server: &Server) {
     let all = server.directory().resources(resource.jid().bare_str());
     for other in all.iter().filter(|other| other.id() != resource.id()) {
         if let Some(presence) = other.presence() {
-            let presence = presence.with_to(Jid::from(resource.jid()));
-            let _ = resource.mailbox().push(presence, Origin::SERVER);
+            let push = |presence: Stanza| {
+                let presence = presence.with_to(Jid::from(resource.jid()));
+                let _ = resource.mailbox().push(presence, Origin::SERVER);
+            };
+            push(presence);
+            successor(other, server).map(push);
         }
     }
 }
@@ -115,7 +131,7 @@ fn show_requests(account: &Account, resource: &Resource) {
             let item = roster.item(contact.as_str());
             item.and_then(|item| item.pending_in.clone())
         });
-        match request.as_deref().map(Stanza::parse) {
+        match request.as_deref().map(Stanza::restore) {
             Some(Ok(request)) => {
                 let _ = resource.mailbox().push(request, Origin::SERVER);
             }

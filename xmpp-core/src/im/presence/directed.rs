@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::Jid;
 use crate::mailbox::Origin;
 use crate::module::{Delivery, Dispatch};
 use crate::server::Server;
 use crate::session::Session;
-use crate::stanza::{Condition, Stanza, StanzaError};
+use crate::stanza::{Condition, PresenceType, Stanza, StanzaError};
 
 /// §4.6.3: "MUST locally deliver or remotely route the full XML of that presence stanza".
 pub(super) fn available(
@@ -18,16 +19,32 @@ pub(super) fn available(
     let Some(to) = stanza.to() else {
         return Dispatch::DONE;
     };
+    let Some(resource) = server.resource(session) else {
+        return Dispatch::DONE; // it has ended meanwhile
+    };
     // §4.6.3: rule 1 for a contact that hears broadcasts anyway; rules 2 and 3 for everyone
     // else, who has to hear when the resource becomes unavailable.
-    let available = server.resource(session).is_some_and(|r| r.is_available());
-    let told = available && session.account().shows_presence_to(to);
-    if !told && !session.direct_presence(to, server.config().directed_presences) {
+    let told = resource.is_available() && session.account().shows_presence_to(to);
+    if !told
+        && !session.direct_presence(
+            to,
+            server.config().account(session.bare()).directed_presences,
+        )
+    {
         let error = StanzaError::from(Condition::ResourceConstraint)
             .with_text("Presence is directed to too many addresses.");
         return server.refuse(&stanza, &error);
     }
-    server.route(stanza, origin)
+    let to = to.clone();
+    let sent = server.route(stanza, origin);
+    if server.resource(session).is_some() {
+        return sent;
+    }
+    // It has ended meanwhile, and its goodbye may have been faster than this.
+    let gone = Stanza::presence(PresenceType::Unavailable)
+        .with_from(Jid::from(session.jid()))
+        .with_to(to);
+    Dispatch::all([sent, server.route(gone, Origin::SERVER)])
 }
 
 /// §4.6.1: "MUST remove from the directed presence list [...] any entity to which the user

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::between;
+use super::{between, show_one};
 use crate::Jid;
 use crate::account::Account;
 use crate::im::subscription::Act;
@@ -22,13 +22,17 @@ pub(super) async fn received(probe: Stanza, account: &Arc<Account>, server: &Ser
         return;
     };
     let resources = server.directory().resources(account.jid().as_str());
+    let mut shown = None;
     let asked = resources.iter().find(|r| r.jid().as_str() == to.as_str());
     let answer = if !account.exists() || !account.shows_presence_to(from) {
         match asked {
             // §4.6.6: "MUST check if the user has sent directed presence to the entity during
             // its current session; if so, the server SHOULD answer the probe with only mere
             // presence"
-            Some(resource) if has_directed(resource, from) => mere(to, from),
+            Some(resource) if has_directed(resource, from) => {
+                shown = Some(resource);
+                mere(to, from)
+            }
             // §4.3.2: "SHOULD return a presence stanza of type "unsubscribed" [...] Here the
             // 'from' address MUST be the bare JID of the contact"
             _ => between(account, &from.to_bare(), Act::Unsubscribed).with_id(probe.id()),
@@ -37,19 +41,19 @@ pub(super) async fn received(probe: Stanza, account: &Arc<Account>, server: &Ser
         // §4.3.2: "MUST NOT return presence information about any resource except the
         // resource specified", and of that "only the fact that the resource is available"
         match asked {
-            Some(resource) if resource.is_available() => mere(to, from),
+            Some(resource) if resource.is_available() => {
+                shown = Some(resource);
+                mere(to, from)
+            }
             _ => gone(to, &probe),
         }
     } else {
         // §4.3.2: "the full XML of the last presence stanza with no 'to' attribute received
         // by the server from each of the contact's available resources"
-        let presences = resources.iter().filter_map(|r| r.presence());
-        let presences: Vec<_> = presences.map(|p| p.with_to(from.clone())).collect();
+        let presences = resources.iter().filter_map(|r| show_one(r, from, server));
+        let presences: Vec<_> = presences.collect();
         if !presences.is_empty() {
-            let routes = presences
-                .into_iter()
-                .map(|p| server.route(p, Origin::SERVER));
-            let _ = Dispatch::all(routes).finish().await;
+            let _ = Dispatch::all(presences).finish().await;
             return;
         }
         // §4.3.2: "SHOULD include information about the time when the last unavailable
@@ -65,6 +69,17 @@ pub(super) async fn received(probe: Stanza, account: &Arc<Account>, server: &Ser
         }
     };
     let _ = server.route(answer, Origin::SERVER).finish().await;
+    if let Some(resource) = shown {
+        // Its goodbye may have been faster than the answer.
+        let is_still_there = server.bound(resource.jid()).is_some_and(|bound| {
+            bound.is_available() && account.shows_presence_to(from)
+                || bound.id() == resource.id() && has_directed(&bound, from)
+        });
+        if !is_still_there {
+            let gone = gone(to, &probe);
+            let _ = server.route(gone, Origin::SERVER).finish().await;
+        }
+    }
 }
 
 fn has_directed(resource: &Resource, to: &Jid) -> bool {

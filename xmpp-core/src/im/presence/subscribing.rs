@@ -8,7 +8,7 @@ use crate::im::roster;
 use crate::im::subscription::{Act, Grade, State, inbound, outbound};
 use crate::mailbox::{Origin, Settlement};
 use crate::module::Dispatch;
-use crate::server::{Config, Server};
+use crate::server::{AccountLimits, Server};
 use crate::session::Session;
 use crate::stanza::{Condition, Stanza, StanzaError};
 use crate::store::RosterItem;
@@ -42,7 +42,12 @@ pub(super) fn sent(
                     return Ok(ItemChange::Keep);
                 }
                 let is_new = next.is_visible() && !item.is_some_and(RosterItem::is_visible);
-                if is_new && !roster::has_room(roster, server.config().roster_items) {
+                if is_new
+                    && !roster::has_room(
+                        roster,
+                        server.config().account(account.jid()).roster_items,
+                    )
+                {
                     return Err(StanzaError::from(Condition::ResourceConstraint)
                         .with_text("The roster is full."));
                 }
@@ -55,10 +60,8 @@ pub(super) fn sent(
         let before = match changed.await {
             Ok(changed) => State::of(changed.before.as_ref()),
             Err(error) => {
-                return server
-                    .refuse(&stanza, &roster::refusal(error))
-                    .finish()
-                    .await;
+                let error = roster::refusal(error, account.jid(), &server);
+                return server.refuse(&stanza, &error).finish().await;
             }
         };
         if act == Act::Unsubscribed && before.from == Grade::Granted {
@@ -108,7 +111,12 @@ pub(super) async fn received(act: Act, stanza: Stanza, account: &Arc<Account>, s
             }
             if next.from == Grade::Pending
                 && before.from != Grade::Pending
-                && !may_wait(request.as_deref(), item, roster.items(), server.config())
+                && !may_wait(
+                    request.as_deref(),
+                    item,
+                    roster.items(),
+                    server.config().account(account.jid()),
+                )
             {
                 return Err(TooMany);
             }
@@ -122,9 +130,10 @@ pub(super) async fn received(act: Act, stanza: Stanza, account: &Arc<Account>, s
             tracing::debug!(account = %account.jid(), from = %contact, "subscription request dropped");
             return;
         }
+        // §8.5.1, as above: it has been deleted meanwhile.
+        Err(ChangeError::NoAccount) => return,
         Err(ChangeError::Store(error)) => {
-            tracing::error!(account = %account.jid(), %error, "roster not changed");
-            let error = Condition::InternalServerError.into();
+            let error = server.store_failed("roster not changed", account.jid(), &error);
             let _ = server.refuse(&stanza, &error).finish().await;
             return;
         }
@@ -152,12 +161,12 @@ fn may_wait(
     request: Option<&str>,
     item: Option<&RosterItem>,
     items: &[RosterItem],
-    config: &Config,
+    limits: &AccountLimits,
 ) -> bool {
-    let fits = request.is_none_or(|request| request.len() <= config.subscription_request);
+    let fits = request.is_none_or(|request| request.len() <= limits.subscription_request);
     let known = item.is_some_and(RosterItem::is_visible);
     let strangers = || items.iter().filter(|item| !item.is_visible()).count();
-    fits && (known || strangers() < config.subscription_requests)
+    fits && (known || strangers() < limits.subscription_requests)
 }
 
 /// Shows the clients of an account what has come and what it has changed, in this order.

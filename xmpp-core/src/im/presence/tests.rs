@@ -9,6 +9,7 @@ use crate::store::Subscription;
 mod blocked;
 mod exchange;
 mod offline;
+mod races;
 mod subscriptions;
 
 const ROMEO: &str = "romeo@example.org/orchard";

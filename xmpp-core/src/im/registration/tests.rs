@@ -1,7 +1,9 @@
 use super::*;
+use crate::im::presence::Presence;
 use crate::sasl::MIN_ITERATIONS;
 use crate::server::testing::{Client, World, bare};
 use crate::store::Subscription;
+use crate::stream::StreamCondition;
 
 fn world(registration: &Arc<Registration>) -> World {
     World::with(vec![registration.clone()], |config| {
@@ -225,7 +227,7 @@ fn a_user_learns_that_there_is_an_account_and_changes_its_password() {
 /// subscriptions"
 #[test]
 fn a_removed_account_leaves_nothing_behind() {
-    let world = world(&Arc::default());
+    let world = World::new(vec![Arc::new(Registration::default()), Arc::new(Presence)]);
     let outside = ["both", "from", "to", "none"].map(|name| {
         let contact = format!("{name}@example.net");
         let subscription = Subscription::parse(name).unwrap();

@@ -1,5 +1,6 @@
 use super::*;
 use crate::im::presence::Presence;
+use crate::server::Config;
 use crate::server::testing::{Client, World, bare};
 use crate::stanza::Kind;
 use crate::store::{Ask, Subscription};
@@ -181,8 +182,8 @@ fn items_are_added_updated_and_removed_and_pushed_to_all_who_asked() {
 fn sets_that_break_the_rules_are_refused() {
     // §2.3.3
     let world = configured(|config| {
-        config.roster_name = 8;
-        config.roster_groups = 2;
+        config.account.roster_name = 8;
+        config.account.roster_groups = 2;
     });
     let juliet = interested(&world, BALCONY);
     #[rustfmt::skip]
@@ -254,7 +255,7 @@ fn an_account_may_name_itself() {
 
 #[test]
 fn a_roster_has_room_for_so_many() {
-    let world = configured(|config| config.roster_items = 2);
+    let world = configured(|config| config.account.roster_items = 2);
     world.inject("<presence from='paris@example.net' to='juliet@example.org' type='subscribe'/>");
     let juliet = interested(&world, BALCONY);
     for name in ["a", "b", "a"] {
@@ -426,4 +427,34 @@ fn versioning_is_advertised_after_login() {
             "<sub xmlns='urn:xmpp:features:pre-approval'/>",
         ]
     );
+}
+
+/// Who logged in anonymously has no account, and nothing is kept for it (RFC 4505).
+#[test]
+fn without_an_account_there_is_no_roster_to_change() {
+    let world = World::new(vec![Arc::new(Roster), Arc::new(presence::Presence)]);
+    let guest = world.guest("guest@example.org/1");
+    world.account("juliet@example.org");
+    let refused = |stanza: &str| {
+        guest.send(stanza);
+        let read = guest.read();
+        let [reply] = &read[..] else {
+            panic!("{read:?}");
+        };
+        assert_eq!(reply.error().unwrap().condition, Condition::NotAllowed);
+    };
+    refused(
+        "<iq id='1' type='set'><query xmlns='jabber:iq:roster'>\
+         <item jid='juliet@example.org'/></query></iq>",
+    );
+    for act in ["subscribe", "subscribed", "unsubscribe", "unsubscribed"] {
+        refused(&format!(
+            "<presence to='juliet@example.org' type='{act}' id='2'/>"
+        ));
+    }
+    let rosters = world.server.stores().rosters.clone();
+    for account in ["guest@example.org", "juliet@example.org"] {
+        let stored = world.run(rosters.load(&bare(account))).unwrap();
+        assert_eq!(stored.items, []);
+    }
 }

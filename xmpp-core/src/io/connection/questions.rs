@@ -20,6 +20,7 @@ pub(super) fn ask(
     shared: Arc<Shared>,
     ask: Ask,
     peer: Option<IpAddr>,
+    anonymous: bool,
 ) -> BoxFuture<'static, Answered> {
     match ask {
         Ask::Sasl(ask) => async move {
@@ -43,7 +44,7 @@ pub(super) fn ask(
         }
         .boxed(),
         Ask::Bind { account, resource } => async move {
-            match bind(&shared.server, &account, resource.as_deref()).await {
+            match bind(&shared.server, &account, resource.as_deref(), anonymous).await {
                 Ok(bound) => Answered {
                     answer: Answer::Bound(Ok(bound.session.jid().clone())),
                     bound: Some(bound),
@@ -57,12 +58,15 @@ pub(super) fn ask(
 
 async fn login(shared: &Shared, ask: sasl::Ask) -> sasl::Answer {
     let accounts = &shared.server.stores().accounts;
-    let result = match ask {
-        sasl::Ask::Credentials(account) => accounts
-            .credentials(&account)
-            .await
-            .map(sasl::Answer::Credentials),
-        sasl::Ask::Account(account) => accounts.exists(&account).await.map(sasl::Answer::Account),
+    let (account, result) = match ask {
+        sasl::Ask::Credentials(account) => {
+            let found = accounts.credentials(&account).await;
+            (account, found.map(sasl::Answer::Credentials))
+        }
+        sasl::Ask::Account(account) => {
+            let found = accounts.exists(&account).await;
+            (account, found.map(sasl::Answer::Account))
+        }
         // Milliseconds of computing: beside the workers, and few at a time.
         sasl::Ask::Password(check) => {
             let Ok(_permit) = shared.password_checks.acquire().await else {
@@ -75,8 +79,9 @@ async fn login(shared: &Shared, ask: sasl::Ask) -> sasl::Answer {
         }
     };
     result.unwrap_or_else(|error| {
-        shared.server.metrics().store_errors.increment();
-        tracing::error!(%error, "login not checked");
+        shared
+            .server
+            .store_failed("login not checked", &account, &error);
         sasl::Answer::Unavailable
     })
 }
@@ -85,9 +90,23 @@ async fn bind(
     server: &Server,
     account: &BareJid,
     resource: Option<&str>,
+    anonymous: bool,
 ) -> Result<Bound, StanzaError> {
     let account = server.account(account).await?;
-    server.bind(account, resource)
+    // RFC 6120 §7.6.2.2: "The client is not allowed to bind a resource to the stream": its
+    // account was removed after the login.
+    let removed = || !anonymous && !account.exists();
+    let refused = Err(Condition::NotAllowed.into());
+    if removed() {
+        return refused;
+    }
+    let bound = server.bind(account.clone(), resource)?;
+    // Or while the resource was being bound, and then it was not among those that were ended.
+    if removed() {
+        let _ = server.end(&bound.session).finish().await;
+        return refused;
+    }
+    Ok(bound)
 }
 
 /// A request of a client that has not logged in.
@@ -139,5 +158,22 @@ impl From<Answer> for Answered {
             answer,
             bound: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::testing::{World, bare};
+
+    /// RFC 6120 §7.6.2.2
+    #[test]
+    fn an_account_that_was_removed_after_the_login_is_not_bound() {
+        let world = World::new(Vec::new());
+        let romeo = bare("romeo@example.org");
+        let bind = |anonymous| world.run(super::bind(&world.server, &romeo, None, anonymous));
+        assert_eq!(bind(false).unwrap_err().condition, Condition::NotAllowed);
+        assert!(world.server.directory().is_empty());
+        assert!(bind(true).is_ok(), "a guest needs no account");
     }
 }

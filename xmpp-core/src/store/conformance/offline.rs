@@ -2,7 +2,7 @@
 
 use super::{TEXTS, at_once, bare, large, lookalikes, ok};
 use crate::BareJid;
-use crate::store::{Offline, OfflineMessage, Stores};
+use crate::store::{Offline, OfflineLimits, OfflineMessage, Stores};
 use crate::time::Timestamp;
 
 /// Tests [`Offline`](crate::store::Offline).
@@ -10,6 +10,7 @@ pub async fn offline(make: impl AsyncFn() -> Stores) {
     messages_come_back_as_they_were(make().await).await;
     messages_are_read_page_by_page_and_deleted(make().await).await;
     the_limit_holds_for_one_account(make().await).await;
+    the_limit_of_octets_holds_for_one_account(make().await).await;
     messages_do_not_reach_another_account(make().await).await;
     messages_keep_their_order(make().await).await;
     the_limit_holds_for_calls_made_at_once(make().await).await;
@@ -21,7 +22,9 @@ pub async fn offline(make: impl AsyncFn() -> Stores) {
 const MANY: usize = 100_000;
 
 async fn push(store: &dyn Offline, account: &BareJid, xml: &str) {
-    let pushed = store.push(account, Timestamp(0), xml, MANY).await;
+    let pushed = store
+        .push(account, Timestamp(0), xml, OfflineLimits::messages(MANY))
+        .await;
     assert!(ok(pushed), "a message below the limit is refused");
 }
 
@@ -46,7 +49,9 @@ async fn messages_come_back_as_they_were(stores: Stores) {
     let all: Vec<&str> = TEXTS.iter().copied().chain([&*large, ""]).collect();
     let times = [0, 1, -1, 1_795_408_140_123, i64::MAX, i64::MIN];
     for (at, xml) in times.iter().cycle().zip(&all) {
-        let pushed = store.push(&ann, Timestamp(*at), xml, MANY).await;
+        let pushed = store
+            .push(&ann, Timestamp(*at), xml, OfflineLimits::messages(MANY))
+            .await;
         assert!(ok(pushed), "a message below the limit is refused");
     }
     assert_eq!(ok(store.count(&ann).await), all.len(), "number");
@@ -103,9 +108,14 @@ async fn the_limit_holds_for_one_account(stores: Stores) {
     let store = stores.offline;
     let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
     let at = Timestamp(1);
-    assert!(!ok(store.push(&ann, at, "x", 0).await), "a limit of none");
+    assert!(
+        !ok(store.push(&ann, at, "x", OfflineLimits::messages(0)).await),
+        "a limit of none"
+    );
     for i in 0..5 {
-        let pushed = ok(store.push(&ann, at, &i.to_string(), 3).await);
+        let pushed = ok(store
+            .push(&ann, at, &i.to_string(), OfflineLimits::messages(3))
+            .await);
         assert_eq!(pushed, i < 3, "message {i} with a limit of 3");
     }
     assert_eq!(
@@ -113,14 +123,53 @@ async fn the_limit_holds_for_one_account(stores: Stores) {
         ["0", "1", "2"],
         "with a limit of 3"
     );
-    let others = ok(store.push(&bob, at, "x", 3).await);
+    let others = ok(store.push(&bob, at, "x", OfflineLimits::messages(3)).await);
     assert!(others, "the limit counts the messages of another");
-    assert!(!ok(store.push(&ann, at, "x", 2).await), "a lower limit");
-    assert!(ok(store.push(&ann, at, "3", 4).await), "a higher limit");
+    assert!(
+        !ok(store.push(&ann, at, "x", OfflineLimits::messages(2)).await),
+        "a lower limit"
+    );
+    assert!(
+        ok(store.push(&ann, at, "3", OfflineLimits::messages(4)).await),
+        "a higher limit"
+    );
     let first = ok(store.page(&ann, 0, 1).await)[0].id;
     ok(store.delete_through(&ann, first).await);
-    assert!(ok(store.push(&ann, at, "4", 4).await), "room was made");
+    assert!(
+        ok(store.push(&ann, at, "4", OfflineLimits::messages(4)).await),
+        "room was made"
+    );
     assert_eq!(texts(&*store, &ann).await, ["1", "2", "3", "4"]);
+}
+
+async fn the_limit_of_octets_holds_for_one_account(stores: Stores) {
+    let store = stores.offline;
+    let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
+    let push = async |account: &BareJid, xml: &str, octets: usize| {
+        let limits = OfflineLimits {
+            messages: MANY,
+            octets,
+        };
+        ok(store.push(account, Timestamp(1), xml, limits).await)
+    };
+    assert!(!push(&ann, "x", 0).await, "a limit of no octets");
+    assert!(push(&ann, "", 0).await, "nothing fits into nothing");
+    assert!(!push(&ann, "12345", 4).await, "one that is too long");
+    assert!(push(&ann, "1234", 4).await, "one that just fits");
+    assert!(!push(&ann, "5", 4).await, "one beyond it");
+    // Two octets each in UTF-8.
+    assert!(
+        !push(&ann, "\u{e4}\u{f6}", 7).await,
+        "octets, not characters"
+    );
+    assert!(push(&ann, "\u{e4}\u{f6}", 8).await, "a higher limit");
+    assert!(push(&bob, "1234", 4).await, "the octets of another count");
+    let found = texts(&*store, &ann).await;
+    assert_eq!(found, ["", "1234", "\u{e4}\u{f6}"]);
+    let second = ok(store.page(&ann, 0, 2).await)[1].id;
+    ok(store.delete_through(&ann, second).await);
+    assert!(push(&ann, "1234", 8).await, "room was made");
+    assert_eq!(texts(&*store, &ann).await, ["\u{e4}\u{f6}", "1234"]);
 }
 
 async fn messages_do_not_reach_another_account(stores: Stores) {
@@ -152,9 +201,9 @@ async fn messages_keep_their_order(stores: Stores) {
     let sent: Vec<(&BareJid, String)> = (0..2000)
         .map(|i: usize| (&accounts[i * i % 7], i.to_string()))
         .collect();
-    let pushes = sent
-        .iter()
-        .map(|(account, xml)| store.push(account, Timestamp(0), xml, MANY));
+    let pushes = sent.iter().map(|(account, xml)| {
+        store.push(account, Timestamp(0), xml, OfflineLimits::messages(MANY))
+    });
     for pushed in at_once(pushes).await {
         assert!(ok(pushed), "a message below the limit is refused");
     }
@@ -172,7 +221,7 @@ async fn the_limit_holds_for_calls_made_at_once(stores: Stores) {
     let numbers: Vec<String> = (0..100).map(|i| i.to_string()).collect();
     let pushes = numbers
         .iter()
-        .map(|xml| store.push(&ann, Timestamp(0), xml, 40));
+        .map(|xml| store.push(&ann, Timestamp(0), xml, OfflineLimits::messages(40)));
     let pushed: Vec<bool> = at_once(pushes).await.into_iter().map(ok).collect();
     let wanted: Vec<bool> = (0..100).map(|i| i < 40).collect();
     assert_eq!(
@@ -190,7 +239,7 @@ async fn messages_are_read_while_others_come(stores: Stores) {
         for numbers in numbers.chunks(16) {
             let pushes = numbers
                 .iter()
-                .map(|xml| store.push(&ann, Timestamp(0), xml, MANY));
+                .map(|xml| store.push(&ann, Timestamp(0), xml, OfflineLimits::messages(MANY)));
             for pushed in at_once(pushes).await {
                 assert!(ok(pushed), "a message below the limit is refused");
             }

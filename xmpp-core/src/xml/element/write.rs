@@ -6,9 +6,13 @@ use super::{Attribute, Element, Node};
 use crate::xml::{escape_attr, escape_text, ns};
 
 impl Element {
-    /// Appends this element to `out`, to stand where `inherited` is the default namespace. Elements never get a prefix.
+    /// Appends this element to `out`, to stand where `inherited` is the default namespace. Elements never get a prefix,
+    /// but those of [`ns::XML`].
     pub fn write(&self, inherited: &str, out: &mut Vec<u8>) {
-        self.write_named("", inherited, out);
+        // Namespaces in XML 1.0 §3: "Other prefixes MUST NOT be bound to this namespace name, and it MUST NOT be declared
+        // as the default namespace."
+        let prefix = if self.ns() == ns::XML { "xml:" } else { "" };
+        self.write_named(prefix, inherited, out);
     }
 
     /// Appends this element to `out`, to stand at the first level of a stream whose content namespace is `content` and
@@ -26,12 +30,13 @@ impl Element {
         out.push(b'<');
         out.extend_from_slice(prefix.as_bytes());
         out.extend_from_slice(self.name.as_bytes());
-        let default = if prefix.is_empty() {
-            self.ns()
-        } else {
-            inherited
+        // Where a prefix stands for the namespace, the default namespace stays what it was. Yet what is in an element of
+        // another namespace says its own, lest it change with the stream that it is relayed to.
+        let default = match prefix {
+            "stream:" => inherited,
+            _ => self.ns(),
         };
-        if default != inherited {
+        if prefix.is_empty() && default != inherited {
             write_attr("xmlns", default, out);
         }
         for (i, attribute) in self.attributes.iter().enumerate() {
@@ -113,6 +118,17 @@ mod tests {
         e.set_attr_ns("n", "urn:y", "1");
         e.set_attr_ns("n", "urn:z", "2");
         assert_eq!(Element::parse(&e.to_string()).unwrap(), e);
+    }
+
+    #[test]
+    fn elements_of_the_xml_namespace_are_written_by_its_prefix() {
+        let e = Element::new("a", "urn:x")
+            .with_child(Element::new("b", ns::XML).with_child(Element::new("c", "urn:x")));
+        assert_eq!(
+            e.to_string(),
+            "<a xmlns='urn:x'><xml:b><c xmlns='urn:x'/></xml:b></a>"
+        );
+        assert_eq!(Element::parse(&e.to_string()), Ok(e));
     }
 
     #[test]

@@ -62,3 +62,33 @@ fn a_request_of_somebody_blocked_is_not_shown_again() {
     romeo.send("<presence/>");
     romeo.expect(&["<presence to='romeo@example.org' from='romeo@example.org/orchard'/>"]);
 }
+
+/// XEP-0191 §3.3. Directed presence needs no presence for everybody before it (RFC 6121 §4.6).
+#[test]
+fn who_got_directed_presence_sees_the_user_go_when_blocked_and_then_nothing_more() {
+    let world = world();
+    let stranger = world.entity("elsewhere.example");
+    let romeo = world.login(ROMEO);
+    let to = "juliet@elsewhere.example/x";
+    romeo.send(&format!("<presence to='{to}'/>"));
+    stranger.read();
+    romeo.send(BLOCK);
+    let gone = format!("<presence from='{ROMEO}' to='{to}' type='unavailable'/>");
+    stranger.expect(&[&gone]);
+    romeo.end();
+    stranger.expect(&[]);
+}
+
+/// The list may have been changed where the session's directed presence was not known.
+#[test]
+fn who_is_blocked_does_not_hear_the_user_leave() {
+    let world = world();
+    let stranger = world.entity("elsewhere.example");
+    let romeo = world.login(ROMEO);
+    romeo.send(BLOCK);
+    let to = crate::server::testing::jid("juliet@elsewhere.example/x");
+    assert!(romeo.session.direct_presence(&to, 1));
+    stranger.read();
+    romeo.end();
+    stranger.expect(&[]);
+}

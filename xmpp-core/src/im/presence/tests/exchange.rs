@@ -359,7 +359,7 @@ fn who_got_directed_presence_may_probe() {
 
 #[test]
 fn directed_presence_is_limited() {
-    let world = configured(|config| config.directed_presences = 2);
+    let world = configured(|config| config.account.directed_presences = 2);
     let _room = world.entity("rooms.example");
     let romeo = world.login(ROMEO);
     for nick in ["a", "b", "b", "c"] {

@@ -80,8 +80,8 @@ fn of_many_requests_of_one_user_one_is_kept() {
 fn requests_are_limited_in_number_and_size() {
     // §3.1.3, second security warning
     let world = configured(|config| {
-        config.subscription_requests = 2;
-        config.subscription_request = 200;
+        config.account.subscription_requests = 2;
+        config.account.subscription_request = 200;
     });
     world.account("juliet@example.org");
     let long = "x".repeat(200);

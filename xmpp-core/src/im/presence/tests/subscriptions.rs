@@ -321,7 +321,7 @@ fn what_cannot_be_routed_comes_back() {
 
 #[test]
 fn a_roster_that_is_full_takes_no_request() {
-    let world = configured(|config| config.roster_items = 1);
+    let world = configured(|config| config.account.roster_items = 1);
     contact(
         &world,
         "romeo@example.org",
@@ -337,4 +337,24 @@ fn a_roster_that_is_full_takes_no_request() {
         error.condition,
         crate::stanza::Condition::ResourceConstraint
     );
+}
+
+/// What was accepted under other limits than those of today is shown all the same.
+#[test]
+fn a_stored_request_is_shown_whatever_the_limits_for_new_stanzas_are() {
+    let world = world();
+    let deep = format!("{}{}", "<a xmlns='urn:x'>".repeat(200), "</a>".repeat(200));
+    let mut item = RosterItem::new(bare("juliet@elsewhere.example"));
+    item.pending_in = Some(format!(
+        "<presence from='juliet@elsewhere.example' to='romeo@example.org' \
+         type='subscribe'>{deep}</presence>"
+    ));
+    let romeo = world.account("romeo@example.org");
+    world
+        .run(world.server.stores().rosters.put(&romeo, &item))
+        .unwrap();
+    let romeo = world.login(ROMEO);
+    romeo.send("<presence/>");
+    let kinds: Vec<_> = romeo.read().iter().map(Stanza::kind).collect();
+    assert!(kinds.contains(&Kind::Presence(PresenceType::Subscribe)));
 }

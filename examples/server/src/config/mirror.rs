@@ -1,6 +1,7 @@
 //! Tables that mirror the settings of `xmpp_core`, field by field and by the same names.
 
 use serde::{Deserialize, Serialize};
+use xmpp_core::im::service_contacts::ServiceContacts;
 use xmpp_core::{io, mailbox, server, xml};
 
 use super::value::{OptionalSpan, Size, Span};
@@ -8,6 +9,21 @@ use super::value::{OptionalSpan, Size, Span};
 /// A table with the fields of a struct of `xmpp_core`, its values by default, and the
 /// way back to it.
 macro_rules! mirror {
+    ($(#[$doc:meta])* $name:ident of $core:ty = $default:expr, { $($field:ident: $unit:ty),* $(,)? } but $exceptions:ident) => {
+        mirror!($(#[$doc])* $name of $core = $default, { $($field: $unit),* });
+
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $exceptions { $(pub $field: Option<$unit>),* }
+
+        impl $exceptions {
+            /// The table with these exceptions from it.
+            pub fn from(&self, table: &$name) -> $name {
+                $name { $($field: self.$field.unwrap_or(table.$field)),* }
+            }
+        }
+    };
     ($(#[$doc:meta])* $name:ident of $core:ty = $default:expr, { $($field:ident: $unit:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -40,17 +56,29 @@ mirror!(
     /// `[limits]`: everything of `server::Config` that is a bound.
     Limits of server::Config = server::Config::default(), {
         memory: Size,
-        resources_per_account: usize,
-        roster_items: usize,
-        blocked: usize,
-        directed_presences: usize,
-        offline_messages: usize,
-        private_xml: Size,
-        vcard: Size,
+        account: Account,
         session_queue: SessionQueue,
         xml_before_login: BeforeLogin,
         xml: Xml,
     }
+);
+
+mirror!(
+    /// What one account may take up; of a domain, what differs from that.
+    Account of server::AccountLimits = server::AccountLimits::default(), {
+        resources: usize,
+        roster_items: usize,
+        roster_name: Size,
+        roster_groups: usize,
+        subscription_requests: usize,
+        subscription_request: Size,
+        blocked: usize,
+        directed_presences: usize,
+        offline_messages: usize,
+        offline_octets: Size,
+        private_xml: Size,
+        vcard: Size,
+    } but AccountExceptions
 );
 
 mirror!(
@@ -100,6 +128,7 @@ mirror!(
         first: Span,
         most: Span,
         forget: Span,
+        pending: u32,
         remembered: usize,
     }
 );
@@ -111,5 +140,18 @@ mirror!(
         keepalive: Span,
         idle: OptionalSpan,
         close: Span,
+    }
+);
+
+mirror!(
+    /// `[contacts]`: whom to turn to (XEP-0157).
+    Contacts of ServiceContacts = ServiceContacts::default(), {
+        abuse: Vec<String>,
+        admin: Vec<String>,
+        feedback: Vec<String>,
+        sales: Vec<String>,
+        security: Vec<String>,
+        status: Vec<String>,
+        support: Vec<String>,
     }
 );
