@@ -10,6 +10,7 @@
 mod person;
 mod plan;
 mod record;
+mod sweep;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::world::{self, DOMAIN, World};
 
 pub use plan::{Deed, Leave, Nature, Person, Plan, Visit};
 pub use record::{Event, Left, Message, Record, What};
+pub use sweep::{CASES, sweep};
 
 /// What waits for one session at most: little, so that slow readers reach it.
 pub const QUEUE_STANZAS: usize = 6;

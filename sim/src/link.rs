@@ -440,6 +440,15 @@ impl Pipe {
 }
 
 impl Mishap {
+    /// The same after so many bytes.
+    pub fn at(self, after: u64) -> Mishap {
+        match self {
+            Mishap::Garble { flip, .. } => Mishap::Garble { after, flip },
+            Mishap::Stall { pause, .. } => Mishap::Stall { after, pause },
+            Mishap::Cut { how, .. } => Mishap::Cut { after, how },
+        }
+    }
+
     fn after(&self) -> u64 {
         match *self {
             Mishap::Garble { after, .. }

@@ -1,6 +1,6 @@
 //! Towns of people who chat, judged by the invariants; and faults, to judge these.
 
-use sim::chat::simulate;
+use sim::chat::{CASES, simulate, sweep};
 use sim::faults::Fault;
 use sim::invariants::{ALL, violations};
 
@@ -8,6 +8,18 @@ use sim::invariants::{ALL, violations};
 fn in_every_town_all_invariants_hold() {
     let failed: Vec<String> = (0..25)
         .flat_map(|seed| violations(&simulate(seed, None)))
+        .map(|violation| violation.to_string())
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// All of them: `simulate --sweep`.
+#[test]
+fn a_mishap_at_any_byte_breaks_no_invariant() {
+    const EVERY: usize = 97;
+    let failed: Vec<String> = (0..CASES)
+        .step_by(EVERY)
+        .flat_map(|case| violations(&sweep(case)))
         .map(|violation| violation.to_string())
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));

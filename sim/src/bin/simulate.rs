@@ -19,12 +19,16 @@ use sim::invariants::violations;
 /// Simulates towns of people who chat, one for each seed, and judges what happened there.
 #[derive(Parser)]
 struct Options {
-    /// Which seeds: `0..500`, or one
-    #[arg(long, default_value = "0..500")]
-    seeds: Seeds,
+    /// Which seeds: `0..500`, or one [default: 0..500]
+    #[arg(long)]
+    seeds: Option<Seeds>,
     /// A fault to plant, to see that it is found
     #[arg(long)]
     fault: Option<Fault>,
+    /// Instead of towns: one mishap at one byte, for every byte and every kind of mishap;
+    /// `--seeds` chooses among the cases [default: all]
+    #[arg(long, conflicts_with = "fault")]
+    sweep: bool,
     /// How many at a time [default: as many as there are processors]
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
@@ -61,7 +65,8 @@ struct Tally {
 fn main() -> ExitCode {
     let options = Options::parse();
     let start = Instant::now();
-    let seeds = options.seeds.0.clone();
+    let all = if options.sweep { chat::CASES } else { 500 };
+    let seeds = options.seeds.clone().map_or(0..all, |Seeds(seeds)| seeds);
     let (next, tally) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
     let jobs = options
         .jobs
@@ -96,7 +101,10 @@ fn main() -> ExitCode {
 }
 
 fn judge(seed: u64, options: &Options, tally: &Mutex<Tally>) {
-    let record = chat::simulate(seed, options.fault);
+    let record = match options.sweep {
+        true => chat::sweep(seed),
+        false => chat::simulate(seed, options.fault),
+    };
     let violations = violations(&record);
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
     tally.messages += record.received().count();
