@@ -48,7 +48,7 @@ impl Rng {
 
     /// True once in so many times.
     pub fn one_in(&mut self, times: u64) -> bool {
-        self.word() % times.max(1) == 0
+        self.word().is_multiple_of(times.max(1))
     }
 
     /// One of several.

@@ -183,8 +183,10 @@ impl Default for StreamReader {
 impl StreamReader {
     /// A reader that expects a header.
     pub fn new() -> StreamReader {
-        let mut options = Options::default();
-        options.max_token_length = MOST_TEXT;
+        let options = Options {
+            max_token_length: MOST_TEXT,
+            ..Options::default()
+        };
         StreamReader {
             parser: Parser::with_options(options),
             open: Vec::new(),

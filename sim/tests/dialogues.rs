@@ -6,7 +6,7 @@ use sim::rng::Rng;
 use sim::{World, run};
 
 fn all_play(seeds: std::ops::Range<u64>, line: fn(&mut Rng) -> Line) {
-    let scripts = Script::all().unwrap();
+    let scripts = Script::all().expect("the scripts can be read");
     assert!(!scripts.is_empty());
     let mut failures = Vec::new();
     for seed in seeds {

@@ -36,7 +36,7 @@ fn content(pattern: &Tree, actual: &Tree, names: &mut Names) -> Result<(), Strin
             .map_err(|why| format!("the text of <{}/> {why}", pattern.name))?;
     }
     let wanted: Vec<&Tree> = pattern.children().collect();
-    let mut there: Vec<&Tree> = actual.children().collect();
+    let there: Vec<&Tree> = actual.children().collect();
     if !whatever && wanted.len() != there.len() {
         return Err(format!(
             "<{}/> has {} children instead of {}",
@@ -45,11 +45,11 @@ fn content(pattern: &Tree, actual: &Tree, names: &mut Names) -> Result<(), Strin
             wanted.len()
         ));
     }
-    children(&wanted, &mut there, names).map_err(|why| format!("in <{}/>: {why}", pattern.name))
+    children(&wanted, &there, names).map_err(|why| format!("in <{}/>: {why}", pattern.name))
 }
 
 /// Finds a child for each that is wanted, whatever their order.
-fn children(wanted: &[&Tree], there: &mut Vec<&Tree>, names: &mut Names) -> Result<(), String> {
+fn children(wanted: &[&Tree], there: &[&Tree], names: &mut Names) -> Result<(), String> {
     let Some((first, others)) = wanted.split_first() else {
         return Ok(());
     };
@@ -57,9 +57,9 @@ fn children(wanted: &[&Tree], there: &mut Vec<&Tree>, names: &mut Names) -> Resu
     for i in 0..there.len() {
         let mut kept = names.clone();
         let tried = element(first, there[i], &mut kept).and_then(|()| {
-            let mut rest = there.clone();
+            let mut rest = there.to_vec();
             rest.remove(i);
-            children(others, &mut rest, &mut kept)
+            children(others, &rest, &mut kept)
         });
         match tried {
             Ok(()) => {
