@@ -1,6 +1,7 @@
 //! Clients that mean harm. For each: the error that the specifications ask for, a bound
 //! on what the server takes in, and others who are served within [`TURNS`] turns of the
 //! scheduler all the while.
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 #![allow(clippy::disallowed_methods)] // attackers are tasks
 
 #[path = "bad_input/addresses.rs"]
