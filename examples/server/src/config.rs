@@ -3,10 +3,10 @@
 //! `server.toml` beside this crate's `Cargo.toml` has every setting with its default.
 
 mod environment;
+mod listen;
 mod mirror;
 mod value;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use xmpp_core::im::registration;
 use xmpp_core::sasl::{DEFAULT_ITERATIONS, MAX_ITERATIONS, Mechanism};
 use xmpp_core::server;
 
+pub use listen::{Addresses, Door, Listen};
 pub use mirror::{Accept, AccountExceptions, Contacts, Limits, Throttle, Timeouts};
 pub use value::{Hidden, Span, Text};
 
@@ -64,37 +65,6 @@ impl Default for Config {
             domains: vec![Domain::new(
                 BareJid::new("localhost").expect("a domain is an address"),
             )],
-        }
-    }
-}
-
-/// `[listen]`: addresses, by what is spoken there.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listen {
-    /// Clients that begin in the clear and secure the stream by STARTTLS.
-    pub starttls: Vec<SocketAddr>,
-    /// Clients that begin with TLS (XEP-0368).
-    pub direct_tls: Vec<SocketAddr>,
-    /// Clients without TLS.
-    pub plaintext: Vec<SocketAddr>,
-    /// Metrics and health over HTTP.
-    pub monitoring: Vec<SocketAddr>,
-}
-
-impl Default for Listen {
-    fn default() -> Listen {
-        let both = |port| {
-            vec![
-                ([127, 0, 0, 1], port).into(),
-                ([0u16, 0, 0, 0, 0, 0, 0, 1], port).into(),
-            ]
-        };
-        Listen {
-            starttls: both(5222),
-            direct_tls: both(5223),
-            plaintext: Vec::new(),
-            monitoring: Vec::new(),
         }
     }
 }
@@ -293,7 +263,8 @@ pub struct Domain {
     pub certificate: Option<PathBuf>,
     /// The certificate's key (PEM).
     pub key: Option<PathBuf>,
-    pub tls: Encryption,
+    /// Whether clients have to encrypt, instead of what `listen` says.
+    pub tls: Option<Encryption>,
     /// Instead of `login.mechanisms`.
     pub mechanisms: Option<Vec<Text<Mechanism>>>,
     pub administrators: Vec<Text<BareJid>>,
@@ -307,7 +278,7 @@ impl Domain {
             name: Text(name),
             certificate: None,
             key: None,
-            tls: Encryption::Required,
+            tls: None,
             mechanisms: None,
             administrators: Vec::new(),
             account: AccountExceptions::default(),
@@ -332,8 +303,7 @@ struct DomainTable {
     name: Text<BareJid>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
-    #[serde(default)]
-    tls: Encryption,
+    tls: Option<Encryption>,
     mechanisms: Option<Vec<Text<Mechanism>>>,
     #[serde(default)]
     administrators: Vec<Text<BareJid>>,

@@ -11,7 +11,7 @@ use xmpp_core::io::{Driver, Identity, Security, Tls, surroundings};
 use xmpp_core::server::{self, Server};
 
 use crate::admin::{Office, Socket};
-use crate::config::{Config, Contacts, Encryption};
+use crate::config::{Addresses, Config, Contacts, Door, Encryption};
 use crate::metrics::Expiry;
 use crate::monitor::Monitor;
 use crate::notify::{READY, STOPPING, notify};
@@ -63,7 +63,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     monitor.set_expiries(expiries(&identities));
     let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server))?;
     let mut bound = listen(&driver, config, insecure).await?;
-    for address in &config.listen.monitoring {
+    for address in config.listen.monitoring.iter() {
         bound.push(("monitoring", monitor.listen(*address).await?));
     }
     greet(config, file, &bound, insecure);
@@ -119,14 +119,17 @@ pub fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<S
         core.sasl.mechanisms = mechanisms.iter().map(|mechanism| mechanism.0).collect();
         core.sasl.plain_without_tls = insecure;
         core.sasl.iterations = config.login.rounds;
-        core.plaintext = insecure || domain.tls == Encryption::Optional;
+        core.plaintext = match insecure {
+            true => Some(true),
+            false => domain.tls.map(|tls| tls == Encryption::Optional),
+        };
         core.administrators = domain
             .administrators
             .iter()
             .map(|jid| jid.0.clone())
             .collect();
         core.account = Some(domain.account.from(&config.limits.account).into());
-        if domain.tls == Encryption::Optional {
+        if domain.tls == Some(Encryption::Optional) {
             tracing::warn!(domain = %domain.name.0, "clients may log in without TLS");
         }
         builder = builder.domain(core);
@@ -146,27 +149,35 @@ type Bound = Vec<(&'static str, SocketAddr)>;
 
 async fn listen(driver: &Driver, config: &Config, insecure: bool) -> anyhow::Result<Bound> {
     let listen = &config.listen;
-    let mut kinds = vec![
-        ("starttls", &listen.starttls, Security::StartTls),
-        ("direct_tls", &listen.direct_tls, Security::Direct),
-    ];
+    let mut wanted: Vec<(&str, SocketAddr, bool, Security)> = Vec::new();
+    let by_default = listen.starttls.are_default();
+    for Door { address, tls } in listen.starttls.iter() {
+        let (kind, security) = match tls {
+            Encryption::Required => ("starttls", Security::StartTls),
+            Encryption::Optional => ("starttls, TLS optional", Security::OptionalTls),
+        };
+        wanted.push((kind, *address, by_default, security));
+    }
+    let mut add = |kind, addresses: &Addresses, security| {
+        let by_default = addresses.are_default();
+        let each = addresses.iter();
+        wanted.extend(each.map(|address| (kind, *address, by_default, security)));
+    };
+    add("direct_tls", &listen.direct_tls, Security::Direct);
     if insecure {
-        kinds.push(("plaintext", &listen.plaintext, Security::Plain));
+        add("plaintext", &listen.plaintext, Security::Plain);
     } else if !listen.plaintext.is_empty() {
         tracing::warn!("listen.plaintext is served only with --insecure-plaintext");
     }
     let mut bound = Bound::new();
-    for (kind, addresses, security) in kinds {
-        for (i, address) in addresses.iter().enumerate() {
-            match driver.listen(*address, security).await {
-                Ok(address) => bound.push((kind, address)),
-                // A machine without IPv6: the defaults have IPv4 as well.
-                Err(error) if i > 0 && is_missing_here(&error) => {
-                    tracing::warn!(%address, %error, "not listening");
-                }
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot listen on {address}"));
-                }
+    for (kind, address, by_default, security) in wanted {
+        match driver.listen(address, security).await {
+            Ok(address) => bound.push((kind, address)),
+            Err(error) if by_default && is_without_ipv6(address, &error) => {
+                tracing::warn!(%address, %error, "not listening");
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot listen on {address} ({kind})"));
             }
         }
     }
@@ -174,11 +185,14 @@ async fn listen(driver: &Driver, config: &Config, insecure: bool) -> anyhow::Res
     Ok(bound)
 }
 
-fn is_missing_here(error: &io::Error) -> bool {
-    matches!(
+/// Whether this is what a machine without IPv6 says to an address of IPv6. That has many
+/// words for it, by how IPv6 was turned off; a port that is taken or forbidden is another matter.
+fn is_without_ipv6(address: SocketAddr, error: &io::Error) -> bool {
+    let other = matches!(
         error.kind(),
-        ErrorKind::AddrNotAvailable | ErrorKind::Unsupported
-    )
+        ErrorKind::AddrInUse | ErrorKind::PermissionDenied
+    );
+    address.is_ipv6() && !other
 }
 
 /// Says on standard output what a person wants to know.
@@ -204,7 +218,8 @@ fn greet(config: &Config, file: Option<&Path>, bound: &Bound, insecure: bool) {
 
 fn ensure_loopback(config: &Config) -> anyhow::Result<()> {
     let listen = &config.listen;
-    for address in listen.starttls.iter().chain(&listen.plaintext) {
+    let starttls = listen.starttls.iter().map(|door| &door.address);
+    for address in starttls.chain(listen.plaintext.iter()) {
         ensure!(
             address.ip().to_canonical().is_loopback(),
             "--insecure-plaintext: {address} is not a loopback address"
@@ -275,6 +290,25 @@ impl Signals {
             if let Told::End = self.next().await {
                 return;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_ipv6_address_can_be_missing_for_want_of_ipv6() {
+        let (four, six) = ("127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap());
+        for kind in [ErrorKind::AddrNotAvailable, ErrorKind::Unsupported] {
+            assert!(is_without_ipv6(six, &kind.into()), "{kind}");
+            assert!(!is_without_ipv6(four, &kind.into()), "{kind}");
+        }
+        // EAFNOSUPPORT of Linux, which the standard library has no kind for.
+        assert!(is_without_ipv6(six, &io::Error::from_raw_os_error(97)));
+        for kind in [ErrorKind::AddrInUse, ErrorKind::PermissionDenied] {
+            assert!(!is_without_ipv6(six, &kind.into()), "{kind}");
         }
     }
 }

@@ -183,6 +183,53 @@ fn a_hangup_brings_the_new_certificate_and_a_bad_one_is_refused() {
 }
 
 #[test]
+fn a_listener_can_leave_tls_to_the_client() {
+    let site = Site::new();
+    site.set(
+        "listen__starttls",
+        r#"["127.0.0.1:0", { address = "127.0.0.1:0", tls = "optional" }]"#,
+    );
+    site.set("registration__enabled", "true");
+    site.run(&["adduser", "juliet@localhost", "--password", "pw"])
+        .succeeds("added");
+    let server = site.start(&[]);
+    let features = server.connect("starttls").open("localhost");
+    assert!(features.contains("<required/>"), "{features}");
+    assert!(!features.contains("<mechanisms"), "{features}");
+
+    let mut client = server.connect("starttls, TLS optional");
+    let features = client.open("localhost");
+    assert!(features.contains("<starttls"), "{features}");
+    assert!(!features.contains("<required/>"), "{features}");
+    assert!(features.contains("SCRAM-SHA-256<"), "{features}");
+    for secret in ["PLAIN", "iq-register"] {
+        assert!(!features.contains(secret), "{features}");
+    }
+    client.login_by_scram("juliet", "pw");
+    let features = client.open("localhost");
+    assert!(features.contains("xmpp-bind"), "{features}");
+}
+
+#[test]
+fn a_listed_address_that_cannot_be_had_ends_the_start() {
+    // TEST-NET-1 (RFC 5737): nobody's.
+    for (kind, address) in [
+        ("starttls", "192.0.2.1:0"),
+        ("direct_tls", "[2001:db8::1]:0"),
+        ("monitoring", "192.0.2.1:0"),
+    ] {
+        let site = Site::new();
+        let list = format!("[\"127.0.0.1:0\", \"{address}\"]");
+        site.set(&format!("listen__{kind}"), &list);
+        site.run(&[]).fails(&format!("cannot listen on {address}"));
+    }
+    let site = Site::new();
+    site.set("listen__starttls", "[]");
+    site.set("listen__direct_tls", "[]");
+    site.run(&[]).fails("no address for clients");
+}
+
+#[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let site = Site::new();
     let _server = site.start(&[]);

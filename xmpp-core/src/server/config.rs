@@ -97,8 +97,10 @@ pub struct Domain {
     pub name: BareJid,
     /// Which mechanisms it offers, and the PBKDF2 rounds of new passwords.
     pub sasl: sasl::Policy,
-    /// Whether a client may log in without TLS; default no (RFC 7590 §3.1).
-    pub plaintext: bool,
+    /// Whether a client may log in without TLS, whatever the listener says. Default `None`:
+    /// as the listener says, which is no (RFC 7590 §3.1) but for
+    /// [`Security::OptionalTls`](crate::io::Security::OptionalTls).
+    pub plaintext: Option<bool>,
     /// Who may administer it; also listed as contacts nowhere.
     pub administrators: Vec<BareJid>,
     /// What its accounts may take up; default as [`Config::account`] says.
@@ -111,7 +113,7 @@ impl Domain {
         Domain {
             name,
             sasl: sasl::Policy::new(secret),
-            plaintext: false,
+            plaintext: None,
             administrators: Vec::new(),
             account: None,
         }

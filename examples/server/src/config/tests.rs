@@ -163,9 +163,10 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.limits.memory.0, 2 << 20);
     assert_eq!(config.limits.account.blocked, 5);
-    assert_eq!(config.listen.starttls, ["127.0.0.1:1".parse().unwrap()]);
+    let door = config.listen.starttls.iter().next().unwrap();
+    assert_eq!(door.address, "127.0.0.1:1".parse().unwrap());
     assert_eq!(config.domains[0].name.0.as_str(), "a.example");
-    assert_eq!(config.domains[0].tls, Encryption::Optional);
+    assert_eq!(config.domains[0].tls, Some(Encryption::Optional));
     assert_eq!(config.domains[1].name.0.as_str(), "b.example");
     assert!(config.registration.enabled);
 }

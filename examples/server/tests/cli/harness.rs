@@ -19,12 +19,14 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use xmpp_core::BareJid;
-use xmpp_core::sasl::Credentials;
+use xmpp_core::sasl::client::{self as sasl, Scram};
+use xmpp_core::sasl::{Credentials, Hash, NONCE_LEN, Nonce};
 use xmpp_core::store::Accounts as _;
 use xmpp_store::Sqlite;
 
 /// Nothing here takes so long, on a machine that does many other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
+const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A working directory, and the environment that the binary sees in it.
@@ -296,6 +298,22 @@ impl Client {
         answer.contains("<success")
     }
 
+    /// Logs in by SCRAM-SHA-256, on an open stream.
+    pub fn login_by_scram(&mut self, user: &str, password: &str) {
+        const END: &str = "</challenge>";
+        let nonce = Nonce::from([1; NONCE_LEN]);
+        let mut sasl = sasl::Client::scram(Scram::new(Hash::Sha256, user, password, nonce));
+        let initial = BASE64_STANDARD.encode(sasl.initial());
+        self.send(&format!(
+            "<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{initial}</auth>"
+        ));
+        let challenge = content(&self.read_until(&[END, "</failure>"]), "challenge");
+        let response = BASE64_STANDARD.encode(sasl.challenge(&challenge).unwrap());
+        self.send(&format!("<response xmlns='{SASL}'>{response}</response>"));
+        let success = content(&self.read_until(&["</success>", "</failure>"]), "success");
+        sasl.success(Some(&success)).unwrap();
+    }
+
     pub fn read_until(&mut self, ends: &[&str]) -> String {
         let mut read = Vec::new();
         let mut chunk = [0; 4096];
@@ -315,6 +333,15 @@ impl Client {
         self.stream.read_to_string(&mut text).unwrap();
         text
     }
+}
+
+/// What an element holds, not as base64.
+fn content(text: &str, name: &str) -> Vec<u8> {
+    let (_, text) = text
+        .split_once(&format!("<{name} xmlns='{SASL}'>"))
+        .unwrap_or_else(|| panic!("no {name}: {text}"));
+    let (text, _) = text.split_once("</").unwrap();
+    BASE64_STANDARD.decode(text).unwrap()
 }
 
 /// The first certificate of a file.
