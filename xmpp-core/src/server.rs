@@ -26,6 +26,7 @@ use crate::{BareJid, FullJid, Jid};
 mod accounts;
 mod builder;
 mod config;
+mod ranges;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
