@@ -5,12 +5,14 @@
 mod environment;
 mod listen;
 mod mirror;
+mod place;
+mod ranges;
 mod value;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use xmpp_core::BareJid;
 use xmpp_core::im::registration;
@@ -360,19 +362,22 @@ impl Config {
     pub fn parse(text: &str, overrides: Vec<environment::Override>) -> anyhow::Result<Config> {
         // First without: an error of the file is told with its line.
         let config: Config = toml::from_str(text)?;
+        let named = overrides.clone();
         let config = match overrides.is_empty() {
             true => config,
             false => environment::apply(text, overrides)?,
         };
-        ensure!(
-            !config.login.mechanisms.is_empty(),
-            "login.mechanisms: nobody could log in without"
-        );
-        ensure!(
-            config.login.attempts > 0,
-            "login.attempts: nobody could log in without"
-        );
+        ranges::check(&config).map_err(|refused| refused.at(text, &named))?;
         Ok(config)
+    }
+
+    /// What the library wants set, but for the domains.
+    pub fn server(&self) -> server::Config {
+        let mut server = server::Config::from(self.limits.clone());
+        server.timeouts = self.timeouts.clone().into();
+        server.login_attempts = self.login.attempts;
+        server.conflict = self.login.conflict.into();
+        server
     }
 
     /// The socket that the commands reach a running server by.

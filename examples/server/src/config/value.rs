@@ -94,6 +94,9 @@ impl Span {
         ("s", 1000),
         ("ms", 1),
     ];
+
+    /// Clocks can be reckoned with as far as this.
+    const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 }
 
 impl FromStr for Span {
@@ -110,7 +113,8 @@ impl FromStr for Span {
         number
             .checked_mul(*ms)
             .map(|ms| Span(Duration::from_millis(ms)))
-            .ok_or("too long")
+            .filter(|span| span.0 <= Span::LONGEST)
+            .ok_or("longer than 10 years (\"3650 d\")")
     }
 }
 
@@ -298,6 +302,7 @@ mod tests {
             "-1 s",
             "99999999999999999999 s",
             "999999999999999999 d",
+            "3651 d",
         ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,15 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, SignatureScheme,
+    StreamOwned,
+};
 use xmpp_core::BareJid;
 use xmpp_core::sasl::client::{self as sasl, Scram};
 use xmpp_core::sasl::{Credentials, Hash, NONCE_LEN, Nonce};
@@ -225,18 +229,26 @@ impl Running {
     /// The certificate that is served.
     pub fn certificate(&self) -> CertificateDer<'static> {
         let mut stream = TcpStream::connect(self.address("direct_tls")).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anything))
-            .with_no_client_auth();
+        let config = client().with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
         let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
         while tls.is_handshaking() {
             tls.complete_io(&mut stream).unwrap();
         }
         tls.peer_certificates().unwrap()[0].clone().into_owned()
+    }
+
+    /// The features that a client with a certificate (PEM, and its key) is offered.
+    pub fn features_with(&self, certificate: &str, key: &str) -> String {
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config = client().with_client_auth_cert(vec![certificate], key);
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientConnection::new(Arc::new(config.unwrap()), name).unwrap();
+        let stream = TcpStream::connect(self.address("direct_tls")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = StreamOwned::new(tls, stream);
+        Client { stream }.open("localhost")
     }
 
     /// Status and body.
@@ -266,12 +278,12 @@ impl Drop for Running {
     }
 }
 
-/// A connection without TLS.
-pub struct Client {
-    stream: TcpStream,
+/// A connection, most often without TLS.
+pub struct Client<S = TcpStream> {
+    stream: S,
 }
 
-impl Client {
+impl<S: Read + Write> Client<S> {
     pub fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
@@ -347,6 +359,14 @@ fn content(text: &str, name: &str) -> Vec<u8> {
 /// The first certificate of a file.
 pub fn leaf(path: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(path).unwrap()
+}
+
+fn client() -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything))
 }
 
 /// Asks again until there is an answer.
