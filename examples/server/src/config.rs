@@ -20,7 +20,9 @@ use xmpp_core::sasl::{DEFAULT_ITERATIONS, MAX_ITERATIONS, Mechanism};
 use xmpp_core::server;
 
 pub use listen::{Addresses, Door, Listen};
-pub use mirror::{Accept, AccountExceptions, Contacts, Limits, Throttle, Timeouts};
+pub use mirror::{
+    Accept, AccountExceptions, ContactExceptions, Contacts, Limits, Throttle, Timeouts,
+};
 pub use value::{Hidden, Span, Text};
 
 /// Fewest PBKDF2 rounds that may be set.
@@ -269,9 +271,12 @@ pub struct Domain {
     pub tls: Option<Encryption>,
     /// Instead of `login.mechanisms`.
     pub mechanisms: Option<Vec<Text<Mechanism>>>,
+    /// Accounts that may administer it.
     pub administrators: Vec<Text<BareJid>>,
     /// Where its accounts differ from `limits.account`.
     pub account: AccountExceptions,
+    /// Where its contacts differ from `contacts`.
+    pub contacts: ContactExceptions,
 }
 
 impl Domain {
@@ -284,6 +289,7 @@ impl Domain {
             mechanisms: None,
             administrators: Vec::new(),
             account: AccountExceptions::default(),
+            contacts: ContactExceptions::default(),
         }
     }
 }
@@ -311,6 +317,8 @@ struct DomainTable {
     administrators: Vec<Text<BareJid>>,
     #[serde(default)]
     account: AccountExceptions,
+    #[serde(default)]
+    contacts: ContactExceptions,
 }
 
 impl TryFrom<DomainTable> for Domain {
@@ -335,6 +343,7 @@ impl TryFrom<DomainTable> for Domain {
             mechanisms: table.mechanisms,
             administrators: table.administrators,
             account: table.account,
+            contacts: table.contacts,
         })
     }
 }

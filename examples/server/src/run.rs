@@ -129,10 +129,13 @@ pub fn build(
     if config.registration.enabled || config.registration.own_account {
         builder = builder.module(Registration::new(config.registration.options()));
     }
-    if config.contacts != Contacts::default() {
-        builder = builder.module(ServiceContacts::from(config.contacts.clone()));
-    }
     for domain in &config.domains {
+        let contacts = domain.contacts.from(&config.contacts);
+        if contacts != Contacts::default() {
+            let mut contacts = ServiceContacts::from(contacts);
+            contacts.domain = Some(domain.name.0.clone());
+            builder = builder.module(contacts);
+        }
         let mut core = server::Domain::new(domain.name.0.clone(), secret.clone());
         let mechanisms = domain
             .mechanisms

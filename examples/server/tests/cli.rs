@@ -83,6 +83,55 @@ fn accounts_are_kept_while_the_server_runs_and_while_it_does_not() {
 }
 
 #[test]
+fn each_domain_has_its_contacts_and_administrators() {
+    let site = Site::new();
+    std::fs::write(
+        site.path("server.toml"),
+        "[[domains]]\nname = \"localhost\"\nadministrators = [\"nurse@localhost\"]\n\
+         [domains.contacts]\nabuse = [\"mailto:here\"]\n\
+         [[domains]]\nname = \"b.example\"\n\
+         [contacts]\nabuse = [\"mailto:all\"]\n",
+    )
+    .unwrap();
+    let accounts = "nurse@localhost pw\njuliet@localhost pw\nromeo@localhost pw\n";
+    std::fs::write(site.path("accounts.txt"), accounts).unwrap();
+    let configured = ["--config", "server.toml"];
+    site.run(&[&["adduser", "--file", "accounts.txt"], &configured[..]].concat())
+        .succeeds("added 3");
+    site.run(&[&["check-config"], &configured[..]].concat())
+        .succeeds("in order");
+    let server = site.start(&[&["--insecure-plaintext"], &configured[..]].concat());
+
+    const INFO: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    const LAST: &str = "<query xmlns='jabber:iq:last'/>";
+    let ask = |user, to, query| {
+        let mut client = server.bind(user, "pw");
+        client.send(&format!("<iq type='get' id='q' to='{to}'>{query}</iq>"));
+        client.read_until(&["</iq>"])
+    };
+    let info = ask("romeo", "localhost", INFO);
+    assert!(
+        info.contains("mailto:here") && !info.contains("mailto:all"),
+        "{info}"
+    );
+    let info = ask("romeo", "b.example", INFO);
+    assert!(
+        info.contains("mailto:all") && !info.contains("mailto:here"),
+        "{info}"
+    );
+
+    let last = ask("romeo", "juliet@localhost", LAST);
+    assert!(last.contains("<forbidden"), "{last}");
+    let last = ask("nurse", "juliet@localhost", LAST);
+    assert!(
+        last.contains("<item-not-found"),
+        "she was never there: {last}"
+    );
+    let last = ask("nurse", "nurse@localhost", LAST);
+    assert!(last.contains("seconds='0'"), "{last}");
+}
+
+#[test]
 fn deleting_an_account_ends_its_sessions() {
     let site = Site::new();
     site.run(&["adduser", "juliet@localhost", "--password", "pw"])

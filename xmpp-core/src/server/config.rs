@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::mailbox::QueueLimits;
-use crate::{BareJid, sasl, xml};
+use crate::{BareJid, Jid, sasl, xml};
 
 /// Settings of a server. Every field has a default that is safe to run with.
 #[derive(Clone, Debug)]
@@ -101,7 +101,9 @@ pub struct Domain {
     /// as the listener says, which is no (RFC 7590 §3.1) but for
     /// [`Security::OptionalTls`](crate::io::Security::OptionalTls).
     pub plaintext: Option<bool>,
-    /// Who may administer it; also listed as contacts nowhere.
+    /// Accounts that may administer it: they may ask when its accounts were last there
+    /// (XEP-0012) without a subscription. People find them only by
+    /// [`ServiceContacts`](crate::im::service_contacts::ServiceContacts).
     pub administrators: Vec<BareJid>,
     /// What its accounts may take up; default as [`Config::account`] says.
     pub account: Option<AccountLimits>,
@@ -209,6 +211,14 @@ impl Config {
         self.domains
             .iter()
             .find(|domain| domain.name.as_str() == name)
+    }
+
+    /// Whether this is an administrator of a domain of ours.
+    pub fn is_administrator(&self, who: &Jid, domain: &str) -> bool {
+        self.domain(domain).is_some_and(|domain| {
+            let mut all = domain.administrators.iter();
+            all.any(|administrator| administrator.as_str() == who.bare_str())
+        })
     }
 
     /// What this account may take up.

@@ -309,6 +309,24 @@ fn a_domain_can_differ_from_the_limits_of_all() {
 }
 
 #[test]
+fn a_domain_can_differ_from_the_contacts_of_all() {
+    let text = "[contacts]\nabuse = [\"mailto:all\"]\nadmin = [\"mailto:all\"]\n\
+        [[domains]]\nname = \"a\"\n[domains.contacts]\nadmin = [\"mailto:a\"]\nabuse = []\n\
+        [[domains]]\nname = \"b\"";
+    let config = Config::parse(text, Vec::new()).unwrap();
+    let contacts = |i: usize| config.domains[i].contacts.from(&config.contacts);
+    let (a, b) = (contacts(0), contacts(1));
+    assert_eq!(
+        (a.abuse.0, a.admin.0),
+        (vec![], vec!["mailto:a".to_owned()])
+    );
+    let all = vec!["mailto:all".to_owned()];
+    assert_eq!((b.abuse.0, b.admin.0), (all.clone(), all));
+    let bad = refused("[[domains]]\nname = \"a\"\n[domains.contacts]\nadmin = [\"a@b\"]");
+    assert!(bad.contains("line 4") && bad.contains("not a URI"), "{bad}");
+}
+
+#[test]
 fn settings_reach_the_server_as_they_are() {
     let text =
         "[limits]\nmemory = \"3 MiB\"\n[limits.xml]\nchildren = 9\n[timeouts]\nidle = \"1 h\"";
@@ -404,9 +422,10 @@ fn every_setting_of_the_library_can_be_set() {
         }
         at
     };
-    // What stands elsewhere, and how the server names itself.
+    // What stands elsewhere (and the domain of contacts in their domain), and how the server names itself.
     let elsewhere = [
         "domains",
+        "domain",
         "timeouts",
         "software",
         "conflict",

@@ -41,6 +41,49 @@ impl fmt::Debug for Hidden {
     }
 }
 
+/// Addresses of whatever kind: `mailto:`, `xmpp:`, `https:`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Uris(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Uris {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Uris, D::Error> {
+        let all = Vec::<String>::deserialize(deserializer)?;
+        match all.iter().find(|text| !is_uri(text)) {
+            Some(text) => Err(de::Error::custom(format!(
+                "{text:?} is not a URI such as \"mailto:abuse@example.org\""
+            ))),
+            None => Ok(Uris(all)),
+        }
+    }
+}
+
+/// Whether a scheme, a colon, and characters of a URI (or an IRI) are there (RFC 3986 §3).
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let foreign = |c: char| c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !rest.is_empty()
+        && !rest.contains(foreign)
+}
+
+impl From<Vec<String>> for Uris {
+    fn from(all: Vec<String>) -> Uris {
+        Uris(all)
+    }
+}
+
+impl From<Uris> for Vec<String> {
+    fn from(uris: Uris) -> Vec<String> {
+        uris.0
+    }
+}
+
 /// A number of bytes: `4096`, or `"4 KiB"` (also MiB and GiB).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub usize);
@@ -279,6 +322,31 @@ mod tests {
         );
         assert_eq!("10s".parse(), Ok(Span(Duration::from_secs(10))));
         assert_eq!("4096".parse(), Ok(Size(4096)));
+    }
+
+    #[test]
+    fn a_contact_is_a_uri() {
+        for text in [
+            "mailto:abuse@example.org",
+            "xmpp:admin@faß.example",
+            "https://example.org/status?a=b#c",
+            "tel:+49-30-1",
+        ] {
+            assert!(is_uri(text), "{text}");
+        }
+        for text in [
+            "",
+            "abuse@example.org",
+            "mailto:",
+            ":x",
+            "1a:x",
+            "mail to:x",
+            "mailto:a b",
+            "mailto:a\n",
+            "https://<x>",
+        ] {
+            assert!(!is_uri(text), "{text}");
+        }
     }
 
     #[test]
