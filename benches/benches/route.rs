@@ -81,11 +81,11 @@ fn benches(c: &mut Criterion) {
         let stanza = Stanza::parse(text)
             .unwrap()
             .with_from(Jid::from(romeo.session.jid().clone()));
-        let origin = Origin::session(romeo.session.id());
         route.bench_function(name, |b| {
             b.iter_batched(
                 || stanza.clone(),
                 |stanza| {
+                    let origin = Origin::session(romeo.session.id());
                     let dispatch = server.submit(stanza, &romeo.session, origin);
                     if let Dispatch::Pending(rest) = dispatch {
                         let _ = block_on(rest);
