@@ -18,6 +18,12 @@ use futures::task::AtomicWaker;
 use crate::session::SessionId;
 use crate::stanza::Stanza;
 
+mod budget;
+
+pub use budget::Budget;
+#[cfg(feature = "io")]
+pub(crate) use budget::Loan;
+
 /// Where stanzas for one entity go. Clone is cheap.
 #[derive(Clone)]
 pub struct Mailbox(Arc<dyn Inbox>);
@@ -259,43 +265,6 @@ impl Default for QueueLimits {
             stanzas: 1000,
             bytes: 2 << 20,
         }
-    }
-}
-
-/// The memory that all queues of a server may hold together.
-#[derive(Debug)]
-pub struct Budget {
-    used: AtomicUsize,
-    cap: usize,
-}
-
-impl Budget {
-    /// At most `cap` bytes.
-    pub fn new(cap: usize) -> Budget {
-        Budget {
-            used: AtomicUsize::new(0),
-            cap,
-        }
-    }
-
-    /// Takes `bytes`, or nothing if they would exceed the cap.
-    pub fn take(&self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.cap;
-        if !fits {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
-    }
-
-    /// Gives back what was taken.
-    pub fn give(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Bytes taken at present.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
     }
 }
 

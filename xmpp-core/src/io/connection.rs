@@ -32,11 +32,16 @@ use crate::sasl;
 use crate::server::{Bound, Server};
 use crate::session::{Feed, Session};
 use crate::stanza::Stanza;
-use crate::stream::{Answer, BoxStream, Input, Output, StreamError};
+use crate::stream::{Answer, BoxStream, Input, Output, StreamCondition, StreamError};
 use crate::time::Now;
 use crate::xml::Reader;
 
+mod burst;
+mod charge;
 mod questions;
+
+use burst::Page;
+use charge::Charged;
 
 /// One TLS record; also what is read or written at once.
 const CHUNK: usize = 16 * 1024;
@@ -89,6 +94,8 @@ pub(super) struct Connection {
     more: bool,
     /// Written by the stream, but not yet taken by the socket.
     unsent: Vec<u8>,
+    /// What of the two, and of a stanza that is not yet whole, is taken from the budget.
+    charged: Charged,
     flushing: bool,
     doing: Doing,
     /// Stanzas from the client that wait for the one in `doing`.
@@ -120,7 +127,7 @@ pub(super) struct Answered {
 /// The burst that is being pulled.
 enum Feeding {
     Nothing,
-    Pulling(BoxFuture<'static, (Box<dyn Feed>, Vec<Stanza>)>),
+    Pulling(BoxFuture<'static, Page>),
     /// The last page is being written; then the next is pulled.
     Writing(Box<dyn Feed>),
 }
@@ -171,6 +178,7 @@ impl Connection {
             unread: Vec::new(),
             more: false,
             unsent: Vec::new(),
+            charged: Charged::default(),
             flushing: false,
             doing: Doing::Nothing,
             waiting: VecDeque::new(),
@@ -249,6 +257,9 @@ impl Connection {
                     self.server().metrics().stream_failed(error);
                 }
                 self.phase = Phase::Draining;
+                // Nothing more is read.
+                self.reader.restart();
+                self.unread = Vec::new();
                 self.end();
                 let limit = self.server().config().timeouts.close;
                 self.sleep.as_mut().reset((now.instant + limit).into());
@@ -312,7 +323,7 @@ impl Connection {
             session.queue().register(cx);
         }
         let error = if self.control.stop.swap(false, Ordering::AcqRel) {
-            StreamError::new(crate::stream::StreamCondition::SystemShutdown)
+            StreamError::new(StreamCondition::SystemShutdown)
         } else if let Some(error) = self.session.as_ref().and_then(|session| session.ending()) {
             error
         } else {
@@ -396,7 +407,9 @@ impl Connection {
         };
         match std::mem::replace(&mut self.feed, Feeding::Nothing) {
             Feeding::Nothing => match session.take_feed() {
-                Some(feed) => self.feed = Feeding::Pulling(pull(feed)),
+                Some(feed) => {
+                    self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()))
+                }
                 None => return false,
             },
             Feeding::Pulling(mut future) => match future.as_mut().poll(cx) {
@@ -404,16 +417,16 @@ impl Connection {
                     self.feed = Feeding::Pulling(future);
                     return false;
                 }
-                Poll::Ready((_, page)) if page.is_empty() => {}
-                Poll::Ready((feed, page)) => {
-                    for stanza in page {
+                Poll::Ready(page) if page.stanzas.is_empty() => {}
+                Poll::Ready(page) => {
+                    for stanza in page.stanzas {
                         self.input(Input::Send(stanza), scratch, now, cx);
                     }
-                    self.feed = Feeding::Writing(feed);
+                    self.feed = Feeding::Writing(page.feed);
                 }
             },
             Feeding::Writing(feed) if self.is_written(scratch) => {
-                self.feed = Feeding::Pulling(pull(feed));
+                self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()));
             }
             writing @ Feeding::Writing(_) => {
                 self.feed = writing;
@@ -514,7 +527,7 @@ impl Connection {
     /// The connection is gone.
     fn lost(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         self.wire = Wire::Gone;
-        self.unsent.clear();
+        self.unsent = Vec::new();
         scratch.write.clear();
         self.flushing = false;
         self.input(Input::Eof, scratch, now, cx);
@@ -587,8 +600,10 @@ impl Connection {
             unsent.append(&mut scratch.write);
             let written = self.write_some(&unsent, cx)?;
             scratch.sent.bytes(written);
-            unsent.drain(..written);
-            self.unsent = unsent;
+            if written < unsent.len() {
+                unsent.drain(..written);
+                self.unsent = unsent;
+            }
         } else if !scratch.write.is_empty() {
             let written = self.write_some(&scratch.write, cx)?;
             scratch.sent.bytes(written);
@@ -627,7 +642,16 @@ impl Connection {
             {
                 self.leaving = None;
             }
-            if self.write(scratch, now, cx).is_err() {
+            let mut written = self.write(scratch, now, cx);
+            if written.is_ok() && !self.charge() {
+                // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
+                // service the stream."
+                let error = StreamError::new(StreamCondition::ResourceConstraint);
+                self.input(Input::Close(Some(error)), scratch, now, cx);
+                written = self.write(scratch, now, cx);
+                self.charge();
+            }
+            if written.is_err() {
                 self.lost(scratch, now, cx);
                 busy = true;
             }
@@ -726,6 +750,8 @@ impl Connection {
 /// Also when a handler panics, or the runtime stops: a session does not stay behind.
 impl Drop for Connection {
     fn drop(&mut self) {
+        let mut charged = std::mem::take(&mut self.charged);
+        charged.give_back(self.server().budget());
         self.end();
         if let Some(left) = self.leaving.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -755,13 +781,6 @@ impl Future for Connection {
         SCRATCH.set(Some(scratch));
         poll
     }
-}
-
-fn pull(mut feed: Box<dyn Feed>) -> BoxFuture<'static, (Box<dyn Feed>, Vec<Stanza>)> {
-    Box::pin(async move {
-        let page = feed.next().await;
-        (feed, page)
-    })
 }
 
 /// `<proceed/>`, and the handshake behind it.

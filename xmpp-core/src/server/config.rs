@@ -23,7 +23,13 @@ pub struct Config {
     /// What happens when a resource is bound twice; default [`Conflict::Replace`],
     /// since the older connection of a mobile client is usually a dead one.
     pub conflict: Conflict,
-    /// Bytes that all queues of the server may hold together; default 1 GiB.
+    /// Bytes that everything that waits in the server may hold together: the sessions'
+    /// queues, what an inactive client is not told yet, stanzas of which only a part has
+    /// come, and what a client has not taken off its connection. Default 1 GiB.
+    ///
+    /// When they are used up, messages are stored or returned as for a client whose queue is
+    /// full, stored ones wait, and a client that sends a stanza that is too long for what is
+    /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17).
     pub memory: usize,
     /// What one account may take up, where its domain does not say otherwise.
     pub account: AccountLimits,
