@@ -21,8 +21,6 @@ use crate::stanza::Stanza;
 mod budget;
 
 pub use budget::Budget;
-#[cfg(feature = "io")]
-pub(crate) use budget::Loan;
 
 /// Where stanzas for one entity go. Clone is cheap.
 #[derive(Clone)]

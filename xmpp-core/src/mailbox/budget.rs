@@ -1,6 +1,5 @@
 //! The memory that a server lends to those who have something waiting.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The memory that everything that waits in a server may hold together: queues, what an
@@ -47,42 +46,18 @@ impl Budget {
     }
 }
 
-/// A part of a [`Budget`] that is given back when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Loan {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Loan {
-    /// Takes `bytes`, if they are there.
-    pub(crate) fn take(budget: &Arc<Budget>, bytes: usize) -> Option<Loan> {
-        budget.take(bytes).then(|| Loan {
-            budget: budget.clone(),
-            bytes,
-        })
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        self.budget.give(self.bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_there_anyway_leaves_nothing_for_others_until_it_goes() {
-        let budget = Arc::new(Budget::new(10));
+        let budget = Budget::new(10);
         budget.take_anyway(12);
         assert!(!budget.take(1));
         budget.give(12);
-        let loan = Loan::take(&budget, 10);
-        assert!(loan.is_some() && !budget.take(1));
-        drop(loan);
+        assert!(budget.take(10) && !budget.take(1));
+        budget.give(10);
         assert_eq!(budget.used(), 0);
     }
 }

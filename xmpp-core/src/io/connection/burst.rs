@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::CHUNK;
-use crate::mailbox::{Budget, Loan};
+use crate::mailbox::Budget;
 use crate::session::Feed;
 use crate::stanza::Stanza;
 
@@ -23,6 +23,28 @@ pub(super) struct Page {
     pub(super) stanzas: Vec<Stanza>,
     /// What it takes until it is written.
     _loan: Option<Loan>,
+}
+
+/// A part of a budget that is given back when it is dropped.
+struct Loan {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Loan {
+    /// Takes `bytes`, if they are there.
+    fn take(budget: &Arc<Budget>, bytes: usize) -> Option<Loan> {
+        budget.take(bytes).then(|| Loan {
+            budget: budget.clone(),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
 }
 
 /// The next part of a burst, as soon as there is memory for it.
