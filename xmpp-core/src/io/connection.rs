@@ -12,15 +12,14 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use futures::task::AtomicWaker;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
+use super::control::{Call, Control};
 use super::limits::Ticket;
 use super::listener::Shared;
 use super::wire::{BoxIo, Wire};
@@ -34,7 +33,7 @@ use crate::session::{Feed, Session};
 use crate::stanza::Stanza;
 use crate::stream::{Answer, BoxStream, Input, Output, StreamCondition, StreamError};
 use crate::time::Now;
-use crate::xml::Reader;
+use crate::xml::{Reader, Received};
 
 mod burst;
 mod charge;
@@ -49,33 +48,6 @@ const CHUNK: usize = 16 * 1024;
 const TURNS: usize = 4;
 /// Stanzas whose settlement is open before the client is read no further.
 const UNSETTLED: usize = 256;
-
-/// Reaches a connection from outside its task.
-#[derive(Default)]
-pub(super) struct Control {
-    stop: AtomicBool,
-    waker: AtomicWaker,
-}
-
-impl Control {
-    /// Waits until the connection is to close; for when nobody drives it yet.
-    pub(super) async fn stopped(&self) {
-        std::future::poll_fn(|cx| {
-            self.waker.register(cx.waker());
-            match self.stop.load(Ordering::Acquire) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-    }
-
-    /// Has the connection close with `<system-shutdown/>`.
-    pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-}
 
 pub(super) struct Connection {
     shared: Arc<Shared>,
@@ -322,11 +294,23 @@ impl Connection {
         if let Some(session) = &self.session {
             session.queue().register(cx);
         }
-        let error = if self.control.stop.swap(false, Ordering::AcqRel) {
-            StreamError::new(StreamCondition::SystemShutdown)
-        } else if let Some(error) = self.session.as_ref().and_then(|session| session.ending()) {
-            error
-        } else {
+        let ending = || self.session.as_ref().and_then(|session| session.ending());
+        let error = match self.control.answer() {
+            Some(Call::Stop) => Some(StreamError::new(StreamCondition::SystemShutdown)),
+            Some(Call::MakeRoom) if self.ticket.is_silent() => {
+                // Who has said nothing is told nothing.
+                self.lost(scratch, now, cx);
+                return true;
+            }
+            // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
+            // service the stream."
+            Some(Call::MakeRoom) if self.ticket.is_stranger() => {
+                Some(StreamError::new(StreamCondition::ResourceConstraint))
+            }
+            // It has just logged in.
+            Some(Call::MakeRoom) | None => ending(),
+        };
+        let Some(error) = error else {
             return false;
         };
         self.drain_queue(scratch, now, cx);
@@ -550,6 +534,9 @@ impl Connection {
             match self.reader.next(&mut input) {
                 Ok(Some(received)) => {
                     self.more = !input.trim_ascii().is_empty();
+                    if matches!(received, Received::Header(_)) {
+                        self.ticket.greeted();
+                    }
                     self.input(Input::Received(received), scratch, now, cx);
                 }
                 Ok(None) => return,
@@ -632,7 +619,7 @@ impl Connection {
     }
 
     fn poll_with(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<()> {
-        self.control.waker.register(cx.waker());
+        self.control.register(cx);
         for _ in 0..TURNS {
             let now = self.server().now();
             let blocked = !self.unsent.is_empty();
@@ -793,4 +780,19 @@ async fn secure(
     io.write_all(&before).await?;
     io.flush().await?;
     shared.handshake(io).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // Each byte counts once a session. What is needed for a while only has its own place.
+        assert!(
+            size_of::<Connection>() <= 440,
+            "{}",
+            size_of::<Connection>()
+        );
+    }
 }

@@ -166,6 +166,10 @@ impl Default for Software {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
+    /// From the connection to the end of the client's first stream header, and before
+    /// that, with direct TLS, to the end of the handshake; default 10 s. Who has not said
+    /// a word has nothing to think about.
+    pub header: Duration,
     /// From the connection to the bound resource; default 60 s.
     pub login: Duration,
     /// Silence of the client after which the server sends a space, so that a dead
@@ -182,6 +186,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {
+            header: Duration::from_secs(10),
             login: Duration::from_secs(60),
             keepalive: Duration::from_secs(5 * 60),
             idle: None,
