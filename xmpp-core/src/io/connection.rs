@@ -425,11 +425,10 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
-        let queue = session.clone();
         if !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
             return false;
         }
-        let Some(Some(envelopes)) = queue.queue().take(4 * CHUNK) else {
+        let Some(envelopes) = session.take(4 * CHUNK) else {
             return false;
         };
         for envelope in envelopes {
