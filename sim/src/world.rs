@@ -350,6 +350,6 @@ mod tests {
             assert_eq!(rest.len(), 4, "header, error, footer, end: {rest:?}");
             world.server.now().utc.since(EPOCH)
         });
-        assert_eq!(world.as_secs(), 60, "the time to log in");
+        assert_eq!(world.as_secs(), 10, "the time for a header");
     }
 }
