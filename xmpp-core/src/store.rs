@@ -181,19 +181,30 @@ pub trait Offline: Send + Sync {
     async fn forget(&self, account: &BareJid) -> Result<()>;
 }
 
-/// Private XML storage (XEP-0049): one element for each namespace.
+/// An element of private XML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateElement {
+    /// Its local name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The element, as XML.
+    pub xml: String,
+}
+
+/// Private XML storage (XEP-0049): one element for each name and namespace.
 #[async_trait]
 pub trait PrivateXml: Send + Sync {
     /// The element stored under `(name, namespace)`, as XML.
     async fn load(&self, account: &BareJid, name: &str, namespace: &str) -> Result<Option<String>>;
-    /// Stores an element unless the account would then hold more than `limit` bytes
-    /// of private XML (UTF-8, names and namespaces not counted); `false` then.
+    /// Stores elements in place of those with the same name and namespace, in one step:
+    /// all of them, or none (`false`) if the account would then hold more than `limit`
+    /// bytes of private XML (UTF-8, names and namespaces not counted). No two of them
+    /// have the same name and namespace.
     async fn save(
         &self,
         account: &BareJid,
-        name: &str,
-        namespace: &str,
-        xml: &str,
+        elements: &[PrivateElement],
         limit: usize,
     ) -> Result<bool>;
     /// Deletes all elements, because the account is being deleted.

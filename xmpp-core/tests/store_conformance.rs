@@ -74,6 +74,8 @@ enum Fault {
     PrivateIgnoresNamespace,
     PrivateLimitForgetsOthers,
     PrivateLimitCountsCharacters,
+    PrivateSavesTheFirst,
+    PrivateSavesOneByOne,
     VCardKeepsTheFirst,
     VCardTrims,
     BlockListIsReplaced,
@@ -90,7 +92,7 @@ const MANY: OfflineLimits = OfflineLimits {
     octets: 9999,
 };
 
-const FAULTS: [Fault; 37] = [
+const FAULTS: [Fault; 39] = [
     CreateOverwrites,
     CreateKeepsLeftovers,
     CreateManyCountsAll,
@@ -122,6 +124,8 @@ const FAULTS: [Fault; 37] = [
     PrivateIgnoresNamespace,
     PrivateLimitForgetsOthers,
     PrivateLimitCountsCharacters,
+    PrivateSavesTheFirst,
+    PrivateSavesOneByOne,
     VCardKeepsTheFirst,
     VCardTrims,
     BlockListIsReplaced,
@@ -401,22 +405,37 @@ impl PrivateXml for Faulty {
     async fn save(
         &self,
         account: &BareJid,
-        name: &str,
-        namespace: &str,
-        xml: &str,
+        elements: &[PrivateElement],
         limit: usize,
     ) -> Result<bool> {
-        let (namespace, limit) = match self.fault {
-            Some(PrivateIgnoresNamespace) => ("", limit),
-            Some(PrivateLimitForgetsOthers) if xml.len() > limit => return Ok(false),
-            Some(PrivateLimitForgetsOthers) => (namespace, usize::MAX),
-            Some(PrivateLimitCountsCharacters) => {
-                (namespace, limit + xml.len() - xml.chars().count())
-            }
-            _ => (namespace, limit),
-        };
         let store = &self.inner.private_xml;
-        store.save(account, name, namespace, xml, limit).await
+        let mut elements = elements.to_vec();
+        let octets: usize = elements.iter().map(|element| element.xml.len()).sum();
+        let mut limit = limit;
+        match self.fault {
+            Some(PrivateIgnoresNamespace) => {
+                for element in &mut elements {
+                    element.namespace.clear();
+                }
+            }
+            Some(PrivateLimitForgetsOthers) if octets > limit => return Ok(false),
+            Some(PrivateLimitForgetsOthers) => limit = usize::MAX,
+            Some(PrivateLimitCountsCharacters) => {
+                let xml = elements.iter().map(|element| &element.xml);
+                limit += octets - xml.map(|xml| xml.chars().count()).sum::<usize>();
+            }
+            Some(PrivateSavesTheFirst) => elements.truncate(1),
+            Some(PrivateSavesOneByOne) => {
+                for element in elements {
+                    if !store.save(account, &[element], limit).await? {
+                        return Ok(false);
+                    }
+                }
+                return Ok(true);
+            }
+            _ => {}
+        }
+        store.save(account, &elements, limit).await
     }
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
