@@ -130,7 +130,8 @@ pub struct OfflineMessage {
     pub id: u64,
     /// When the server took it.
     pub at: Timestamp,
-    /// The whole stanza as XML in the namespace `jabber:client`.
+    /// The whole stanza as XML in the namespace `jabber:client`. Empty if the store still
+    /// has the message but its text is damaged: the others can be read all the same.
     pub xml: String,
 }
 
@@ -173,8 +174,9 @@ pub trait Offline: Send + Sync {
         after: u64,
         limit: usize,
     ) -> Result<Vec<OfflineMessage>>;
-    /// Deletes all messages up to and with `id`.
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()>;
+    /// Deletes the messages with these ids (as many as a page has), and no others. One
+    /// that is not there is no error.
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()>;
     /// How many messages wait.
     async fn count(&self, account: &BareJid) -> Result<usize>;
     /// Deletes all messages, because the account is being deleted.

@@ -68,8 +68,10 @@ enum Fault {
     PushNormalises,
     PageLeaksAnother,
     PageRepeats,
-    DeleteThroughLeavesTheLast,
-    DeleteThroughDeletesAll,
+    OfflineDeletesAllButTheLast,
+    OfflineDeletesAll,
+    OfflineDeletesUpTo,
+    OfflineDeletesOfAnother,
     IdsRestart,
     PrivateIgnoresNamespace,
     PrivateLimitForgetsOthers,
@@ -92,7 +94,7 @@ const MANY: OfflineLimits = OfflineLimits {
     octets: 9999,
 };
 
-const FAULTS: [Fault; 39] = [
+const FAULTS: [Fault; 41] = [
     CreateOverwrites,
     CreateKeepsLeftovers,
     CreateManyCountsAll,
@@ -118,8 +120,10 @@ const FAULTS: [Fault; 39] = [
     PushNormalises,
     PageLeaksAnother,
     PageRepeats,
-    DeleteThroughLeavesTheLast,
-    DeleteThroughDeletesAll,
+    OfflineDeletesAllButTheLast,
+    OfflineDeletesAll,
+    OfflineDeletesUpTo,
+    OfflineDeletesOfAnother,
     IdsRestart,
     PrivateIgnoresNamespace,
     PrivateLimitForgetsOthers,
@@ -374,13 +378,27 @@ impl Offline for Faulty {
         Ok(page)
     }
 
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
-        let id = match self.fault {
-            Some(DeleteThroughLeavesTheLast) => id.saturating_sub(1),
-            Some(DeleteThroughDeletesAll) => u64::MAX,
-            _ => id,
-        };
-        self.inner.offline.delete_through(account, id).await
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
+        let store = &self.inner.offline;
+        let (last, others) = ids.split_last().unzip();
+        match self.fault {
+            Some(OfflineDeletesAllButTheLast) => store.delete(account, others.unwrap_or(&[])).await,
+            Some(OfflineDeletesAll) => store.forget(account).await,
+            // And what lies between them.
+            Some(OfflineDeletesUpTo) => {
+                let page = store.page(account, 0, usize::MAX).await?;
+                let ids = page.iter().map(|message| message.id);
+                let ids: Vec<u64> = ids.filter(|id| Some(id) <= last).collect();
+                store.delete(account, &ids).await
+            }
+            Some(OfflineDeletesOfAnother) => {
+                for other in ["ann@example.com", "bob@example.com"] {
+                    store.delete(&other.parse().unwrap(), ids).await?;
+                }
+                store.delete(account, ids).await
+            }
+            _ => store.delete(account, ids).await,
+        }
     }
 
     async fn count(&self, account: &BareJid) -> Result<usize> {

@@ -272,10 +272,13 @@ impl Offline for Memory {
         })
     }
 
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
         self.clear(account, |held| {
-            let end = held.offline.partition_point(|message| message.id <= id);
-            held.offline.drain(..end);
+            for id in ids {
+                if let Ok(at) = held.offline.binary_search_by_key(id, |message| message.id) {
+                    held.offline.remove(at);
+                }
+            }
         })
     }
 
@@ -381,7 +384,7 @@ mod tests {
         VCards::save(&store, &ann, "<vCard>new</vCard>")
             .await
             .unwrap();
-        assert!(store.delete(&ann).await.unwrap());
+        assert!(Accounts::delete(&store, &ann).await.unwrap());
         assert!(store.create(&bob, &none).await.unwrap());
     }
 }
