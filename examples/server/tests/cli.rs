@@ -155,6 +155,48 @@ fn more_accounts_than_fit_a_reply_are_listed() {
 }
 
 #[test]
+fn a_reply_is_bounded_in_bytes_as_well() {
+    let site = Site::new();
+    std::fs::create_dir(site.path("data")).unwrap();
+    // RFC 7622 §3.3: up to 1023 octets; a backslash is one of those that JSON escapes.
+    let wanted: Vec<_> = (0..600)
+        .map(|i| BareJid::new(&format!("{}{i:03}@localhost", "\\".repeat(1000))).unwrap())
+        .collect();
+    site.seed(&wanted);
+    let expected: String = wanted.iter().map(|jid| format!("{jid}\n")).collect();
+    let _server = site.start(&[]);
+    site.run(&["users"]).is(&expected);
+}
+
+#[test]
+fn commands_reach_a_server_whose_folder_has_a_long_path() {
+    let site = Site::new();
+    let folder = "f".repeat(200);
+    site.set("data", &site.path(&folder).display().to_string());
+    let mut server = site.start(&["--insecure-plaintext"]);
+    let socket = format!("{folder}/admin.sock");
+    assert_eq!(site.mode(&socket), 0o600);
+    site.run(&["adduser", "juliet@localhost", "--password", "pw"])
+        .succeeds("added juliet@localhost");
+    assert!(server.login("juliet", "pw"));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!site.path(&socket).exists());
+    site.run(&["users"]).is("juliet@localhost\n");
+}
+
+#[test]
+fn a_server_that_cannot_have_its_socket_serves_without() {
+    let site = Site::new();
+    site.run(&["adduser", "juliet@localhost", "--password", "pw"])
+        .succeeds("added");
+    std::fs::create_dir(site.path("data/admin.sock")).unwrap();
+    let server = site.start(&["--insecure-plaintext"]);
+    server.log_says("no admin socket");
+    assert!(server.login("juliet", "pw"));
+}
+
+#[test]
 fn a_hangup_brings_the_new_certificate_and_a_bad_one_is_refused() {
     let site = Site::new();
     site.run(&["gen-cert", "localhost", "--out", "certificates"])
