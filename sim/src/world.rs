@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use xmpp_core::BareJid;
 use xmpp_core::directory::Directory;
@@ -250,6 +251,10 @@ impl Clock for VirtualClock {
             instant,
             utc: EPOCH.plus(elapsed),
         }
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
     }
 }
 

@@ -101,6 +101,12 @@ impl Origin {
         sm: None,
     };
 
+    /// An entity that is served here: [`Server::serve`](crate::server::Server::serve).
+    pub const ENTITY: Origin = Origin {
+        source: Source::Entity,
+        sm: None,
+    };
+
     /// This server, with a copy.
     pub const COPY: Origin = Origin {
         source: Source::Copy,

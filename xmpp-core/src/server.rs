@@ -1,8 +1,10 @@
 //! The server: everything wired, and the way of a stanza through it.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
@@ -11,7 +13,8 @@ use crate::account::{Account, Accounts};
 use crate::directory::Directory;
 use crate::im::carbons;
 use crate::mailbox::{
-    Budget, Envelope, Mailbox, Origin, Queue, Reason, Settlement, Share, Source, Undelivered,
+    Budget, Envelope, Mailbox, Origin, Queue, QueueLimits, Reason, Settlement, Share, Source,
+    Undelivered,
 };
 use crate::metrics::Metrics;
 use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
@@ -26,6 +29,8 @@ use crate::{BareJid, FullJid, Jid};
 mod accounts;
 mod builder;
 mod config;
+mod served;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -35,6 +40,8 @@ pub use builder::{BuildError, Builder, Surroundings};
 pub use config::{
     AccountLimits, Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network,
 };
+pub use served::Served;
+use tasks::Tasks;
 
 /// A running server. Clone is cheap and names the same server.
 ///
@@ -55,6 +62,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     spawn: Arc<dyn Spawn>,
+    tasks: Arc<Tasks>,
     budget: Arc<Budget>,
     metrics: Metrics,
     /// What sets the sessions of this run apart from those of any other.
@@ -115,9 +123,27 @@ impl Server {
         self.inner.random.clone()
     }
 
-    /// Runs something beside what is going on.
-    pub fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.inner.spawn.spawn(task);
+    /// Runs something beside what is going on. [`Server::close`] waits for it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.spawn.spawn(self.inner.tasks.counted(task));
+    }
+
+    /// Waits for `time`, but no longer than until the server closes: for tasks that have
+    /// something to do every now and then, and once more at the end.
+    pub async fn rest(&self, time: Duration) {
+        let sleep = self.inner.clock.sleep(time);
+        self.inner.tasks.rest(sleep).await;
+    }
+
+    /// Waits until the server closes: for what a task otherwise waits for without end.
+    pub async fn closing(&self) {
+        self.inner.tasks.closing().await;
+    }
+
+    /// Waits until everything that runs beside is done; what rests is told to come to its
+    /// end. To be called when no client is left and before the stores are closed.
+    pub async fn close(&self) {
+        self.inner.tasks.close().await;
     }
 
     /// Does work that takes a thread for milliseconds where it keeps nobody waiting; `None`
@@ -252,9 +278,9 @@ impl Server {
     pub fn send(&self, stanza: Stanza) {
         match self.route(stanza, Origin::SERVER) {
             Dispatch::Done(_) => {}
-            Dispatch::Pending(rest) => self.spawn(Box::pin(async move {
+            Dispatch::Pending(rest) => self.spawn(async move {
                 let _ = rest.await;
-            })),
+            }),
         }
     }
 
@@ -625,9 +651,9 @@ impl Server {
         session.end(StreamError::conflict());
         match self.end(session) {
             Dispatch::Done(_) => {}
-            Dispatch::Pending(rest) => self.spawn(Box::pin(async move {
+            Dispatch::Pending(rest) => self.spawn(async move {
                 let _ = rest.await;
-            })),
+            }),
         }
     }
 
@@ -641,12 +667,11 @@ impl Server {
 
     /// Serves an address that is no account's with a mailbox of its own, bounded
     /// by `limits`; `None` if the address is taken.
-    pub fn serve(&self, address: &Jid, limits: crate::mailbox::QueueLimits) -> Option<Arc<Queue>> {
+    pub fn serve(&self, address: &Jid, limits: QueueLimits) -> Option<Served> {
         let queue = Arc::new(Queue::new(limits, self.inner.budget.clone()));
-        self.inner
-            .directory
-            .serve(address, Mailbox::new(queue.clone()))
-            .then_some(queue)
+        let mailbox = Mailbox::new(queue.clone());
+        let free = self.inner.directory.serve(address, mailbox);
+        free.then(|| Served::new(self.clone(), address.clone(), queue))
     }
 
     /// Whether `domain` is one of ours.
