@@ -62,7 +62,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let monitor = Monitor::new(server.clone());
     monitor.set_expiries(expiries(&identities));
-    let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server.clone()))?;
+    let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server.clone()));
     let mut bound = listen(&driver, config, insecure).await?;
     for address in &config.listen.monitoring {
         bound.push(("monitoring", monitor.listen(*address).await?));

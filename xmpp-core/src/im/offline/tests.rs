@@ -182,6 +182,41 @@ fn messages_come_page_by_page_and_leave_the_store_when_they_are_written() {
     assert_eq!((count(&world), got), (0, texts));
 }
 
+/// It is passed over, whatever is around it, and stays: it may be the only copy.
+#[test]
+fn an_unreadable_message_is_neither_delivered_nor_deleted_and_holds_up_no_other() {
+    let world = world();
+    let romeo = world.login("romeo@example.org/orchard");
+    let offline = world.server.stores().offline.clone();
+    let damage = |xml: &str| {
+        let (jid, at) = (bare(JULIET), world.server.now().utc);
+        let limits = OfflineLimits::messages(100);
+        assert!(world.run(offline.push(&jid, at, xml, limits)).unwrap());
+    };
+    let broken = ["<message><body>2</bo", "", "<message type='", "<iq/>"];
+    say(&romeo, "1");
+    broken.iter().for_each(|xml| damage(xml));
+    say(&romeo, "3");
+    // A page of nothing else.
+    (0..2 * PAGE).for_each(|_| damage("<message"));
+    say(&romeo, "4");
+    let juliet = world.login("juliet@example.org/balcony");
+    juliet.shows("<presence/>");
+    assert_eq!(bodies(&juliet.read()), ["1", "3", "4"]);
+    let unreadable = broken.len() + 2 * PAGE;
+    assert_eq!(count(&world), unreadable);
+    let counted = || world.server.metrics().unreadable_messages.value();
+    assert_eq!(counted(), unreadable as u64);
+
+    juliet.end();
+    say(&romeo, "5");
+    let juliet = world.login("juliet@example.org/balcony");
+    juliet.shows("<presence/>");
+    assert_eq!(bodies(&juliet.read()), ["5"]);
+    assert_eq!(count(&world), unreadable);
+    assert_eq!(counted(), 2 * unreadable as u64, "met again");
+}
+
 /// The connection goes in the middle: what it may not have got is given to another session
 /// of the account that is there already, or to the next.
 #[test]
