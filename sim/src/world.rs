@@ -98,7 +98,7 @@ impl World {
         let mut rng = Rng::new(seed);
         let name = BareJid::new(DOMAIN).expect("it is a domain");
         let mut domain = Domain::new(name, Secret::from(rng.bytes()));
-        domain.plaintext = true;
+        domain.plaintext = Some(true);
         domain.sasl.plain_without_tls = true;
         domain.sasl.iterations = ROUNDS;
         WorldBuilder {

@@ -29,6 +29,7 @@ use crate::{BareJid, FullJid, Jid};
 mod accounts;
 mod builder;
 mod config;
+mod ranges;
 mod served;
 mod tasks;
 #[cfg(test)]

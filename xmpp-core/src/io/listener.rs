@@ -48,8 +48,10 @@ impl Listener for TcpListener {
 /// What TLS there is on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
-    /// STARTTLS (RFC 6120 §5); needs a certificate.
+    /// STARTTLS (RFC 6120 §5), without which nobody logs in; needs a certificate.
     StartTls,
+    /// STARTTLS, and a client may log in without, though not by PLAIN; needs a certificate.
+    OptionalTls,
     /// TLS from the first byte (XEP-0368); needs a certificate.
     Direct,
     /// None at all.
@@ -168,7 +170,7 @@ impl Driver {
             return;
         };
         match security {
-            Security::StartTls => metrics.starttls_connections.increment(),
+            Security::StartTls | Security::OptionalTls => metrics.starttls_connections.increment(),
             Security::Direct => metrics.direct_tls_connections.increment(),
             Security::Plain => metrics.plaintext_connections.increment(),
         }
@@ -285,8 +287,9 @@ impl Shared {
             place,
         } = guest;
         let starttls = match security {
-            Security::StartTls => StartTls::Offered,
-            _ => StartTls::Unavailable,
+            Security::StartTls => StartTls::Required,
+            Security::OptionalTls => StartTls::Optional,
+            Security::Direct | Security::Plain => StartTls::Unavailable,
         };
         let inner = Stream::new(self.settings.clone(), channel, starttls, self.server.now());
         let stream = self.server.hooks().wrap(Box::new(inner) as BoxStream);

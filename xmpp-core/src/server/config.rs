@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::mailbox::QueueLimits;
-use crate::{BareJid, sasl, xml};
+use crate::{BareJid, Jid, sasl, xml};
 
 /// Settings of a server. Every field has a default that is safe to run with.
 #[derive(Clone, Debug)]
@@ -103,9 +103,13 @@ pub struct Domain {
     pub name: BareJid,
     /// Which mechanisms it offers, and the PBKDF2 rounds of new passwords.
     pub sasl: sasl::Policy,
-    /// Whether a client may log in without TLS; default no (RFC 7590 §3.1).
-    pub plaintext: bool,
-    /// Who may administer it; also listed as contacts nowhere.
+    /// Whether a client may log in without TLS, whatever the listener says. Default `None`:
+    /// as the listener says, which is no (RFC 7590 §3.1) but for
+    /// [`Security::OptionalTls`](crate::io::Security::OptionalTls).
+    pub plaintext: Option<bool>,
+    /// Accounts that may administer it: they may ask when its accounts were last there
+    /// (XEP-0012) without a subscription. People find them only by
+    /// [`ServiceContacts`](crate::im::service_contacts::ServiceContacts).
     pub administrators: Vec<BareJid>,
     /// What its accounts may take up; default as [`Config::account`] says.
     pub account: Option<AccountLimits>,
@@ -117,7 +121,7 @@ impl Domain {
         Domain {
             name,
             sasl: sasl::Policy::new(secret),
-            plaintext: false,
+            plaintext: None,
             administrators: Vec::new(),
             account: None,
         }
@@ -218,6 +222,14 @@ impl Config {
         self.domains
             .iter()
             .find(|domain| domain.name.as_str() == name)
+    }
+
+    /// Whether this is an administrator of a domain of ours.
+    pub fn is_administrator(&self, who: &Jid, domain: &str) -> bool {
+        self.domain(domain).is_some_and(|domain| {
+            let mut all = domain.administrators.iter();
+            all.any(|administrator| administrator.as_str() == who.bare_str())
+        })
     }
 
     /// What this account may take up.
