@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use xmpp_core::BareJid;
 use xmpp_core::directory::Directory;
@@ -251,6 +252,10 @@ impl Clock for VirtualClock {
             utc: EPOCH.plus(elapsed),
         }
     }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
 }
 
 /// All accounts have the same, derived once.
@@ -345,6 +350,6 @@ mod tests {
             assert_eq!(rest.len(), 4, "header, error, footer, end: {rest:?}");
             world.server.now().utc.since(EPOCH)
         });
-        assert_eq!(world.as_secs(), 60, "the time to log in");
+        assert_eq!(world.as_secs(), 10, "the time for a header");
     }
 }

@@ -109,6 +109,9 @@ pub struct Metrics {
     pub sent: Traffic,
     /// Times that a store could not do what a connection needed.
     pub store_errors: Counter,
+    /// Times that a stored message could not be read, and was not delivered. It stays where
+    /// it is and is met again, so this grows beyond the number of such messages.
+    pub unreadable_messages: Counter,
     logins: Counters<{ Mechanism::ALL.len() }>,
     failed_logins: Counters<{ Mechanism::ALL.len() }>,
     stream_errors: Counters<{ StreamCondition::NAMES.len() }>,

@@ -1,8 +1,10 @@
 //! The server: everything wired, and the way of a stanza through it.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
@@ -11,7 +13,8 @@ use crate::account::{Account, Accounts};
 use crate::directory::Directory;
 use crate::im::carbons;
 use crate::mailbox::{
-    Budget, Envelope, Mailbox, Origin, Queue, Reason, Settlement, Share, Source, Undelivered,
+    Budget, Envelope, Mailbox, Origin, Queue, QueueLimits, Reason, Settlement, Share, Source,
+    Undelivered,
 };
 use crate::metrics::Metrics;
 use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
@@ -27,6 +30,8 @@ mod accounts;
 mod builder;
 mod config;
 mod ranges;
+mod served;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -36,6 +41,8 @@ pub use builder::{BuildError, Builder, Surroundings};
 pub use config::{
     AccountLimits, Config, Conflict, Domain, Random, Software, Spawn, Timeouts, network,
 };
+pub use served::Served;
+use tasks::Tasks;
 
 /// A running server. Clone is cheap and names the same server.
 ///
@@ -56,6 +63,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     spawn: Arc<dyn Spawn>,
+    tasks: Arc<Tasks>,
     budget: Arc<Budget>,
     metrics: Metrics,
     /// What sets the sessions of this run apart from those of any other.
@@ -116,9 +124,27 @@ impl Server {
         self.inner.random.clone()
     }
 
-    /// Runs something beside what is going on.
-    pub fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.inner.spawn.spawn(task);
+    /// Runs something beside what is going on. [`Server::close`] waits for it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.spawn.spawn(self.inner.tasks.counted(task));
+    }
+
+    /// Waits for `time`, but no longer than until the server closes: for tasks that have
+    /// something to do every now and then, and once more at the end.
+    pub async fn rest(&self, time: Duration) {
+        let sleep = self.inner.clock.sleep(time);
+        self.inner.tasks.rest(sleep).await;
+    }
+
+    /// Waits until the server closes: for what a task otherwise waits for without end.
+    pub async fn closing(&self) {
+        self.inner.tasks.closing().await;
+    }
+
+    /// Waits until everything that runs beside is done; what rests is told to come to its
+    /// end. To be called when no client is left and before the stores are closed.
+    pub async fn close(&self) {
+        self.inner.tasks.close().await;
     }
 
     /// Does work that takes a thread for milliseconds where it keeps nobody waiting; `None`
@@ -253,9 +279,9 @@ impl Server {
     pub fn send(&self, stanza: Stanza) {
         match self.route(stanza, Origin::SERVER) {
             Dispatch::Done(_) => {}
-            Dispatch::Pending(rest) => self.spawn(Box::pin(async move {
+            Dispatch::Pending(rest) => self.spawn(async move {
                 let _ = rest.await;
-            })),
+            }),
         }
     }
 
@@ -352,7 +378,7 @@ impl Server {
         share: Option<Share>,
     ) -> Dispatch {
         // What is never sent another way needs nobody to know who has got it.
-        let share = share.or_else(|| is_kept(&stanza).then(|| Share::among(many.len())));
+        let share = share.or_else(|| stanza.is_kept().then(|| Share::among(many.len())));
         let mut taken = None;
         let mut lost = None;
         for resource in many {
@@ -387,7 +413,15 @@ impl Server {
             Kind::Message(MessageType::Chat | MessageType::Normal) => {
                 let account = resource.jid().to_bare();
                 match resource.session() {
-                    Some(_) => self.keep_accepted(stanza, account),
+                    Some(session) => {
+                        let detour = session.detour();
+                        let stored = self.keep_accepted(stanza, account);
+                        Dispatch::Pending(Box::pin(async move {
+                            let settlement = stored.finish().await;
+                            drop(detour);
+                            settlement
+                        }))
+                    }
                     None => self.keep(stanza, origin, account),
                 }
             }
@@ -421,7 +455,7 @@ impl Server {
         let _ = match stanza.kind() {
             // It had been accepted for this account: it is delivered to another
             // resource or kept, as if sent to the bare JID.
-            _ if is_kept(&stanza) => match stanza.to().map(Jid::to_bare) {
+            _ if stanza.is_kept() => match stanza.to().map(Jid::to_bare) {
                 Some(account) => self.to_the_able(stanza, origin, account).finish().await,
                 None => Settlement::Done,
             },
@@ -626,9 +660,9 @@ impl Server {
         session.end(StreamError::conflict());
         match self.end(session) {
             Dispatch::Done(_) => {}
-            Dispatch::Pending(rest) => self.spawn(Box::pin(async move {
+            Dispatch::Pending(rest) => self.spawn(async move {
                 let _ = rest.await;
-            })),
+            }),
         }
     }
 
@@ -642,12 +676,11 @@ impl Server {
 
     /// Serves an address that is no account's with a mailbox of its own, bounded
     /// by `limits`; `None` if the address is taken.
-    pub fn serve(&self, address: &Jid, limits: crate::mailbox::QueueLimits) -> Option<Arc<Queue>> {
+    pub fn serve(&self, address: &Jid, limits: QueueLimits) -> Option<Served> {
         let queue = Arc::new(Queue::new(limits, self.inner.budget.clone()));
-        self.inner
-            .directory
-            .serve(address, Mailbox::new(queue.clone()))
-            .then_some(queue)
+        let mailbox = Mailbox::new(queue.clone());
+        let free = self.inner.directory.serve(address, mailbox);
+        free.then(|| Served::new(self.clone(), address.clone(), queue))
     }
 
     /// Whether `domain` is one of ours.
@@ -681,14 +714,6 @@ impl Dispatch {
             Dispatch::Pending(future) => future,
         }
     }
-}
-
-/// Whether a stanza that one session does not get goes to another, or is stored.
-fn is_kept(stanza: &Stanza) -> bool {
-    matches!(
-        stanza.kind(),
-        Kind::Message(MessageType::Chat | MessageType::Normal)
-    )
 }
 
 impl From<Reason> for StanzaError {

@@ -130,7 +130,8 @@ pub struct OfflineMessage {
     pub id: u64,
     /// When the server took it.
     pub at: Timestamp,
-    /// The whole stanza as XML in the namespace `jabber:client`.
+    /// The whole stanza as XML in the namespace `jabber:client`. Empty if the store still
+    /// has the message but its text is damaged: the others can be read all the same.
     pub xml: String,
 }
 
@@ -173,27 +174,39 @@ pub trait Offline: Send + Sync {
         after: u64,
         limit: usize,
     ) -> Result<Vec<OfflineMessage>>;
-    /// Deletes all messages up to and with `id`.
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()>;
+    /// Deletes the messages with these ids (as many as a page has), and no others. One
+    /// that is not there is no error.
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()>;
     /// How many messages wait.
     async fn count(&self, account: &BareJid) -> Result<usize>;
     /// Deletes all messages, because the account is being deleted.
     async fn forget(&self, account: &BareJid) -> Result<()>;
 }
 
-/// Private XML storage (XEP-0049): one element for each namespace.
+/// An element of private XML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateElement {
+    /// Its local name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The element, as XML.
+    pub xml: String,
+}
+
+/// Private XML storage (XEP-0049): one element for each name and namespace.
 #[async_trait]
 pub trait PrivateXml: Send + Sync {
     /// The element stored under `(name, namespace)`, as XML.
     async fn load(&self, account: &BareJid, name: &str, namespace: &str) -> Result<Option<String>>;
-    /// Stores an element unless the account would then hold more than `limit` bytes
-    /// of private XML (UTF-8, names and namespaces not counted); `false` then.
+    /// Stores elements in place of those with the same name and namespace, in one step:
+    /// all of them, or none (`false`) if the account would then hold more than `limit`
+    /// bytes of private XML (UTF-8, names and namespaces not counted). No two of them
+    /// have the same name and namespace.
     async fn save(
         &self,
         account: &BareJid,
-        name: &str,
-        namespace: &str,
-        xml: &str,
+        elements: &[PrivateElement],
         limit: usize,
     ) -> Result<bool>;
     /// Deletes all elements, because the account is being deleted.

@@ -254,7 +254,7 @@ impl Stream {
             starttls
         };
         Stream {
-            deadline: now.instant + settings.timeouts.login,
+            deadline: now.instant + settings.timeouts.header.min(settings.timeouts.login),
             settings,
             state: State::Opening,
             progress: Progress::Connected,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures::future::BoxFuture;
+
 /// The moment at which a machine is called: a monotonic clock for time-outs
 /// and a wall clock for stamps. Machines never read a clock themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,9 @@ pub struct Now {
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Now;
+
+    /// Waits until `time` has passed on the monotonic clock.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Displays as XEP-0082 §3.2 asks:

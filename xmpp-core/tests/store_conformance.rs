@@ -68,12 +68,16 @@ enum Fault {
     PushNormalises,
     PageLeaksAnother,
     PageRepeats,
-    DeleteThroughLeavesTheLast,
-    DeleteThroughDeletesAll,
+    OfflineDeletesAllButTheLast,
+    OfflineDeletesAll,
+    OfflineDeletesUpTo,
+    OfflineDeletesOfAnother,
     IdsRestart,
     PrivateIgnoresNamespace,
     PrivateLimitForgetsOthers,
     PrivateLimitCountsCharacters,
+    PrivateSavesTheFirst,
+    PrivateSavesOneByOne,
     VCardKeepsTheFirst,
     VCardTrims,
     BlockListIsReplaced,
@@ -90,7 +94,7 @@ const MANY: OfflineLimits = OfflineLimits {
     octets: 9999,
 };
 
-const FAULTS: [Fault; 37] = [
+const FAULTS: [Fault; 41] = [
     CreateOverwrites,
     CreateKeepsLeftovers,
     CreateManyCountsAll,
@@ -116,12 +120,16 @@ const FAULTS: [Fault; 37] = [
     PushNormalises,
     PageLeaksAnother,
     PageRepeats,
-    DeleteThroughLeavesTheLast,
-    DeleteThroughDeletesAll,
+    OfflineDeletesAllButTheLast,
+    OfflineDeletesAll,
+    OfflineDeletesUpTo,
+    OfflineDeletesOfAnother,
     IdsRestart,
     PrivateIgnoresNamespace,
     PrivateLimitForgetsOthers,
     PrivateLimitCountsCharacters,
+    PrivateSavesTheFirst,
+    PrivateSavesOneByOne,
     VCardKeepsTheFirst,
     VCardTrims,
     BlockListIsReplaced,
@@ -370,13 +378,27 @@ impl Offline for Faulty {
         Ok(page)
     }
 
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
-        let id = match self.fault {
-            Some(DeleteThroughLeavesTheLast) => id.saturating_sub(1),
-            Some(DeleteThroughDeletesAll) => u64::MAX,
-            _ => id,
-        };
-        self.inner.offline.delete_through(account, id).await
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
+        let store = &self.inner.offline;
+        let (last, others) = ids.split_last().unzip();
+        match self.fault {
+            Some(OfflineDeletesAllButTheLast) => store.delete(account, others.unwrap_or(&[])).await,
+            Some(OfflineDeletesAll) => store.forget(account).await,
+            // And what lies between them.
+            Some(OfflineDeletesUpTo) => {
+                let page = store.page(account, 0, usize::MAX).await?;
+                let ids = page.iter().map(|message| message.id);
+                let ids: Vec<u64> = ids.filter(|id| Some(id) <= last).collect();
+                store.delete(account, &ids).await
+            }
+            Some(OfflineDeletesOfAnother) => {
+                for other in ["ann@example.com", "bob@example.com"] {
+                    store.delete(&other.parse().unwrap(), ids).await?;
+                }
+                store.delete(account, ids).await
+            }
+            _ => store.delete(account, ids).await,
+        }
     }
 
     async fn count(&self, account: &BareJid) -> Result<usize> {
@@ -401,22 +423,37 @@ impl PrivateXml for Faulty {
     async fn save(
         &self,
         account: &BareJid,
-        name: &str,
-        namespace: &str,
-        xml: &str,
+        elements: &[PrivateElement],
         limit: usize,
     ) -> Result<bool> {
-        let (namespace, limit) = match self.fault {
-            Some(PrivateIgnoresNamespace) => ("", limit),
-            Some(PrivateLimitForgetsOthers) if xml.len() > limit => return Ok(false),
-            Some(PrivateLimitForgetsOthers) => (namespace, usize::MAX),
-            Some(PrivateLimitCountsCharacters) => {
-                (namespace, limit + xml.len() - xml.chars().count())
-            }
-            _ => (namespace, limit),
-        };
         let store = &self.inner.private_xml;
-        store.save(account, name, namespace, xml, limit).await
+        let mut elements = elements.to_vec();
+        let octets: usize = elements.iter().map(|element| element.xml.len()).sum();
+        let mut limit = limit;
+        match self.fault {
+            Some(PrivateIgnoresNamespace) => {
+                for element in &mut elements {
+                    element.namespace.clear();
+                }
+            }
+            Some(PrivateLimitForgetsOthers) if octets > limit => return Ok(false),
+            Some(PrivateLimitForgetsOthers) => limit = usize::MAX,
+            Some(PrivateLimitCountsCharacters) => {
+                let xml = elements.iter().map(|element| &element.xml);
+                limit += octets - xml.map(|xml| xml.chars().count()).sum::<usize>();
+            }
+            Some(PrivateSavesTheFirst) => elements.truncate(1),
+            Some(PrivateSavesOneByOne) => {
+                for element in elements {
+                    if !store.save(account, &[element], limit).await? {
+                        return Ok(false);
+                    }
+                }
+                return Ok(true);
+            }
+            _ => {}
+        }
+        store.save(account, &elements, limit).await
     }
 
     async fn forget(&self, account: &BareJid) -> Result<()> {

@@ -1,9 +1,9 @@
-//! Why a store cannot be opened.
+//! Why a store cannot be opened or restored.
 
 use std::error::Error;
 use std::path::PathBuf;
 
-/// Why a store cannot be opened. Its text is for the operator.
+/// Why a store cannot be opened or restored. Its text is for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -27,6 +27,17 @@ pub enum OpenError {
     /// The file is of another program.
     #[error("{} is not a store of this program", .0.display())]
     Foreign(PathBuf),
+    /// There is a store where one should be restored.
+    #[error("there is a store already: {}", .0.display())]
+    Exists(PathBuf),
+    /// The copy that should be restored is damaged.
+    #[error("{} is damaged: {what}", path.display())]
+    Damaged {
+        /// The copy.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Anything else.
     #[error("cannot {what}: {source}")]
     Failed {

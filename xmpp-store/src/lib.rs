@@ -23,4 +23,4 @@ pub use error::OpenError;
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresOptions};
 #[cfg(feature = "sqlite")]
-pub use sqlite::Sqlite;
+pub use sqlite::{Existing, Sqlite};

@@ -7,6 +7,7 @@ mod file;
 mod offline;
 mod private_xml;
 mod readers;
+mod restore;
 mod rosters;
 mod schema;
 mod vcards;
@@ -62,6 +63,15 @@ pub struct Sqlite {
     threads: Mutex<Option<Threads>>,
 }
 
+/// What becomes of a store that is where another is [restored](Sqlite::restore).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and nothing is restored.
+    Keep,
+    /// It is replaced, and lost.
+    Replace,
+}
+
 /// What has to end, in this order, before the file is closed.
 #[derive(Debug)]
 struct Threads {
@@ -102,7 +112,7 @@ impl Sqlite {
 
     /// Copies the whole store, as it is at one moment, to a new file (permissions 0600)
     /// while it goes on serving. The copy appears under its name when it is complete and
-    /// durable. It is an ordinary store: put it in the place of the original to go back.
+    /// durable. It is an ordinary store; [`restore`](Sqlite::restore) goes back to it.
     ///
     /// # Errors
     ///
@@ -110,6 +120,26 @@ impl Sqlite {
     pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (self.path.clone(), path.as_ref().to_owned());
         blocking(move || backup::backup(&from, &to)).await?
+    }
+
+    /// Makes the store at `path` what a [copy](Sqlite::backup_to) is. Blocks.
+    ///
+    /// The copy is left as it is; it is checked from beginning to end. Whenever this is cut
+    /// short, by the power say, there is the store as it was before or the restored one,
+    /// complete and durable. What a killed process left of the one before (`-wal`, `-shm`)
+    /// goes with it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] if a process has the store open, [`OpenError::Exists`] if there
+    /// is one that must not be [replaced](Existing), and of the copy [`OpenError::Foreign`],
+    /// [`OpenError::Newer`], [`OpenError::Damaged`]. Nothing has changed then.
+    pub fn restore(
+        path: impl AsRef<Path>,
+        copy: impl AsRef<Path>,
+        existing: Existing,
+    ) -> std::result::Result<(), OpenError> {
+        restore::restore(path.as_ref(), copy.as_ref(), existing)
     }
 
     /// Writes what was asked for before, then closes the file. Every later call answers

@@ -52,6 +52,26 @@ async fn what_is_stored_is_there_when_the_file_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_message_whose_text_is_damaged_comes_without_it_and_the_others_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    for xml in ["1", "2", "3"] {
+        let limits = OfflineLimits::messages(3);
+        let pushed = store.push(&ann(), Timestamp(0), xml, limits).await;
+        assert!(pushed.unwrap());
+    }
+    drop(store);
+    let db = Connection::open(folder.path().join(FILE)).unwrap();
+    let damage = "UPDATE offline SET xml = CAST(x'ff' AS TEXT) WHERE xml = '2'";
+    assert_eq!(db.execute(damage, []).unwrap(), 1);
+    db.close().unwrap();
+
+    let page = open(&folder).page(&ann(), 0, 9).await.unwrap();
+    let texts: Vec<&str> = page.iter().map(|message| &*message.xml).collect();
+    assert_eq!(texts, ["1", "", "3"]);
+}
+
+#[tokio::test]
 async fn a_second_store_on_the_file_is_refused_until_the_first_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE);

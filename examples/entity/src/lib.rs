@@ -2,13 +2,13 @@
 //!
 //! [`Server::serve`] gives an address a mailbox. From then on every stanza for it, for a
 //! resource of it, or for an address below it if it is a domain, waits in that mailbox;
-//! whoever serves it reads there and sends with [`Server::route`]. Rooms, components and
+//! whoever serves it reads there and answers with [`Served::send`](xmpp_core::server::Served::send). Rooms, components and
 //! links to other servers are entities in the same way.
 
 use std::sync::Arc;
 
 use xmpp_core::Jid;
-use xmpp_core::mailbox::{Origin, Outcome, Queue, QueueLimits, Source};
+use xmpp_core::mailbox::{Outcome, Queue, QueueLimits};
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, Kind, MessageType, Stanza, StanzaError};
 use xmpp_core::xml::ns;
@@ -16,30 +16,24 @@ use xmpp_core::xml::ns;
 /// Bytes of XML that are taken out of the mailbox at a time.
 const BATCH: usize = 64 * 1024;
 
-/// As whom the bot sends.
-const ORIGIN: Origin = Origin {
-    source: Source::Entity,
-    sm: None,
-};
-
 /// Starts the bot at `address`, which need not be below a domain of the server. It stops
-/// when the mailbox is [closed](Queue::close). `None` if the address is served already.
+/// when the mailbox is [closed](Queue::close), or with the server. `None` if the address is served already.
 pub fn start(server: &Server, address: &Jid) -> Option<Arc<Queue>> {
-    let mailbox = server.serve(address, QueueLimits::default())?;
-    let (queue, at) = (mailbox.clone(), server.clone());
-    server.spawn(Box::pin(async move {
-        while let Some(batch) = queue.next(BATCH).await {
+    let served = server.serve(address, QueueLimits::default())?;
+    let mailbox = served.queue().clone();
+    server.spawn(async move {
+        while let Some(batch) = served.next(BATCH).await {
             for envelope in batch {
                 let answer = answer(&envelope.stanza);
                 // Whoever sent it may rely on it from here on.
                 envelope.settle(Outcome::Settled);
                 if let Some(answer) = answer {
                     // Awaited, so that two answers to one person keep their order.
-                    let _ = at.route(answer, ORIGIN).finish().await;
+                    let _ = served.send(answer).finish().await;
                 }
             }
         }
-    }));
+    });
     Some(mailbox)
 }
 

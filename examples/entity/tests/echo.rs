@@ -45,7 +45,7 @@ async fn a_request_to_the_bot_is_answered() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_address_is_served_once_and_a_closed_mailbox_refuses() -> Result<()> {
+async fn an_address_is_served_once_and_is_nobodys_when_its_mailbox_is_closed() -> Result<()> {
     let app = App::start(|server| server)?;
     let mailbox = entity::start(app.server(), &Jid::new(BOT)?).ok_or("the address is taken")?;
     assert!(entity::start(app.server(), &Jid::new(BOT)?).is_none());
@@ -54,6 +54,6 @@ async fn an_address_is_served_once_and_a_closed_mailbox_refuses() -> Result<()> 
     let mut romeo = app.login("romeo@example.org").await?;
     romeo.send(&says(BOT, "Anybody?")?).await?;
     let error = romeo.next().await?.error().ok_or("no error")?;
-    assert_eq!(error.condition, Condition::ServiceUnavailable);
+    assert_eq!(error.condition, Condition::RemoteServerNotFound);
     Ok(())
 }

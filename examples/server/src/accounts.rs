@@ -11,15 +11,11 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use xmpp_core::BareJid;
 use xmpp_core::sasl::{Credentials, SALT_LEN};
 
-use crate::admin::{Desk, NewAccount, Reply, Request};
+use crate::admin::{Desk, MAX_ACCOUNTS, MAX_ACCOUNTS_BYTES, NewAccount, Reply, Request};
 use crate::config::Config;
 
 /// Longest line of a list of accounts, in bytes.
 const MAX_LINE: u64 = 16 * 1024;
-/// Accounts in one request.
-const BATCH: usize = 500;
-/// JIDs in one page of a list.
-const PAGE: usize = 1000;
 
 /// `adduser`
 pub fn add(config: &Config, wanted: Vec<(BareJid, String)>) -> anyhow::Result<()> {
@@ -30,17 +26,13 @@ pub fn add(config: &Config, wanted: Vec<(BareJid, String)>) -> anyhow::Result<()
     let derived = derive(&wanted, config.login.rounds)?;
     let new = with_desk(config, async |desk| {
         let mut new = 0;
-        let mut derived = derived.into_iter();
-        loop {
-            let batch: Vec<NewAccount> = derived.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                return Ok(new);
-            }
-            match desk.ask(Request::Create { accounts: batch }).await? {
+        for accounts in batches(derived)? {
+            match desk.ask(Request::Create { accounts }).await? {
                 Reply::Count { count } => new += count,
                 other => bail!("unexpected reply: {other:?}"),
             }
         }
+        Ok(new)
     })?;
     match (new, all) {
         (0, 1) => bail!(
@@ -112,7 +104,7 @@ pub fn list(config: &Config, domain: Option<&str>) -> anyhow::Result<()> {
                 let request = Request::List {
                     domain: domain.clone(),
                     after: after.clone(),
-                    limit: PAGE,
+                    limit: usize::MAX,
                 };
                 let Reply::Jids { jids } = desk.ask(request).await? else {
                     bail!("unexpected reply");
@@ -120,10 +112,10 @@ pub fn list(config: &Config, domain: Option<&str>) -> anyhow::Result<()> {
                 for jid in &jids {
                     io::Write::write_fmt(&mut out, format_args!("{jid}\n"))?;
                 }
-                after = jids.last().cloned();
-                if jids.len() < PAGE {
+                let Some(last) = jids.last() else {
                     break;
-                }
+                };
+                after = Some(last.clone());
             }
         }
         Ok(io::Write::flush(&mut out)?)
@@ -222,6 +214,23 @@ fn derive(wanted: &[(BareJid, String)], rounds: u32) -> anyhow::Result<Vec<NewAc
     Ok(done.into_iter().map(|(_, account)| account).collect())
 }
 
+/// As many at a time as a request has room for.
+fn batches(accounts: Vec<NewAccount>) -> anyhow::Result<Vec<Vec<NewAccount>>> {
+    let mut batches = Vec::new();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for account in accounts {
+        let size = serde_json::to_vec(&account)?.len() + 1;
+        if batch.len() == MAX_ACCOUNTS || bytes + size > MAX_ACCOUNTS_BYTES {
+            batches.push(std::mem::take(&mut batch));
+            bytes = 0;
+        }
+        bytes += size;
+        batch.push(account);
+    }
+    batches.push(batch);
+    Ok(batches)
+}
+
 fn new_account(jid: &BareJid, password: &str, rounds: u32) -> anyhow::Result<NewAccount> {
     let mut salt = [0; SALT_LEN];
     let credentials = Credentials::derive(password, rounds, || {
@@ -280,6 +289,24 @@ mod tests {
             assert!(error.contains(line), "{error}");
         }
         assert!(parse_list(&b"# nobody\n"[..]).is_err());
+    }
+
+    #[test]
+    fn a_request_is_bounded_in_accounts_and_in_bytes() {
+        let account = |jid: String| NewAccount {
+            jid,
+            keys: Vec::new(),
+        };
+        let sizes = |accounts: Vec<NewAccount>| -> Vec<usize> {
+            let batches = batches(accounts.clone()).unwrap();
+            assert_eq!(batches.concat(), accounts, "all of them, in their order");
+            batches.iter().map(Vec::len).collect()
+        };
+        let short = (0..2 * MAX_ACCOUNTS + 1).map(|i| account(format!("{i}@localhost")));
+        assert_eq!(sizes(short.collect()), [MAX_ACCOUNTS, MAX_ACCOUNTS, 1]);
+        let length = MAX_ACCOUNTS_BYTES / 3;
+        let long = (0..5).map(|i| account(i.to_string().repeat(length)));
+        assert_eq!(sizes(long.collect()), [2, 2, 1]);
     }
 
     #[test]

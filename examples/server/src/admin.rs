@@ -5,6 +5,7 @@
 //! [`Request`] and one for its [`Reply`], as often as the client likes. Only the user the
 //! server runs as (and root) can speak it.
 
+mod address;
 mod desk;
 mod socket;
 
@@ -27,6 +28,12 @@ pub use socket::Socket;
 const MAX_LINE: usize = 1 << 20;
 /// Most JIDs in a reply.
 const MAX_JIDS: usize = 1000;
+/// Most bytes of JIDs in a reply: as many as a line has room for.
+const MAX_JIDS_BYTES: usize = MAX_LINE - 1024;
+/// Most accounts in a request.
+pub const MAX_ACCOUNTS: usize = 500;
+/// Most bytes of accounts in a request.
+pub const MAX_ACCOUNTS_BYTES: usize = MAX_LINE - 1024;
 
 /// What is asked for.
 #[derive(Debug, Deserialize, Serialize)]
@@ -38,7 +45,8 @@ pub enum Request {
     SetPassword { account: NewAccount },
     /// Answered by 1, or by 0 if there is no such account.
     Delete { jid: String },
-    /// Accounts of a domain, in order.
+    /// Accounts of a domain, in order: as many as a reply has room for, and none if there
+    /// are no more.
     List {
         domain: String,
         after: Option<String>,
@@ -176,8 +184,9 @@ impl Office {
                 let after = after.map(|after| account(&after)).transpose()?;
                 let limit = limit.min(MAX_JIDS);
                 let page = accounts.list(&domain, after.as_ref(), limit).await?;
-                let jids = page.iter().map(BareJid::to_string).collect();
-                Ok(Reply::Jids { jids })
+                Ok(Reply::Jids {
+                    jids: fitting(page),
+                })
             }
             Request::Backup { path } => {
                 self.store.backup(&path).await?;
@@ -185,6 +194,18 @@ impl Office {
             }
         }
     }
+}
+
+/// As many as a reply has room for, which is at least one.
+fn fitting(page: Vec<BareJid>) -> Vec<String> {
+    let mut bytes = 0;
+    let jids = page.into_iter().map(|jid| jid.to_string());
+    let fits = jids.take_while(|jid| {
+        // A backslash is two in JSON; and there are the quotes and a comma.
+        bytes += 2 * jid.len() + 3;
+        bytes <= MAX_JIDS_BYTES
+    });
+    fits.collect()
 }
 
 fn account(jid: &str) -> anyhow::Result<BareJid> {

@@ -123,12 +123,24 @@ enum Command {
         force: bool,
     },
 
-    /// Copies the SQLite store to a new file while it goes on serving. To go back, stop the
-    /// server and put the copy in the place of the original
+    /// Copies the SQLite store to a new file while it goes on serving; `restore` goes back
     Backup {
         /// The copy; there must be no such file yet
         #[arg(value_name = "FILE")]
         to: PathBuf,
+    },
+
+    /// Makes the SQLite store what a backup is, when no server runs
+    ///
+    /// The backup is checked first, and left where it is. If this is cut short, the store is
+    /// as it was before or as the backup is.
+    Restore {
+        /// What `backup` has made
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+        /// Replaces the store that is there: what it has and the backup has not is lost
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -149,6 +161,8 @@ Examples:
   example-server adduser --file accounts.txt       add many
   example-server check-config -c server.toml       see whether a configuration will do
   example-server run -c server.toml                serve with it
+  example-server backup monday.sqlite3             copy the store while it serves
+  example-server restore --force monday.sqlite3    go back to that, when it does not
   XMPP__log__format=json example-server            change one setting
 
 Files in the data folder: xmpp.sqlite3 (accounts and what is kept for them), DOMAIN.crt.pem
@@ -209,5 +223,6 @@ fn perform(cli: Cli) -> anyhow::Result<()> {
             force,
         } => certificate::generate(&domains, &out, days, force),
         Command::Backup { to } => accounts::backup(&load()?, &to),
+        Command::Restore { from, force } => store::restore(&load()?, &from, force),
     }
 }

@@ -131,6 +131,10 @@ fn errors(metrics: &Metrics, text: &mut Text) {
     let name = "xmpp_store_errors_total";
     text.family(name, "counter", "Times that the store failed a connection.");
     text.sample(name, &[], metrics.store_errors.value());
+    let name = "xmpp_unreadable_messages_total";
+    let help = "Times that a stored message could not be read; it stays in the store.";
+    text.family(name, "counter", help);
+    text.sample(name, &[], metrics.unreadable_messages.value());
 }
 
 struct Text(String);

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::bail;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use xmpp_core::im::{self, registration::Registration, service_contacts::ServiceContacts};
 use xmpp_core::io::{Driver, Tls, surroundings};
 use xmpp_core::sasl::Secret;
@@ -75,7 +76,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let monitor = Monitor::new(server.clone());
     monitor.set_expiries(expiries(&identities));
-    let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server))?;
+    let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server.clone()));
     let mut bound = listen::listen(&driver, config, insecure).await?;
     for address in config.listen.monitoring.iter() {
         bound.push(("monitoring", monitor.listen(*address).await?));
@@ -98,12 +99,20 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     notify(STOPPING);
     monitor.set_ready(false);
     drop(socket);
-    tokio::select! {
-        all = driver.shutdown(config.shutdown.patience.0) => {
-            if !all {
-                tracing::warn!(left = driver.connections(), "clients did not take their leave");
-            }
+    let patience = config.shutdown.patience.0;
+    let close = async {
+        if !driver.shutdown(patience).await {
+            tracing::warn!(
+                left = driver.connections(),
+                "clients did not take their leave"
+            );
         }
+        if timeout(patience, server.close()).await.is_err() {
+            tracing::warn!("not everything came to its end");
+        }
+    };
+    tokio::select! {
+        () = close => {}
         () = signals.end() => bail!("told to end at once"),
     }
     store.close().await?;

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 #[cfg(feature = "postgres")]
 use anyhow::Context as _;
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use xmpp_core::store::Stores;
-use xmpp_store::{OpenError, Sqlite};
+use xmpp_store::{Existing, OpenError, Sqlite};
 
 use crate::config::Config;
+use crate::folder;
+
+/// The SQLite store in the data folder.
+const FILE: &str = "xmpp.sqlite3";
 
 #[cfg(not(feature = "postgres"))]
 const WITHOUT_POSTGRES: &str =
@@ -34,7 +38,7 @@ pub async fn open_stores(config: &Config) -> anyhow::Result<Store> {
     if config.postgresql.url.is_some() {
         return open_postgres(config).await;
     }
-    let sqlite = Arc::new(Sqlite::open(config.data.join("xmpp.sqlite3"))?);
+    let sqlite = Arc::new(Sqlite::open(config.data.join(FILE))?);
     Ok(Store {
         stores: Stores::from_one(sqlite.clone()),
         kind: Kind::Sqlite(sqlite),
@@ -82,6 +86,32 @@ async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
 #[cfg(not(feature = "postgres"))]
 async fn open_postgres(_config: &Config) -> anyhow::Result<Store> {
     bail!(WITHOUT_POSTGRES)
+}
+
+/// `restore`
+pub fn restore(config: &Config, from: &Path, force: bool) -> anyhow::Result<()> {
+    ensure!(
+        config.postgresql.url.is_none(),
+        "the store is PostgreSQL: use psql or pg_restore"
+    );
+    folder::prepare(&config.data)?;
+    let existing = match force {
+        true => Existing::Replace,
+        false => Existing::Keep,
+    };
+    let store = config.data.join(FILE);
+    match Sqlite::restore(&store, from, existing) {
+        Ok(()) => println!("restored the store from {}", from.display()),
+        Err(error @ OpenError::InUse { .. }) => {
+            return Err(anyhow::Error::new(error).context("stop the server first"));
+        }
+        Err(error @ OpenError::Exists(_)) => {
+            let said = "--force replaces it, and what the backup has not is lost";
+            return Err(anyhow::Error::new(error).context(said));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 impl Store {

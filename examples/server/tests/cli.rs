@@ -159,6 +159,48 @@ fn more_accounts_than_fit_a_reply_are_listed() {
 }
 
 #[test]
+fn a_reply_is_bounded_in_bytes_as_well() {
+    let site = Site::new();
+    std::fs::create_dir(site.path("data")).unwrap();
+    // RFC 7622 §3.3: up to 1023 octets; a backslash is one of those that JSON escapes.
+    let wanted: Vec<_> = (0..600)
+        .map(|i| BareJid::new(&format!("{}{i:03}@localhost", "\\".repeat(1000))).unwrap())
+        .collect();
+    site.seed(&wanted);
+    let expected: String = wanted.iter().map(|jid| format!("{jid}\n")).collect();
+    let _server = site.start(&[]);
+    site.run(&["users"]).is(&expected);
+}
+
+#[test]
+fn commands_reach_a_server_whose_folder_has_a_long_path() {
+    let site = Site::new();
+    let folder = "f".repeat(200);
+    site.set("data", &site.path(&folder).display().to_string());
+    let mut server = site.start(&["--insecure-plaintext"]);
+    let socket = format!("{folder}/admin.sock");
+    assert_eq!(site.mode(&socket), 0o600);
+    site.run(&["adduser", "juliet@localhost", "--password", "pw"])
+        .succeeds("added juliet@localhost");
+    assert!(server.login("juliet", "pw"));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!site.path(&socket).exists());
+    site.run(&["users"]).is("juliet@localhost\n");
+}
+
+#[test]
+fn a_server_that_cannot_have_its_socket_serves_without() {
+    let site = Site::new();
+    site.run(&["adduser", "juliet@localhost", "--password", "pw"])
+        .succeeds("added");
+    std::fs::create_dir(site.path("data/admin.sock")).unwrap();
+    let server = site.start(&["--insecure-plaintext"]);
+    server.log_says("no admin socket");
+    assert!(server.login("juliet", "pw"));
+}
+
+#[test]
 fn a_second_server_on_the_same_data_is_refused() {
     let site = Site::new();
     let _server = site.start(&[]);
@@ -177,11 +219,88 @@ fn the_store_is_copied_while_it_serves() {
         .succeeds("deleted");
     server.signal("TERM");
     server.wait();
-    for name in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(site.path(&format!("data/xmpp.sqlite3{name}")));
-    }
-    std::fs::rename(site.path("copy.sqlite3"), site.path("data/xmpp.sqlite3")).unwrap();
+    // On another machine, say.
+    site.set("data", "elsewhere");
+    site.run(&["restore", "copy.sqlite3"]).succeeds("restored");
     site.run(&["users"]).is("juliet@localhost\n");
+}
+
+#[test]
+fn a_restored_store_is_what_it_was_when_the_backup_was_made() {
+    const MESSAGES: usize = 400;
+    let site = Site::new();
+    for user in ["juliet", "romeo"] {
+        let jid = format!("{user}@localhost");
+        site.run(&["adduser", &jid, "--password", "pw"])
+            .succeeds("added");
+    }
+    let mut server = site.start(&["--insecure-plaintext"]);
+    let mut romeo = server.bind("romeo", "pw");
+    // Romeo writes before, during and after the backup.
+    let mut say = |numbers: std::ops::Range<usize>| {
+        for n in numbers {
+            romeo.send(&format!(
+                "<message to='juliet@localhost' type='chat'><body>{n}</body></message>"
+            ));
+        }
+        romeo.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+        assert!(!romeo.read_until(&["id='p'"]).contains("<error"));
+    };
+    say(0..100);
+    std::thread::scope(|scope| {
+        scope.spawn(|| say(100..MESSAGES));
+        site.run(&["backup", "copy.sqlite3"]).succeeds("copied");
+    });
+    site.run(&["adduser", "nurse@localhost", "--password", "pw"])
+        .succeeds("added");
+    site.run(&["passwd", "juliet@localhost", "--password", "other"])
+        .succeeds("set");
+
+    let restore = ["restore", "copy.sqlite3"];
+    let force = ["restore", "--force", "copy.sqlite3"];
+    for arguments in [&restore[..], &force[..]] {
+        site.run(arguments).fails("stop the server first");
+    }
+    server.signal("KILL");
+    server.wait();
+    let log = site.path("data/xmpp.sqlite3-wal");
+    assert!(std::fs::metadata(&log).unwrap().len() > 0);
+    site.run(&restore).fails("--force");
+    std::fs::write(site.path("bad.sqlite3"), "not a backup").unwrap();
+    site.run(&["restore", "--force", "bad.sqlite3"])
+        .fails("bad.sqlite3");
+    site.run(&["users"])
+        .is("juliet@localhost\nnurse@localhost\nromeo@localhost\n");
+
+    // The commands have emptied the log: another, from another kill.
+    let mut server = site.start(&["--insecure-plaintext"]);
+    site.run(&["deluser", "romeo@localhost"])
+        .succeeds("deleted");
+    server.signal("KILL");
+    server.wait();
+    assert!(std::fs::metadata(&log).unwrap().len() > 0);
+    site.run(&force).succeeds("restored");
+    assert!(!log.exists());
+    site.run(&["users"])
+        .is("juliet@localhost\nromeo@localhost\n");
+    let server = site.start(&["--insecure-plaintext"]);
+    assert!(!server.login("juliet", "other"));
+    let mut juliet = server.bind("juliet", "pw");
+    juliet.send("<presence/>");
+    let mut romeo = server.bind("romeo", "pw");
+    romeo.send("<message to='juliet@localhost' type='chat'><body>last</body></message>");
+    let got = juliet.read_until(&["<body>last</body>"]);
+    let bodies: Vec<&str> = got
+        .split("<body>")
+        .skip(1)
+        .map(|rest| rest.split('<').next().unwrap())
+        .collect();
+    let (last, stored) = bodies.split_last().unwrap();
+    assert_eq!(*last, "last");
+    assert!((100..=MESSAGES).contains(&stored.len()), "{}", stored.len());
+    // All up to one moment, and none from after it.
+    let expected: Vec<String> = (0..stored.len()).map(|n| n.to_string()).collect();
+    assert_eq!(stored, expected);
 }
 
 #[test]

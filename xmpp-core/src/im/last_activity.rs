@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 
+use crate::BareJid;
 use crate::account::Account;
 use crate::module::{
     Delivery, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope,
@@ -13,7 +16,7 @@ use crate::module::{
 use crate::server::Server;
 use crate::session::{Session, SessionId};
 use crate::stanza::{Condition, IqType, Kind, PresenceType, Stanza, StanzaError};
-use crate::time::Now;
+use crate::time::{Now, Timestamp};
 use crate::xml::{Element, ns};
 
 /// The namespace.
@@ -22,12 +25,34 @@ pub const NS: &str = "jabber:iq:last";
 /// Bytes of a last status that are kept; the rest is cut off.
 const STATUS: usize = 1024;
 
+/// How long a logout waits for others, to be stored with them: where clients come and go all
+/// the time, one for one would keep the disk busy with what hardly anybody asks for.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// Logouts that wait to be stored, at most; what comes then is stored at once.
+const WAITING: usize = 4096;
+
+/// Logouts that are stored at a time.
+const PAGE: usize = 256;
+
 /// The module.
 #[derive(Debug, Default)]
 pub struct LastActivity {
     started: OnceLock<Now>,
     /// What sessions said when they became unavailable, until they end.
     farewells: Mutex<HashMap<SessionId, String>>,
+    departures: Arc<Departures>,
+}
+
+/// Logouts that are not in the store yet.
+#[derive(Debug, Default)]
+struct Departures(Mutex<HashMap<BareJid, Departure>>);
+
+/// When somebody logged out, and the last status.
+#[derive(Clone, Debug, PartialEq)]
+struct Departure {
+    at: Timestamp,
+    status: String,
 }
 
 impl Module for LastActivity {
@@ -63,42 +88,9 @@ impl IqHandler for LastActivity {
                 let started = self.started.get().copied().unwrap_or(now);
                 query((now.instant - started.instant).as_secs())
             }
-            Target::Account(account) => of_account(account, request, server).await?,
+            Target::Account(account) => self.of_account(account, request, server).await?,
         };
         Ok(Some(answer))
-    }
-}
-
-async fn of_account(
-    account: &Account,
-    request: &Request,
-    server: &Server,
-) -> Result<Element, StanzaError> {
-    // §3: "If the requesting entity is not authorized to view the user's presence information
-    // …, the user's server MUST NOT return last activity information but instead MUST return a
-    // <forbidden/> error". An account that does not exist shows its presence to nobody. The
-    // administrators of a domain are authorized without a subscription.
-    let domain = account.jid().domain();
-    let authorized = account.shows_presence_to(&request.from)
-        || server.config().is_administrator(&request.from, domain);
-    if !authorized {
-        return Err(Condition::Forbidden.into());
-    }
-    // §3: "If the user has at least one connected or available resource …, the response MUST …
-    // contain an empty <query/> element whose 'seconds' attribute is set to a value of '0'."
-    let resources = server.directory().resources(account.jid().as_str());
-    if !resources.is_empty() {
-        return Ok(query(0));
-    }
-    let last = server.stores().accounts.last_activity(account.jid());
-    match last.await {
-        Ok(Some((at, status))) => {
-            let ago = server.now().utc.since(at).as_secs();
-            Ok(query(ago).with_text(&status))
-        }
-        // Never logged in.
-        Ok(None) => Err(Condition::ItemNotFound.into()),
-        Err(error) => Err(server.store_failed("last activity not loaded", account.jid(), &error)),
     }
 }
 
@@ -171,17 +163,50 @@ impl SessionWatcher for LastActivity {
         {
             return;
         }
-        let (now, held) = (server.now().utc, server.clone());
-        server.spawn(Box::pin(async move {
-            let accounts = &held.stores().accounts;
-            if let Err(error) = accounts.set_last_activity(&account, now, &status).await {
-                held.store_failed("last activity not stored", &account, &error);
-            }
-        }));
+        let at = server.now().utc;
+        self.departures
+            .note(account, Departure { at, status }, server);
     }
 }
 
 impl LastActivity {
+    async fn of_account(
+        &self,
+        account: &Account,
+        request: &Request,
+        server: &Server,
+    ) -> Result<Element, StanzaError> {
+        // §3: "If the requesting entity is not authorized to view the user's presence information
+        // …, the user's server MUST NOT return last activity information but instead MUST return a
+        // <forbidden/> error". An account that does not exist shows its presence to nobody. The
+        // administrators of a domain are authorized without a subscription.
+        let domain = account.jid().domain();
+        let authorized = account.shows_presence_to(&request.from)
+            || server.config().is_administrator(&request.from, domain);
+        if !authorized {
+            return Err(Condition::Forbidden.into());
+        }
+        // §3: "If the user has at least one connected or available resource …, the response MUST …
+        // contain an empty <query/> element whose 'seconds' attribute is set to a value of '0'."
+        let resources = server.directory().resources(account.jid().as_str());
+        if !resources.is_empty() {
+            return Ok(query(0));
+        }
+        let ago = |at, status: &str| query(server.now().utc.since(at).as_secs()).with_text(status);
+        let waiting = self.departures.lock().get(account.jid()).cloned();
+        if let Some(Departure { at, status }) = waiting {
+            return Ok(ago(at, &status));
+        }
+        match server.stores().accounts.last_activity(account.jid()).await {
+            Ok(Some((at, status))) => Ok(ago(at, &status)),
+            // Never logged in.
+            Ok(None) => Err(Condition::ItemNotFound.into()),
+            Err(error) => {
+                Err(server.store_failed("last activity not loaded", account.jid(), &error))
+            }
+        }
+    }
+
     /// Whether it keeps nothing of any session.
     #[cfg(test)]
     pub(crate) fn remembers_nobody(&self) -> bool {
@@ -196,6 +221,64 @@ impl LastActivity {
     }
 }
 
+impl Departures {
+    /// Enters a logout, and sees to it that it comes into the store.
+    fn note(self: &Arc<Self>, account: BareJid, departure: Departure, server: &Server) {
+        let (departures, held) = (self.clone(), server.clone());
+        let mut waiting = self.lock();
+        if waiting.len() >= WAITING && !waiting.contains_key(&account) {
+            drop(waiting);
+            server.spawn(async move { store(&held, &account, &departure).await });
+            return;
+        }
+        let first = waiting.is_empty();
+        waiting.insert(account, departure);
+        drop(waiting);
+        if first {
+            server.spawn(async move {
+                loop {
+                    held.rest(GATHER).await;
+                    if departures.store(&held).await {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Stores what waits; `true` if nothing has come meanwhile, and whoever comes next is the first.
+    async fn store(&self, server: &Server) -> bool {
+        let waiting: Vec<_> = self.lock().clone().into_iter().collect();
+        for page in waiting.chunks(PAGE) {
+            join_all(
+                page.iter()
+                    .map(|(account, departure)| store(server, account, departure)),
+            )
+            .await;
+        }
+        let mut left = self.lock();
+        for (account, departure) in &waiting {
+            if left.get(account) == Some(departure) {
+                left.remove(account);
+            }
+        }
+        left.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BareJid, Departure>> {
+        // Nothing that runs under this lock can panic half way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn store(server: &Server, account: &BareJid, departure: &Departure) {
+    let accounts = &server.stores().accounts;
+    let stored = accounts.set_last_activity(account, departure.at, &departure.status);
+    if let Err(error) = stored.await {
+        server.store_failed("last activity not stored", account, &error);
+    }
+}
+
 fn query(seconds: u64) -> Element {
     Element::new("query", NS).with_attr("seconds", &seconds.to_string())
 }
@@ -205,7 +288,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::server::testing::{Client, World};
+    use crate::server::testing::{Client, World, bare};
     use crate::store::Subscription;
 
     fn world() -> World {
@@ -337,5 +420,65 @@ mod tests {
         let romeo = world.login("romeo@example.org/orchard");
         world.advance(Duration::from_secs(123_456));
         assert_eq!(ask(&romeo, "example.org"), "123456");
+    }
+
+    /// Who logs out a moment later waits for the same page; one who asks meanwhile hears the same.
+    #[test]
+    fn logouts_are_stored_together_and_at_the_end() {
+        let world = world();
+        let accounts = world.server.stores().accounts.clone();
+        let stored = |jid| world.run(accounts.last_activity(&bare(jid))).unwrap();
+        let end = |client: Client| world.finish(world.server.end(&client.session));
+        end(world.login("juliet@example.org/balcony"));
+        let romeo = world.login("romeo@example.org/orchard");
+        world.advance(GATHER - Duration::from_millis(1));
+        assert_eq!(stored("juliet@example.org"), None, "it waits for company");
+        assert_eq!(ask(&romeo, "juliet@example.org"), "0");
+        world.advance(Duration::from_millis(1));
+        assert!(stored("juliet@example.org").is_some());
+        end(romeo);
+        assert_eq!(stored("romeo@example.org"), None);
+        world.run(world.server.close());
+        assert!(
+            stored("romeo@example.org").is_some(),
+            "closing waits for it"
+        );
+    }
+
+    #[test]
+    fn more_logouts_than_may_wait_are_stored_at_once() {
+        let world = world();
+        let module = LastActivity::default();
+        let departure = |at| Departure {
+            at: Timestamp(at),
+            status: String::new(),
+        };
+        let note = |jid: &str, at| {
+            let account = world.account(jid);
+            module
+                .departures
+                .note(account, departure(at), &world.server);
+        };
+        for n in 0..WAITING {
+            let account = bare(&format!("u{n}@example.org"));
+            module.departures.note(account, departure(1), &world.server);
+        }
+        note("late@example.org", 2);
+        note("u0@example.org", 3);
+        world.settle();
+        assert_eq!(module.departures.lock().len(), WAITING);
+        assert_eq!(
+            module.departures.lock()[&bare("u0@example.org")],
+            departure(3)
+        );
+        let accounts = world.server.stores().accounts.clone();
+        let last = |jid| world.run(accounts.last_activity(&bare(jid))).unwrap();
+        assert_eq!(
+            last("late@example.org"),
+            Some((Timestamp(2), String::new()))
+        );
+        world.advance(GATHER);
+        assert_eq!(last("u0@example.org"), Some((Timestamp(3), String::new())));
+        assert!(module.departures.lock().is_empty());
     }
 }

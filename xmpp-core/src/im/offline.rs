@@ -34,7 +34,9 @@ const PAGE: usize = 20;
 /// The module.
 ///
 /// One session of an account at a time is given the stored messages, page by page as its
-/// client takes them; a page leaves the store when it has been written.
+/// client takes them; a page leaves the store when it has been written. A message that the
+/// store returns but that cannot be read is passed over and stays there; it is logged and
+/// counted ([`Metrics::unreadable_messages`](crate::metrics::Metrics::unreadable_messages)).
 #[derive(Default)]
 pub struct Offline {
     deliveries: Arc<Deliveries>,
@@ -231,6 +233,7 @@ impl Deliveries {
             to: session.jid().clone(),
             session: session.id(),
             given: 0,
+            done: Vec::new(),
             until: server.now().utc,
             running: true,
         }));
@@ -267,8 +270,10 @@ struct Stored {
     account: Arc<Account>,
     to: FullJid,
     session: SessionId,
-    /// The last message that was given to the session.
+    /// The last message that was looked at.
     given: u64,
+    /// Those of the last page that leave the store when what was given is written.
+    done: Vec<u64>,
     until: Timestamp,
     running: bool,
 }
@@ -290,7 +295,7 @@ impl Feed for Stored {
             let end = page.partition_point(|message| message.at <= self.until);
             if let Some(last) = page[..end].last() {
                 self.given = last.id;
-                let stanzas: Vec<_> = page[..end].iter().filter_map(|m| self.stanza(m)).collect();
+                let stanzas = self.give(&page[..end]);
                 if !stanzas.is_empty() {
                     return stanzas;
                 }
@@ -307,12 +312,33 @@ impl Feed for Stored {
 
 impl Stored {
     /// The next messages, when those of the page before have been written.
-    async fn page(&self) -> Result<Vec<OfflineMessage>, StoreError> {
+    async fn page(&mut self) -> Result<Vec<OfflineMessage>, StoreError> {
         let (store, account) = (&self.server.stores().offline, self.account.jid());
-        if self.given > 0 {
-            store.delete_through(account, self.given).await?;
+        if !self.done.is_empty() {
+            store.delete(account, &self.done).await?;
+            self.done.clear();
         }
         store.page(account, self.given, PAGE).await
+    }
+
+    /// What the session gets of some messages.
+    fn give(&mut self, messages: &[OfflineMessage]) -> Vec<Stanza> {
+        let mut stanzas = Vec::with_capacity(messages.len());
+        for message in messages {
+            match Stanza::restore(&message.xml) {
+                Ok(stanza) => {
+                    self.done.push(message.id);
+                    stanzas.extend(self.stanza(stanza, message.at));
+                }
+                // It may be the only copy that there is, for the operator to look at.
+                Err(error) => {
+                    let (account, id) = (self.account.jid(), message.id);
+                    self.server.metrics().unreadable_messages.increment();
+                    tracing::error!(%account, id, %error, "stored message unreadable");
+                }
+            }
+        }
+        stanzas
     }
 
     /// Goes on with what was stored since it began, when the session comes to that.
@@ -330,21 +356,14 @@ impl Stored {
             to: self.to.clone(),
             session: self.session,
             given: self.given,
+            done: Vec::new(),
             until: self.server.now().utc.max(later),
             running: true,
         }));
     }
 
     /// The message as its recipient gets it, if it still does.
-    fn stanza(&self, message: &OfflineMessage) -> Option<Stanza> {
-        let stanza = match Stanza::restore(&message.xml) {
-            Ok(stanza) => stanza,
-            Err(error) => {
-                let account = self.account.jid();
-                tracing::error!(%account, id = message.id, %error, "stored message unreadable");
-                return None;
-            }
-        };
+    fn stanza(&self, stanza: Stanza, at: Timestamp) -> Option<Stanza> {
         // XEP-0191 §3.3: "the user's server MUST NOT deliver any XML stanzas from the JID"
         if stanza.from().is_some_and(|from| self.account.blocks(from)) {
             return None;
@@ -352,7 +371,7 @@ impl Stored {
         // XEP-0160 §2: "it is RECOMMENDED for the server to add a Delayed Delivery extension"
         let delay = Element::new("delay", DELAY)
             .with_attr("from", self.account.jid().domain())
-            .with_attr("stamp", &message.at.to_string())
+            .with_attr("stamp", &at.to_string())
             .with_text("Offline Storage");
         Some(stanza.with_child(&delay))
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Verb};
 use crate::server::Server;
 use crate::stanza::{Condition, StanzaError};
+use crate::store::PrivateElement;
 use crate::xml::Element;
 
 /// The namespace.
@@ -58,13 +59,11 @@ impl IqHandler for PrivateXml {
                     return Err(Condition::NotAllowed.into());
                 }
                 let limit = server.config().account(account).private_xml;
-                for element in given(&request.payload)? {
-                    let (name, ns, xml) = (element.name(), element.ns(), element.to_string());
-                    let saved = store.save(account, name, ns, &xml, limit);
-                    if !saved.await.map_err(failed)? {
-                        return Err(StanzaError::new(Condition::PolicyViolation)
-                            .with_text(&format!("private XML has at most {limit} bytes")));
-                    }
+                let given = given(&request.payload)?.into_iter();
+                let given: Vec<_> = given.map(stored).collect();
+                if !store.save(account, &given, limit).await.map_err(failed)? {
+                    return Err(StanzaError::new(Condition::PolicyViolation)
+                        .with_text(&format!("private XML has at most {limit} bytes")));
                 }
                 Ok(None)
             }
@@ -103,6 +102,14 @@ fn given(query: &Element) -> Result<Vec<&Element>, StanzaError> {
         }
     }
     Ok(given)
+}
+
+fn stored(element: &Element) -> PrivateElement {
+    PrivateElement {
+        name: element.name().to_owned(),
+        namespace: element.ns().to_owned(),
+        xml: element.to_string(),
+    }
 }
 
 /// §2.3: "Certain namespaces are reserved in Jabber (namespaces beginning with 'jabber:' or
@@ -211,5 +218,20 @@ mod tests {
         let (_world, romeo) = romeo();
         let large = format!("<a xmlns='urn:x'>{}</a>", "x".repeat(200));
         assert_eq!(ask(&romeo, "set", "", &large), "policy-violation");
+    }
+
+    /// RFC 6120 §8.2.3: an IQ has one reply, so an error says that nothing was done.
+    #[test]
+    fn a_set_of_several_elements_is_stored_as_a_whole_or_not_at_all() {
+        let (_world, romeo) = romeo();
+        let small = "<a xmlns='urn:x'>1</a>";
+        let answer = |content: &str| format!("<query xmlns='jabber:iq:private'>{content}</query>");
+        assert_eq!(ask(&romeo, "set", "", small), "");
+        let large = "x".repeat(200);
+        let both = format!("<a xmlns='urn:x'>2</a><b xmlns='urn:x'>{large}</b>");
+        assert_eq!(ask(&romeo, "set", "", &both), "policy-violation");
+        assert_eq!(ask(&romeo, "get", "", "<a xmlns='urn:x'/>"), answer(small));
+        let none = "<b xmlns='urn:x'/>";
+        assert_eq!(ask(&romeo, "get", "", none), answer(none));
     }
 }

@@ -34,12 +34,12 @@ impl Server {
     pub async fn remove_account(&self, jid: &BareJid) -> Result<bool, StanzaError> {
         let (done, removed) = oneshot::channel();
         let (server, account) = (self.clone(), jid.clone());
-        self.spawn(Box::pin(async move {
+        self.spawn(async move {
             let removed = server.delete_account(&account).await;
             if let Err(Ok(true)) = done.send(removed) {
                 server.end_all(&account);
             }
-        }));
+        });
         let removed = removed.await.unwrap_or_else(|_| {
             let what = "the task that removes the account has ended";
             Err(StoreError::Unavailable(what.into()))

@@ -169,6 +169,7 @@ impl Builder {
                 clock,
                 random,
                 spawn,
+                tasks: Arc::default(),
                 metrics: Metrics::default(),
                 run,
                 sessions: AtomicU64::new(1),

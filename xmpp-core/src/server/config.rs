@@ -23,7 +23,13 @@ pub struct Config {
     /// What happens when a resource is bound twice; default [`Conflict::Replace`],
     /// since the older connection of a mobile client is usually a dead one.
     pub conflict: Conflict,
-    /// Bytes that all queues of the server may hold together; default 1 GiB.
+    /// Bytes that everything that waits in the server may hold together: the sessions'
+    /// queues, what an inactive client is not told yet, stanzas of which only a part has
+    /// come, and what a client has not taken off its connection. Default 1 GiB.
+    ///
+    /// When they are used up, messages are stored or returned as for a client whose queue is
+    /// full, stored ones wait, and a client that sends a stanza that is too long for what is
+    /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17).
     pub memory: usize,
     /// What one account may take up, where its domain does not say otherwise.
     pub account: AccountLimits,
@@ -164,6 +170,10 @@ impl Default for Software {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
+    /// From the connection to the end of the client's first stream header, and before
+    /// that, with direct TLS, to the end of the handshake; default 10 s. Who has not said
+    /// a word has nothing to think about.
+    pub header: Duration,
     /// From the connection to the bound resource; default 60 s.
     pub login: Duration,
     /// Silence of the client after which the server sends a space, so that a dead
@@ -180,6 +190,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {
+            header: Duration::from_secs(10),
             login: Duration::from_secs(60),
             keepalive: Duration::from_secs(5 * 60),
             idle: None,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use futures::task::ArcWake;
 
-use super::{Bound, Config, Domain, Random, Server, Spawn, Surroundings};
+use super::{Bound, Config, Domain, Random, Served, Server, Spawn, Surroundings};
 use crate::mailbox::Origin;
 use crate::module::{Dispatch, Module, SessionEvent};
 use crate::sasl::{Credentials, MIN_ITERATIONS, Secret};
@@ -135,8 +135,7 @@ impl World {
     /// another server.
     pub(crate) fn entity(&self, address: &str) -> Outside {
         let limits = Default::default();
-        let queue = self.server.serve(&jid(address), limits).unwrap();
-        Outside(queue)
+        Outside(self.server.serve(&jid(address), limits).unwrap())
     }
 
     /// Runs a future to its end, and everything it starts.
@@ -263,12 +262,12 @@ impl Client {
 }
 
 /// Whoever stands behind an address that is no account's.
-pub(crate) struct Outside(Arc<crate::mailbox::Queue>);
+pub(crate) struct Outside(Served);
 
 impl Outside {
     /// Everything it was sent since the last call.
     pub(crate) fn read(&self) -> Vec<Stanza> {
-        take(&self.0)
+        take(self.0.queue())
     }
 
     /// Compares what it was sent, in order, with these stanzas.
@@ -377,7 +376,7 @@ impl Spawn for Tasks {
 
 struct ManualClock {
     start: Instant,
-    passed: AtomicU64,
+    passed: Arc<AtomicU64>,
 }
 
 impl Default for ManualClock {
@@ -385,7 +384,7 @@ impl Default for ManualClock {
     fn default() -> ManualClock {
         ManualClock {
             start: Instant::now(),
-            passed: AtomicU64::new(0),
+            passed: Arc::default(),
         }
     }
 }
@@ -397,6 +396,18 @@ impl Clock for ManualClock {
             instant: self.start + passed,
             utc: BEGINNING.plus(passed),
         }
+    }
+
+    /// Wakes nobody: [`World::advance`] has every task look again.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        let passed = self.passed.clone();
+        let due = passed.load(Ordering::Relaxed) + time.as_millis() as u64;
+        Box::pin(futures::future::poll_fn(move |_| {
+            match passed.load(Ordering::Relaxed) >= due {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }))
     }
 }
 
@@ -433,9 +444,9 @@ mod tests {
     fn spawned_tasks_run_and_time_passes_when_told() {
         let world = World::new(Vec::new());
         let (sender, receiver) = futures::channel::oneshot::channel();
-        world.server.spawn(Box::pin(async move {
+        world.server.spawn(async move {
             let _ = sender.send(1);
-        }));
+        });
         assert_eq!(world.run(receiver), Ok(1));
         let before = world.server.now();
         world.advance(Duration::from_secs(5));

@@ -32,7 +32,7 @@ use std::fmt::Debug;
 
 use futures::future::join_all;
 
-use super::{OfflineLimits, Result, RosterItem, Stores};
+use super::{OfflineLimits, PrivateElement, Result, RosterItem, Stores};
 use crate::jid::PART_LEN_MAX;
 use crate::sasl::{Credentials, Hash, Keys};
 use crate::time::Timestamp;
@@ -109,8 +109,9 @@ async fn fill(stores: &Stores, account: &BareJid) {
     let item = RosterItem::new(bare("contact@example.com"));
     ok(stores.rosters.put(account, &item).await);
     push(stores, account, "<message/>").await;
-    let saved = stores.private_xml.save(account, "x", "urn:x", "<x/>", 99);
-    assert!(ok(saved.await), "private XML below its limit is refused");
+    let private = [element("x", "urn:x", "<x/>")];
+    let saved = stores.private_xml.save(account, &private, 99).await;
+    assert!(ok(saved), "private XML below its limit is refused");
     ok(stores.vcards.save(account, "<vCard/>").await);
     let blocked = [jid("blocked.example.com")];
     ok(stores.block_lists.change(account, &blocked, &[]).await);
@@ -165,6 +166,14 @@ async fn push(stores: &Stores, account: &BareJid, xml: &str) {
         .push(account, Timestamp(1), xml, limits)
         .await;
     assert!(ok(pushed), "an offline message below the limit is refused");
+}
+
+fn element(name: &str, namespace: &str, xml: &str) -> PrivateElement {
+    PrivateElement {
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
+        xml: xml.to_owned(),
+    }
 }
 
 /// Starts all futures in their order, [`IN_FLIGHT`] at a time, and waits for them.

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Accounts, BlockLists, Offline, OfflineLimits, OfflineMessage, PrivateXml, Result, RosterItem,
-    Rosters, StoreError, StoredRoster, VCards,
+    Accounts, BlockLists, Offline, OfflineLimits, OfflineMessage, PrivateElement, PrivateXml,
+    Result, RosterItem, Rosters, StoreError, StoredRoster, VCards,
 };
 use crate::sasl::Credentials;
 use crate::time::Timestamp;
@@ -272,10 +272,13 @@ impl Offline for Memory {
         })
     }
 
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
         self.clear(account, |held| {
-            let end = held.offline.partition_point(|message| message.id <= id);
-            held.offline.drain(..end);
+            for id in ids {
+                if let Ok(at) = held.offline.binary_search_by_key(id, |message| message.id) {
+                    held.offline.remove(at);
+                }
+            }
         })
     }
 
@@ -298,20 +301,21 @@ impl PrivateXml for Memory {
     async fn save(
         &self,
         account: &BareJid,
-        name: &str,
-        namespace: &str,
-        xml: &str,
+        elements: &[PrivateElement],
         limit: usize,
     ) -> Result<bool> {
-        let key = (name.to_owned(), namespace.to_owned());
+        let new = elements.iter().map(|element| {
+            let key = (element.name.clone(), element.namespace.clone());
+            (key, element.xml.clone())
+        });
         self.change(account, |held, _| {
-            let others = held.private_xml.iter().filter(|(other, _)| **other != key);
-            let used: usize = others.map(|(_, xml)| xml.len()).sum();
-            if used.saturating_add(xml.len()) > limit {
-                return false;
+            let mut all = held.private_xml.clone();
+            all.extend(new);
+            let fits = all.values().map(String::len).sum::<usize>() <= limit;
+            if fits {
+                held.private_xml = all;
             }
-            held.private_xml.insert(key, xml.to_owned());
-            true
+            fits
         })
     }
 
@@ -380,7 +384,7 @@ mod tests {
         VCards::save(&store, &ann, "<vCard>new</vCard>")
             .await
             .unwrap();
-        assert!(store.delete(&ann).await.unwrap());
+        assert!(Accounts::delete(&store, &ann).await.unwrap());
         assert!(store.create(&bob, &none).await.unwrap());
     }
 }

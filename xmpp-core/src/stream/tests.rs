@@ -579,16 +579,31 @@ fn a_client_that_speaks_gets_no_white_space_and_a_silent_one_does() {
 }
 
 #[test]
-fn the_deadline_for_login_ends_a_slow_stream() {
+fn the_deadline_for_the_header_ends_a_slow_stream() {
     let mut bench = Bench::new(StartTls::Required, false);
-    let login = Timeouts::default().login;
-    assert_eq!(bench.stream.next_timeout(), Some(bench.now.instant + login));
-    assert_eq!(words(&bench.wait(login / 2)), "");
+    let limit = Timeouts::default().header;
+    assert_eq!(bench.stream.next_timeout(), Some(bench.now.instant + limit));
+    assert_eq!(words(&bench.wait(limit / 2)), "");
     assert_eq!(
-        words(&bench.wait(login / 2)),
+        words(&bench.wait(limit / 2)),
         "header, CONNECTION-TIMEOUT, footer, close"
     );
     assert_eq!(bench.stream.next_timeout(), None);
+}
+
+#[test]
+fn the_deadline_for_login_counts_from_the_connection() {
+    let mut bench = Bench::new(StartTls::Unavailable, true);
+    let Timeouts { login, .. } = Timeouts::default();
+    let end = bench.now.instant + login;
+    bench.wait(Duration::from_secs(5));
+    let mut bench = bench.after(&[header]);
+    assert_eq!(bench.stream.next_timeout(), Some(end));
+    assert_eq!(words(&bench.wait(login - Duration::from_secs(6))), "");
+    assert_eq!(
+        words(&bench.wait(Duration::from_secs(1))),
+        "CONNECTION-TIMEOUT, footer, close"
+    );
 }
 
 /// XEP-0077 §11: registration "SHOULD NOT be used unless the channel … has been secured";

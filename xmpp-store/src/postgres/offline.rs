@@ -54,9 +54,10 @@ impl Offline for Postgres {
         messages.collect()
     }
 
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
-        let delete = "DELETE FROM offline WHERE account = $1 AND id <= $2";
-        let write = Write::new(account, 0, delete).with(clamp(id));
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
+        let delete = "DELETE FROM offline WHERE account = $1 AND id = ANY ($2)";
+        let ids: Vec<i64> = ids.iter().map(|id| clamp(*id)).collect();
+        let write = Write::new(account, 0, delete).with(ids);
         self.write(write).await.map(drop)
     }
 
@@ -68,6 +69,7 @@ impl Offline for Postgres {
     }
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
-        self.delete_through(account, u64::MAX).await
+        let delete = "DELETE FROM offline WHERE account = $1";
+        self.write(Write::new(account, 0, delete)).await.map(drop)
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use rusqlite::Connection;
 use xmpp_core::store::{Result, StoreError};
 
 use super::{failure, file};
@@ -20,7 +21,8 @@ pub(super) fn backup(from: &Path, to: &Path) -> Result<()> {
     let mut options = OpenOptions::new();
     let copy = file::private(options.write(true).create_new(true)).open(&partial);
     let copied = copy.map_err(failed).and_then(|copy| {
-        vacuum_into(from, &partial)?;
+        let copied = file::open_to_read(from).and_then(|store| vacuum_into(&store, &partial));
+        copied.map_err(|error| failure(&error))?;
         copy.sync_all().map_err(failed)?;
         fs::rename(&partial, to).map_err(failed)?;
         sync_folder(to).map_err(failed)
@@ -32,17 +34,14 @@ pub(super) fn backup(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// One read transaction, which no writer waits for, and which no writer makes begin anew.
-fn vacuum_into(from: &Path, partial: &Path) -> Result<()> {
-    let name = partial.to_str().ok_or_else(|| {
-        StoreError::Other(format!("{} is not a name in UTF-8", partial.display()))
-    })?;
-    file::open_to_read(from)
-        .and_then(|connection| connection.execute("VACUUM INTO ?1", [name]))
-        .map(drop)
-        .map_err(|error| failure(&error))
+pub(super) fn vacuum_into(store: &Connection, to: &Path) -> rusqlite::Result<()> {
+    let name = to.to_str();
+    let name = name.ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
+    store.execute("VACUUM INTO ?1", [name]).map(drop)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file if it is there.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
@@ -50,7 +49,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the new name durable, where a folder can be opened.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

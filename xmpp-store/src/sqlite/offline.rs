@@ -56,7 +56,8 @@ impl Offline for Sqlite {
                     Ok(OfflineMessage {
                         id: row.get(0)?,
                         at: Timestamp(row.get(1)?),
-                        xml: row.get(2)?,
+                        // What is no UTF-8 any more must not hold up the others.
+                        xml: row.get_ref(2)?.as_str().unwrap_or_default().to_owned(),
                     })
                 },
             )?
@@ -65,11 +66,14 @@ impl Offline for Sqlite {
         .await
     }
 
-    async fn delete_through(&self, account: &BareJid, id: u64) -> Result<()> {
-        let account = account.clone();
+    async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
+        let (account, ids) = (account.clone(), ids.to_vec());
         self.write(0, move |db| {
-            db.prepare_cached("DELETE FROM offline WHERE account = ?1 AND id <= ?2")?
-                .execute(params![account.as_str(), clamp(id)])?;
+            let mut delete =
+                db.prepare_cached("DELETE FROM offline WHERE id = ?1 AND account = ?2")?;
+            for id in ids {
+                delete.execute(params![clamp(id), account.as_str()])?;
+            }
             Ok(())
         })
         .await
@@ -85,6 +89,12 @@ impl Offline for Sqlite {
     }
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
-        self.delete_through(account, u64::MAX).await
+        let account = account.clone();
+        self.write(0, move |db| {
+            db.prepare_cached("DELETE FROM offline WHERE account = ?1")?
+                .execute([account.as_str()])?;
+            Ok(())
+        })
+        .await
     }
 }

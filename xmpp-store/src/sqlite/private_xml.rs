@@ -1,9 +1,9 @@
 //! Private XML.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 use xmpp_core::BareJid;
-use xmpp_core::store::{PrivateXml, Result};
+use xmpp_core::store::{PrivateElement, PrivateXml, Result};
 
 use super::{Sqlite, clamp};
 
@@ -24,25 +24,44 @@ impl PrivateXml for Sqlite {
     async fn save(
         &self,
         account: &BareJid,
-        name: &str,
-        namespace: &str,
-        xml: &str,
+        elements: &[PrivateElement],
         limit: usize,
     ) -> Result<bool> {
-        let [account, namespace, name, xml] =
-            [account.as_str(), namespace, name, xml].map(str::to_owned);
-        self.write(xml.len(), move |db| {
-            let saved = db
+        let (account, elements) = (account.clone(), elements.to_vec());
+        let octets = elements.iter().map(|element| element.xml.len()).sum();
+        self.write(octets, move |db| {
+            let account = account.as_str();
+            let mut kept: i64 = db
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO private_xml (account, namespace, name, xml)
-                     SELECT ?1, ?2, ?3, ?4
-                     WHERE octet_length(?4) + (
-                         SELECT coalesce(sum(octet_length(xml)), 0) FROM private_xml
-                         WHERE account = ?1 AND NOT (namespace = ?2 AND name = ?3)
-                     ) <= ?5",
+                    "SELECT coalesce(sum(octet_length(xml)), 0) FROM private_xml
+                     WHERE account = ?1",
                 )?
-                .execute(params![account, namespace, name, xml, clamp(limit)])?;
-            Ok(saved > 0)
+                .query_row([account], |row| row.get(0))?;
+            let mut replaced = db.prepare_cached(
+                "SELECT octet_length(xml) FROM private_xml
+                 WHERE account = ?1 AND namespace = ?2 AND name = ?3",
+            )?;
+            for element in &elements {
+                let key = [account, &element.namespace, &element.name];
+                let octets = replaced.query_row(key, |row| row.get::<_, i64>(0));
+                kept -= octets.optional()?.unwrap_or(0);
+            }
+            if kept.saturating_add(clamp(octets)) > clamp(limit) {
+                return Ok(false);
+            }
+            let mut put = db.prepare_cached(
+                "INSERT OR REPLACE INTO private_xml (account, namespace, name, xml)
+                 VALUES (?1, ?2, ?3, ?4)",
+            )?;
+            for PrivateElement {
+                name,
+                namespace,
+                xml,
+            } in &elements
+            {
+                put.execute([account, namespace, name, xml])?;
+            }
+            Ok(true)
         })
         .await
     }

@@ -1,9 +1,9 @@
 //! The few threads that read.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use futures::channel::oneshot;
@@ -23,32 +23,26 @@ const GROUP: usize = 16;
 
 /// The way to the threads that read.
 pub(super) struct Readers {
-    queue: Sender<Message>,
+    queue: Arc<Queue>,
     backlog: Arc<Backlog>,
 }
 
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
-enum Message {
-    Query(Query),
-    Stop,
-}
-
 impl Readers {
     pub(super) fn start(path: &Path) -> std::result::Result<(Readers, Threads), OpenError> {
-        let (queue, messages) = mpsc::channel();
-        let messages = Arc::new(Mutex::new(messages));
+        let queue = Arc::new(Queue::default());
         let mut threads = Threads {
             queue: queue.clone(),
             threads: Vec::new(),
         };
         for _ in 0..READERS {
-            let messages = messages.clone();
+            let place = Queue::enter(&queue);
             let connection =
                 file::open_to_read(path).trying(|| format!("open {}", path.display()))?;
             let thread = std::thread::Builder::new()
                 .name("sqlite-reader".into())
-                .spawn(move || run(&connection, &messages))
+                .spawn(move || run(&connection, &place.0))
                 .trying(|| "start a thread".into())?;
             threads.threads.push(thread);
         }
@@ -65,13 +59,12 @@ impl Readers {
     ) -> Result<T> {
         let place = self.backlog.admit(0)?;
         let (answer, answered) = oneshot::channel();
-        let message = Message::Query(Box::new(move |connection| {
+        self.queue.push(Box::new(move |connection| {
             let _place = place;
             if !answer.is_canceled() {
                 let _ = answer.send(query(connection));
             }
         }));
-        self.queue.send(message).map_err(|_| gone())?;
         let result = answered.await.map_err(|_| gone())?;
         result.map_err(|error| failure(&error))
     }
@@ -85,16 +78,14 @@ impl fmt::Debug for Readers {
 
 /// The threads that read.
 pub(super) struct Threads {
-    queue: Sender<Message>,
+    queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
     /// Blocks until what was asked for before is answered and the connections are closed.
     pub(super) fn stop(self) {
-        for _ in &self.threads {
-            let _ = self.queue.send(Message::Stop);
-        }
+        self.queue.stop();
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -107,11 +98,105 @@ impl fmt::Debug for Threads {
     }
 }
 
-fn run(connection: &Connection, messages: &Mutex<Receiver<Message>>) {
+/// What waits to be read. A query wakes at most one thread, and none while one that was
+/// woken has not come yet: that one takes all it finds, and calls the next if it leaves any.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Query>,
+    /// Threads that sleep.
+    idle: usize,
+    /// Whether one of them was woken and has not looked yet.
+    called: bool,
+    threads: usize,
+    stopped: bool,
+}
+
+/// A thread's part in the queue; given back also if the thread panics.
+struct Place(Arc<Queue>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.threads -= 1;
+        if state.threads == 0 {
+            state.stopped = true;
+            state.waiting.clear();
+        }
+    }
+}
+
+impl Queue {
+    fn enter(queue: &Arc<Queue>) -> Place {
+        queue.lock().threads += 1;
+        Place(queue.clone())
+    }
+
+    /// Drops the query, and so its answer, once there is no thread to read it.
+    fn push(&self, query: Query) {
+        let mut state = self.lock();
+        if !state.stopped {
+            state.waiting.push_back(query);
+            self.call(state);
+        }
+    }
+
+    fn stop(&self) {
+        self.lock().stopped = true;
+        self.news.notify_all();
+    }
+
+    fn call(&self, mut state: MutexGuard<'_, State>) {
+        if state.idle > 0 && !state.called {
+            state.called = true;
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
+    /// Waits for queries and takes those that share a snapshot; none if that is the end.
+    fn take(&self, group: &mut Vec<Query>) {
+        let mut state = self.lock();
+        while state.waiting.is_empty() && !state.stopped {
+            state.idle += 1;
+            state = self
+                .news
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+            if state.called {
+                // Whoever asked may be about to ask more. Where it runs on this very core, it
+                // was interrupted by this thread; let it finish.
+                drop(state);
+                std::thread::yield_now();
+                state = self.lock();
+                state.called = false;
+            }
+        }
+        let end = state.waiting.len().min(GROUP);
+        group.extend(state.waiting.drain(..end));
+        if !state.waiting.is_empty() {
+            self.call(state);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn run(connection: &Connection, queue: &Queue) {
     let mut group = Vec::with_capacity(GROUP);
-    let mut stop = false;
-    while !stop {
-        stop = take(&mut group, messages);
+    loop {
+        queue.take(&mut group);
+        if group.is_empty() {
+            return;
+        }
         // They were asked before the snapshot is taken, so it holds all that they have to see.
         let shared = group.len() > 1 && execute(connection, "BEGIN").is_ok();
         for query in group.drain(..) {
@@ -127,21 +212,4 @@ fn run(connection: &Connection, messages: &Mutex<Receiver<Message>>) {
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<usize> {
     connection.prepare_cached(sql)?.execute([])
-}
-
-/// Waits for a query and takes what waits behind it; `true` if that is the end.
-fn take(group: &mut Vec<Query>, messages: &Mutex<Receiver<Message>>) -> bool {
-    let messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut next = messages.recv().ok();
-    while let Some(message) = next {
-        match message {
-            Message::Query(query) => group.push(query),
-            Message::Stop => return true,
-        }
-        if group.len() == GROUP {
-            return false;
-        }
-        next = messages.try_recv().ok();
-    }
-    group.is_empty()
 }

@@ -26,6 +26,18 @@ pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), Open
     }
 }
 
+/// Refuses what is no store with a schema that this release knows.
+pub(super) fn check(connection: &Connection, path: &Path, steps: &[&str]) -> Result<(), OpenError> {
+    recognise(connection, path)?;
+    let known = steps.len() as u32;
+    let found = version(connection);
+    match found.trying(|| format!("read the schema of {}", path.display()))? {
+        0 => Err(OpenError::Foreign(path.to_owned())),
+        found if found > known => Err(OpenError::Newer { found, known }),
+        _ => Ok(()),
+    }
+}
+
 /// Takes the steps that the file lacks, each in a transaction of its own.
 pub(super) fn migrate(
     connection: &mut Connection,

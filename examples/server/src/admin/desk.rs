@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
+use super::address::Address;
 use super::{MAX_LINE, Office, Reply, Request};
 use crate::config::Config;
 use crate::store::{self, Store};
@@ -72,13 +73,17 @@ impl Desk {
 }
 
 async fn connect(socket: &Path) -> anyhow::Result<Option<UnixStream>> {
-    match UnixStream::connect(socket).await {
+    let connected = match Address::of(socket) {
+        Ok(address) => UnixStream::connect(address.path()).await,
+        Err(error) => Err(error),
+    };
+    match connected {
         Ok(stream) => Ok(Some(stream)),
-        // There is none, nobody listens, or the path is longer than a socket's can be.
+        // There is none, or nobody listens.
         Err(error)
             if matches!(
                 error.kind(),
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::InvalidInput
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused
             ) =>
         {
             Ok(None)

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
+use super::address::Address;
 use super::{MAX_LINE, Office, Reply};
 
 /// Commands served at a time; more wait.
@@ -28,23 +28,30 @@ pub struct Socket {
 impl Socket {
     /// Listens at a path, in the place of a socket that an earlier process left. The caller
     /// holds the store, so no other server serves it.
-    pub fn listen(path: &Path, office: Office) -> anyhow::Result<Socket> {
+    ///
+    /// If that cannot be, the log says why, and the server goes on without: clients do not
+    /// miss it.
+    pub fn listen(path: &Path, office: Office) -> Option<Socket> {
         let open = || -> io::Result<(UnixListener, u32)> {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let listener = UnixListener::bind(path)?;
+            let address = Address::of(path)?;
+            let listener = UnixListener::bind(address.path())?;
             fs::set_permissions(path, Permissions::from_mode(0o600))?;
             Ok((listener, fs::metadata(path)?.uid()))
         };
-        let (listener, owner) =
-            open().with_context(|| format!("cannot listen at {}", path.display()))?;
-        let task = tokio::spawn(accept(listener, owner, Arc::new(office)));
-        Ok(Socket {
-            path: path.to_owned(),
-            task,
-        })
+        match open() {
+            Ok((listener, owner)) => Some(Socket {
+                path: path.to_owned(),
+                task: tokio::spawn(accept(listener, owner, Arc::new(office))),
+            }),
+            Err(error) => {
+                tracing::error!(%error, path = %path.display(), "no admin socket: commands cannot reach this server");
+                None
+            }
+        }
     }
 }
 

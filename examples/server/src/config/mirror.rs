@@ -136,6 +136,7 @@ mirror!(
 mirror!(
     /// `[timeouts]`: times in the life of a stream.
     Timeouts of server::Timeouts = server::Timeouts::default(), {
+        header: Span,
         login: Span,
         keepalive: Span,
         idle: OptionalSpan,

@@ -370,7 +370,7 @@ fn client() -> ConfigBuilder<ClientConfig, WantsClientCert> {
 }
 
 /// Asks again until there is an answer.
-fn soon<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn soon<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask() {

@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 pub async fn offline(make: impl AsyncFn() -> Stores) {
     messages_come_back_as_they_were(make().await).await;
     messages_are_read_page_by_page_and_deleted(make().await).await;
+    what_is_not_named_is_not_deleted(make().await).await;
     the_limit_holds_for_one_account(make().await).await;
     the_limit_of_octets_holds_for_one_account(make().await).await;
     messages_do_not_reach_another_account(make().await).await;
@@ -34,8 +35,12 @@ async fn texts(store: &dyn Offline, account: &BareJid) -> Vec<String> {
     messages.into_iter().map(|message| message.xml).collect()
 }
 
+fn ids(messages: &[OfflineMessage]) -> Vec<u64> {
+    messages.iter().map(|message| message.id).collect()
+}
+
 fn check_ids(messages: &[OfflineMessage]) {
-    let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+    let ids = ids(messages);
     assert!(ids.is_sorted_by(|a, b| a < b), "ids do not grow: {ids:?}");
     assert!(!ids.contains(&0), "0 is no id, but where pages begin");
 }
@@ -83,25 +88,48 @@ async fn messages_are_read_page_by_page_and_deleted(stores: Stores) {
     let wanted = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
     assert_eq!(read, wanted, "page by page");
 
-    ok(store.delete_through(&ann, 0).await);
-    assert_eq!(ok(store.count(&ann).await), 10, "deleted through 0");
-    ok(store.delete_through(&ann, first[3].id).await);
+    ok(store.delete(&ann, &[]).await);
+    assert_eq!(ok(store.count(&ann).await), 10, "nothing deleted");
+    ok(store.delete(&ann, &ids(&first)).await);
     assert_eq!(
         texts(&*store, &ann).await,
         wanted[4..],
         "first page deleted"
     );
     push(&*store, &ann, "10").await;
-    ok(store.delete_through(&ann, second[3].id).await);
-    ok(store.delete_through(&ann, first[3].id).await);
+    ok(store.delete(&ann, &ids(&second)).await);
+    ok(store.delete(&ann, &ids(&first)).await);
     assert_eq!(texts(&*store, &ann).await, ["8", "9", "10"]);
-    ok(store.delete_through(&ann, u64::MAX).await);
+    let rest = ok(store.page(&ann, 0, MANY).await);
+    ok(store.delete(&ann, &ids(&rest)).await);
+    assert_eq!(ok(store.count(&ann).await), 0, "all deleted");
     assert_eq!(ok(store.count(&ann).await), 0, "deleted through the end");
 
     push(&*store, &ann, "new").await;
     let new = ok(store.page(&ann, last, MANY).await);
     assert_eq!(new.len(), 1, "an id was given again after a deletion");
     assert_eq!(new[0].xml, "new");
+}
+
+async fn what_is_not_named_is_not_deleted(stores: Stores) {
+    let store = stores.offline;
+    let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
+    for i in 0..6 {
+        push(&*store, &ann, &i.to_string()).await;
+        push(&*store, &bob, &i.to_string()).await;
+    }
+    let all = ids(&ok(store.page(&ann, 0, MANY).await));
+    // The one between them could not be read, say.
+    ok(store.delete(&ann, &[all[1], all[3]]).await);
+    assert_eq!(texts(&*store, &ann).await, ["0", "2", "4", "5"]);
+    ok(store.delete(&ann, &[all[4], all[1], all[0]]).await);
+    assert_eq!(texts(&*store, &ann).await, ["2", "5"], "in no order");
+    ok(store.delete(&ann, &[0, u64::MAX]).await);
+    assert_eq!(texts(&*store, &ann).await, ["2", "5"], "ids of none");
+    let others = ids(&ok(store.page(&bob, 0, MANY).await));
+    ok(store.delete(&ann, &others).await);
+    let wanted = ["0", "1", "2", "3", "4", "5"];
+    assert_eq!(texts(&*store, &bob).await, wanted, "of another");
 }
 
 async fn the_limit_holds_for_one_account(stores: Stores) {
@@ -134,7 +162,7 @@ async fn the_limit_holds_for_one_account(stores: Stores) {
         "a higher limit"
     );
     let first = ok(store.page(&ann, 0, 1).await)[0].id;
-    ok(store.delete_through(&ann, first).await);
+    ok(store.delete(&ann, &[first]).await);
     assert!(
         ok(store.push(&ann, at, "4", OfflineLimits::messages(4)).await),
         "room was made"
@@ -166,8 +194,8 @@ async fn the_limit_of_octets_holds_for_one_account(stores: Stores) {
     assert!(push(&bob, "1234", 4).await, "the octets of another count");
     let found = texts(&*store, &ann).await;
     assert_eq!(found, ["", "1234", "\u{e4}\u{f6}"]);
-    let second = ok(store.page(&ann, 0, 2).await)[1].id;
-    ok(store.delete_through(&ann, second).await);
+    let two = ok(store.page(&ann, 0, 2).await);
+    ok(store.delete(&ann, &ids(&two)).await);
     assert!(push(&ann, "1234", 8).await, "room was made");
     assert_eq!(texts(&*store, &ann).await, ["\u{e4}\u{f6}", "1234"]);
 }
@@ -186,7 +214,8 @@ async fn messages_do_not_reach_another_account(stores: Stores) {
         assert_eq!(found, [account.as_str()], "messages of {account}");
         assert_eq!(ok(store.count(account).await), 1, "{account}");
     }
-    ok(store.delete_through(&all[0], u64::MAX).await);
+    let own = ok(store.page(&all[0], 0, MANY).await);
+    ok(store.delete(&all[0], &ids(&own)).await);
     for account in &all[1..] {
         let found = texts(&*store, account).await;
         assert_eq!(found, [account.as_str()], "messages of {account}");
@@ -257,7 +286,7 @@ async fn messages_are_read_while_others_come(stores: Stores) {
             };
             assert!(last.id > after, "a page repeats message {}", last.id);
             after = last.id;
-            ok(store.delete_through(&ann, after).await);
+            ok(store.delete(&ann, &ids(&page)).await);
             read.extend(page.into_iter().map(|message| message.xml));
         }
         read

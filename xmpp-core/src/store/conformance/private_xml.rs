@@ -1,15 +1,28 @@
 //! What [`PrivateXml`](crate::store::PrivateXml) promises.
 
-use super::{LARGE, TEXTS, at_once, bare, large, lookalikes, ok};
-use crate::store::Stores;
+use super::{LARGE, TEXTS, at_once, bare, element, large, lookalikes, ok};
+use crate::BareJid;
+use crate::store::{PrivateXml, Stores};
 
 /// Tests [`PrivateXml`](crate::store::PrivateXml).
 pub async fn private_xml(make: impl AsyncFn() -> Stores) {
     elements_come_back_as_they_were(make().await).await;
     elements_do_not_see_each_other(make().await).await;
     the_limit_is_the_sum_of_all_elements(make().await).await;
+    several_elements_are_saved_as_one(make().await).await;
     saves_come_one_after_another(make().await).await;
     forgotten_elements_are_gone(make().await).await;
+}
+
+/// Saves one element.
+async fn save(
+    store: &dyn PrivateXml,
+    account: &BareJid,
+    [name, namespace, xml]: [&str; 3],
+    limit: usize,
+) -> bool {
+    let element = element(name, namespace, xml);
+    ok(store.save(account, &[element], limit).await)
 }
 
 async fn elements_come_back_as_they_were(stores: Stores) {
@@ -18,8 +31,8 @@ async fn elements_come_back_as_they_were(stores: Stores) {
     assert_eq!(ok(store.load(&ann, "x", "urn:x").await), None, "at first");
     let large = large();
     for text in TEXTS.iter().copied().chain([&*large, ""]) {
-        let saved = store.save(&ann, "x", "urn:x", text, LARGE).await;
-        assert!(ok(saved), "refused below the limit");
+        let saved = save(&*store, &ann, ["x", "urn:x", text], LARGE).await;
+        assert!(saved, "refused below the limit");
         let found = ok(store.load(&ann, "x", "urn:x").await);
         assert!(found.as_deref() == Some(text), "{found:?} for {text:?}");
     }
@@ -48,8 +61,8 @@ async fn elements_do_not_see_each_other(stores: Stores) {
         let found = ok(store.load(account, name, namespace).await);
         assert_eq!(found, None, "{{{namespace}}}{name} of {account} at first");
         let xml = i.to_string();
-        let saved = store.save(account, name, namespace, &xml, LARGE).await;
-        assert!(ok(saved), "refused below the limit");
+        let saved = save(&*store, account, [name, namespace, &xml], LARGE).await;
+        assert!(saved, "refused below the limit");
     }
     for (i, (account, name, namespace)) in all.iter().enumerate() {
         let found = ok(store.load(account, name, namespace).await);
@@ -64,8 +77,9 @@ async fn elements_do_not_see_each_other(stores: Stores) {
 async fn the_limit_is_the_sum_of_all_elements(stores: Stores) {
     let store = stores.private_xml;
     let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
+    let others = save(&*store, &bob, ["x", "urn:x", "123"], 3);
     let save =
-        async |name: &str, xml: &str, limit| ok(store.save(&ann, name, "urn:x", xml, limit).await);
+        async |name: &str, xml: &str, limit| save(&*store, &ann, [name, "urn:x", xml], limit).await;
     let load = async |name: &str| ok(store.load(&ann, name, "urn:x").await);
     assert!(!save("a", "12345", 4).await, "5 octets with a limit of 4");
     assert_eq!(load("a").await, None, "refused");
@@ -92,8 +106,44 @@ async fn the_limit_is_the_sum_of_all_elements(stores: Stores) {
     );
     assert!(save("b", "", 3).await, "no octets");
     assert!(!save("c", "1", 3).await, "4 octets with a limit of 3");
-    let others = store.save(&bob, "x", "urn:x", "123", 3).await;
-    assert!(ok(others), "the limit counts what another account has");
+    assert!(others.await, "the limit counts what another account has");
+}
+
+async fn several_elements_are_saved_as_one(stores: Stores) {
+    let store = stores.private_xml;
+    let ann = bare("ann@example.com");
+    let save = async |elements: &[(&str, &str)], limit| {
+        let elements = elements
+            .iter()
+            .map(|(name, xml)| element(name, "urn:x", xml));
+        let elements: Vec<_> = elements.collect();
+        ok(store.save(&ann, &elements, limit).await)
+    };
+    let load = async |names: &[&str]| {
+        let mut found = Vec::new();
+        for name in names {
+            found.push(ok(store.load(&ann, name, "urn:x").await));
+        }
+        found
+            .iter()
+            .map(|xml| xml.as_deref().unwrap_or("none"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert!(save(&[], 0).await, "nothing is refused");
+    assert!(save(&[("a", "1"), ("b", "22"), ("c", "333")], 6).await);
+    assert_eq!(load(&["a", "b", "c"]).await, "1 22 333", "all of three");
+    // The first fits by itself, and so does the last.
+    let more = [("a", "A"), ("d", "4444"), ("e", "")];
+    assert!(!save(&more, 9).await, "10 octets with a limit of 9");
+    let all = ["a", "b", "c", "d", "e"];
+    assert_eq!(load(&all).await, "1 22 333 none none", "refused");
+    assert!(save(&more, 10).await, "10 octets with a limit of 10");
+    assert_eq!(load(&all).await, "A 22 333 4444 ", "some new, some not");
+    // What shrinks makes room for what grows, whatever their order.
+    assert!(save(&[("b", "55555"), ("d", "1")], 10).await, "10 octets");
+    assert!(save(&[("b", "2"), ("d", "55555")], 10).await, "10 octets");
+    assert_eq!(load(&all).await, "A 2 333 55555 ", "replaced");
 }
 
 async fn saves_come_one_after_another(stores: Stores) {
@@ -104,8 +154,8 @@ async fn saves_come_one_after_another(stores: Stores) {
         .collect();
     let saves = texts
         .iter()
-        .map(|(name, xml)| store.save(&ann, name, "urn:x", xml, 18));
-    let saved: Vec<bool> = at_once(saves).await.into_iter().map(ok).collect();
+        .map(|(name, xml)| save(&*store, &ann, [name, "urn:x", xml], 18));
+    let saved: Vec<bool> = at_once(saves).await;
     // Ten of one octet; then of two octets as long as the sum is within 18.
     for (i, (name, _)) in texts[..10].iter().enumerate() {
         let wanted = (0..10).rev().map(|ten| ten * 10 + i).find(|n| saved[*n]);
@@ -123,13 +173,13 @@ async fn forgotten_elements_are_gone(stores: Stores) {
     let store = stores.private_xml;
     let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
     for account in [&ann, &bob] {
-        assert!(ok(store.save(account, "x", "urn:x", "12345", 5).await));
+        assert!(save(&*store, account, ["x", "urn:x", "12345"], 5).await);
     }
     ok(store.forget(&ann).await);
     ok(store.forget(&ann).await);
     assert_eq!(ok(store.load(&ann, "x", "urn:x").await), None, "forgotten");
     let others = ok(store.load(&bob, "x", "urn:x").await);
     assert!(others.is_some(), "forgot what another account has");
-    let saved = store.save(&ann, "y", "urn:x", "12345", 5).await;
-    assert!(ok(saved), "what was forgotten counts for the limit");
+    let saved = save(&*store, &ann, ["y", "urn:x", "12345"], 5).await;
+    assert!(saved, "what was forgotten counts for the limit");
 }

@@ -78,9 +78,9 @@ impl InboundFilter for Cut {
         {
             match server.end(&sender) {
                 Dispatch::Done(_) => {}
-                Dispatch::Pending(rest) => server.spawn(Box::pin(async move {
+                Dispatch::Pending(rest) => server.spawn(async move {
                     let _ = rest.await;
-                })),
+                }),
             }
         }
         Verdict::Pass
