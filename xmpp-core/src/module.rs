@@ -107,6 +107,18 @@ pub trait IqHandler: Send + Sync + 'static {
         request: &Request,
         server: &Server,
     ) -> Result<Option<Element>, StanzaError>;
+
+    /// Whether the result of this request shows what [`Account::change_roster`] and
+    /// [`Account::change_blocked`] change, so that a client that hears of changes too has to
+    /// get it before it hears of the next one; by default it does not.
+    ///
+    /// Then nothing of the account that is asked changes from before
+    /// [`handle`](IqHandler::handle) is called until the result is on its way, and `handle`
+    /// may not change it: it would wait for itself.
+    fn is_snapshot(&self, request: &Request) -> bool {
+        let _ = request;
+        false
+    }
 }
 
 /// What a filter says of a stanza.

@@ -115,6 +115,10 @@ impl IqHandler for Blocking {
             }
         }
     }
+
+    fn is_snapshot(&self, request: &Request) -> bool {
+        request.payload.name() == "blocklist"
+    }
 }
 
 async fn block(
