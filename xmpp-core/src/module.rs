@@ -29,9 +29,14 @@ pub trait Module: Send + Sync + 'static {
     fn register(self: Arc<Self>, on: &mut Hooks);
 
     /// The server is complete: [`Server::hooks`] holds what all modules registered.
-    /// Called once, before anybody connects.
-    fn ready(&self, server: &Server) {
+    /// Called once, before anybody connects, in the order of registration.
+    ///
+    /// A module that cannot do its work with this server, or without something that it needs,
+    /// refuses: [`BuildError::Module`]. Then there is no server, and what the modules before
+    /// it have kept of this one or have spawned on it is for them to drop with it.
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
         let _ = server;
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::form;
 use crate::module::{Hooks, Module, Scope};
-use crate::server::Server;
+use crate::server::{BuildError, Server};
 use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
 
@@ -29,13 +29,14 @@ impl Module for Caps {
         on.stream_feature(self);
     }
 
-    fn ready(&self, server: &Server) {
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
         self.feature.get_or_init(|| {
             Element::new("c", NS)
                 .with_attr("hash", "sha-1")
                 .with_attr("node", &server.config().software.uri)
                 .with_attr("ver", &verification(server.hooks()))
         });
+        Ok(())
     }
 }
 
