@@ -200,6 +200,11 @@ impl Account {
         Ok(())
     }
 
+    /// As long as this is held, neither the roster nor the block list changes.
+    pub(crate) async fn unchanged(&self) -> impl Drop + Send + '_ {
+        self.order.lock().await
+    }
+
     /// Deletes the account, and answers what its roster was; `None` if there is none. No
     /// change of the roster or the block list comes in between or is made later.
     pub(crate) async fn delete(&self, stores: &Stores) -> store::Result<Option<Vec<RosterItem>>> {

@@ -97,6 +97,8 @@ pub struct Metrics {
     pub plaintext_connections: Counter,
     /// Connections that the limits turned away.
     pub refused_connections: Counter,
+    /// Connections that had not logged in and gave way to newcomers.
+    pub evicted_connections: Counter,
     /// TLS handshakes that succeeded.
     pub handshakes: Counter,
     /// TLS handshakes that failed.

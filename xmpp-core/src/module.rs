@@ -29,9 +29,14 @@ pub trait Module: Send + Sync + 'static {
     fn register(self: Arc<Self>, on: &mut Hooks);
 
     /// The server is complete: [`Server::hooks`] holds what all modules registered.
-    /// Called once, before anybody connects.
-    fn ready(&self, server: &Server) {
+    /// Called once, before anybody connects, in the order of registration.
+    ///
+    /// A module that cannot do its work with this server, or without something that it needs,
+    /// refuses: [`BuildError::Module`]. Then there is no server, and what the modules before
+    /// it have kept of this one or have spawned on it is for them to drop with it.
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
         let _ = server;
+        Ok(())
     }
 }
 
@@ -107,6 +112,18 @@ pub trait IqHandler: Send + Sync + 'static {
         request: &Request,
         server: &Server,
     ) -> Result<Option<Element>, StanzaError>;
+
+    /// Whether the result of this request shows what [`Account::change_roster`] and
+    /// [`Account::change_blocked`] change, so that a client that hears of changes too has to
+    /// get it before it hears of the next one; by default it does not.
+    ///
+    /// Then nothing of the account that is asked changes from before
+    /// [`handle`](IqHandler::handle) is called until the result is on its way, and `handle`
+    /// may not change it: it would wait for itself.
+    fn is_snapshot(&self, request: &Request) -> bool {
+        let _ = request;
+        false
+    }
 }
 
 /// What a filter says of a stanza.

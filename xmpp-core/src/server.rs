@@ -17,13 +17,16 @@ use crate::mailbox::{
     Undelivered,
 };
 use crate::metrics::Metrics;
-use crate::module::{Delivery, Dispatch, Hooks, Request, SessionEvent, Target, Verb, Verdict};
+use crate::module::{
+    Delivery, Dispatch, Hooks, IqHandler, Request, Scope, SessionEvent, Target, Verb, Verdict,
+};
 use crate::router::{Recipients, Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
 use crate::stanza::{Condition, IqType, Kind, MessageType, Stanza, StanzaError};
 use crate::store::Stores;
 use crate::stream::StreamError;
 use crate::time::{Clock, Now};
+use crate::xml::Element;
 use crate::{BareJid, FullJid, Jid};
 
 mod accounts;
@@ -596,35 +599,49 @@ impl Server {
     /// Answers an IQ request; whatever has no handler gets `<service-unavailable/>`
     /// (RFC 6120 §8.4), always.
     async fn answer(&self, stanza: Stanza, target: Target, origin: &Origin) {
-        let result = self.call_handler(&stanza, target, origin).await;
-        let reply = match result {
-            Ok(None) => Some(stanza.reply()),
-            Ok(Some(child)) => Some(stanza.reply().with_child(&child)),
-            Err(error) => stanza.error_reply(&error),
+        let unavailable = StanzaError::new(Condition::ServiceUnavailable);
+        let answered = match self.request(&stanza, target, origin) {
+            None => self.reply(&stanza, Err(unavailable)),
+            Some((handler, request)) => {
+                let unchanged = match &request.target {
+                    Target::Account(account) if handler.is_snapshot(&request) => {
+                        Some(account.unchanged().await)
+                    }
+                    _ => None,
+                };
+                let answered = self.reply(&stanza, handler.handle(&request, self).await);
+                // What a session gets is in its queue.
+                drop(unchanged);
+                answered
+            }
         };
-        if let Some(reply) = reply {
-            let _ = self.route(reply, Origin::SERVER).finish_boxed().await;
-        }
+        let _ = answered.finish_boxed().await;
     }
 
-    async fn call_handler(
+    fn reply(&self, stanza: &Stanza, result: Result<Option<Element>, StanzaError>) -> Dispatch {
+        let reply = match result {
+            Ok(None) => stanza.reply(),
+            Ok(Some(child)) => stanza.reply().with_child(&child),
+            Err(error) => return self.refuse(stanza, &error),
+        };
+        self.route(reply, Origin::SERVER)
+    }
+
+    /// The request that an IQ stanza is, and who answers it.
+    fn request(
         &self,
         stanza: &Stanza,
         target: Target,
         origin: &Origin,
-    ) -> Result<Option<crate::xml::Element>, StanzaError> {
-        let unavailable = || StanzaError::new(Condition::ServiceUnavailable);
-        let child = stanza.payload().children().next().ok_or_else(unavailable)?;
+    ) -> Option<(&dyn IqHandler, Request)> {
+        let child = stanza.payload().children().next()?;
         let scope = match target {
-            Target::Server(_) => crate::module::Scope::Server,
-            Target::Account(_) => crate::module::Scope::Account,
+            Target::Server(_) => Scope::Server,
+            Target::Account(_) => Scope::Account,
         };
-        let handler = self
-            .inner
-            .hooks
-            .iq_handler(scope, child.name(), child.ns())
-            .ok_or_else(unavailable)?;
-        let from = stanza.from().cloned().ok_or_else(unavailable)?;
+        let hooks = &self.inner.hooks;
+        let handler = hooks.iq_handler(scope, child.name(), child.ns())?;
+        let from = stanza.from().cloned()?;
         // By the origin, not by the address: who says he is somebody is not.
         let session = self
             .session_of(&from)
@@ -641,7 +658,7 @@ impl Server {
             session,
             lang: stanza.lang().map(str::to_owned),
         };
-        handler.handle(&request, self).await
+        Some((&**handler, request))
     }
 
     /// The session that lives here and has exactly this full JID.

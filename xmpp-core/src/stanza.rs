@@ -88,11 +88,13 @@ impl Stanza {
         index::parse(text, Limits::NONE)
     }
 
-    /// The stanza that an element stands for, if its name and namespace are those of one.
+    /// The stanza that an element stands for, if its name and namespace are those of one. It
+    /// may be as large as it is: whoever read the element had limits of their own, and a
+    /// stanza that was taken within them is one also when it is unwrapped.
     pub fn from_element(element: &Element) -> Result<Stanza, ParseError> {
         let mut text = Vec::new();
         element.write(ns::CLIENT, &mut text);
-        Stanza::parse(&String::from_utf8_lossy(&text))
+        Stanza::restore(&String::from_utf8_lossy(&text))
     }
 
     /// The whole stanza as a tree.

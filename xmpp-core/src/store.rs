@@ -33,9 +33,9 @@ mod roster_item;
 
 pub use roster_item::{Ask, RosterItem, Subscription};
 
-/// Why a store could not do what it was asked. Its text goes to the log and
-/// never to a peer: clients see `<internal-server-error/>` or
-/// `<resource-constraint/>`.
+/// Why a store could not do what it was asked, or would not. Its text goes to the log
+/// and never to a peer: clients see `<not-allowed/>` where it would not, else
+/// `<internal-server-error/>` or `<resource-constraint/>`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -45,6 +45,10 @@ pub enum StoreError {
     /// What was read cannot be understood.
     #[error("store corrupt: {0}")]
     Corrupt(String),
+    /// It does not do that, and is not meant to: it may only be read, say, or who the users
+    /// are is decided elsewhere. No failure; nothing has changed.
+    #[error("refused by the store: {0}")]
+    Refused(String),
     /// Anything else.
     #[error("store: {0}")]
     Other(String),

@@ -63,6 +63,11 @@ fn connections(metrics: &Metrics, text: &mut Text) {
     text.family(name, "counter", "Connections that the limits turned away.");
     text.sample(name, &[], metrics.refused_connections.value());
 
+    let name = "xmpp_connections_evicted_total";
+    let help = "Connections before login that gave way to newcomers.";
+    text.family(name, "counter", help);
+    text.sample(name, &[], metrics.evicted_connections.value());
+
     let name = "xmpp_tls_handshakes_total";
     text.family(name, "counter", "TLS handshakes.");
     for (result, counter) in [

@@ -40,7 +40,7 @@ impl Staff {
 
     fn may_change(&self, account: &BareJid) -> Result<()> {
         match self.table.contains_key(account) {
-            true => Err(StoreError::Other(format!("{account} is kept elsewhere"))),
+            true => Err(StoreError::Refused(format!("{account} is kept elsewhere"))),
             false => Ok(()),
         }
     }

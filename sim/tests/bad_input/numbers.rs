@@ -81,6 +81,7 @@ fn one_that_has_begun_gives_way_when_all_have_begun() {
         second.greet("example.org").await.unwrap();
         let _third = connect(&world, address(4));
         assert_eq!(end(&mut begun).await, "resource-constraint");
+        assert_eq!(world.server.metrics().evicted_connections.value(), 2);
     });
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::account::{Account, BlockListChange, ChangeError, covers};
+use crate::im::presence;
 use crate::mailbox::Source;
 use crate::module::{
-    Delivery, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope, Verb,
-    Verdict,
+    Delivery, Dispatch, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope,
+    Verb, Verdict,
 };
 use crate::server::Server;
 use crate::session::{Change, Resource, Session};
@@ -115,6 +116,10 @@ impl IqHandler for Blocking {
             }
         }
     }
+
+    fn is_snapshot(&self, request: &Request) -> bool {
+        request.payload.name() == "blocklist"
+    }
 }
 
 async fn block(
@@ -207,15 +212,19 @@ fn disappear(account: &Account, added: &[Jid], before: &[Jid], server: &Server) 
 
 /// §3.4: "When the user unblocks communications with a JID, the user's server MUST send the
 /// user's current presence information to the JID (but only if …)."
+///
+/// To be called where the change is announced, so that nobody of them is blocked again before
+/// it is done. The sessions may end meanwhile, or become unavailable.
 fn reappear(account: &Account, removed: &[Jid], left: &[Jid], server: &Server) {
     let contacts = watchers(account, removed, left);
     for resource in available(account, server) {
-        let Some(presence) = resource.presence() else {
-            continue;
-        };
-        let presence = presence.with_from(Jid::from(resource.jid()));
         for contact in &contacts {
-            server.send(presence.clone().with_to(contact.clone()));
+            match presence::show_one(&resource, contact, server) {
+                Some(Dispatch::Pending(rest)) => server.spawn(Box::pin(async move {
+                    let _ = rest.await;
+                })),
+                Some(Dispatch::Done(_)) | None => {}
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use sha1::{Digest as _, Sha1};
 use super::form;
 use crate::BareJid;
 use crate::module::{Hooks, Module, Scope};
-use crate::server::{Domain, Server};
+use crate::server::{BuildError, Domain, Server};
 use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
 
@@ -32,7 +32,7 @@ impl Module for Caps {
         on.stream_feature(self);
     }
 
-    fn ready(&self, server: &Server) {
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
         let feature = |domain: &Domain| {
             let feature = Element::new("c", NS)
                 .with_attr("hash", "sha-1")
@@ -43,6 +43,7 @@ impl Module for Caps {
         let domains = &server.config().domains;
         self.features
             .get_or_init(|| domains.iter().map(feature).collect());
+        Ok(())
     }
 }
 

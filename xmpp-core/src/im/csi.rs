@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::machine::Machine;
 use crate::mailbox::Budget;
 use crate::module::{Hooks, Module};
-use crate::server::Server;
+use crate::server::{BuildError, Server};
 use crate::stanza::{Child, Kind, MessageType, Payload, PresenceType, Stanza};
 use crate::stream::{BoxStream, Feature, FeatureContext, Input, Layer, Output};
 use crate::time::Now;
@@ -43,8 +43,9 @@ impl Module for ClientState {
         on.layer(self);
     }
 
-    fn ready(&self, server: &Server) {
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
         self.budget.get_or_init(|| server.budget().clone());
+        Ok(())
     }
 }
 

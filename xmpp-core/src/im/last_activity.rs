@@ -13,7 +13,7 @@ use crate::module::{
     Delivery, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope,
     SessionEvent, SessionWatcher, Target, Verb, Verdict,
 };
-use crate::server::Server;
+use crate::server::{BuildError, Server};
 use crate::session::{Session, SessionId};
 use crate::stanza::{Condition, IqType, Kind, PresenceType, Stanza, StanzaError};
 use crate::time::{Now, Timestamp};
@@ -68,8 +68,9 @@ impl Module for LastActivity {
         on.watch(self);
     }
 
-    fn ready(&self, server: &Server) {
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
         self.started.get_or_init(|| server.now());
+        Ok(())
     }
 }
 

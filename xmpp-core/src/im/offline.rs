@@ -79,6 +79,9 @@ impl OfflineHandler for Offline {
             // XEP-0160 §2: "if not (e.g., because the recipient's offline message queue is
             // full), the server returns a <service-unavailable/> error to the sender"
             Ok(false) => return Err(Condition::ServiceUnavailable.into()),
+            // RFC 6121 §8.5.2.2.1, as if there were no store: to the sender it is no matter
+            // of what is allowed.
+            Err(StoreError::Refused(_)) => return Err(Condition::ServiceUnavailable.into()),
             Err(error) => {
                 return Err(server.store_failed("message not stored", account.jid(), &error));
             }

@@ -138,7 +138,7 @@ fn show(account: &Account, contact: &BareJid, server: &Server) -> Dispatch {
 }
 
 /// Sends `to` the present presence of a resource, if it is available.
-fn show_one(resource: &Resource, to: &Jid, server: &Server) -> Option<Dispatch> {
+pub(super) fn show_one(resource: &Resource, to: &Jid, server: &Server) -> Option<Dispatch> {
     let send = |presence: Stanza| server.route(presence.with_to(to.clone()), Origin::SERVER);
     let shown = send(resource.presence()?);
     let meanwhile = successor(resource, server).map(send);

@@ -51,6 +51,12 @@ impl IqHandler for Roster {
             (None, Verb::Get) => Err(Condition::ServiceUnavailable.into()),
         }
     }
+
+    /// §2.6.3: "Roster pushes MUST occur in order of modification", and none that is newer
+    /// before the roster.
+    fn is_snapshot(&self, request: &Request) -> bool {
+        request.verb == Verb::Get
+    }
 }
 
 /// §2.2, §2.6
@@ -63,7 +69,6 @@ fn get(
     if query.children().next().is_some() {
         return Err(Condition::BadRequest.into());
     }
-    // Before the roster is read: a change in between is pushed, not missed.
     if let Some(resource) = server.resource(session) {
         server.directory().update(&resource, Change::Interested);
     }

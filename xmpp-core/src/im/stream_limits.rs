@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::module::{Hooks, Module};
-use crate::server::{Config, Server};
+use crate::server::{BuildError, Config, Server};
 use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
 
@@ -29,8 +29,9 @@ impl Module for StreamLimits {
         on.stream_feature(self);
     }
 
-    fn ready(&self, server: &Server) {
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
         self.limits.get_or_init(|| Limits::of(server.config()));
+        Ok(())
     }
 }
 

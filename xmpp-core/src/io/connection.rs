@@ -294,21 +294,21 @@ impl Connection {
         if let Some(session) = &self.session {
             session.queue().register(cx);
         }
-        let ending = || self.session.as_ref().and_then(|session| session.ending());
         let error = match self.control.answer() {
             Some(Call::Stop) => Some(StreamError::new(StreamCondition::SystemShutdown)),
-            Some(Call::MakeRoom) if self.ticket.is_silent() => {
-                // Who has said nothing is told nothing.
-                self.lost(scratch, now, cx);
-                return true;
-            }
-            // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
-            // service the stream."
             Some(Call::MakeRoom) if self.ticket.is_stranger() => {
+                self.server().metrics().evicted_connections.increment();
+                if self.ticket.is_silent() {
+                    // Who has said nothing is told nothing.
+                    self.lost(scratch, now, cx);
+                    return true;
+                }
+                // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
+                // service the stream."
                 Some(StreamError::new(StreamCondition::ResourceConstraint))
             }
             // It has just logged in.
-            Some(Call::MakeRoom) | None => ending(),
+            Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
         };
         let Some(error) = error else {
             return false;

@@ -193,7 +193,12 @@ impl Driver {
                     let limit = shared.settings.timeouts.header;
                     let secured = tokio::select! {
                         secured = tokio::time::timeout(limit, shared.handshake(io)) => secured,
-                        () = guest.control.called() => return,
+                        () = guest.control.called() => {
+                            if guest.control.answer() == Some(Call::MakeRoom) {
+                                shared.server.metrics().evicted_connections.increment();
+                            }
+                            return;
+                        }
                     };
                     match secured {
                         Ok(Ok((wire, channel))) => {

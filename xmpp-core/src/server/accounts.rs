@@ -84,13 +84,21 @@ impl Server {
     }
 
     /// A store could not do something for an account. That is counted and logged here;
-    /// whoever needed it gets this error, and not the store's words.
+    /// whoever needed it gets this error, and not the store's words:
+    /// `<internal-server-error/>`, or `<not-allowed/>` if the store
+    /// [refuses](StoreError::Refused), which is not counted as an error of the store.
     pub fn store_failed(
         &self,
         what: &'static str,
         account: &BareJid,
         error: &StoreError,
     ) -> StanzaError {
+        if let StoreError::Refused(_) = error {
+            tracing::info!(%account, %error, "{what}");
+            // RFC 6120 §8.3.3.10: "The recipient or server does not allow any entity to
+            // perform the action"
+            return StanzaError::new(Condition::NotAllowed);
+        }
         self.inner.metrics.store_errors.increment();
         tracing::error!(%account, %error, "{what}");
         StanzaError::new(Condition::InternalServerError)
@@ -122,6 +130,21 @@ mod tests {
                 .unwrap()
         );
         world.run(world.server.account_created(&bare(ROMEO)));
+    }
+
+    #[test]
+    fn a_store_that_refuses_has_not_failed() {
+        let world = world();
+        let told = |error| {
+            let told = world
+                .server
+                .store_failed("not stored", &bare(ROMEO), &error);
+            (told.condition, world.server.metrics().store_errors.value())
+        };
+        let refused = StoreError::Refused("read only".into());
+        assert_eq!(told(refused), (Condition::NotAllowed, 0));
+        let failed = StoreError::Unavailable("gone".into());
+        assert_eq!(told(failed), (Condition::InternalServerError, 1));
     }
 
     #[test]

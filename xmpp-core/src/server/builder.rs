@@ -46,6 +46,9 @@ pub enum BuildError {
     /// Two modules want the same.
     #[error("{0}")]
     Clash(String),
+    /// A module refuses to start ([`Module::ready`]).
+    #[error("{0}")]
+    Module(String),
 }
 
 /// What a server takes from its surroundings: the clock, randomness, tasks. The
@@ -176,8 +179,60 @@ impl Builder {
             }),
         };
         for module in &self.modules {
-            module.ready(&server);
+            module.ready(&server)?;
         }
         Ok(server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::testing::World;
+
+    /// Cannot do without what `Other` would register.
+    struct Needs;
+    struct Other;
+
+    impl Module for Needs {
+        fn register(self: Arc<Self>, _: &mut Hooks) {}
+
+        fn ready(&self, server: &Server) -> Result<(), BuildError> {
+            match server
+                .hooks()
+                .stranger_handler("other", "urn:example:other")
+            {
+                Some(_) => Ok(()),
+                None => Err(BuildError::Module("there is no other".into())),
+            }
+        }
+    }
+
+    impl Module for Other {
+        fn register(self: Arc<Self>, on: &mut Hooks) {
+            on.stranger_iq("other", "urn:example:other", self);
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl crate::module::StrangerHandler for Other {
+        async fn handle(
+            &self,
+            _: &crate::module::StrangerRequest,
+            _: &Server,
+        ) -> Result<Option<crate::xml::Element>, crate::stanza::StanzaError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_module_can_refuse_to_start() {
+        let build = |modules: Vec<Arc<dyn Module>>| {
+            World::build(Stores::memory(), modules, |_| {}).map(drop)
+        };
+        let refused = Err(BuildError::Module("there is no other".into()));
+        assert_eq!(build(vec![Arc::new(Needs)]), refused);
+        // All have registered before the first is asked.
+        assert_eq!(build(vec![Arc::new(Needs), Arc::new(Other)]), Ok(()));
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use futures::task::ArcWake;
 
-use super::{Bound, Config, Domain, Random, Served, Server, Spawn, Surroundings};
+use super::{Bound, BuildError, Config, Domain, Random, Served, Server, Spawn, Surroundings};
 use crate::mailbox::Origin;
 use crate::module::{Dispatch, Module, SessionEvent};
 use crate::sasl::{Credentials, MIN_ITERATIONS, Secret};
@@ -62,6 +62,15 @@ impl World {
         modules: Vec<Arc<dyn Module>>,
         configure: impl FnOnce(&mut Config),
     ) -> World {
+        World::build(stores, modules, configure).unwrap()
+    }
+
+    /// The same, unless it cannot be built.
+    pub(crate) fn build(
+        stores: Stores,
+        modules: Vec<Arc<dyn Module>>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Result<World, BuildError> {
         let tasks = Arc::new(Tasks::default());
         let clock = Arc::new(ManualClock::default());
         let server = Server::builder()
@@ -73,13 +82,12 @@ impl World {
                 clock: clock.clone(),
                 random: Arc::new(Counted::default()),
                 spawn: tasks.clone(),
-            })
-            .unwrap();
-        World {
+            })?;
+        Ok(World {
             server,
             tasks,
             clock,
-        }
+        })
     }
 
     /// Creates an account, unless it is there.

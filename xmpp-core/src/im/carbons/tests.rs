@@ -321,3 +321,21 @@ fn what_is_remembered_is_bounded() {
     garden.end();
     assert!(carbons.lock().is_empty());
 }
+
+/// A server may be configured to take more than is usual: what it has taken, it unwraps.
+#[test]
+fn the_original_is_found_in_a_copy_whatever_its_size() {
+    let mut deep = Element::new("x", "urn:example:deep");
+    for _ in 0..100 {
+        deep = Element::new("x", "urn:example:deep").with_child(deep);
+    }
+    let message = Stanza::message(MessageType::Chat)
+        .with_from(Jid::new("romeo@example.net/orchard").unwrap())
+        .with_to(Jid::new("juliet@example.org/balcony").unwrap())
+        .with_child(&Element::new("body", ns::CLIENT).with_text(&"O ".repeat(200_000)))
+        .with_child(&deep);
+    let account = BareJid::new("juliet@example.org").unwrap();
+    let copy = Copy::new("received", &message, &account);
+    let found = original(&copy.0).expect("it is in there");
+    assert_eq!(found.to_string(), message.to_string());
+}

@@ -459,3 +459,66 @@ fn without_an_account_there_is_no_roster_to_change() {
         assert_eq!(stored.items, []);
     }
 }
+
+/// Lets something happen between the look at the roster and the answer.
+struct Slow(Arc<futures::lock::Mutex<()>>);
+
+impl Module for Slow {
+    fn register(self: Arc<Self>, on: &mut Hooks) {
+        on.iq(Scope::Account, "query", NS, self);
+    }
+}
+
+#[async_trait]
+impl IqHandler for Slow {
+    async fn handle(
+        &self,
+        request: &Request,
+        server: &Server,
+    ) -> Result<Option<Element>, StanzaError> {
+        let result = Roster.handle(request, server).await;
+        if request.verb == Verb::Get {
+            drop(self.0.lock().await);
+        }
+        result
+    }
+
+    fn is_snapshot(&self, request: &Request) -> bool {
+        Roster.is_snapshot(request)
+    }
+}
+
+/// §2.6.3: "Roster pushes MUST occur in order of modification". Another device changes the
+/// roster when this one's has been read and the result is not yet on its way: a result
+/// behind the push would undo it.
+#[test]
+fn a_push_does_not_come_before_the_roster_that_it_changes() {
+    let gate = Arc::new(futures::lock::Mutex::new(()));
+    let world = World::with(vec![Arc::new(Slow(gate.clone()))], |_| {});
+    let [balcony, chamber] = [BALCONY, CHAMBER].map(|jid| world.login(jid));
+    let begin = |client: &Client, stanza: &str| {
+        let dispatch = client.submit(stanza);
+        world.server.spawn(Box::pin(async {
+            let _ = dispatch.finish().await;
+        }));
+        world.settle();
+    };
+    let closed = gate.try_lock().expect("nobody is there yet");
+    begin(&balcony, GET);
+    begin(
+        &chamber,
+        "<iq id='s' type='set'><query xmlns='jabber:iq:roster'><item jid='romeo@example.org'/>\
+         </query></iq>",
+    );
+    balcony.expect(&[]);
+    drop(closed);
+    world.settle();
+    balcony.expect(&[
+        "<iq to='juliet@example.org/balcony' from='juliet@example.org' id='g' type='result'>\
+         <query xmlns='jabber:iq:roster' ver='0'/></iq>",
+        &push(
+            BALCONY,
+            "<item jid='romeo@example.org' subscription='none'/>",
+        ),
+    ]);
+}

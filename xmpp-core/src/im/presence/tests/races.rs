@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::im::blocking::Blocking;
 use crate::im::last_activity::LastActivity;
 use crate::im::offline::Offline;
 use crate::mailbox::{Envelope, Inbox, Mailbox, Settlement};
@@ -90,7 +91,12 @@ impl InboundFilter for Cut {
 /// Romeo's session ends where `cut` is set to; what Juliet then knows of it.
 fn last_word(race: impl FnOnce(&World, &Cut)) -> Kind {
     let cut = Arc::new(Cut::default());
-    let modules: Vec<Arc<dyn Module>> = vec![Arc::new(Roster), Arc::new(Presence), cut.clone()];
+    let modules: Vec<Arc<dyn Module>> = vec![
+        Arc::new(Blocking),
+        Arc::new(Roster),
+        Arc::new(Presence),
+        cut.clone(),
+    ];
     let world = World::new(modules);
     friends(&world);
     let juliet = online(&world, JULIET);
@@ -150,6 +156,29 @@ fn a_session_that_ends_while_it_directs_presence_is_not_left_behind_as_a_ghost()
         let romeo = interested(world, ROMEO);
         cut.0.store(true, Ordering::Relaxed);
         romeo.send(&format!("<presence to='{JULIET}'/>"));
+    });
+    assert_eq!(last, GONE);
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_shown_to_one_who_was_blocked_is_not_left_behind_as_a_ghost() {
+    let last = last_word(|world, cut| {
+        let (romeo, garden) = (
+            online(world, ROMEO),
+            online(world, "romeo@example.org/garden"),
+        );
+        let command = |name| {
+            garden.send(&format!(
+                "<iq type='set' id='b'><{name} xmlns='urn:xmpp:blocking'>\
+                 <item jid='juliet@example.org'/></{name}></iq>"
+            ));
+        };
+        command("block");
+        // The one that does not do it, and is shown first.
+        garden.send("<presence type='unavailable'/>");
+        cut.0.store(true, Ordering::Relaxed);
+        command("unblock");
+        assert!(!romeo.resource.is_available());
     });
     assert_eq!(last, GONE);
 }
