@@ -10,6 +10,8 @@ mod addresses;
 mod floods;
 #[path = "bad_input/login.rs"]
 mod login;
+#[path = "bad_input/memory.rs"]
+mod memory;
 #[path = "bad_input/numbers.rs"]
 mod numbers;
 #[path = "bad_input/slow.rs"]

@@ -5,6 +5,7 @@
 //! [`Stream`](crate::stream::Stream). It decides nothing about XMPP.
 
 mod connection;
+mod control;
 mod limits;
 mod listener;
 mod surroundings;

@@ -18,6 +18,10 @@ use futures::task::AtomicWaker;
 use crate::session::SessionId;
 use crate::stanza::Stanza;
 
+mod budget;
+
+pub use budget::Budget;
+
 /// Where stanzas for one entity go. Clone is cheap.
 #[derive(Clone)]
 pub struct Mailbox(Arc<dyn Inbox>);
@@ -292,47 +296,12 @@ impl Depths {
     }
 }
 
-/// The memory that all queues of a server may hold together.
-#[derive(Debug)]
-pub struct Budget {
-    used: AtomicUsize,
-    cap: usize,
-}
-
-impl Budget {
-    /// At most `cap` bytes.
-    pub fn new(cap: usize) -> Budget {
-        Budget {
-            used: AtomicUsize::new(0),
-            cap,
-        }
-    }
-
-    /// Takes `bytes`, or nothing if they would exceed the cap.
-    pub fn take(&self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.cap;
-        if !fits {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
-    }
-
-    /// Gives back what was taken.
-    pub fn give(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Bytes taken at present.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-}
-
 /// A bounded queue with one reader: the usual [`Inbox`]. Idle, it holds no heap memory.
 ///
 /// When it is full it takes nothing more until the reader has emptied it: what does not
-/// fit goes elsewhere (to the store, say), and nothing newer may overtake it.
+/// fit goes elsewhere (to the store, say), and nothing newer may overtake it. A session's
+/// queue takes no messages either while one that it refused is being stored, or has yet to
+/// come back as a burst.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -347,7 +316,16 @@ struct State {
     bytes: usize,
     overflowed: bool,
     closed: bool,
+    /// Whether messages that were refused may not be on their way to the reader yet.
+    detoured: bool,
+    /// Those of which it is not yet settled what becomes of them.
+    detours: u32,
+    /// Whether bursts wait.
+    bursts: bool,
 }
+
+/// A message that a session's queue has refused takes another way, as long as this lives.
+pub(crate) struct Detour(Arc<Queue>);
 
 impl Queue {
     /// An empty, open queue.
@@ -374,27 +352,46 @@ impl Queue {
     /// Takes the oldest stanzas, as [`poll_take`](Queue::poll_take), without waiting:
     /// `None` if there is nothing yet, `Some(None)` when there will never be anything.
     pub fn take(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
+        self.lock().take(bytes, &self.budget)
+    }
+
+    /// The same, but nothing while a burst is to come first.
+    pub(crate) fn take_in_turn(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
         let mut state = self.lock();
-        if state.items.is_empty() {
-            return state.closed.then_some(None);
+        if state.bursts && !state.overflowed {
+            return None;
         }
-        if state.bytes <= bytes {
-            self.budget.give(std::mem::take(&mut state.bytes));
-            state.overflowed = false;
-            return Some(Some(std::mem::take(&mut state.items)));
+        state.take(bytes, &self.budget)
+    }
+
+    /// Has bursts added or taken by `change`, which answers whether some wait then.
+    pub(crate) fn change_bursts(&self, change: impl FnOnce() -> bool) {
+        let mut state = self.lock();
+        state.bursts = change();
+    }
+
+    /// Has a burst taken by `take`, which answers whether more wait. There is none while the
+    /// queue has overflowed: what did not fit comes as a burst, and what did is older.
+    pub(crate) fn take_burst<T>(&self, take: impl FnOnce() -> (Option<T>, bool)) -> Option<T> {
+        let mut state = self.lock();
+        if state.overflowed {
+            return None;
         }
-        let mut taken = VecDeque::new();
-        let mut size = 0;
-        while size < bytes
-            && let Some(envelope) = state.items.pop_front()
-        {
-            size += envelope.stanza.size();
-            taken.push_back(envelope);
+        let mut taken = None;
+        if state.bursts {
+            (taken, state.bursts) = take();
         }
-        state.bytes -= size;
-        state.overflowed &= !state.items.is_empty();
-        self.budget.give(size);
-        Some(Some(taken))
+        // What was stored is before the reader, so what comes now is behind it.
+        state.detoured &= state.bursts || state.detours > 0;
+        taken
+    }
+
+    /// To be held while a message that was refused is being stored.
+    pub(crate) fn detour(self: &Arc<Queue>) -> Detour {
+        let mut state = self.lock();
+        state.detoured = true;
+        state.detours += 1;
+        Detour(self.clone())
     }
 
     /// Waits for the oldest stanzas, as [`poll_take`](Queue::poll_take): for an entity with a
@@ -442,6 +439,39 @@ impl Queue {
     }
 }
 
+impl State {
+    fn take(&mut self, bytes: usize, budget: &Budget) -> Option<Option<VecDeque<Envelope>>> {
+        if self.items.is_empty() {
+            return self.closed.then_some(None);
+        }
+        if self.bytes <= bytes {
+            budget.give(std::mem::take(&mut self.bytes));
+            self.overflowed = false;
+            return Some(Some(std::mem::take(&mut self.items)));
+        }
+        let mut taken = VecDeque::new();
+        let mut size = 0;
+        while size < bytes
+            && let Some(envelope) = self.items.pop_front()
+        {
+            size += envelope.stanza.size();
+            taken.push_back(envelope);
+        }
+        self.bytes -= size;
+        self.overflowed &= !self.items.is_empty();
+        budget.give(size);
+        Some(Some(taken))
+    }
+}
+
+impl Drop for Detour {
+    fn drop(&mut self) {
+        self.0.lock().detours -= 1;
+        // Only the reader knows when nothing is left.
+        self.0.wake();
+    }
+}
+
 impl Inbox for Queue {
     fn push(&self, mut envelope: Envelope) -> Settlement {
         let size = envelope.stanza.size();
@@ -449,6 +479,7 @@ impl Inbox for Queue {
         let reason = if state.closed {
             Some(Reason::Closed)
         } else if state.overflowed
+            || (state.detoured && envelope.stanza.is_kept())
             || state.items.len() >= self.limits.stanzas
             || state.bytes + size > self.limits.bytes
             || !self.budget.take(size)

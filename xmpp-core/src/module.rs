@@ -309,6 +309,14 @@ pub struct Item {
     pub name: Option<String>,
 }
 
+/// A form of the disco answer.
+pub(crate) struct Form {
+    scope: Scope,
+    /// The one domain that has it, or else all of them do.
+    of: Option<BareJid>,
+    form: Element,
+}
+
 /// Handlers by the namespace and the name of what they answer.
 pub(crate) type Handlers<H> = HashMap<&'static str, HashMap<&'static str, Arc<H>>>;
 
@@ -317,7 +325,7 @@ pub(crate) type Handlers<H> = HashMap<&'static str, HashMap<&'static str, Arc<H>
 pub struct Hooks {
     pub(crate) features: Vec<(Scope, &'static str)>,
     pub(crate) identities: Vec<(Scope, Identity)>,
-    pub(crate) forms: Vec<(Scope, Element)>,
+    pub(crate) forms: Vec<Form>,
     pub(crate) items: Vec<Item>,
     pub(crate) iq: HashMap<Scope, Handlers<dyn IqHandler>>,
     pub(crate) outbound: Vec<Arc<dyn OutboundFilter>>,
@@ -376,22 +384,38 @@ impl Hooks {
         self.identities.push((scope, identity));
     }
 
-    /// Adds a form to the disco answer (XEP-0128). One scope has no two of the same
-    /// `FORM_TYPE` (XEP-0068).
+    /// Adds a form to the disco answer (XEP-0128), of all domains or of all accounts. One
+    /// answer has no two of the same `FORM_TYPE` (XEP-0068).
     pub fn form(&mut self, scope: Scope, form: Element) {
-        let kind = form::form_type(&form);
-        if kind.is_some()
-            && self
-                .forms(scope)
-                .any(|other| form::form_type(other) == kind)
-        {
+        self.add_form(Form {
+            scope,
+            of: None,
+            form,
+        });
+    }
+
+    /// Adds a form to the disco answer of one domain, otherwise as [`form`](Hooks::form).
+    pub fn domain_form(&mut self, of: BareJid, form: Element) {
+        self.add_form(Form {
+            scope: Scope::Server,
+            of: Some(of),
+            form,
+        });
+    }
+
+    fn add_form(&mut self, new: Form) {
+        let kind = form::form_type(&new.form);
+        let is_beside = |other: &&Form| {
+            let apart = matches!((&other.of, &new.of), (Some(a), Some(b)) if a != b);
+            other.scope == new.scope && !apart
+        };
+        let mut beside = self.forms.iter().filter(is_beside);
+        if kind.is_some() && beside.any(|other| form::form_type(&other.form) == kind) {
             // XEP-0115 §5.4: an answer with such two is "ill-formed"
-            self.clash(format!(
-                "two forms {} ({scope:?})",
-                kind.unwrap_or_default()
-            ));
+            let kind = kind.unwrap_or_default();
+            self.clash(format!("two forms {kind} ({:?})", new.scope));
         }
-        self.forms.push((scope, form));
+        self.forms.push(new);
     }
 
     /// Lists a service among the disco items of a domain.
@@ -527,12 +551,13 @@ impl Hooks {
             .map(|(_, identity)| identity)
     }
 
-    /// Disco forms of a scope.
-    pub fn forms(&self, scope: Scope) -> impl Iterator<Item = &Element> {
-        self.forms
-            .iter()
-            .filter(move |(s, _)| *s == scope)
-            .map(|(_, form)| form)
+    /// Disco forms of a domain, or of an account of the domain.
+    pub fn forms(&self, scope: Scope, domain: &str) -> impl Iterator<Item = &Element> {
+        let here = move |form: &&Form| {
+            let of = form.of.as_ref();
+            form.scope == scope && of.is_none_or(|of| of.as_str() == domain)
+        };
+        self.forms.iter().filter(here).map(|form| &form.form)
     }
 
     /// Disco items of a domain.

@@ -29,6 +29,7 @@ use crate::{BareJid, FullJid, Jid};
 mod accounts;
 mod builder;
 mod config;
+mod ranges;
 mod served;
 mod tasks;
 #[cfg(test)]
@@ -386,7 +387,7 @@ impl Server {
         share: Option<Share>,
     ) -> Dispatch {
         // What is never sent another way needs nobody to know who has got it.
-        let share = share.or_else(|| is_kept(&stanza).then(|| Share::among(many.len())));
+        let share = share.or_else(|| stanza.is_kept().then(|| Share::among(many.len())));
         let mut taken = None;
         let mut lost = None;
         for resource in many {
@@ -421,7 +422,15 @@ impl Server {
             Kind::Message(MessageType::Chat | MessageType::Normal) => {
                 let account = resource.jid().to_bare();
                 match resource.session() {
-                    Some(_) => self.keep_accepted(stanza, account),
+                    Some(session) => {
+                        let detour = session.detour();
+                        let stored = self.keep_accepted(stanza, account);
+                        Dispatch::Pending(Box::pin(async move {
+                            let settlement = stored.finish().await;
+                            drop(detour);
+                            settlement
+                        }))
+                    }
                     None => self.keep(stanza, origin, account),
                 }
             }
@@ -455,7 +464,7 @@ impl Server {
         let _ = match stanza.kind() {
             // It had been accepted for this account: it is delivered to another
             // resource or kept, as if sent to the bare JID.
-            _ if is_kept(&stanza) => match stanza.to().map(Jid::to_bare) {
+            _ if stanza.is_kept() => match stanza.to().map(Jid::to_bare) {
                 Some(account) => self.to_the_able(stanza, origin, account).finish().await,
                 None => Settlement::Done,
             },
@@ -714,14 +723,6 @@ impl Dispatch {
             Dispatch::Pending(future) => future,
         }
     }
-}
-
-/// Whether a stanza that one session does not get goes to another, or is stored.
-fn is_kept(stanza: &Stanza) -> bool {
-    matches!(
-        stanza.kind(),
-        Kind::Message(MessageType::Chat | MessageType::Normal)
-    )
 }
 
 impl From<Reason> for StanzaError {

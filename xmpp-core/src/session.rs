@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::account::Account;
-use crate::mailbox::{Mailbox, Queue};
+use crate::mailbox::{Detour, Envelope, Mailbox, Queue};
 use crate::stanza::Stanza;
 use crate::stream::StreamError;
 use crate::{BareJid, FullJid, Jid};
@@ -243,25 +243,43 @@ impl Session {
     /// Adds a burst that the connection pulls, behind those that were added before.
     /// `false`, and the burst is dropped, if [`FEEDS`] wait already.
     pub fn add_feed(&self, feed: Box<dyn Feed>) -> bool {
-        let mut feeds = lock(&self.feeds);
-        if feeds.len() >= FEEDS {
-            drop(feeds);
-            return false;
+        let mut refused = None;
+        self.queue.change_bursts(|| {
+            let mut feeds = lock(&self.feeds);
+            match feeds.len() < FEEDS {
+                true => feeds.push_back(feed),
+                false => refused = Some(feed),
+            }
+            true
+        });
+        // Dropped here if it is: it may have more to do than this lock allows.
+        let added = refused.is_none();
+        if added {
+            self.queue.wake();
         }
-        feeds.push_back(feed);
-        drop(feeds);
-        self.queue.wake();
-        true
+        added
     }
 
     /// Takes the next burst, to pull it. For whoever drives the connection. There is none
     /// as long as the queue has [overflowed](Queue::is_overflowed): what did not fit into
     /// it may come as a burst, and what is in it is older.
     pub fn take_feed(&self) -> Option<Box<dyn Feed>> {
-        if self.queue.is_overflowed() {
-            return None;
-        }
-        lock(&self.feeds).pop_front()
+        self.queue.take_burst(|| {
+            let mut feeds = lock(&self.feeds);
+            (feeds.pop_front(), !feeds.is_empty())
+        })
+    }
+
+    /// Takes the oldest stanzas that wait, as [`Queue::take`], if there is something and no
+    /// burst comes before it. For whoever drives the connection.
+    pub fn take(&self, bytes: usize) -> Option<VecDeque<Envelope>> {
+        self.queue.take_in_turn(bytes).flatten()
+    }
+
+    /// To be held while a message that this session's queue has refused is being stored: as
+    /// long, nothing overtakes it.
+    pub(crate) fn detour(&self) -> Detour {
+        self.queue.detour()
     }
 
     /// Ends the session: its queue takes no more, and its connection closes with

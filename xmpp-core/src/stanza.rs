@@ -112,6 +112,14 @@ impl Stanza {
         self.kind
     }
 
+    /// Whether it goes to another session, or is stored, when one does not get it.
+    pub(crate) fn is_kept(&self) -> bool {
+        let Kind::Message(kind) = self.kind else {
+            return false;
+        };
+        matches!(kind, MessageType::Chat | MessageType::Normal)
+    }
+
     /// The addressee.
     pub fn to(&self) -> Option<&Jid> {
         self.to.as_ref()

@@ -182,11 +182,31 @@ struct BeforeBound {
     attempts: u32,
 }
 
+impl BeforeBound {
+    /// Whether a client may log in here: there is TLS, or it may do without.
+    fn may_log_in(&self) -> bool {
+        let may_do_without = |domain: &Domain| {
+            let here = self.starttls == StartTls::Optional;
+            domain.plaintext.unwrap_or(here)
+        };
+        self.channel.tls || self.domain.as_ref().is_some_and(may_do_without)
+    }
+
+    /// Whether a password may be sent here as it is.
+    fn may_send_passwords(&self) -> bool {
+        let allowed = |domain: &Domain| domain.sasl.plain_without_tls;
+        self.channel.tls || self.may_log_in() && self.domain.as_ref().is_some_and(allowed)
+    }
+}
+
 /// Whether this connection can be secured by STARTTLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartTls {
-    /// It can, and perhaps must.
-    Offered,
+    /// It can, and must before a login, unless the domain says otherwise
+    /// ([`Domain::plaintext`]).
+    Required,
+    /// It can, and need not, unless the domain says otherwise.
+    Optional,
     /// There is no certificate, or TLS is there already.
     Unavailable,
 }
@@ -234,7 +254,7 @@ impl Stream {
             starttls
         };
         Stream {
-            deadline: now.instant + settings.timeouts.login,
+            deadline: now.instant + settings.timeouts.header.min(settings.timeouts.login),
             settings,
             state: State::Opening,
             progress: Progress::Connected,
@@ -341,6 +361,7 @@ impl Stream {
     /// A stanza before a resource is bound.
     fn early_stanza(&mut self, stanza: Stanza, out: &mut Vec<Output>) {
         let request = matches!(stanza.kind(), Kind::Iq(IqType::Get | IqType::Set));
+        let safe = self.before().may_send_passwords();
         match &self.progress {
             Progress::LoggedIn(account) if bind::is_request(&stanza) => {
                 let account = account.clone();
@@ -354,7 +375,7 @@ impl Stream {
                         .payload()
                         .children()
                         .any(|child| self.settings.strangers.contains(&child.ns()))
-                    && self.is_safe() =>
+                    && safe =>
             {
                 self.stranger(stanza, out);
             }
@@ -377,13 +398,6 @@ impl Stream {
         stanza.set_to(domain);
         out.push(Output::Stranger(stanza));
         self.state = State::AskedStranger;
-    }
-
-    /// Whether a password may be sent here: there is TLS, or the domain wants none.
-    fn is_safe(&self) -> bool {
-        self.before.as_ref().is_some_and(|before| {
-            before.channel.tls || before.domain.as_ref().is_some_and(|d| d.plaintext)
-        })
     }
 
     fn answered(&mut self, answer: Answer, out: &mut Vec<Output>) {

@@ -56,6 +56,14 @@ impl PostgresOptions {
             timeout: Duration::from_secs(10),
         }
     }
+
+    /// Whether the URL and the authorities make sense, without connecting to anything.
+    ///
+    /// # Errors
+    /// As of [`Postgres::connect`] before it connects.
+    pub fn check(&self) -> std::result::Result<(), OpenError> {
+        connect::pool(self, 1).map(drop)
+    }
 }
 
 impl fmt::Debug for PostgresOptions {

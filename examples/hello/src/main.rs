@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut secret = [0; 32];
     io::OsRandom.fill(&mut secret);
     let mut domain = Domain::new(BareJid::new("localhost")?, Secret::from(secret));
-    domain.plaintext = true;
+    domain.plaintext = Some(true);
 
     let server = Server::builder()
         .domain(domain)

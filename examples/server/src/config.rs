@@ -3,21 +3,26 @@
 //! `server.toml` beside this crate's `Cargo.toml` has every setting with its default.
 
 mod environment;
+mod listen;
 mod mirror;
+mod place;
+mod ranges;
 mod value;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use xmpp_core::BareJid;
 use xmpp_core::im::registration;
 use xmpp_core::sasl::{DEFAULT_ITERATIONS, MAX_ITERATIONS, Mechanism};
 use xmpp_core::server;
 
-pub use mirror::{Accept, AccountExceptions, Contacts, Limits, Throttle, Timeouts};
+pub use listen::{Addresses, Door, Listen};
+pub use mirror::{
+    Accept, AccountExceptions, ContactExceptions, Contacts, Limits, Throttle, Timeouts,
+};
 pub use value::{Hidden, Span, Text};
 
 /// Fewest PBKDF2 rounds that may be set.
@@ -64,37 +69,6 @@ impl Default for Config {
             domains: vec![Domain::new(
                 BareJid::new("localhost").expect("a domain is an address"),
             )],
-        }
-    }
-}
-
-/// `[listen]`: addresses, by what is spoken there.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listen {
-    /// Clients that begin in the clear and secure the stream by STARTTLS.
-    pub starttls: Vec<SocketAddr>,
-    /// Clients that begin with TLS (XEP-0368).
-    pub direct_tls: Vec<SocketAddr>,
-    /// Clients without TLS.
-    pub plaintext: Vec<SocketAddr>,
-    /// Metrics and health over HTTP.
-    pub monitoring: Vec<SocketAddr>,
-}
-
-impl Default for Listen {
-    fn default() -> Listen {
-        let both = |port| {
-            vec![
-                ([127, 0, 0, 1], port).into(),
-                ([0u16, 0, 0, 0, 0, 0, 0, 1], port).into(),
-            ]
-        };
-        Listen {
-            starttls: both(5222),
-            direct_tls: both(5223),
-            plaintext: Vec::new(),
-            monitoring: Vec::new(),
         }
     }
 }
@@ -293,12 +267,16 @@ pub struct Domain {
     pub certificate: Option<PathBuf>,
     /// The certificate's key (PEM).
     pub key: Option<PathBuf>,
-    pub tls: Encryption,
+    /// Whether clients have to encrypt, instead of what `listen` says.
+    pub tls: Option<Encryption>,
     /// Instead of `login.mechanisms`.
     pub mechanisms: Option<Vec<Text<Mechanism>>>,
+    /// Accounts that may administer it.
     pub administrators: Vec<Text<BareJid>>,
     /// Where its accounts differ from `limits.account`.
     pub account: AccountExceptions,
+    /// Where its contacts differ from `contacts`.
+    pub contacts: ContactExceptions,
 }
 
 impl Domain {
@@ -307,10 +285,11 @@ impl Domain {
             name: Text(name),
             certificate: None,
             key: None,
-            tls: Encryption::Required,
+            tls: None,
             mechanisms: None,
             administrators: Vec::new(),
             account: AccountExceptions::default(),
+            contacts: ContactExceptions::default(),
         }
     }
 }
@@ -332,13 +311,14 @@ struct DomainTable {
     name: Text<BareJid>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
-    #[serde(default)]
-    tls: Encryption,
+    tls: Option<Encryption>,
     mechanisms: Option<Vec<Text<Mechanism>>>,
     #[serde(default)]
     administrators: Vec<Text<BareJid>>,
     #[serde(default)]
     account: AccountExceptions,
+    #[serde(default)]
+    contacts: ContactExceptions,
 }
 
 impl TryFrom<DomainTable> for Domain {
@@ -363,6 +343,7 @@ impl TryFrom<DomainTable> for Domain {
             mechanisms: table.mechanisms,
             administrators: table.administrators,
             account: table.account,
+            contacts: table.contacts,
         })
     }
 }
@@ -390,19 +371,22 @@ impl Config {
     pub fn parse(text: &str, overrides: Vec<environment::Override>) -> anyhow::Result<Config> {
         // First without: an error of the file is told with its line.
         let config: Config = toml::from_str(text)?;
+        let named = overrides.clone();
         let config = match overrides.is_empty() {
             true => config,
             false => environment::apply(text, overrides)?,
         };
-        ensure!(
-            !config.login.mechanisms.is_empty(),
-            "login.mechanisms: nobody could log in without"
-        );
-        ensure!(
-            config.login.attempts > 0,
-            "login.attempts: nobody could log in without"
-        );
+        ranges::check(&config).map_err(|refused| refused.at(text, &named))?;
         Ok(config)
+    }
+
+    /// What the library wants set, but for the domains.
+    pub fn server(&self) -> server::Config {
+        let mut server = server::Config::from(self.limits.clone());
+        server.timeouts = self.timeouts.clone().into();
+        server.login_attempts = self.login.attempts;
+        server.conflict = self.login.conflict.into();
+        server
     }
 
     /// The socket that the commands reach a running server by.

@@ -5,8 +5,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use xmpp_core::sasl::Secret;
+
+const SECRET: &str = "secret";
 
 /// Makes the folder, for its owner only, if it is not there.
 pub fn prepare(folder: &Path) -> anyhow::Result<()> {
@@ -17,28 +19,41 @@ pub fn prepare(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
+/// Refuses a data folder that could not be used; one that is not there yet can be made.
+pub fn check(folder: &Path) -> anyhow::Result<()> {
+    match fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => bail!("{} is not a folder", folder.display()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot use {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The key that accounts which do not exist are made up with. It is made once: were
 /// it another after each start, a stranger could tell the made-up accounts by their salts.
 pub fn secret(folder: &Path) -> anyhow::Result<Secret> {
-    let path = folder.join("secret");
-    let read = || -> anyhow::Result<Option<Secret>> {
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let bytes = <[u8; 32]>::try_from(bytes)
-                    .map_err(|_| anyhow!("{} is not 32 bytes", path.display()))?;
-                Ok(Some(bytes.into()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
-    };
-    if let Some(secret) = read()? {
+    if let Some(secret) = read_secret(folder)? {
         return Ok(secret);
     }
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
-    write_new(&path, &bytes, 0o600)?;
-    read()?.context("the secret is gone")
+    write_new(&folder.join(SECRET), &bytes, 0o600)?;
+    read_secret(folder)?.context("the secret is gone")
+}
+
+/// As [`secret`], if it has been made.
+pub fn read_secret(folder: &Path) -> anyhow::Result<Option<Secret>> {
+    let path = folder.join(SECRET);
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let bytes = <[u8; 32]>::try_from(bytes)
+                .map_err(|_| anyhow!("{} is not 32 bytes", path.display()))?;
+            Ok(Some(bytes.into()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
 }
 
 /// Writes a file that appears complete or not at all; one that is there is replaced.

@@ -8,6 +8,7 @@ mod admin;
 mod certificate;
 mod config;
 mod folder;
+mod listen;
 mod log;
 mod metrics;
 mod monitor;
@@ -60,7 +61,8 @@ struct RunOptions {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves until SIGTERM or Ctrl-C (a graceful end: clients are told, what is queued is
-    /// written); SIGHUP reads the certificates again
+    /// written); SIGHUP reads the
+    /// certificates and the client authorities again
     Run(RunOptions),
 
     /// Adds accounts. The server may be running or not
@@ -101,8 +103,9 @@ enum Command {
         domain: Option<String>,
     },
 
-    /// Reads the configuration and what it points to, and says what is wrong with it
-    CheckConfig,
+    /// Says what is wrong with the configuration and with what it points to: whatever `run`
+    /// would refuse before it opens sockets and the store. Nothing is written
+    CheckConfig(RunOptions),
 
     /// Makes a certificate that signs itself, and its key: for tests, until a real one is there
     GenCert {
@@ -115,6 +118,9 @@ enum Command {
         /// How long it is valid
         #[arg(long, default_value_t = certificate::DAYS)]
         days: u32,
+        /// Replaces a certificate and a key that are there already
+        #[arg(long)]
+        force: bool,
     },
 
     /// Copies the SQLite store to a new file while it goes on serving; `restore` goes back
@@ -206,8 +212,16 @@ fn perform(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Deluser { jids } => accounts::delete(&load()?, &jids),
         Command::Users { domain } => accounts::list(&load()?, domain.as_deref()),
-        Command::CheckConfig => run::check(&load()?),
-        Command::GenCert { domains, out, days } => certificate::generate(&domains, &out, days),
+        Command::CheckConfig(options) => run::check(
+            &load()?,
+            options.insecure_plaintext || cli.run.insecure_plaintext,
+        ),
+        Command::GenCert {
+            domains,
+            out,
+            days,
+            force,
+        } => certificate::generate(&domains, &out, days, force),
         Command::Backup { to } => accounts::backup(&load()?, &to),
         Command::Restore { from, force } => store::restore(&load()?, &from, force),
     }

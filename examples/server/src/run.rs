@@ -1,29 +1,32 @@
 //! `run`: builds the server from its settings, serves, and ends gracefully.
 
-use std::io::{self, ErrorKind, Write as _};
-use std::net::SocketAddr;
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::bail;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use xmpp_core::im::{self, registration::Registration, service_contacts::ServiceContacts};
-use xmpp_core::io::{Driver, Identity, Security, Tls, surroundings};
+use xmpp_core::io::{Driver, Tls, surroundings};
+use xmpp_core::sasl::Secret;
 use xmpp_core::server::{self, Server};
+use xmpp_core::store::{Stores, memory::Memory};
 
 use crate::admin::{Office, Socket};
+use crate::certificate::Identities;
 use crate::config::{Config, Contacts, Encryption};
 use crate::metrics::Expiry;
 use crate::monitor::Monitor;
 use crate::notify::{READY, STOPPING, notify};
-use crate::store::Store;
-use crate::{certificate, folder, log, store};
+use crate::{certificate, folder, listen, log, store};
 
 /// Serves until it is told to end.
 pub fn run(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::Result<()> {
     log::start(&config.log)?;
     if insecure {
-        ensure_loopback(config)?;
+        listen::ensure_loopback(config)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -31,22 +34,31 @@ pub fn run(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::Resu
     runtime.block_on(serve(config, file, insecure))
 }
 
-/// `check-config`: everything that can be known without serving.
-pub fn check(config: &Config) -> anyhow::Result<()> {
+/// `check-config`: refuses what `run` would, as far as that can be known without opening
+/// sockets and the store, and without writing anything.
+pub fn check(config: &Config, insecure: bool) -> anyhow::Result<()> {
     log::filter(&config.log)?;
+    if insecure {
+        listen::ensure_loopback(config)?;
+    }
+    listen::ensure_some(config, insecure)?;
+    folder::check(&config.data)?;
+    store::check(config)?;
+    let identities = certificate::load_or_make(config, SystemTime::now())?;
+    certificate::tls(config, identities)?;
+    let secret = folder::read_secret(&config.data)?;
+    let secret = secret.unwrap_or_else(|| [0; 32].into());
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let _tasks = runtime.enter();
+    let stores = Stores::from_one(Arc::new(Memory::new()));
+    build(config, stores, secret, insecure)?;
     for domain in &config.domains {
-        if let Some(certificate) = &domain.certificate {
-            let here = Config {
-                domains: vec![domain.clone()],
-                ..config.clone()
-            };
-            certificate::load(&here)?;
-            println!("{}: {}", domain.name.0, certificate.display());
-        } else {
-            println!("{}: a certificate of the server's own", domain.name.0);
+        let name = &domain.name.0;
+        match &domain.certificate {
+            Some(certificate) => println!("{name}: {}", certificate.display()),
+            None => println!("{name}: a certificate of the server's own"),
         }
     }
-    certificate::authorities(config)?;
     println!("the configuration is in order");
     Ok(())
 }
@@ -55,24 +67,33 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let mut signals = Signals::new()?;
     folder::prepare(&config.data)?;
     let store = store::open_stores(config).await?;
-    certificate::make_missing(config)?;
+    certificate::make_missing(config, SystemTime::now())?;
+    certificate::renew(config, SystemTime::now());
     let identities = certificate::load(config)?;
     let tls = certificate::tls(config, identities.clone())?;
-    let server = build(config, &store, insecure)?;
+    let secret = folder::secret(&config.data)?;
+    let server = build(config, store.stores.clone(), secret, insecure)?;
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let monitor = Monitor::new(server.clone(), store.clone());
     monitor.set_expiries(expiries(&identities));
     let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server.clone()));
-    let mut bound = listen(&driver, config, insecure).await?;
-    for address in &config.listen.monitoring {
+    let mut bound = listen::listen(&driver, config, insecure).await?;
+    for address in config.listen.monitoring.iter() {
         bound.push(("monitoring", monitor.listen(*address).await?));
     }
-    greet(config, file, &bound, insecure);
     monitor.set_ready(true);
+    greet(config, file, &bound, insecure);
     notify(READY);
 
-    while let Told::Reload = signals.next().await {
-        reload(config, &tls, &monitor);
+    let reload = || reload(config, &tls, &monitor);
+    let reload_when_told = async {
+        while let Told::Reload = signals.next().await {
+            reload();
+        }
+    };
+    tokio::select! {
+        () = reload_when_told => {}
+        never = certificate::renew_daily(config, reload) => match never {},
     }
     tracing::info!("shutting down");
     notify(STOPPING);
@@ -100,15 +121,16 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
 }
 
 /// The server as the settings have it, without anybody to serve.
-pub fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<Server> {
-    let secret = folder::secret(&config.data)?;
+pub fn build(
+    config: &Config,
+    stores: Stores,
+    secret: Secret,
+    insecure: bool,
+) -> anyhow::Result<Server> {
     let mut builder = Server::builder()
-        .stores(store.stores.clone())
+        .stores(stores)
         .configure(|server| {
-            *server = config.limits.clone().into();
-            server.timeouts = config.timeouts.clone().into();
-            server.login_attempts = config.login.attempts;
-            server.conflict = config.login.conflict.into();
+            *server = config.server();
             server.software.name = env!("CARGO_PKG_NAME").to_owned();
             server.software.version = env!("CARGO_PKG_VERSION").to_owned();
         })
@@ -116,10 +138,13 @@ pub fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<S
     if config.registration.enabled || config.registration.own_account {
         builder = builder.module(Registration::new(config.registration.options()));
     }
-    if config.contacts != Contacts::default() {
-        builder = builder.module(ServiceContacts::from(config.contacts.clone()));
-    }
     for domain in &config.domains {
+        let contacts = domain.contacts.from(&config.contacts);
+        if contacts != Contacts::default() {
+            let mut contacts = ServiceContacts::from(contacts);
+            contacts.domain = Some(domain.name.0.clone());
+            builder = builder.module(contacts);
+        }
         let mut core = server::Domain::new(domain.name.0.clone(), secret.clone());
         let mechanisms = domain
             .mechanisms
@@ -128,14 +153,17 @@ pub fn build(config: &Config, store: &Store, insecure: bool) -> anyhow::Result<S
         core.sasl.mechanisms = mechanisms.iter().map(|mechanism| mechanism.0).collect();
         core.sasl.plain_without_tls = insecure;
         core.sasl.iterations = config.login.rounds;
-        core.plaintext = insecure || domain.tls == Encryption::Optional;
+        core.plaintext = match insecure {
+            true => Some(true),
+            false => domain.tls.map(|tls| tls == Encryption::Optional),
+        };
         core.administrators = domain
             .administrators
             .iter()
             .map(|jid| jid.0.clone())
             .collect();
         core.account = Some(domain.account.from(&config.limits.account).into());
-        if domain.tls == Encryption::Optional {
+        if domain.tls == Some(Encryption::Optional) {
             tracing::warn!(domain = %domain.name.0, "clients may log in without TLS");
         }
         builder = builder.domain(core);
@@ -150,48 +178,8 @@ fn driver_config(config: &Config) -> xmpp_core::io::DriverConfig {
     driver
 }
 
-/// What is listened on, and how it is called in the configuration.
-type Bound = Vec<(&'static str, SocketAddr)>;
-
-async fn listen(driver: &Driver, config: &Config, insecure: bool) -> anyhow::Result<Bound> {
-    let listen = &config.listen;
-    let mut kinds = vec![
-        ("starttls", &listen.starttls, Security::StartTls),
-        ("direct_tls", &listen.direct_tls, Security::Direct),
-    ];
-    if insecure {
-        kinds.push(("plaintext", &listen.plaintext, Security::Plain));
-    } else if !listen.plaintext.is_empty() {
-        tracing::warn!("listen.plaintext is served only with --insecure-plaintext");
-    }
-    let mut bound = Bound::new();
-    for (kind, addresses, security) in kinds {
-        for (i, address) in addresses.iter().enumerate() {
-            match driver.listen(*address, security).await {
-                Ok(address) => bound.push((kind, address)),
-                // A machine without IPv6: the defaults have IPv4 as well.
-                Err(error) if i > 0 && is_missing_here(&error) => {
-                    tracing::warn!(%address, %error, "not listening");
-                }
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot listen on {address}"));
-                }
-            }
-        }
-    }
-    ensure!(!bound.is_empty(), "listen: there is no address for clients");
-    Ok(bound)
-}
-
-fn is_missing_here(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::AddrNotAvailable | ErrorKind::Unsupported
-    )
-}
-
 /// Says on standard output what a person wants to know.
-fn greet(config: &Config, file: Option<&Path>, bound: &Bound, insecure: bool) {
+fn greet(config: &Config, file: Option<&Path>, bound: &listen::Bound, insecure: bool) {
     let mut text = String::new();
     for (kind, address) in bound {
         tracing::info!(kind, %address, "listening");
@@ -211,35 +199,27 @@ fn greet(config: &Config, file: Option<&Path>, bound: &Bound, insecure: bool) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn ensure_loopback(config: &Config) -> anyhow::Result<()> {
-    let listen = &config.listen;
-    for address in listen.starttls.iter().chain(&listen.plaintext) {
-        ensure!(
-            address.ip().to_canonical().is_loopback(),
-            "--insecure-plaintext: {address} is not a loopback address"
-        );
-    }
-    Ok(())
-}
-
-/// SIGHUP: the certificates are read again. Bad ones are refused and the old ones stay.
-fn reload(config: &Config, tls: &Tls, monitor: &Monitor) {
+/// The certificates and the client authorities are read again. With a bad one among them
+/// all of the old ones stay, and the answer is `false`.
+fn reload(config: &Config, tls: &Tls, monitor: &Monitor) -> bool {
     let replace = || -> anyhow::Result<()> {
         let identities = certificate::load(config)?;
-        tls.replace(identities.clone())?;
+        tls.replace_all(identities.clone(), certificate::authorities(config)?)?;
         monitor.set_expiries(expiries(&identities));
         Ok(())
     };
-    match replace() {
+    let replaced = replace();
+    match &replaced {
         Ok(()) => tracing::info!("certificates reloaded"),
         Err(error) => {
             let error = format!("{error:#}");
             tracing::error!(error, "certificates not reloaded; those before stay");
         }
     }
+    replaced.is_ok()
 }
 
-fn expiries(identities: &[(String, Identity)]) -> Vec<Expiry> {
+fn expiries(identities: &Identities) -> Vec<Expiry> {
     identities
         .iter()
         .map(|(domain, identity)| (domain.clone(), identity.expires()))

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "postgres")]
+use anyhow::Context as _;
 use anyhow::{bail, ensure};
 use xmpp_core::store::Stores;
 use xmpp_store::{Existing, OpenError, Sqlite, Waiting};
@@ -12,6 +14,10 @@ use crate::folder;
 
 /// The SQLite store in the data folder.
 const FILE: &str = "xmpp.sqlite3";
+
+#[cfg(not(feature = "postgres"))]
+const WITHOUT_POSTGRES: &str =
+    "postgresql.url: this program was built without the feature `postgres`";
 
 /// An open store. Clone is cheap and names the same store.
 #[derive(Clone)]
@@ -39,15 +45,38 @@ pub async fn open_stores(config: &Config) -> anyhow::Result<Store> {
     })
 }
 
+/// Refuses a store that could not be opened whatever there is to open.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    match config.postgresql.url {
+        Some(_) => check_postgres(config),
+        None => Ok(()),
+    }
+}
+
 #[cfg(feature = "postgres")]
-async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
+fn options(config: &Config) -> xmpp_store::PostgresOptions {
     let settings = &config.postgresql;
     let url = settings.url.as_ref().map(|url| url.0.clone());
     let mut options = xmpp_store::PostgresOptions::new(url.unwrap_or_default());
     options.roots = settings.roots.clone();
     options.readers = settings.readers;
     options.timeout = settings.timeout.into();
-    let postgres = Arc::new(xmpp_store::Postgres::connect(options).await?);
+    options
+}
+
+#[cfg(feature = "postgres")]
+fn check_postgres(config: &Config) -> anyhow::Result<()> {
+    options(config).check().context("postgresql")
+}
+
+#[cfg(not(feature = "postgres"))]
+fn check_postgres(_config: &Config) -> anyhow::Result<()> {
+    bail!(WITHOUT_POSTGRES)
+}
+
+#[cfg(feature = "postgres")]
+async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
+    let postgres = Arc::new(xmpp_store::Postgres::connect(options(config)).await?);
     Ok(Store {
         stores: Stores::from_one(postgres.clone()),
         kind: Kind::Postgres(postgres),
@@ -56,7 +85,7 @@ async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
 
 #[cfg(not(feature = "postgres"))]
 async fn open_postgres(_config: &Config) -> anyhow::Result<Store> {
-    bail!("postgresql.url: this program was built without the feature `postgres`")
+    bail!(WITHOUT_POSTGRES)
 }
 
 /// `restore`

@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use sim::client::{Client, Heard};
 use sim::link::{End, Line};
-use sim::world::quiet;
+use sim::world::{quiet, turns};
 use sim::{World, run};
 use xmpp_core::io::Security;
 
-use super::Bystanders;
+use super::{Bystanders, end};
 
 const ADDRESSES: u8 = 25;
 const EACH: usize = 480;
 /// What the server takes by default: of all strangers, and of those of one address.
 const STRANGERS: usize = 10_000;
 const OF_ONE_ADDRESS: usize = 500;
+
+/// Turns within which a login is done, whoever else is there: fourteen steps of a dialogue,
+/// in each of which both sides have a turn or two.
+const LOGIN_TURNS: usize = 60;
 
 fn address(last: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, last).into()
@@ -35,23 +39,48 @@ fn ten_thousand_half_open_connections_do_not_slow_those_who_are_in() {
         for from in 1..=ADDRESSES {
             half_open.extend((0..EACH).map(|_| connect(&world, address(from))));
         }
-        assert_eq!(world.driver.connections(), STRANGERS + 2);
         for _ in 0..20 {
             bystanders.chat().await;
         }
-        // No more than that, whoever asks: the connection closes without a word.
-        let mut late = connect(&world, address(200));
-        assert_eq!(late.hear().await, Heard::End);
+        quiet(Duration::from_millis(1)).await;
+        assert_eq!(world.driver.connections(), STRANGERS + 2);
+        // The oldest have given way, without a word.
+        assert_eq!(half_open[0].hear().await, Heard::End);
 
-        // They have had their time, and others have room.
-        quiet(Duration::from_secs(70)).await;
-        assert_eq!(world.driver.connections(), 2);
+        // Who comes now gets in at once.
         let account = world.account("mercutio").await;
         let mut mercutio = connect(&world, address(200));
-        mercutio
-            .login(&account, None, &mut world.rng())
-            .await
-            .unwrap();
+        let mut rng = world.rng();
+        let login = mercutio.login(&account, None, &mut rng);
+        let (login, turns) = turns(login).await;
+        login.unwrap();
+        assert!(turns <= LOGIN_TURNS, "it took {turns} turns");
+        quiet(Duration::from_millis(1)).await;
+        assert_eq!(world.driver.connections(), STRANGERS + 2);
+        bystanders.chat().await;
+
+        // They have had their time.
+        quiet(Duration::from_secs(15)).await;
+        assert_eq!(world.driver.connections(), 3);
+    });
+}
+
+/// Who has said something goes after all who have not, and is told why. RFC 6120 §4.9.3.17:
+/// "The server lacks the system resources necessary to service the stream."
+#[test]
+fn one_that_has_begun_gives_way_when_all_have_begun() {
+    run(async {
+        let world = World::builder(0)
+            .driver(|driver| driver.accept.before_login = 2)
+            .build();
+        let mut begun = connect(&world, address(1));
+        begun.greet("example.org").await.unwrap();
+        let mut silent = connect(&world, address(2));
+        let mut second = connect(&world, address(3));
+        assert_eq!(silent.hear().await, Heard::End);
+        second.greet("example.org").await.unwrap();
+        let _third = connect(&world, address(4));
+        assert_eq!(end(&mut begun).await, "resource-constraint");
     });
 }
 

@@ -13,7 +13,7 @@ use super::{Bystanders, condition, end};
 /// RFC 6120 §4.9.3.4: "One party is closing the stream because it has reason to believe
 /// that the other party has permanently lost the ability to communicate over the stream".
 #[test]
-fn a_header_that_comes_byte_by_byte_has_a_minute() {
+fn a_header_that_comes_byte_by_byte_has_ten_seconds() {
     run(async {
         let world = World::new(0);
         let mut bystanders = Bystanders::new(&world).await;
@@ -24,11 +24,11 @@ fn a_header_that_comes_byte_by_byte_has_a_minute() {
                 break;
             }
             bystanders.chat().await;
-            sleep(Duration::from_secs(5)).await;
+            sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(end(&mut attacker).await, "connection-timeout");
         assert!(
-            start.elapsed() <= Duration::from_secs(75),
+            start.elapsed() <= Duration::from_secs(20),
             "{:?}",
             start.elapsed()
         );

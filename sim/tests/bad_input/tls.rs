@@ -30,7 +30,7 @@ fn world() -> (World, TlsConnector) {
     let tls = Tls::new(vec![(DOMAIN.to_owned(), identity.unwrap())]).unwrap();
     let world = World::builder(0)
         .tls(tls)
-        .configure(|config| config.domains[0].plaintext = false)
+        .configure(|config| config.domains[0].plaintext = None)
         .build();
     (world, connector(certificate.der().clone()))
 }

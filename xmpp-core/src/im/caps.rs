@@ -1,5 +1,6 @@
 //! The server's own entity capabilities (XEP-0115), as a stream feature (§6.3).
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
@@ -7,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
 use super::form;
+use crate::BareJid;
 use crate::module::{Hooks, Module, Scope};
-use crate::server::Server;
+use crate::server::{Domain, Server};
 use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
 
@@ -18,7 +20,8 @@ pub const NS: &str = "http://jabber.org/protocol/caps";
 /// The module.
 #[derive(Debug, Default)]
 pub struct Caps {
-    feature: OnceLock<Element>,
+    /// What each domain says.
+    features: OnceLock<HashMap<BareJid, Element>>,
 }
 
 impl Module for Caps {
@@ -30,29 +33,33 @@ impl Module for Caps {
     }
 
     fn ready(&self, server: &Server) {
-        self.feature.get_or_init(|| {
-            Element::new("c", NS)
+        let feature = |domain: &Domain| {
+            let feature = Element::new("c", NS)
                 .with_attr("hash", "sha-1")
                 .with_attr("node", &server.config().software.uri)
-                .with_attr("ver", &verification(server.hooks()))
-        });
+                .with_attr("ver", &verification(server.hooks(), &domain.name));
+            (domain.name.clone(), feature)
+        };
+        let domains = &server.config().domains;
+        self.features
+            .get_or_init(|| domains.iter().map(feature).collect());
     }
 }
 
 impl Feature for Caps {
     fn advertise(&self, to: &FeatureContext<'_>) -> Option<Element> {
         to.account?;
-        self.feature.get().cloned()
+        self.features.get()?.get(to.domain).cloned()
     }
 }
 
-/// The disco node that means the capabilities of this server (§6.2).
-pub(super) fn node(server: &Server) -> String {
+/// The disco node that means the capabilities of this server as this domain (§6.2).
+pub(super) fn node(server: &Server, domain: &BareJid) -> String {
     let uri = &server.config().software.uri;
-    format!("{uri}#{}", verification(server.hooks()))
+    format!("{uri}#{}", verification(server.hooks(), domain))
 }
 
-fn verification(hooks: &Hooks) -> String {
+fn verification(hooks: &Hooks, domain: &BareJid) -> String {
     let identities = hooks.identities(Scope::Server);
     let identities = identities.map(|identity| {
         let name = identity.name.as_deref().unwrap_or_default();
@@ -61,7 +68,7 @@ fn verification(hooks: &Hooks) -> String {
     hash(
         identities.collect(),
         hooks.features(Scope::Server).collect(),
-        hooks.forms(Scope::Server),
+        hooks.forms(Scope::Server, domain.as_str()),
     )
 }
 

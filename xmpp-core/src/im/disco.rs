@@ -51,7 +51,7 @@ impl IqHandler for Disco {
         request.must_be(Verb::Get)?;
         let node = request.payload.attr("node");
         let answer = match (&request.target, request.payload.ns()) {
-            (Target::Server(_), INFO) => server_info(node, server)?,
+            (Target::Server(domain), INFO) => server_info(domain, node, server)?,
             (Target::Server(domain), _) => server_items(domain, node, server)?,
             (Target::Account(account), INFO) => account_info(account, node, request, server)?,
             (Target::Account(account), _) => account_items(account, node, request, server)?,
@@ -60,13 +60,17 @@ impl IqHandler for Disco {
     }
 }
 
-fn server_info(node: Option<&str>, server: &Server) -> Result<Element, StanzaError> {
+fn server_info(
+    domain: &BareJid,
+    node: Option<&str>,
+    server: &Server,
+) -> Result<Element, StanzaError> {
     let hooks = server.hooks();
     // XEP-0115 §6.2: the node of our own capabilities is another name of the server.
-    if node.is_some_and(|node| node != caps::node(server)) {
+    if node.is_some_and(|node| node != caps::node(server, domain)) {
         return Err(Condition::ItemNotFound.into());
     }
-    Ok(query(INFO, node).with_children(information(hooks, Scope::Server)))
+    Ok(query(INFO, node).with_children(information(hooks, Scope::Server, domain.as_str())))
 }
 
 fn server_items(
@@ -110,7 +114,11 @@ fn account_info(
     };
     Ok(query(INFO, None)
         .with_child(identity("account", kind))
-        .with_children(information(server.hooks(), Scope::Account)))
+        .with_children(information(
+            server.hooks(),
+            Scope::Account,
+            account.jid().domain(),
+        )))
 }
 
 fn account_items(
@@ -135,7 +143,11 @@ fn account_items(
 }
 
 /// Identities, features and forms, in the order in which they were registered.
-fn information(hooks: &Hooks, scope: Scope) -> impl Iterator<Item = Element> {
+fn information<'a>(
+    hooks: &'a Hooks,
+    scope: Scope,
+    domain: &'a str,
+) -> impl Iterator<Item = Element> {
     let identities = hooks.identities(scope).map(|of| {
         let mut element = identity(of.category, of.kind);
         element.set_attr("name", of.name.as_deref());
@@ -146,7 +158,7 @@ fn information(hooks: &Hooks, scope: Scope) -> impl Iterator<Item = Element> {
         .map(|var| Element::new("feature", INFO).with_attr("var", var));
     identities
         .chain(features)
-        .chain(hooks.forms(scope).cloned())
+        .chain(hooks.forms(scope, domain).cloned())
 }
 
 /// §3.2: "the response MUST mirror the specified 'node' attribute"
@@ -239,7 +251,7 @@ mod tests {
             format!("<query xmlns='{ITEMS}'><item jid='rooms.example.org' name='Rooms'/></query>")
         );
         // XEP-0115 §6.2; XEP-0030 §3.2: "the response MUST mirror the specified 'node'"
-        let node = caps::node(&world.server);
+        let node = caps::node(&world.server, &bare("example.org"));
         assert_eq!(
             ask(&romeo, "example.org", INFO, &format!(" node='{node}'")),
             format!("<query xmlns='{INFO}' node='{node}'>{info}")

@@ -178,8 +178,12 @@ impl LastActivity {
     ) -> Result<Element, StanzaError> {
         // §3: "If the requesting entity is not authorized to view the user's presence information
         // …, the user's server MUST NOT return last activity information but instead MUST return a
-        // <forbidden/> error". An account that does not exist shows its presence to nobody.
-        if !account.shows_presence_to(&request.from) {
+        // <forbidden/> error". An account that does not exist shows its presence to nobody. The
+        // administrators of a domain are authorized without a subscription.
+        let domain = account.jid().domain();
+        let authorized = account.shows_presence_to(&request.from)
+            || server.config().is_administrator(&request.from, domain);
+        if !authorized {
             return Err(Condition::Forbidden.into());
         }
         // §3: "If the user has at least one connected or available resource …, the response MUST …
@@ -363,6 +367,27 @@ mod tests {
             assert_eq!(ask(&tybalt, to), "forbidden", "{to}");
         }
         juliet.expect(&[]);
+    }
+
+    #[test]
+    fn an_administrator_is_told_of_the_accounts_of_the_domain_alone() {
+        let modules: Vec<Arc<dyn Module>> = vec![Arc::new(LastActivity::default())];
+        let world = World::with(modules, |config| {
+            config.domains[0].administrators = vec!["nurse@example.org".parse().unwrap()];
+            let other = "example.net".parse().unwrap();
+            let other = crate::server::Domain::new(other, [0; 32].into());
+            config.domains.push(other);
+        });
+        let nurse = world.login("nurse@example.org/1");
+        world.login("juliet@example.org/balcony").end();
+        world.settle();
+        world.advance(Duration::from_secs(7));
+        assert_eq!(ask(&nurse, "juliet@example.org"), "7");
+        assert_eq!(ask(&nurse, "nobody@example.org"), "item-not-found");
+        world.account("romeo@example.net");
+        assert_eq!(ask(&nurse, "romeo@example.net"), "forbidden");
+        let tybalt = world.login("tybalt@example.org/1");
+        assert_eq!(ask(&tybalt, "juliet@example.org"), "forbidden");
     }
 
     /// XEP-0012 §4

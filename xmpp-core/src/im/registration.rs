@@ -237,7 +237,7 @@ impl Module for Registration {
 
 impl Feature for Registration {
     fn advertise(&self, to: &FeatureContext<'_>) -> Option<Element> {
-        let offered = to.account.is_none() && self.welcomes(to.domain);
+        let offered = to.account.is_none() && to.passwords && self.welcomes(to.domain);
         offered.then(|| Element::new("register", FEATURE))
     }
 }

@@ -85,6 +85,7 @@ mod tests {
                 domain: &domain,
                 account,
                 tls: true,
+                passwords: true,
             };
             module.advertise(&context).unwrap().to_string()
         };

@@ -12,15 +12,14 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use futures::task::AtomicWaker;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
+use super::control::{Call, Control};
 use super::limits::Ticket;
 use super::listener::Shared;
 use super::wire::{BoxIo, Wire};
@@ -32,11 +31,16 @@ use crate::sasl;
 use crate::server::{Bound, Server};
 use crate::session::{Feed, Session};
 use crate::stanza::Stanza;
-use crate::stream::{Answer, BoxStream, Input, Output, StreamError};
+use crate::stream::{Answer, BoxStream, Input, Output, StreamCondition, StreamError};
 use crate::time::Now;
-use crate::xml::Reader;
+use crate::xml::{Reader, Received};
 
+mod burst;
+mod charge;
 mod questions;
+
+use burst::Page;
+use charge::Charged;
 
 /// One TLS record; also what is read or written at once.
 const CHUNK: usize = 16 * 1024;
@@ -44,33 +48,6 @@ const CHUNK: usize = 16 * 1024;
 const TURNS: usize = 4;
 /// Stanzas whose settlement is open before the client is read no further.
 const UNSETTLED: usize = 256;
-
-/// Reaches a connection from outside its task.
-#[derive(Default)]
-pub(super) struct Control {
-    stop: AtomicBool,
-    waker: AtomicWaker,
-}
-
-impl Control {
-    /// Waits until the connection is to close; for when nobody drives it yet.
-    pub(super) async fn stopped(&self) {
-        std::future::poll_fn(|cx| {
-            self.waker.register(cx.waker());
-            match self.stop.load(Ordering::Acquire) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-    }
-
-    /// Has the connection close with `<system-shutdown/>`.
-    pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-}
 
 pub(super) struct Connection {
     shared: Arc<Shared>,
@@ -89,6 +66,8 @@ pub(super) struct Connection {
     more: bool,
     /// Written by the stream, but not yet taken by the socket.
     unsent: Vec<u8>,
+    /// What of the two, and of a stanza that is not yet whole, is taken from the budget.
+    charged: Charged,
     flushing: bool,
     doing: Doing,
     /// Stanzas from the client that wait for the one in `doing`.
@@ -120,7 +99,7 @@ pub(super) struct Answered {
 /// The burst that is being pulled.
 enum Feeding {
     Nothing,
-    Pulling(BoxFuture<'static, (Box<dyn Feed>, Vec<Stanza>)>),
+    Pulling(BoxFuture<'static, Page>),
     /// The last page is being written; then the next is pulled.
     Writing(Box<dyn Feed>),
 }
@@ -171,6 +150,7 @@ impl Connection {
             unread: Vec::new(),
             more: false,
             unsent: Vec::new(),
+            charged: Charged::default(),
             flushing: false,
             doing: Doing::Nothing,
             waiting: VecDeque::new(),
@@ -249,6 +229,9 @@ impl Connection {
                     self.server().metrics().stream_failed(error);
                 }
                 self.phase = Phase::Draining;
+                // Nothing more is read.
+                self.reader.restart();
+                self.unread = Vec::new();
                 self.end();
                 let limit = self.server().config().timeouts.close;
                 self.sleep.as_mut().reset((now.instant + limit).into());
@@ -311,11 +294,23 @@ impl Connection {
         if let Some(session) = &self.session {
             session.queue().register(cx);
         }
-        let error = if self.control.stop.swap(false, Ordering::AcqRel) {
-            StreamError::new(crate::stream::StreamCondition::SystemShutdown)
-        } else if let Some(error) = self.session.as_ref().and_then(|session| session.ending()) {
-            error
-        } else {
+        let ending = || self.session.as_ref().and_then(|session| session.ending());
+        let error = match self.control.answer() {
+            Some(Call::Stop) => Some(StreamError::new(StreamCondition::SystemShutdown)),
+            Some(Call::MakeRoom) if self.ticket.is_silent() => {
+                // Who has said nothing is told nothing.
+                self.lost(scratch, now, cx);
+                return true;
+            }
+            // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
+            // service the stream."
+            Some(Call::MakeRoom) if self.ticket.is_stranger() => {
+                Some(StreamError::new(StreamCondition::ResourceConstraint))
+            }
+            // It has just logged in.
+            Some(Call::MakeRoom) | None => ending(),
+        };
+        let Some(error) = error else {
             return false;
         };
         self.drain_queue(scratch, now, cx);
@@ -396,7 +391,9 @@ impl Connection {
         };
         match std::mem::replace(&mut self.feed, Feeding::Nothing) {
             Feeding::Nothing => match session.take_feed() {
-                Some(feed) => self.feed = Feeding::Pulling(pull(feed)),
+                Some(feed) => {
+                    self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()))
+                }
                 None => return false,
             },
             Feeding::Pulling(mut future) => match future.as_mut().poll(cx) {
@@ -404,16 +401,16 @@ impl Connection {
                     self.feed = Feeding::Pulling(future);
                     return false;
                 }
-                Poll::Ready((_, page)) if page.is_empty() => {}
-                Poll::Ready((feed, page)) => {
-                    for stanza in page {
+                Poll::Ready(page) if page.stanzas.is_empty() => {}
+                Poll::Ready(page) => {
+                    for stanza in page.stanzas {
                         self.input(Input::Send(stanza), scratch, now, cx);
                     }
-                    self.feed = Feeding::Writing(feed);
+                    self.feed = Feeding::Writing(page.feed);
                 }
             },
             Feeding::Writing(feed) if self.is_written(scratch) => {
-                self.feed = Feeding::Pulling(pull(feed));
+                self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()));
             }
             writing @ Feeding::Writing(_) => {
                 self.feed = writing;
@@ -428,11 +425,10 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
-        let queue = session.clone();
         if !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
             return false;
         }
-        let Some(Some(envelopes)) = queue.queue().take(4 * CHUNK) else {
+        let Some(envelopes) = session.take(4 * CHUNK) else {
             return false;
         };
         for envelope in envelopes {
@@ -514,7 +510,7 @@ impl Connection {
     /// The connection is gone.
     fn lost(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         self.wire = Wire::Gone;
-        self.unsent.clear();
+        self.unsent = Vec::new();
         scratch.write.clear();
         self.flushing = false;
         self.input(Input::Eof, scratch, now, cx);
@@ -537,6 +533,9 @@ impl Connection {
             match self.reader.next(&mut input) {
                 Ok(Some(received)) => {
                     self.more = !input.trim_ascii().is_empty();
+                    if matches!(received, Received::Header(_)) {
+                        self.ticket.greeted();
+                    }
                     self.input(Input::Received(received), scratch, now, cx);
                 }
                 Ok(None) => return,
@@ -587,8 +586,10 @@ impl Connection {
             unsent.append(&mut scratch.write);
             let written = self.write_some(&unsent, cx)?;
             scratch.sent.bytes(written);
-            unsent.drain(..written);
-            self.unsent = unsent;
+            if written < unsent.len() {
+                unsent.drain(..written);
+                self.unsent = unsent;
+            }
         } else if !scratch.write.is_empty() {
             let written = self.write_some(&scratch.write, cx)?;
             scratch.sent.bytes(written);
@@ -617,7 +618,7 @@ impl Connection {
     }
 
     fn poll_with(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<()> {
-        self.control.waker.register(cx.waker());
+        self.control.register(cx);
         for _ in 0..TURNS {
             let now = self.server().now();
             let blocked = !self.unsent.is_empty();
@@ -627,7 +628,16 @@ impl Connection {
             {
                 self.leaving = None;
             }
-            if self.write(scratch, now, cx).is_err() {
+            let mut written = self.write(scratch, now, cx);
+            if written.is_ok() && !self.charge() {
+                // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
+                // service the stream."
+                let error = StreamError::new(StreamCondition::ResourceConstraint);
+                self.input(Input::Close(Some(error)), scratch, now, cx);
+                written = self.write(scratch, now, cx);
+                self.charge();
+            }
+            if written.is_err() {
                 self.lost(scratch, now, cx);
                 busy = true;
             }
@@ -726,6 +736,8 @@ impl Connection {
 /// Also when a handler panics, or the runtime stops: a session does not stay behind.
 impl Drop for Connection {
     fn drop(&mut self) {
+        let mut charged = std::mem::take(&mut self.charged);
+        charged.give_back(self.server().budget());
         self.end();
         if let Some(left) = self.leaving.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -757,13 +769,6 @@ impl Future for Connection {
     }
 }
 
-fn pull(mut feed: Box<dyn Feed>) -> BoxFuture<'static, (Box<dyn Feed>, Vec<Stanza>)> {
-    Box::pin(async move {
-        let page = feed.next().await;
-        (feed, page)
-    })
-}
-
 /// `<proceed/>`, and the handshake behind it.
 async fn secure(
     shared: Arc<Shared>,
@@ -774,4 +779,19 @@ async fn secure(
     io.write_all(&before).await?;
     io.flush().await?;
     shared.handshake(io).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // Each byte counts once a session. What is needed for a while only has its own place.
+        assert!(
+            size_of::<Connection>() <= 440,
+            "{}",
+            size_of::<Connection>()
+        );
+    }
 }

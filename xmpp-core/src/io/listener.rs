@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tracing::Instrument as _;
 
-use super::connection::{Connection, Control};
+use super::connection::Connection;
+use super::control::{Call, Control};
 use super::limits::{AcceptLimits, Admission, Ticket};
 use super::throttle::{Throttle, ThrottleLimits};
 use super::tls::Tls;
@@ -47,8 +48,10 @@ impl Listener for TcpListener {
 /// What TLS there is on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
-    /// STARTTLS (RFC 6120 §5); needs a certificate.
+    /// STARTTLS (RFC 6120 §5), without which nobody logs in; needs a certificate.
     StartTls,
+    /// STARTTLS, and a client may log in without, though not by PLAIN; needs a certificate.
+    OptionalTls,
     /// TLS from the first byte (XEP-0368); needs a certificate.
     Direct,
     /// None at all.
@@ -160,17 +163,18 @@ impl Driver {
     #[allow(clippy::disallowed_methods)] // io owns tasks
     pub fn connect(&self, io: impl Io, peer: Option<IpAddr>, security: Security) {
         let metrics = self.shared.server.metrics();
-        let Some(ticket) = Admission::admit(&self.shared.admission, peer) else {
+        let control = Arc::new(Control::default());
+        let Some(ticket) = Admission::admit(&self.shared.admission, peer, &control) else {
             metrics.refused_connections.increment();
             tracing::debug!(?peer, "connection refused: too many");
             return;
         };
         match security {
-            Security::StartTls => metrics.starttls_connections.increment(),
+            Security::StartTls | Security::OptionalTls => metrics.starttls_connections.increment(),
             Security::Direct => metrics.direct_tls_connections.increment(),
             Security::Plain => metrics.plaintext_connections.increment(),
         }
-        let (control, place) = self.shared.enter();
+        let place = self.shared.enter(control.clone());
         let id = place.id;
         let span = tracing::debug_span!("connection", id, peer = peer.map(tracing::field::display));
         let guest = Guest {
@@ -186,10 +190,10 @@ impl Driver {
             Security::Direct => {
                 // In a task of its own, so that the handshake's memory goes with it.
                 tokio::spawn(async move {
-                    let limit = shared.settings.timeouts.login;
+                    let limit = shared.settings.timeouts.header;
                     let secured = tokio::select! {
                         secured = tokio::time::timeout(limit, shared.handshake(io)) => secured,
-                        () = guest.control.stopped() => return,
+                        () = guest.control.called() => return,
                     };
                     match secured {
                         Ok(Ok((wire, channel))) => {
@@ -216,7 +220,7 @@ impl Driver {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.stop.notify_waiters();
         for control in self.shared.lock().values() {
-            control.stop();
+            control.call(Call::Stop);
         }
         let gone = async {
             loop {
@@ -283,8 +287,9 @@ impl Shared {
             place,
         } = guest;
         let starttls = match security {
-            Security::StartTls => StartTls::Offered,
-            _ => StartTls::Unavailable,
+            Security::StartTls => StartTls::Required,
+            Security::OptionalTls => StartTls::Optional,
+            Security::Direct | Security::Plain => StartTls::Unavailable,
         };
         let inner = Stream::new(self.settings.clone(), channel, starttls, self.server.now());
         let stream = self.server.hooks().wrap(Box::new(inner) as BoxStream);
@@ -295,17 +300,16 @@ impl Shared {
         }
     }
 
-    fn enter(self: &Arc<Shared>) -> (Arc<Control>, Place) {
+    fn enter(self: &Arc<Shared>, control: Arc<Control>) -> Place {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let control = Arc::new(Control::default());
         self.lock().insert(id, control.clone());
         self.open.fetch_add(1, Ordering::AcqRel);
         self.server.metrics().connections.came();
         if self.stopping.load(Ordering::Acquire) {
-            control.stop();
+            control.call(Call::Stop);
         }
         let shared = self.clone();
-        (control, Place { shared, id })
+        Place { shared, id }
     }
 
     fn leave(&self, id: u64) {

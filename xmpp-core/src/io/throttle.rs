@@ -5,7 +5,7 @@
 //! for an answer guesses no faster. A right password from anywhere else is never slowed,
 //! whoever guesses at the account, so nobody can lock anybody else out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,8 +60,8 @@ pub struct Throttle {
 
 #[derive(Debug, Default)]
 struct Failures {
-    addresses: HashMap<IpAddr, Count>,
-    accounts: HashMap<BareJid, Count>,
+    addresses: Counts<IpAddr>,
+    accounts: Counts<BareJid>,
     /// Failures that wait for their answer, by network; no entry for none.
     pending: HashMap<IpAddr, u32>,
 }
@@ -90,10 +90,53 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Who failed how often. Each failure costs the logarithm of how many are remembered, also
+/// when somebody has to be forgotten.
+#[derive(Debug)]
+struct Counts<K> {
+    table: HashMap<K, Count>,
+    /// The same, the one that failed longest ago first.
+    order: BTreeSet<(Instant, K)>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Count {
     failures: u32,
     last: Instant,
+}
+
+impl<K: Hash + Ord + Clone> Counts<K> {
+    /// Counts a failure; answers how many there are that have not been forgiven.
+    fn count(&mut self, key: &K, now: Instant, limits: &ThrottleLimits) -> u32 {
+        let before = self.table.get(key).copied();
+        let failures = before.map_or(0, |count| {
+            self.order.remove(&(count.last, key.clone()));
+            let rest = now.saturating_duration_since(count.last).as_secs_f64();
+            let forgiven = rest / limits.forget.as_secs_f64().max(0.001);
+            count.failures.saturating_sub(forgiven as u32)
+        });
+        if before.is_none()
+            && self.table.len() >= limits.remembered
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.table.remove(&oldest);
+        }
+        let failures = failures.saturating_add(1);
+        // Of two threads the later one may have the earlier time.
+        let last = before.map_or(now, |count| count.last.max(now));
+        self.table.insert(key.clone(), Count { failures, last });
+        self.order.insert((last, key.clone()));
+        failures
+    }
+}
+
+impl<K> Default for Counts<K> {
+    fn default() -> Counts<K> {
+        Counts {
+            table: HashMap::new(),
+            order: BTreeSet::new(),
+        }
+    }
 }
 
 impl Throttle {
@@ -139,10 +182,10 @@ impl Throttle {
         let mut failures = self.lock();
         let by_address = network.map_or(0, |network| {
             *failures.pending.entry(network).or_default() += 1;
-            self.count(&mut failures.addresses, &network, now)
+            failures.addresses.count(&network, now, &self.limits)
         });
         let by_account = account.map_or(0, |account| {
-            self.count(&mut failures.accounts, account, now)
+            failures.accounts.count(account, now, &self.limits)
         });
         let doublings = by_address.max(by_account).saturating_sub(1).min(16);
         Waiting {
@@ -154,38 +197,6 @@ impl Throttle {
 
     fn lock(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count<K: Hash + Eq + Clone>(
-        &self,
-        table: &mut HashMap<K, Count>,
-        key: &K,
-        now: Instant,
-    ) -> u32 {
-        let forget = self.limits.forget;
-        if !table.contains_key(key) && table.len() >= self.limits.remembered {
-            table.retain(|_, count| now.saturating_duration_since(count.last) < forget);
-            if table.len() >= self.limits.remembered
-                && let Some(oldest) = table
-                    .iter()
-                    .min_by_key(|(_, c)| c.last)
-                    .map(|(k, _)| k.clone())
-            {
-                table.remove(&oldest);
-            }
-        }
-        let count = table.entry(key.clone()).or_insert(Count {
-            failures: 0,
-            last: now,
-        });
-        let rests = now.saturating_duration_since(count.last).as_secs_f64()
-            / forget.as_secs_f64().max(0.001);
-        count.failures = count
-            .failures
-            .saturating_sub(rests as u32)
-            .saturating_add(1);
-        count.last = now;
-        count.failures
     }
 }
 
@@ -245,13 +256,27 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_are_bounded() {
+    fn those_that_failed_longest_ago_are_forgotten() {
         let throttle = Throttle::new(limits());
         let now = Instant::now();
-        for i in 0..100u8 {
-            let peer = IpAddr::from([192, 0, 2, i]);
-            throttle.failed(Some(peer), None, now + Duration::from_millis(i.into()));
+        let failed = |last: u8, at: u64| {
+            let at = now + Duration::from_millis(at);
+            let peer = IpAddr::from([192, 0, 2, last]);
+            throttle.failed(Some(peer), None, at).time.as_millis()
+        };
+        for i in 0..100 {
+            failed(i, i.into());
         }
-        assert_eq!(throttle.failures.lock().unwrap().addresses.len(), 3);
+        // 97, 98 and 99 are left; 97 fails again, so that 98 is the next to go.
+        assert_eq!(failed(97, 200), 200);
+        assert_eq!(failed(1, 201), 100);
+        assert_eq!(failed(99, 202), 200);
+        assert_eq!(failed(97, 203), 400);
+        assert_eq!(failed(98, 204), 100, "forgotten");
+        let failures = throttle.lock();
+        let Counts { table, order } = &failures.addresses;
+        assert_eq!((table.len(), order.len()), (3, 3));
+        let in_order = |(last, key): &(Instant, IpAddr)| table[key].last == *last;
+        assert!(order.iter().all(in_order));
     }
 }

@@ -69,6 +69,17 @@ impl Identity {
         Ok(Identity { key: Arc::new(key) })
     }
 
+    /// Who the certificate says has signed it: the content of its `issuer`, DER (RFC 5280
+    /// §4.1.2.4). One that signs itself has the same [`subject`](Identity::subject).
+    pub fn issuer(&self) -> Option<&[u8]> {
+        certificate::issuer(self.key.end_entity_cert().ok()?)
+    }
+
+    /// Whose certificate it is: the content of its `subject`, DER (RFC 5280 §4.1.2.6).
+    pub fn subject(&self) -> Option<&[u8]> {
+        certificate::subject(self.key.end_entity_cert().ok()?)
+    }
+
     /// When the certificate expires.
     pub fn expires(&self) -> Option<Timestamp> {
         certificate::expires(self.key.end_entity_cert().ok()?)
@@ -85,13 +96,13 @@ impl fmt::Debug for Identity {
 #[derive(Clone)]
 pub struct Tls {
     served: Arc<ArcSwap<Served>>,
-    authorities: Option<ClientAuthorities>,
 }
 
 /// What belongs together: a handshake sees one of these from its beginning to its end.
 struct Served {
     config: Arc<ServerConfig>,
     names: Arc<Names>,
+    authorities: Option<ClientAuthorities>,
 }
 
 impl Tls {
@@ -116,10 +127,9 @@ impl Tls {
         identities: Vec<(String, Identity)>,
         authorities: Option<ClientAuthorities>,
     ) -> Result<Tls, TlsError> {
-        let served = Served::new(identities, authorities.as_ref())?;
+        let served = Served::new(identities, authorities)?;
         Ok(Tls {
             served: Arc::new(ArcSwap::from_pointee(served)),
-            authorities,
         })
     }
 
@@ -127,7 +137,18 @@ impl Tls {
     /// changes. Clients cannot resume what they began under the old ones, so that a
     /// login is never bound to a certificate that is served no more.
     pub fn replace(&self, identities: Vec<(String, Identity)>) -> Result<(), TlsError> {
-        let served = Served::new(identities, self.authorities.as_ref())?;
+        let authorities = self.served.load().authorities.clone();
+        self.replace_all(identities, authorities)
+    }
+
+    /// As [`replace`](Tls::replace), and the authorities whose client certificates count;
+    /// with `None` clients are no longer asked for one. Who has logged in stays.
+    pub fn replace_all(
+        &self,
+        identities: Vec<(String, Identity)>,
+        authorities: Option<ClientAuthorities>,
+    ) -> Result<(), TlsError> {
+        let served = Served::new(identities, authorities)?;
         self.served.store(Arc::new(served));
         Ok(())
     }
@@ -147,7 +168,7 @@ impl Tls {
             .end_entity_cert()
             .ok()
             .and_then(|leaf| ChannelBinding::server_end_point(leaf));
-        let identities = match (&self.authorities, connection.peer_certificates()) {
+        let identities = match (&served.authorities, connection.peer_certificates()) {
             (Some(authorities), Some(chain)) => authorities.identities(chain),
             _ => Vec::new(),
         };
@@ -169,14 +190,14 @@ impl fmt::Debug for Tls {
 impl Served {
     fn new(
         identities: Vec<(String, Identity)>,
-        authorities: Option<&ClientAuthorities>,
+        authorities: Option<ClientAuthorities>,
     ) -> Result<Served, TlsError> {
         let failed = |error: rustls::Error| TlsError::Provider(error.to_string());
         let names = Arc::new(Names::new(identities)?);
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(failed)?;
-        let builder = match authorities {
+        let builder = match &authorities {
             Some(authorities) => builder.with_client_cert_verifier(authorities.asking()),
             None => builder.with_no_client_auth(),
         };
@@ -192,6 +213,7 @@ impl Served {
         Ok(Served {
             config: Arc::new(config),
             names,
+            authorities,
         })
     }
 }

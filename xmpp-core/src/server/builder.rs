@@ -35,6 +35,14 @@ pub enum BuildError {
     /// A domain is there twice, or is no mere domain.
     #[error("bad domain: {0}")]
     Domain(String),
+    /// A setting is out of its range.
+    #[error("{name}: {reason}")]
+    Setting {
+        /// Which, by its fields in [`Config`]: `xml.stanza_bytes`.
+        name: &'static str,
+        /// What the range is.
+        reason: String,
+    },
     /// Two modules want the same.
     #[error("{0}")]
     Clash(String),
@@ -120,6 +128,7 @@ impl Builder {
                 return Err(BuildError::Domain(name.to_string()));
             }
         }
+        config.check()?;
         let directory = self
             .directory
             .unwrap_or_else(|| Arc::new(LocalDirectory::new()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::mailbox::QueueLimits;
-use crate::{BareJid, sasl, xml};
+use crate::{BareJid, Jid, sasl, xml};
 
 /// Settings of a server. Every field has a default that is safe to run with.
 #[derive(Clone, Debug)]
@@ -23,7 +23,13 @@ pub struct Config {
     /// What happens when a resource is bound twice; default [`Conflict::Replace`],
     /// since the older connection of a mobile client is usually a dead one.
     pub conflict: Conflict,
-    /// Bytes that all queues of the server may hold together; default 1 GiB.
+    /// Bytes that everything that waits in the server may hold together: the sessions'
+    /// queues, what an inactive client is not told yet, stanzas of which only a part has
+    /// come, and what a client has not taken off its connection. Default 1 GiB.
+    ///
+    /// When they are used up, messages are stored or returned as for a client whose queue is
+    /// full, stored ones wait, and a client that sends a stanza that is too long for what is
+    /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17).
     pub memory: usize,
     /// What one account may take up, where its domain does not say otherwise.
     pub account: AccountLimits,
@@ -97,9 +103,13 @@ pub struct Domain {
     pub name: BareJid,
     /// Which mechanisms it offers, and the PBKDF2 rounds of new passwords.
     pub sasl: sasl::Policy,
-    /// Whether a client may log in without TLS; default no (RFC 7590 §3.1).
-    pub plaintext: bool,
-    /// Who may administer it; also listed as contacts nowhere.
+    /// Whether a client may log in without TLS, whatever the listener says. Default `None`:
+    /// as the listener says, which is no (RFC 7590 §3.1) but for
+    /// [`Security::OptionalTls`](crate::io::Security::OptionalTls).
+    pub plaintext: Option<bool>,
+    /// Accounts that may administer it: they may ask when its accounts were last there
+    /// (XEP-0012) without a subscription. People find them only by
+    /// [`ServiceContacts`](crate::im::service_contacts::ServiceContacts).
     pub administrators: Vec<BareJid>,
     /// What its accounts may take up; default as [`Config::account`] says.
     pub account: Option<AccountLimits>,
@@ -111,7 +121,7 @@ impl Domain {
         Domain {
             name,
             sasl: sasl::Policy::new(secret),
-            plaintext: false,
+            plaintext: None,
             administrators: Vec::new(),
             account: None,
         }
@@ -160,6 +170,10 @@ impl Default for Software {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
+    /// From the connection to the end of the client's first stream header, and before
+    /// that, with direct TLS, to the end of the handshake; default 10 s. Who has not said
+    /// a word has nothing to think about.
+    pub header: Duration,
     /// From the connection to the bound resource; default 60 s.
     pub login: Duration,
     /// Silence of the client after which the server sends a space, so that a dead
@@ -176,6 +190,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {
+            header: Duration::from_secs(10),
             login: Duration::from_secs(60),
             keepalive: Duration::from_secs(5 * 60),
             idle: None,
@@ -207,6 +222,14 @@ impl Config {
         self.domains
             .iter()
             .find(|domain| domain.name.as_str() == name)
+    }
+
+    /// Whether this is an administrator of a domain of ours.
+    pub fn is_administrator(&self, who: &Jid, domain: &str) -> bool {
+        self.domain(domain).is_some_and(|domain| {
+            let mut all = domain.administrators.iter();
+            all.any(|administrator| administrator.as_str() == who.bare_str())
+        })
     }
 
     /// What this account may take up.

@@ -29,6 +29,9 @@ pub struct FeatureContext<'a> {
     pub account: Option<&'a BareJid>,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// Whether the client may send a password as it is: the connection is encrypted, or
+    /// [`plain_without_tls`](crate::sasl::Policy::plain_without_tls) is set.
+    pub passwords: bool,
 }
 
 impl Stream {
@@ -39,6 +42,7 @@ impl Stream {
         let Some(domain) = before.domain.clone() else {
             return;
         };
+        let may_log_in = before.may_log_in();
         let mut features = Element::new("features", ns::STREAM);
         let account = match &progress {
             Progress::LoggedIn(account) => Some(account),
@@ -48,6 +52,7 @@ impl Stream {
             domain: &domain.name,
             account,
             tls: before.channel.tls,
+            passwords: before.may_send_passwords(),
         };
         if account.is_some() {
             features = features
@@ -57,21 +62,21 @@ impl Stream {
                     Element::new("session", SESSION).with_child(Element::new("optional", SESSION)),
                 );
         } else {
-            if before.starttls == StartTls::Offered {
+            if before.starttls != StartTls::Unavailable {
                 let mut starttls = Element::new("starttls", TLS);
-                if !domain.plaintext {
+                if !may_log_in {
                     starttls = starttls.with_child(Element::new("required", TLS));
                 }
                 features = features.with_child(starttls);
             }
-            if before.channel.tls || domain.plaintext {
+            if may_log_in {
                 features = mechanisms(
                     features,
                     &Offer::to_client(&domain.sasl, &domain.name, &before.channel),
                 );
             }
         }
-        if account.is_some() || before.channel.tls || domain.plaintext {
+        if account.is_some() || may_log_in {
             for feature in &settings.features {
                 if let Some(element) = feature.advertise(&context) {
                     features = features.with_child(element);
@@ -100,7 +105,7 @@ impl Stream {
     }
 
     fn starttls(&mut self, out: &mut Vec<Output>) {
-        if self.before().starttls != StartTls::Offered {
+        if self.before().starttls == StartTls::Unavailable {
             // RFC 6120 §5.4.2.2: "<failure/> … and MUST close the stream"
             out.push(Output::Write(
                 b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>".to_vec(),

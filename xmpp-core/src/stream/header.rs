@@ -9,6 +9,11 @@ impl Stream {
     pub(super) fn open(&mut self, header: StreamHeader, out: &mut Vec<Output>) {
         // Every restart has a header of its own in answer (§4.3.3).
         self.greeted = false;
+        if self.before().domain.is_none() {
+            // The first one came in time; from here on the whole login has its own.
+            let timeouts = self.settings.timeouts;
+            self.deadline += timeouts.login.saturating_sub(timeouts.header);
+        }
         if let Err(error) = self.check(&header) {
             return self.fail(error, out);
         }

@@ -18,7 +18,7 @@ impl Stream {
         let Some(domain) = &before.domain else {
             return self.fail(StreamCondition::NotAuthorized, out);
         };
-        if !before.channel.tls && !domain.plaintext {
+        if !before.may_log_in() {
             // RFC 6120 §6.3.4: no mechanism has been offered.
             return self.refused(sasl::Condition::EncryptionRequired.into(), out);
         }

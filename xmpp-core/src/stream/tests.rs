@@ -44,10 +44,14 @@ struct Bench {
 
 impl Bench {
     fn new(starttls: StartTls, tls: bool) -> Bench {
+        Bench::with(starttls, tls, |_| {})
+    }
+
+    fn with(starttls: StartTls, tls: bool, change: impl FnOnce(&mut Settings)) -> Bench {
         let secret = Secret::from([7; 32]);
         let mut domain = Domain::new("example.org".parse().unwrap(), secret.clone());
         domain.sasl = Policy::new(secret);
-        let settings = Settings {
+        let mut settings = Settings {
             domains: vec![domain],
             timeouts: Timeouts::default(),
             login_attempts: 2,
@@ -55,6 +59,7 @@ impl Bench {
             strangers: vec!["jabber:iq:register"],
             random: Arc::new(Zeros),
         };
+        change(&mut settings);
         #[allow(clippy::disallowed_methods)] // an instant cannot be made of nothing
         let now = Now {
             instant: Instant::now(),
@@ -161,7 +166,7 @@ fn is_bound(b: &mut Bench) {
 
 /// Every state, reached as a client would.
 fn states() -> Vec<(&'static str, Bench)> {
-    let plain = || Bench::new(StartTls::Offered, false);
+    let plain = || Bench::new(StartTls::Required, false);
     let tls = || Bench::new(StartTls::Unavailable, true);
     let login: &[fn(&mut Bench)] = &[header, auth, credentials, right];
     vec![
@@ -386,7 +391,7 @@ fn headers_are_refused_with_the_error_the_rfc_names() {
     ] {
         let header = HEADER.replacen(change, to, 1);
         assert_ne!(header, HEADER, "{change}");
-        let mut bench = Bench::new(StartTls::Offered, false);
+        let mut bench = Bench::new(StartTls::Required, false);
         let out = words(&bench.receive(&header));
         assert_eq!(out, format!("header, {error}, footer, close"), "{header}");
     }
@@ -398,14 +403,14 @@ fn a_newer_version_and_the_domain_in_capitals_are_welcome() {
     let header = HEADER
         .replace("version='1.0' xml", "version='1.7' xml")
         .replace("example", "EXAMPLE");
-    let out = Bench::new(StartTls::Offered, false).receive(&header);
+    let out = Bench::new(StartTls::Required, false).receive(&header);
     assert_eq!(words(&out), "header, features");
     assert!(text(&out).contains("version='1.0'"));
 }
 
 #[test]
 fn without_tls_nothing_but_tls_is_offered() {
-    let out = text(&Bench::new(StartTls::Offered, false).receive(HEADER));
+    let out = text(&Bench::new(StartTls::Required, false).receive(HEADER));
     assert!(
         out.contains("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/>"),
         "{out}"
@@ -413,10 +418,67 @@ fn without_tls_nothing_but_tls_is_offered() {
     assert!(!out.contains("mechanism"), "{out}");
 }
 
+/// Of listener and domain, the domain has the last word; PLAIN and what else sends a
+/// password stays for TLS (RFC 6120 §13.8.3, RFC 4616 §4).
+#[test]
+fn tls_is_required_or_optional_by_the_listener_unless_the_domain_says_so() {
+    use StartTls::{Optional, Required, Unavailable};
+    for (listener, domain, required, login) in [
+        (Required, None, true, false),
+        (Required, Some(false), true, false),
+        (Required, Some(true), false, true),
+        (Optional, None, false, true),
+        (Optional, Some(false), true, false),
+        (Optional, Some(true), false, true),
+        (Unavailable, None, false, false),
+        (Unavailable, Some(false), false, false),
+        (Unavailable, Some(true), false, true),
+    ] {
+        let bench = || {
+            Bench::with(listener, false, |settings| {
+                settings.domains[0].plaintext = domain;
+            })
+        };
+        let case = format!("{listener:?}, {domain:?}");
+        let out = text(&bench().receive(HEADER));
+        assert_eq!(out.contains("<starttls"), listener != Unavailable, "{case}");
+        assert_eq!(out.contains("<required/>"), required, "{case}");
+        let offers = |mechanism| out.contains(&format!("<mechanism>{mechanism}</mechanism>"));
+        assert_eq!(offers("SCRAM-SHA-1"), login, "{case}");
+        assert!(!offers("PLAIN"), "{case}");
+
+        let mut bench = bench().after(&[header]);
+        // RFC 5802 §5: n,,n=juliet,r=abc
+        let scram = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>\
+            biwsbj1qdWxpZXQscj1hYmM=</auth>";
+        let expected = match login {
+            true => "ask SASL",
+            false => "failure encryption-required",
+        };
+        assert_eq!(words(&bench.receive(scram)), expected, "{case}");
+    }
+}
+
+#[test]
+fn without_tls_no_password_is_sent_where_tls_is_optional() {
+    let optional = || Bench::new(StartTls::Optional, false).after(&[header]);
+    let plain = words(&optional().receive(AUTH));
+    assert_eq!(plain, "failure encryption-required");
+    let stranger = words(&optional().receive(REGISTER));
+    assert_eq!(stranger, "NOT-AUTHORIZED, footer, close");
+
+    let mut secured_later = optional();
+    assert_eq!(words(&secured_later.receive(STARTTLS)), "start TLS");
+    secured_later.input(secured());
+    secured_later.reader.restart();
+    secured_later.receive(HEADER);
+    assert_eq!(words(&secured_later.receive(AUTH)), "ask SASL");
+}
+
 /// RFC 6120 §5.4.3.3: after TLS the features are new, and starttls is not among them.
 #[test]
 fn tls_starts_the_stream_anew() {
-    let mut bench = Bench::new(StartTls::Offered, false);
+    let mut bench = Bench::new(StartTls::Required, false);
     bench.receive(HEADER);
     assert_eq!(words(&bench.receive(STARTTLS)), "start TLS");
     bench.input(secured());
@@ -517,16 +579,31 @@ fn a_client_that_speaks_gets_no_white_space_and_a_silent_one_does() {
 }
 
 #[test]
-fn the_deadline_for_login_ends_a_slow_stream() {
-    let mut bench = Bench::new(StartTls::Offered, false);
-    let login = Timeouts::default().login;
-    assert_eq!(bench.stream.next_timeout(), Some(bench.now.instant + login));
-    assert_eq!(words(&bench.wait(login / 2)), "");
+fn the_deadline_for_the_header_ends_a_slow_stream() {
+    let mut bench = Bench::new(StartTls::Required, false);
+    let limit = Timeouts::default().header;
+    assert_eq!(bench.stream.next_timeout(), Some(bench.now.instant + limit));
+    assert_eq!(words(&bench.wait(limit / 2)), "");
     assert_eq!(
-        words(&bench.wait(login / 2)),
+        words(&bench.wait(limit / 2)),
         "header, CONNECTION-TIMEOUT, footer, close"
     );
     assert_eq!(bench.stream.next_timeout(), None);
+}
+
+#[test]
+fn the_deadline_for_login_counts_from_the_connection() {
+    let mut bench = Bench::new(StartTls::Unavailable, true);
+    let Timeouts { login, .. } = Timeouts::default();
+    let end = bench.now.instant + login;
+    bench.wait(Duration::from_secs(5));
+    let mut bench = bench.after(&[header]);
+    assert_eq!(bench.stream.next_timeout(), Some(end));
+    assert_eq!(words(&bench.wait(login - Duration::from_secs(6))), "");
+    assert_eq!(
+        words(&bench.wait(Duration::from_secs(1))),
+        "CONNECTION-TIMEOUT, footer, close"
+    );
 }
 
 /// XEP-0077 §11: registration "SHOULD NOT be used unless the channel … has been secured";

@@ -107,6 +107,12 @@ impl Reader {
         self.partial.is_none()
     }
 
+    /// Bytes of memory that are held for an element or header that is not yet whole; otherwise 0.
+    pub fn held(&self) -> usize {
+        let partial = self.partial.as_ref();
+        partial.map_or(0, |partial| size_of::<Partial>() + partial.bytes.capacity())
+    }
+
     /// Expects a new stream header, as after SASL (RFC 6120 §6.4.6). Nothing of the old stream stays.
     /// White space behind the element that led to it still belongs to the old one: some clients end their elements with
     /// a line break.
@@ -303,12 +309,10 @@ mod tests {
             if let Err(error) = reader.next(&mut piece.as_bytes()) {
                 return (error, kept);
             }
-            kept = kept.max(
-                reader
-                    .partial
-                    .as_ref()
-                    .map_or(0, |partial| partial.bytes.len()),
-            );
+            let partial = reader.partial.as_ref();
+            let bytes = partial.map_or(0, |partial| partial.bytes.len());
+            assert!(reader.held() >= bytes);
+            kept = kept.max(bytes);
             piece = more.repeat(100);
         }
     }

@@ -34,7 +34,8 @@ impl Desk {
             folder::prepare(&config.data)?;
             match store::open_stores(config).await {
                 Ok(store) => {
-                    let server = run::build(config, &store, false)?;
+                    let secret = folder::secret(&config.data)?;
+                    let server = run::build(config, store.stores.clone(), secret, false)?;
                     let office = Office::new(store.clone(), server);
                     return Ok(Desk::Alone { office, store });
                 }

@@ -1,6 +1,7 @@
 //! Settings from the environment: `XMPP__section__key=value`.
 
 use std::ffi::OsString;
+use std::fmt;
 
 use anyhow::{Context as _, bail};
 use toml::{Table, Value};
@@ -14,6 +15,27 @@ const PREFIX: &str = "XMPP__";
 pub struct Override {
     name: String,
     value: String,
+}
+
+impl Override {
+    /// Whether it sets this, or a table or list that this is in.
+    pub fn sets(&self, setting: &str) -> bool {
+        let path = self.path();
+        let rest = setting.strip_prefix(&path.join("."));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    fn path(&self) -> Vec<String> {
+        let path = self.name[PREFIX.len()..].to_ascii_lowercase();
+        path.split("__").map(str::to_owned).collect()
+    }
+}
+
+/// As it is called.
+impl fmt::Display for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 /// Those among the variables that are settings, in the order of their names.
@@ -32,10 +54,9 @@ pub fn overrides(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<O
 /// The settings in `text` with these over them.
 pub fn apply(text: &str, overrides: Vec<Override>) -> anyhow::Result<Config> {
     let mut settings = Value::Table(toml::from_str(text)?);
-    for Override { name, value } in &overrides {
-        let path = name[PREFIX.len()..].to_ascii_lowercase();
-        let path: Vec<&str> = path.split("__").collect();
-        put(&mut settings, &path, read(value)).with_context(|| format!("environment: {name}"))?;
+    for one in &overrides {
+        put(&mut settings, &one.path(), read(&one.value))
+            .with_context(|| format!("environment: {one}"))?;
     }
     settings.try_into().with_context(|| {
         let names: Vec<&str> = overrides.iter().map(|one| &*one.name).collect();
@@ -52,7 +73,7 @@ fn read(value: &str) -> Value {
         .unwrap_or_else(|| Value::String(value.to_owned()))
 }
 
-fn put(into: &mut Value, path: &[&str], value: Value) -> anyhow::Result<()> {
+fn put(into: &mut Value, path: &[String], value: Value) -> anyhow::Result<()> {
     let Some((first, rest)) = path.split_first() else {
         *into = value;
         return Ok(());
@@ -64,7 +85,7 @@ fn put(into: &mut Value, path: &[&str], value: Value) -> anyhow::Result<()> {
             let list = rest
                 .first()
                 .is_some_and(|next| next.parse::<usize>().is_ok());
-            let entry = table.entry((*first).to_owned());
+            let entry = table.entry(first.clone());
             let next = entry.or_insert_with(|| {
                 if list {
                     Value::Array(Vec::new())

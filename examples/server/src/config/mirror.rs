@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use xmpp_core::im::service_contacts::ServiceContacts;
 use xmpp_core::{io, mailbox, server, xml};
 
-use super::value::{OptionalSpan, Size, Span};
+use super::value::{OptionalSpan, Size, Span, Uris};
 
 /// A table with the fields of a struct of `xmpp_core`, its values by default, and the
 /// way back to it.
@@ -20,7 +20,7 @@ macro_rules! mirror {
         impl $exceptions {
             /// The table with these exceptions from it.
             pub fn from(&self, table: &$name) -> $name {
-                $name { $($field: self.$field.unwrap_or(table.$field)),* }
+                $name { $($field: self.$field.as_ref().unwrap_or(&table.$field).to_owned()),* }
             }
         }
     };
@@ -136,6 +136,7 @@ mirror!(
 mirror!(
     /// `[timeouts]`: times in the life of a stream.
     Timeouts of server::Timeouts = server::Timeouts::default(), {
+        header: Span,
         login: Span,
         keepalive: Span,
         idle: OptionalSpan,
@@ -144,14 +145,14 @@ mirror!(
 );
 
 mirror!(
-    /// `[contacts]`: whom to turn to (XEP-0157).
+    /// `[contacts]`: whom to turn to (XEP-0157); of a domain, what differs from that.
     Contacts of ServiceContacts = ServiceContacts::default(), {
-        abuse: Vec<String>,
-        admin: Vec<String>,
-        feedback: Vec<String>,
-        sales: Vec<String>,
-        security: Vec<String>,
-        status: Vec<String>,
-        support: Vec<String>,
-    }
+        abuse: Uris,
+        admin: Uris,
+        feedback: Uris,
+        sales: Uris,
+        security: Uris,
+        status: Uris,
+        support: Uris,
+    } but ContactExceptions
 );

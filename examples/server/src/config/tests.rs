@@ -112,10 +112,186 @@ fn an_error_is_told_with_its_line_and_reason() {
 }
 
 #[test]
+fn what_is_out_of_range_is_told_with_its_line_and_reason() {
+    for (text, line, setting, reason) in [
+        // RFC 6120 §13.12
+        (
+            "[limits.xml]\n\nstanza_bytes = 9999",
+            3,
+            "limits.xml.stanza_bytes",
+            "9999 is less than 10000",
+        ),
+        (
+            "[limits.xml_before_login]\ndepth = 2000",
+            2,
+            "limits.xml_before_login.depth",
+            "more than 1024",
+        ),
+        (
+            "[limits.account]\nresources = 0",
+            2,
+            "limits.account.resources",
+            "less than 1",
+        ),
+        (
+            "[limits.session_queue]\nbytes = \"1 KiB\"",
+            2,
+            "limits.session_queue.bytes",
+            "256 KiB) would never fit",
+        ),
+        (
+            "[limits]\nmemory = \"1 MiB\"",
+            2,
+            "limits.memory",
+            "2 MiB) would not fit",
+        ),
+        (
+            "[timeouts]\nlogin = \"10 ms\"",
+            2,
+            "timeouts.login",
+            "less than 1s",
+        ),
+        (
+            "timeouts.idle = \"0 s\"",
+            1,
+            "timeouts.idle",
+            "less than 1s",
+        ),
+        (
+            "[login]\nattempts = 0",
+            2,
+            "login.attempts",
+            "nobody could log in",
+        ),
+        (
+            "[login]\nmechanisms = []",
+            2,
+            "login.mechanisms",
+            "nobody could log in",
+        ),
+        (
+            "[accept]\nconnections = 0",
+            2,
+            "accept.connections",
+            "less than 1",
+        ),
+        (
+            "[accept]\nbefore_login = 0",
+            2,
+            "accept.before_login",
+            "less than 1",
+        ),
+        (
+            "[accept]\nbefore_login_per_address = 0",
+            2,
+            "accept.before_login_per_address",
+            "less",
+        ),
+        (
+            "[throttle]\npending = 0",
+            2,
+            "throttle.pending",
+            "less than 1",
+        ),
+        (
+            "[throttle]\nremembered = 0",
+            2,
+            "throttle.remembered",
+            "less than 1",
+        ),
+        (
+            "[registration]\nattempts = 0",
+            2,
+            "registration.attempts",
+            "less than 1",
+        ),
+        (
+            "[registration]\nremembered = 0",
+            2,
+            "registration.remembered",
+            "less than 1",
+        ),
+        (
+            "[registration]\nwindow = \"0 s\"",
+            2,
+            "registration.window",
+            "no time",
+        ),
+        (
+            "[registration]\ndomains = [\"localhost\",\n \"a\"]",
+            3,
+            "registration.domains.1",
+            "a is not a domain of",
+        ),
+        (
+            "[postgresql]\nreaders = 0",
+            2,
+            "postgresql.readers",
+            "less than 1",
+        ),
+        (
+            "[postgresql]\ntimeout = \"0 ms\"",
+            2,
+            "postgresql.timeout",
+            "no time",
+        ),
+        (
+            "[[domains]]\nname = \"a\"\nadministrators = [\"a\"]",
+            3,
+            "domains.0.administrators.0",
+            "not an account",
+        ),
+        (
+            "[[domains]]\nname = \"a\"\naccount.resources = 0",
+            3,
+            "domains.0.account.resources",
+            "less than 1",
+        ),
+        (
+            "[listen]\nstarttls = [\"[::1]:1\"]\nmonitoring = [\"[::1]:1\"]",
+            3,
+            "listen.monitoring.0",
+            "(listen.starttls.0)",
+        ),
+        // A default that no longer fits is told without a line.
+        (
+            "[limits.xml]\nstanza_bytes = \"3 MiB\"",
+            0,
+            "limits.session_queue.bytes",
+            "3 MiB) would never fit",
+        ),
+    ] {
+        let error = refused(text);
+        let place = match line {
+            0 => format!("{setting}: "),
+            line => format!("line {line}: {setting}: "),
+        };
+        assert!(error.starts_with(&place), "{text}: {error}");
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_out_of_range_is_named() {
+    for (name, value) in [
+        ("XMPP__limits__xml__DEPTH", "1"),
+        ("XMPP__timeouts", "{ login = \"0 s\" }"),
+    ] {
+        let text = "[limits.xml]\ndepth = 20";
+        let error = Config::parse(text, variables(&[(name, value)])).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.starts_with(&format!("environment: {name}: ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_table_that_names_some_settings_leaves_the_others_as_they_are() {
-    let config = Config::parse("[limits.xml_before_login]\ndepth = 3", Vec::new()).unwrap();
+    let config = Config::parse("[limits.xml_before_login]\ndepth = 9", Vec::new()).unwrap();
     let mut expected = Config::default();
-    expected.limits.xml_before_login.depth = 3;
+    expected.limits.xml_before_login.depth = 9;
     assert_eq!(config, expected);
     assert_eq!(config.limits.xml_before_login.stanza_bytes.0, 10_000);
 }
@@ -133,12 +309,30 @@ fn a_domain_can_differ_from_the_limits_of_all() {
 }
 
 #[test]
+fn a_domain_can_differ_from_the_contacts_of_all() {
+    let text = "[contacts]\nabuse = [\"mailto:all\"]\nadmin = [\"mailto:all\"]\n\
+        [[domains]]\nname = \"a\"\n[domains.contacts]\nadmin = [\"mailto:a\"]\nabuse = []\n\
+        [[domains]]\nname = \"b\"";
+    let config = Config::parse(text, Vec::new()).unwrap();
+    let contacts = |i: usize| config.domains[i].contacts.from(&config.contacts);
+    let (a, b) = (contacts(0), contacts(1));
+    assert_eq!(
+        (a.abuse.0, a.admin.0),
+        (vec![], vec!["mailto:a".to_owned()])
+    );
+    let all = vec!["mailto:all".to_owned()];
+    assert_eq!((b.abuse.0, b.admin.0), (all.clone(), all));
+    let bad = refused("[[domains]]\nname = \"a\"\n[domains.contacts]\nadmin = [\"a@b\"]");
+    assert!(bad.contains("line 4") && bad.contains("not a URI"), "{bad}");
+}
+
+#[test]
 fn settings_reach_the_server_as_they_are() {
     let text =
-        "[limits]\nmemory = \"1 MiB\"\n[limits.xml]\nchildren = 7\n[timeouts]\nidle = \"1 h\"";
+        "[limits]\nmemory = \"3 MiB\"\n[limits.xml]\nchildren = 9\n[timeouts]\nidle = \"1 h\"";
     let config = Config::parse(text, Vec::new()).unwrap();
     let server = server::Config::from(config.limits.clone());
-    assert_eq!((server.memory, server.xml.children), (1 << 20, 7));
+    assert_eq!((server.memory, server.xml.children), (3 << 20, 9));
     let timeouts = server::Timeouts::from(config.timeouts);
     assert_eq!(timeouts.idle, Some(Duration::from_secs(3600)));
 }
@@ -163,9 +357,10 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.limits.memory.0, 2 << 20);
     assert_eq!(config.limits.account.blocked, 5);
-    assert_eq!(config.listen.starttls, ["127.0.0.1:1".parse().unwrap()]);
+    let door = config.listen.starttls.iter().next().unwrap();
+    assert_eq!(door.address, "127.0.0.1:1".parse().unwrap());
     assert_eq!(config.domains[0].name.0.as_str(), "a.example");
-    assert_eq!(config.domains[0].tls, Encryption::Optional);
+    assert_eq!(config.domains[0].tls, Some(Encryption::Optional));
     assert_eq!(config.domains[1].name.0.as_str(), "b.example");
     assert!(config.registration.enabled);
 }
@@ -227,9 +422,10 @@ fn every_setting_of_the_library_can_be_set() {
         }
         at
     };
-    // What stands elsewhere, and how the server names itself.
+    // What stands elsewhere (and the domain of contacts in their domain), and how the server names itself.
     let elsewhere = [
         "domains",
+        "domain",
         "timeouts",
         "software",
         "conflict",

@@ -41,6 +41,49 @@ impl fmt::Debug for Hidden {
     }
 }
 
+/// Addresses of whatever kind: `mailto:`, `xmpp:`, `https:`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Uris(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Uris {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Uris, D::Error> {
+        let all = Vec::<String>::deserialize(deserializer)?;
+        match all.iter().find(|text| !is_uri(text)) {
+            Some(text) => Err(de::Error::custom(format!(
+                "{text:?} is not a URI such as \"mailto:abuse@example.org\""
+            ))),
+            None => Ok(Uris(all)),
+        }
+    }
+}
+
+/// Whether a scheme, a colon, and characters of a URI (or an IRI) are there (RFC 3986 §3).
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let foreign = |c: char| c.is_whitespace() || c.is_control() || "<>\"{}|\\^`".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !rest.is_empty()
+        && !rest.contains(foreign)
+}
+
+impl From<Vec<String>> for Uris {
+    fn from(all: Vec<String>) -> Uris {
+        Uris(all)
+    }
+}
+
+impl From<Uris> for Vec<String> {
+    fn from(uris: Uris) -> Vec<String> {
+        uris.0
+    }
+}
+
 /// A number of bytes: `4096`, or `"4 KiB"` (also MiB and GiB).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub usize);
@@ -94,6 +137,9 @@ impl Span {
         ("s", 1000),
         ("ms", 1),
     ];
+
+    /// Clocks can be reckoned with as far as this.
+    const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 }
 
 impl FromStr for Span {
@@ -110,7 +156,8 @@ impl FromStr for Span {
         number
             .checked_mul(*ms)
             .map(|ms| Span(Duration::from_millis(ms)))
-            .ok_or("too long")
+            .filter(|span| span.0 <= Span::LONGEST)
+            .ok_or("longer than 10 years (\"3650 d\")")
     }
 }
 
@@ -278,6 +325,31 @@ mod tests {
     }
 
     #[test]
+    fn a_contact_is_a_uri() {
+        for text in [
+            "mailto:abuse@example.org",
+            "xmpp:admin@faß.example",
+            "https://example.org/status?a=b#c",
+            "tel:+49-30-1",
+        ] {
+            assert!(is_uri(text), "{text}");
+        }
+        for text in [
+            "",
+            "abuse@example.org",
+            "mailto:",
+            ":x",
+            "1a:x",
+            "mail to:x",
+            "mailto:a b",
+            "mailto:a\n",
+            "https://<x>",
+        ] {
+            assert!(!is_uri(text), "{text}");
+        }
+    }
+
+    #[test]
     fn a_quantity_without_sense_is_refused() {
         for text in [
             "",
@@ -298,6 +370,7 @@ mod tests {
             "-1 s",
             "99999999999999999999 s",
             "999999999999999999 d",
+            "3651 d",
         ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,24 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, SignatureScheme,
+    StreamOwned,
+};
 use xmpp_core::BareJid;
-use xmpp_core::sasl::Credentials;
+use xmpp_core::sasl::client::{self as sasl, Scram};
+use xmpp_core::sasl::{Credentials, Hash, NONCE_LEN, Nonce};
 use xmpp_core::store::Accounts as _;
 use xmpp_store::Sqlite;
 
 /// Nothing here takes so long, on a machine that does many other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
+const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A working directory, and the environment that the binary sees in it.
@@ -223,18 +229,26 @@ impl Running {
     /// The certificate that is served.
     pub fn certificate(&self) -> CertificateDer<'static> {
         let mut stream = TcpStream::connect(self.address("direct_tls")).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anything))
-            .with_no_client_auth();
+        let config = client().with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
         let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
         while tls.is_handshaking() {
             tls.complete_io(&mut stream).unwrap();
         }
         tls.peer_certificates().unwrap()[0].clone().into_owned()
+    }
+
+    /// The features that a client with a certificate (PEM, and its key) is offered.
+    pub fn features_with(&self, certificate: &str, key: &str) -> String {
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config = client().with_client_auth_cert(vec![certificate], key);
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientConnection::new(Arc::new(config.unwrap()), name).unwrap();
+        let stream = TcpStream::connect(self.address("direct_tls")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = StreamOwned::new(tls, stream);
+        Client { stream }.open("localhost")
     }
 
     /// Status and body.
@@ -264,12 +278,12 @@ impl Drop for Running {
     }
 }
 
-/// A connection without TLS.
-pub struct Client {
-    stream: TcpStream,
+/// A connection, most often without TLS.
+pub struct Client<S = TcpStream> {
+    stream: S,
 }
 
-impl Client {
+impl<S: Read + Write> Client<S> {
     pub fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
@@ -296,6 +310,22 @@ impl Client {
         answer.contains("<success")
     }
 
+    /// Logs in by SCRAM-SHA-256, on an open stream.
+    pub fn login_by_scram(&mut self, user: &str, password: &str) {
+        const END: &str = "</challenge>";
+        let nonce = Nonce::from([1; NONCE_LEN]);
+        let mut sasl = sasl::Client::scram(Scram::new(Hash::Sha256, user, password, nonce));
+        let initial = BASE64_STANDARD.encode(sasl.initial());
+        self.send(&format!(
+            "<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{initial}</auth>"
+        ));
+        let challenge = content(&self.read_until(&[END, "</failure>"]), "challenge");
+        let response = BASE64_STANDARD.encode(sasl.challenge(&challenge).unwrap());
+        self.send(&format!("<response xmlns='{SASL}'>{response}</response>"));
+        let success = content(&self.read_until(&["</success>", "</failure>"]), "success");
+        sasl.success(Some(&success)).unwrap();
+    }
+
     pub fn read_until(&mut self, ends: &[&str]) -> String {
         let mut read = Vec::new();
         let mut chunk = [0; 4096];
@@ -317,9 +347,26 @@ impl Client {
     }
 }
 
+/// What an element holds, not as base64.
+fn content(text: &str, name: &str) -> Vec<u8> {
+    let (_, text) = text
+        .split_once(&format!("<{name} xmlns='{SASL}'>"))
+        .unwrap_or_else(|| panic!("no {name}: {text}"));
+    let (text, _) = text.split_once("</").unwrap();
+    BASE64_STANDARD.decode(text).unwrap()
+}
+
 /// The first certificate of a file.
 pub fn leaf(path: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(path).unwrap()
+}
+
+fn client() -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything))
 }
 
 /// Asks again until there is an answer.

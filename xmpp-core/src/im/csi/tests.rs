@@ -264,6 +264,7 @@ fn before_login_the_elements_are_no_indication() {
         domain: &domain,
         account,
         tls: true,
+        passwords: true,
     };
     assert_eq!(Offer.advertise(&context(None)), None);
     let account = crate::BareJid::new("romeo@example.org").unwrap();

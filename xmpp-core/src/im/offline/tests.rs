@@ -360,3 +360,68 @@ fn what_a_full_queue_did_not_take_comes_in_its_turn() {
     assert_eq!((got, count(&world)), (all, 0));
     romeo.expect(&[]);
 }
+
+/// RFC 6120 §10.1: the memory of the server is used up for a moment, so that a message is
+/// stored though nothing waits for its recipient. What comes when there is memory again is
+/// newer, and stays behind it.
+#[test]
+fn what_found_no_memory_is_not_overtaken() {
+    let world = world();
+    let romeo = world.login("romeo@example.org/orchard");
+    let budget = world.server.budget();
+    let memory = world.server.config().memory;
+    let say_later = |text: &str| {
+        world.advance(Duration::from_millis(1));
+        say(&romeo, text);
+    };
+    say_later("1");
+    let juliet = world.login("juliet@example.org/balcony");
+    juliet.shows("<presence/>");
+    let mut feed = juliet.session.take_feed().unwrap();
+    let mut got = bodies(&world.run(feed.next()));
+    for (text, is_full) in [("2", true), ("3", false), ("4", true), ("5", false)] {
+        let all = if is_full { memory - budget.used() } else { 0 };
+        assert!(budget.take(all));
+        say_later(text);
+        budget.give(all);
+    }
+    assert!(world.run(feed.next()).is_empty(), "those are not its own");
+    drop(feed);
+    got.extend(bodies(&juliet.read()));
+    say_later("6");
+    assert_eq!(count(&world), 0, "back to normal");
+    got.extend(bodies(&juliet.read()));
+    assert_eq!(got, ["1", "2", "3", "4", "5", "6"]);
+}
+
+/// The same while the store has not answered, and somebody does not wait for it.
+#[test]
+fn what_is_being_stored_is_not_overtaken() {
+    let world = world();
+    let romeo = world.login("romeo@example.org/orchard");
+    let juliet = world.login("juliet@example.org/balcony");
+    juliet.shows("<presence/>");
+    juliet.skip();
+    let budget = world.server.budget();
+    let send = |text: &str| {
+        romeo.submit(&format!(
+            "<message to='{JULIET}/balcony' type='chat'><body>{text}</body></message>"
+        ))
+    };
+    let all = world.server.config().memory - budget.used();
+    assert!(budget.take(all));
+    let first = send("1");
+    budget.give(all);
+    let second = send("2");
+    assert_eq!(juliet.read().len(), 0);
+    // Not only messages wait for a client.
+    romeo.send(&format!("<iq to='{JULIET}/balcony' type='result' id='1'/>"));
+    world.finish(first);
+    world.finish(second);
+    let got = juliet.read();
+    assert_eq!(bodies(&got[..2]), ["1", "2"]);
+    assert_eq!(got.len(), 3);
+    world.finish(send("3"));
+    assert_eq!(count(&world), 0, "back to normal");
+    assert_eq!(bodies(&juliet.read()), ["3"]);
+}

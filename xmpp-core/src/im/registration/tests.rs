@@ -160,17 +160,19 @@ fn registration_is_offered_where_it_is_open_and_nowhere_else() {
     assert_eq!(register(&world, "a", "x"), Err("service-unavailable"));
     let (net, org) = (bare("example.net"), bare("example.org"));
     let account = bare("a@example.net");
-    let offered = |domain, account| {
+    let offered = |domain, account, passwords| {
         let context = FeatureContext {
             domain,
             account,
-            tls: true,
+            tls: passwords,
+            passwords,
         };
         registration.advertise(&context).is_some()
     };
-    assert!(offered(&net, None));
-    assert!(!offered(&org, None));
-    assert!(!offered(&net, Some(&account)));
+    assert!(offered(&net, None, true));
+    assert!(!offered(&org, None, true));
+    assert!(!offered(&net, Some(&account), true));
+    assert!(!offered(&net, None, false), "the password would be seen");
 
     let closed = Options {
         strangers: false,

@@ -415,6 +415,7 @@ fn versioning_is_advertised_after_login() {
             domain: &domain,
             account,
             tls: true,
+            passwords: true,
         };
         let all = features.iter().filter_map(|feature| feature.advertise(&to));
         all.map(|element| element.to_string()).collect()

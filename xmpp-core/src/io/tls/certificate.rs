@@ -11,8 +11,9 @@ use crate::time::Timestamp;
 /// Most addresses that are taken from one certificate.
 const MAX_ADDRESSES: usize = 16;
 
-/// `TBSCertificate` (RFC 5280 §4.1.2), from `validity` on.
+/// `TBSCertificate` (RFC 5280 §4.1.2), from `issuer` on.
 struct Body<'a> {
+    issuer: &'a [u8],
     validity: &'a [u8],
     after_validity: &'a [u8],
 }
@@ -23,6 +24,17 @@ pub(super) fn xmpp_addresses(certificate: &[u8]) -> Vec<BareJid> {
     alternative_names(certificate)
         .map(addresses)
         .unwrap_or_default()
+}
+
+/// Who has signed a certificate (`issuer`).
+pub(super) fn issuer(certificate: &[u8]) -> Option<&[u8]> {
+    Some(body(certificate)?.issuer)
+}
+
+/// Whose it is (`subject`).
+pub(super) fn subject(certificate: &[u8]) -> Option<&[u8]> {
+    let (subject, _) = der::take(body(certificate)?.after_validity, SEQUENCE)?;
+    Some(subject)
 }
 
 /// When a certificate expires (`notAfter`).
@@ -39,9 +51,10 @@ fn body(certificate: &[u8]) -> Option<Body<'_>> {
     let body = der::skip(body, context(0)); // version
     let (_serial, _, body) = der::value(body)?;
     let (_signature, body) = der::take(body, SEQUENCE)?;
-    let (_issuer, body) = der::take(body, SEQUENCE)?;
+    let (issuer, body) = der::take(body, SEQUENCE)?;
     let (validity, after_validity) = der::take(body, SEQUENCE)?;
     Some(Body {
+        issuer,
         validity,
         after_validity,
     })
@@ -194,6 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn issuer_and_subject_are_told_apart() {
+        use rcgen::{DnType, Issuer};
+        let named = |name: &str| {
+            let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+            parameters.distinguished_name = rcgen::DistinguishedName::new();
+            parameters
+                .distinguished_name
+                .push(DnType::OrganizationName, name);
+            (parameters, KeyPair::generate().unwrap())
+        };
+        let has = |name: Option<&[u8]>, text: &str| {
+            let mut windows = name.unwrap().windows(text.len());
+            windows.any(|window| window == text.as_bytes())
+        };
+        let (parameters, key) = named("Verona");
+        let itself = parameters.self_signed(&key).unwrap();
+        assert_eq!(issuer(itself.der()), subject(itself.der()));
+        assert!(has(issuer(itself.der()), "Verona"));
+        let authority = Issuer::new(parameters, key);
+        let (parameters, key) = named("Mantua");
+        let signed = parameters.signed_by(&key, &authority).unwrap();
+        assert!(has(issuer(signed.der()), "Verona") && !has(issuer(signed.der()), "Mantua"));
+        assert!(has(subject(signed.der()), "Mantua") && !has(subject(signed.der()), "Verona"));
+    }
+
+    #[test]
     fn expiry_is_read_in_both_forms() {
         for (year, ms) in [(2049, 2_493_072_000_000), (2050, 2_524_608_000_000)] {
             let whole = certificate(&[], |parameters| {
@@ -226,6 +265,7 @@ mod tests {
             let mut garbled = whole.clone();
             garbled[at] ^= 0xff;
             let _ = (xmpp_addresses(&garbled), expires(&garbled));
+            let _ = (issuer(&garbled), subject(&garbled));
         }
     }
 }

@@ -257,6 +257,35 @@ async fn a_trusted_client_certificate_names_an_account() {
 }
 
 #[tokio::test]
+async fn authorities_are_replaced_with_the_certificates_or_kept() {
+    let (one, old, new) = (served("one.example"), authority(), authority());
+    let identities = || names(&[("one.example", &one)]);
+    let tls = Tls::with_client_authorities(identities(), old.read()).unwrap();
+    for version in [&TLS12, &TLS13] {
+        let config = |by: &Authority| {
+            let certificate = by.vouch("juliet@one.example", |_| {});
+            client(&[&one], version, Some(certificate))
+        };
+        let (of_old, of_new) = (config(&old), config(&new));
+        let known = async |config| {
+            let (_, channel) = connect(&tls, config, "one.example").await.unwrap();
+            !channel.identities.is_empty()
+        };
+        tls.replace_all(identities(), Some(old.read())).unwrap();
+        assert!(known(&of_old).await && !known(&of_new).await);
+        // What changes nothing leaves them, and so does what is refused.
+        tls.replace(identities()).unwrap();
+        assert!(tls.replace_all(Vec::new(), Some(new.read())).is_err());
+        assert!(known(&of_old).await && !known(&of_new).await);
+        // Nobody gets in on a ticket of before.
+        tls.replace_all(identities(), Some(new.read())).unwrap();
+        assert!(!known(&of_old).await && known(&of_new).await);
+        tls.replace_all(identities(), None).unwrap();
+        assert!(!known(&of_old).await && !known(&of_new).await);
+    }
+}
+
+#[tokio::test]
 async fn a_client_certificate_that_is_not_trusted_means_nothing() {
     let (one, authority, stranger) = (served("one.example"), authority(), self::authority());
     let identities = names(&[("one.example", &one)]);

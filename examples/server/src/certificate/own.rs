@@ -1,0 +1,294 @@
+//! Certificates that the server makes itself: they sign themselves, so that clients trust
+//! them only when they are told to.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use xmpp_core::io::Identity;
+use xmpp_core::time::Timestamp;
+
+use super::{Files, read};
+use crate::config::Config;
+use crate::folder;
+
+/// Days that one is valid.
+pub const DAYS: u32 = 365;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// What is left of its time when it is made anew.
+const RENEWAL: Duration = Duration::from_secs(30 * 86_400);
+/// The organization that it names as issuer and as subject.
+const MARK: &str = "self-signed by example-server";
+
+/// A certificate and its key, in PEM.
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Pair {
+    /// One with a new P-256 key: what clients verify fastest.
+    pub fn new(names: &[String], days: u32, now: SystemTime) -> anyhow::Result<Pair> {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("no key")?;
+        Pair::of(names, days, now, &key)
+    }
+
+    fn of(names: &[String], days: u32, now: SystemTime, key: &KeyPair) -> anyhow::Result<Pair> {
+        let mut parameters = CertificateParams::new(names.to_vec()).context("not a domain")?;
+        let name = names.first().context("no domain")?;
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::OrganizationName, MARK);
+        subject.push(DnType::CommonName, name);
+        parameters.distinguished_name = subject;
+        if name == "localhost" {
+            let loopback = [
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ];
+            let names = &mut parameters.subject_alt_names;
+            names.extend(loopback.map(SanType::IpAddress));
+        }
+        // A client's clock may be slow.
+        parameters.not_before = (now - Duration::from_secs(3600)).into();
+        parameters.not_after = (now + DAY * days).into();
+        let certificate = parameters.self_signed(key).context("not signed")?;
+        Ok(Pair {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        })
+    }
+
+    /// Writes both, the key for its owner only; what is there is replaced.
+    pub fn write(&self, files: &Files) -> anyhow::Result<()> {
+        folder::write_new(&files.key, self.key.as_bytes(), 0o600)?;
+        folder::write_new(&files.certificate, self.certificate.as_bytes(), 0o644)
+    }
+}
+
+/// Makes the certificates that the settings do not name and that are not there yet.
+pub fn make_missing(config: &Config, now: SystemTime) -> anyhow::Result<()> {
+    for (name, files) in own(config) {
+        if files.are_there() {
+            continue;
+        }
+        Pair::new(&[name.to_owned()], DAYS, now)?.write(&files)?;
+        tracing::info!(
+            domain = name,
+            path = %files.certificate.display(),
+            "made a certificate; clients will not trust it unless they are told to"
+        );
+    }
+    Ok(())
+}
+
+/// Renews, under the same keys, those of our own making that have expired or will within 30
+/// days; whether there was any. One that cannot be renewed goes on being served.
+pub fn renew(config: &Config, now: SystemTime) -> bool {
+    let mut any = false;
+    for (domain, files) in own(config) {
+        match renew_one(domain, &files, now) {
+            Ok(false) => {}
+            Ok(true) => {
+                any = true;
+                let path = files.certificate.display();
+                tracing::info!(domain, %path, "renewed the certificate that we had made");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    domain,
+                    error,
+                    "the certificate that we had made is not renewed"
+                );
+            }
+        }
+    }
+    any
+}
+
+/// Renews them once a day, and when there was any, has them served: `serve` says whether that
+/// went well, and if not is called again the next day.
+pub async fn renew_daily(config: &Config, serve: impl Fn() -> bool) -> Infallible {
+    let mut due = false;
+    loop {
+        tokio::time::sleep(DAY).await;
+        due |= renew(config, SystemTime::now());
+        due = due && !serve();
+    }
+}
+
+fn renew_one(domain: &str, files: &Files, now: SystemTime) -> anyhow::Result<bool> {
+    let identity = files.read()?;
+    let is_due = |expiry| expiry < Timestamp::from(now + RENEWAL);
+    if !is_ours(&identity) || !identity.expires().is_some_and(is_due) {
+        return Ok(false);
+    }
+    let key = String::from_utf8(read(&files.key)?).context("no text")?;
+    let key = KeyPair::from_pem(&key).context("no key")?;
+    let pair = Pair::of(&[domain.to_owned()], DAYS, now, &key)?;
+    folder::write_new(&files.certificate, pair.certificate.as_bytes(), 0o644)?;
+    Ok(true)
+}
+
+/// The domains without a certificate of the operator's, and where ours are.
+fn own(config: &Config) -> impl Iterator<Item = (&str, Files)> {
+    let domains = config.domains.iter().filter(|d| d.certificate.is_none());
+    domains.map(|domain| {
+        let name = domain.name.0.as_str();
+        (name, Files::own(&config.data, name))
+    })
+}
+
+/// Whether it signs itself in the name of this program. An operator may have put another
+/// one into its place.
+fn is_ours(identity: &Identity) -> bool {
+    // UTF8String (X.690 §8.23)
+    let mut mark = vec![0x0c, MARK.len() as u8];
+    mark.extend(MARK.as_bytes());
+    identity.issuer() == identity.subject()
+        && identity
+            .issuer()
+            .is_some_and(|issuer| issuer.windows(mark.len()).any(|part| part == mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::fs;
+
+    struct Place {
+        folder: tempfile::TempDir,
+        config: Config,
+    }
+
+    /// A data folder with a certificate for so many days.
+    fn place(days: u32) -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data: folder.path().to_owned(),
+            ..Config::default()
+        };
+        let place = Place { folder, config };
+        pair(days).write(&place.files()).unwrap();
+        place
+    }
+
+    fn pair(days: u32) -> Pair {
+        Pair::new(&["localhost".to_owned()], days, SystemTime::now()).unwrap()
+    }
+
+    impl Place {
+        fn files(&self) -> Files {
+            Files::own(self.folder.path(), "localhost")
+        }
+
+        fn bytes(&self) -> (Vec<u8>, Vec<u8>) {
+            let files = self.files();
+            let read = |path| fs::read(path).unwrap();
+            (read(&files.certificate), read(&files.key))
+        }
+
+        fn days_left(&self) -> i64 {
+            let expiry = self.files().read().unwrap().expires().unwrap();
+            (expiry.0 - Timestamp::from(SystemTime::now()).0) / 86_400_000
+        }
+    }
+
+    #[test]
+    fn ours_is_renewed_under_its_key_when_it_has_expired_or_soon_will() {
+        for (days, due) in [(0, true), (29, true), (31, false), (365, false)] {
+            let place = place(days);
+            let before = place.bytes();
+            assert_eq!(renew(&place.config, SystemTime::now()), due, "{days}");
+            let after = place.bytes();
+            assert_eq!(after.1, before.1, "{days}");
+            assert_eq!(after.0 != before.0, due, "{days}");
+            if due {
+                assert!((363..=365).contains(&place.days_left()));
+                assert!(!renew(&place.config, SystemTime::now()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_operator_put_in_its_place_is_left_alone() {
+        let place = place(365);
+        let key = KeyPair::generate().unwrap();
+        for organization in [
+            None,
+            Some("Capulet"),
+            Some("not self-signed by example-server"),
+        ] {
+            let mut parameters = CertificateParams::new(vec!["localhost".into()]).unwrap();
+            parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+            if let Some(name) = organization {
+                let subject = &mut parameters.distinguished_name;
+                subject.push(DnType::OrganizationName, name);
+            }
+            let certificate = parameters.self_signed(&key).unwrap().pem();
+            let key = key.serialize_pem();
+            Pair { certificate, key }.write(&place.files()).unwrap();
+            assert!(!renew(&place.config, SystemTime::now()), "{organization:?}");
+        }
+        // Signed by somebody else, for whom it happens to name us.
+        let mut parameters = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let subject = &mut parameters.distinguished_name;
+        subject.push(DnType::OrganizationName, MARK);
+        let authority = CertificateParams::new(Vec::new()).unwrap();
+        let issuer = rcgen::Issuer::new(authority, KeyPair::generate().unwrap());
+        let certificate = parameters.signed_by(&key, &issuer).unwrap().pem();
+        let key = key.serialize_pem();
+        Pair { certificate, key }.write(&place.files()).unwrap();
+        assert!(!renew(&place.config, SystemTime::now()));
+    }
+
+    #[test]
+    fn one_that_the_settings_name_is_the_operators_whoever_made_it() {
+        let mut place = place(10);
+        let files = place.files();
+        let domain = &mut place.config.domains[0];
+        domain.certificate = Some(files.certificate);
+        domain.key = Some(files.key);
+        assert!(!renew(&place.config, SystemTime::now()));
+    }
+
+    #[test]
+    fn one_that_cannot_be_renewed_does_no_harm() {
+        let place = place(10);
+        fs::write(place.files().key, "no key").unwrap();
+        let before = place.bytes();
+        assert!(!renew(&place.config, SystemTime::now()));
+        assert_eq!(place.bytes(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_runs_on_and_on_renews_it_once_a_day() {
+        let place = place(10);
+        let (renewals, works) = (Cell::new(0), Cell::new(true));
+        let daily = renew_daily(&place.config, || {
+            renewals.set(renewals.get() + 1);
+            works.get()
+        });
+        let mut daily = std::pin::pin!(daily);
+        let mut within = async |hours: u64| {
+            let hours = Duration::from_secs(hours * 3600);
+            let over = tokio::time::timeout(hours, &mut daily).await;
+            assert!(over.is_err(), "it does not end");
+            renewals.get()
+        };
+        assert_eq!(within(23).await, 0);
+        assert_eq!(within(2).await, 1);
+        assert!(place.days_left() > 360);
+        assert_eq!(within(48).await, 1, "there was nothing to do");
+        pair(10).write(&place.files()).unwrap();
+        works.set(false);
+        assert_eq!(within(48).await, 3, "it is tried again");
+        works.set(true);
+        assert_eq!(within(72).await, 4, "until it is served");
+    }
+}

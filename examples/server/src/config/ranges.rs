@@ -1,0 +1,160 @@
+//! Ranges of the settings, and what they have to do with each other: whatever a file can say
+//! that TOML and its types let pass.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+use anyhow::anyhow;
+use xmpp_core::server::BuildError;
+
+use super::environment::Override;
+use super::{Addresses, Config, Span, place};
+
+/// A setting that cannot be taken as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its path: `limits.xml.depth`, `domains.0.name`.
+    pub setting: String,
+    pub reason: String,
+}
+
+impl Refused {
+    /// With where the setting stands: in the environment, or in the text, or nowhere.
+    pub fn at(&self, text: &str, overrides: &[Override]) -> anyhow::Error {
+        let Refused { setting, reason } = self;
+        if let Some(variable) = overrides.iter().find(|one| one.sets(setting)) {
+            return anyhow!("environment: {variable}: {reason}");
+        }
+        match place::line(text, setting) {
+            Some(line) => anyhow!("line {line}: {setting}: {reason}"),
+            None => anyhow!("{setting}: {reason}"),
+        }
+    }
+}
+
+type Checked = Result<(), Refused>;
+
+/// Whether the settings are within their ranges and fit together; tells the first that is not.
+pub fn check(config: &Config) -> Checked {
+    check_library(config)?;
+    check_queues(config)?;
+    check_login(config)?;
+    check_domains(config)?;
+    check_registration(config)?;
+    check_listen(config)?;
+    let accept = &config.accept;
+    positive("accept.connections", accept.connections)?;
+    positive("accept.before_login", accept.before_login)?;
+    positive(
+        "accept.before_login_per_address",
+        accept.before_login_per_address,
+    )?;
+    positive("throttle.pending", config.throttle.pending)?;
+    positive("throttle.remembered", config.throttle.remembered)?;
+    positive("postgresql.readers", config.postgresql.readers)?;
+    lasts("postgresql.timeout", config.postgresql.timeout)
+}
+
+/// What the library says to its settings.
+fn check_library(config: &Config) -> Checked {
+    match config.server().check() {
+        Ok(()) => Ok(()),
+        Err(BuildError::Setting { name, reason }) => match name {
+            "login_attempts" => refuse("login.attempts", reason),
+            name if name.starts_with("timeouts.") => refuse(name, reason),
+            name => refuse(format!("limits.{name}"), reason),
+        },
+        Err(error) => refuse("limits", error),
+    }
+}
+
+fn check_queues(config: &Config) -> Checked {
+    let limits = &config.limits;
+    let (stanza, queue) = (limits.xml.stanza_bytes, limits.session_queue.bytes);
+    if queue.0 < stanza.0 {
+        let reason = format!("a stanza of limits.xml.stanza_bytes ({stanza}) would never fit");
+        return refuse("limits.session_queue.bytes", reason);
+    }
+    if limits.memory.0 < queue.0 {
+        let reason = format!("one full queue (limits.session_queue.bytes, {queue}) would not fit");
+        return refuse("limits.memory", reason);
+    }
+    Ok(())
+}
+
+fn check_login(config: &Config) -> Checked {
+    match config.login.mechanisms.is_empty() {
+        true => refuse("login.mechanisms", "nobody could log in without"),
+        false => Ok(()),
+    }
+}
+
+fn check_domains(config: &Config) -> Checked {
+    for (i, domain) in config.domains.iter().enumerate() {
+        if domain.account.from(&config.limits.account).resources == 0 {
+            return refuse(format!("domains.{i}.account.resources"), "0 is less than 1");
+        }
+        for (n, administrator) in domain.administrators.iter().enumerate() {
+            if administrator.0.is_domain() {
+                let reason = format!("{} is a domain, not an account", administrator.0);
+                return refuse(format!("domains.{i}.administrators.{n}"), reason);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_registration(config: &Config) -> Checked {
+    for (i, domain) in config.registration.domains.iter().enumerate() {
+        if config.domain(domain.0.as_str()).is_none() {
+            let reason = format!("{} is not a domain of this server", domain.0);
+            return refuse(format!("registration.domains.{i}"), reason);
+        }
+    }
+    positive("registration.attempts", config.registration.attempts)?;
+    positive("registration.remembered", config.registration.remembered)?;
+    lasts("registration.window", config.registration.window)
+}
+
+fn check_listen(config: &Config) -> Checked {
+    let listen = &config.listen;
+    let name = |kind: &'static str| move |(i, address)| (format!("listen.{kind}.{i}"), address);
+    let plain = |kind, addresses: &Addresses| -> Vec<(String, SocketAddr)> {
+        let each = addresses.iter().copied().enumerate();
+        each.map(name(kind)).collect()
+    };
+    let starttls = listen.starttls.iter().map(|door| door.address);
+    let mut all: Vec<_> = starttls.enumerate().map(name("starttls")).collect();
+    all.extend(plain("direct_tls", &listen.direct_tls));
+    all.extend(plain("plaintext", &listen.plaintext));
+    all.extend(plain("monitoring", &listen.monitoring));
+    for (i, (setting, address)) in all.iter().enumerate() {
+        // With port 0 the system chooses one that is free.
+        let same = |(_, other): &&(String, SocketAddr)| other == address && address.port() != 0;
+        if let Some((first, _)) = all[..i].iter().find(same) {
+            return refuse(setting, format!("{address} is there already ({first})"));
+        }
+    }
+    Ok(())
+}
+
+fn positive(setting: &str, value: impl TryInto<usize>) -> Checked {
+    match value.try_into() {
+        Ok(0) => refuse(setting, "0 is less than 1"),
+        _ => Ok(()),
+    }
+}
+
+fn lasts(setting: &str, span: Span) -> Checked {
+    match span.0.is_zero() {
+        true => refuse(setting, "no time at all"),
+        false => Ok(()),
+    }
+}
+
+fn refuse(setting: impl Display, reason: impl Display) -> Checked {
+    Err(Refused {
+        setting: setting.to_string(),
+        reason: reason.to_string(),
+    })
+}

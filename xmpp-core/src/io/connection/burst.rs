@@ -1,0 +1,68 @@
+//! Bursts are pulled page by page, when there is memory for a page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::CHUNK;
+use crate::mailbox::Budget;
+use crate::session::Feed;
+use crate::stanza::Stanza;
+
+/// What a page is thought to take; about what is written at once.
+const PAGE: usize = 4 * CHUNK;
+/// How often one that finds no memory looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often it does so before it goes on without: what waits behind it holds memory too.
+const LOOKS: u32 = 100;
+
+/// The next part of a burst.
+pub(super) struct Page {
+    pub(super) feed: Box<dyn Feed>,
+    pub(super) stanzas: Vec<Stanza>,
+    /// What it takes until it is written.
+    _loan: Option<Loan>,
+}
+
+/// A part of a budget that is given back when it is dropped.
+struct Loan {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Loan {
+    /// Takes `bytes`, if they are there.
+    fn take(budget: &Arc<Budget>, bytes: usize) -> Option<Loan> {
+        budget.take(bytes).then(|| Loan {
+            budget: budget.clone(),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
+}
+
+/// The next part of a burst, as soon as there is memory for it.
+pub(super) fn pull(mut feed: Box<dyn Feed>, budget: &Arc<Budget>) -> BoxFuture<'static, Page> {
+    let budget = budget.clone();
+    Box::pin(async move {
+        let mut loan = Loan::take(&budget, PAGE);
+        for _ in 0..LOOKS {
+            if loan.is_some() {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            loan = Loan::take(&budget, PAGE);
+        }
+        Page {
+            stanzas: feed.next().await,
+            feed,
+            _loan: loan,
+        }
+    })
+}

@@ -1,0 +1,54 @@
+//! What a connection holds counts as memory that waits.
+
+use super::Connection;
+use crate::mailbox::Budget;
+
+/// Bytes taken from the server's budget. `u32`, as all positions in a stanza are.
+#[derive(Default)]
+pub(super) struct Charged {
+    partial: u32,
+    rest: u32,
+}
+
+impl Connection {
+    /// Settles with the server's budget what this connection holds beside its session's
+    /// queue. `false` if there is no room for what has come of the stanza that is not yet
+    /// whole. The rest is there already and bounded: while any of it waits, nothing more is
+    /// read or taken from the queue.
+    pub(super) fn charge(&mut self) -> bool {
+        let budget = self.shared.server.budget();
+        let rest = self.unread.capacity() + self.unsent.capacity();
+        if let Some(more) = settle(&mut self.charged.rest, rest, budget) {
+            budget.take_anyway(more as usize);
+            self.charged.rest += more;
+        }
+        if let Some(more) = settle(&mut self.charged.partial, self.reader.held(), budget) {
+            if !budget.take(more as usize) {
+                return false;
+            }
+            self.charged.partial += more;
+        }
+        true
+    }
+}
+
+impl Charged {
+    /// Gives everything back.
+    pub(super) fn give_back(&mut self, budget: &Budget) {
+        settle(&mut self.partial, 0, budget);
+        settle(&mut self.rest, 0, budget);
+    }
+}
+
+/// Gives back what is no longer held; answers what is to be taken besides.
+fn settle(charged: &mut u32, held: usize, budget: &Budget) -> Option<u32> {
+    let held = u32::try_from(held).unwrap_or(u32::MAX);
+    if let Some(less) = charged.checked_sub(held) {
+        if less > 0 {
+            budget.give(less as usize);
+            *charged = held;
+        }
+        return None;
+    }
+    Some(held - *charged)
+}
