@@ -36,8 +36,18 @@ impl Pair {
         Pair::of(names, days, now, &key)
     }
 
+    /// One for a domain, with the key that is there, or a new one.
+    pub fn for_domain(name: &str, files: &Files, now: SystemTime) -> anyhow::Result<Pair> {
+        let names = [name.to_owned()];
+        match files.key.exists() {
+            true => Pair::of(&names, DAYS, now, &files.read_key()?),
+            false => Pair::new(&names, DAYS, now),
+        }
+    }
+
     fn of(names: &[String], days: u32, now: SystemTime, key: &KeyPair) -> anyhow::Result<Pair> {
-        let mut parameters = CertificateParams::new(names.to_vec()).context("not a domain")?;
+        let hosts: Vec<String> = names.iter().map(|name| host(name)).collect();
+        let mut parameters = CertificateParams::new(hosts).context("not a domain")?;
         let name = names.first().context("no domain")?;
         let mut subject = DistinguishedName::new();
         subject.push(DnType::OrganizationName, MARK);
@@ -74,7 +84,7 @@ pub fn make_missing(config: &Config, now: SystemTime) -> anyhow::Result<()> {
         if files.are_there() {
             continue;
         }
-        Pair::new(&[name.to_owned()], DAYS, now)?.write(&files)?;
+        Pair::for_domain(name, &files, now)?.write(&files)?;
         tracing::info!(
             domain = name,
             path = %files.certificate.display(),
@@ -126,9 +136,7 @@ fn renew_one(domain: &str, files: &Files, now: SystemTime) -> anyhow::Result<boo
     if !is_ours(&identity) || !identity.expires().is_some_and(is_due) {
         return Ok(false);
     }
-    let key = String::from_utf8(read(&files.key)?).context("no text")?;
-    let key = KeyPair::from_pem(&key).context("no key")?;
-    let pair = Pair::of(&[domain.to_owned()], DAYS, now, &key)?;
+    let pair = Pair::for_domain(domain, files, now)?;
     folder::write_new(&files.certificate, pair.certificate.as_bytes(), 0o644)?;
     Ok(true)
 }
@@ -140,6 +148,26 @@ fn own(config: &Config) -> impl Iterator<Item = (&str, Files)> {
         let name = domain.name.0.as_str();
         (name, Files::own(&config.data, name))
     })
+}
+
+impl Files {
+    fn read_key(&self) -> anyhow::Result<KeyPair> {
+        let what = || self.key.display().to_string();
+        let text = String::from_utf8(read(&self.key)?).with_context(what)?;
+        KeyPair::from_pem(&text).with_context(what)
+    }
+}
+
+/// A domain as a certificate has it: RFC 9525 §6.3 compares A-labels, and RFC 7622 §3.2 puts
+/// an IPv6 address in brackets.
+fn host(name: &str) -> String {
+    let address = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    match address {
+        Some(address) => address.to_owned(),
+        None => idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned()),
+    }
 }
 
 /// Whether it signs itself in the name of this program. An operator may have put another
@@ -157,6 +185,8 @@ fn is_ours(identity: &Identity) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
     use std::cell::Cell;
     use std::fs;
 
@@ -196,6 +226,47 @@ mod tests {
             let expiry = self.files().read().unwrap().expires().unwrap();
             (expiry.0 - Timestamp::from(SystemTime::now()).0) / 86_400_000
         }
+    }
+
+    #[test]
+    fn a_domain_of_any_kind_is_named_as_clients_look_for_it() {
+        let dns = |name: &str| [&[0x82, name.len() as u8], name.as_bytes()].concat();
+        let ip = |bytes: &[u8]| [&[0x87, bytes.len() as u8], bytes].concat();
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+        // GeneralName (RFC 5280 §4.2.1.6): dNSName [2], iPAddress [7]
+        for (domain, name) in [
+            ("example.org", dns("example.org")),
+            ("faß.example", dns("xn--fa-hia.example")),
+            ("192.0.2.7", ip(&[192, 0, 2, 7])),
+            ("[::1]", ip(&loopback)),
+            ("localhost", ip(&loopback)),
+        ] {
+            let pair = Pair::new(&[domain.to_owned()], 1, SystemTime::now()).unwrap();
+            let der = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+            let named = der.windows(name.len()).any(|part| part == name);
+            assert!(named, "{domain}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_is_never_replaced() {
+        let place = place(10);
+        let before = place.bytes();
+        fs::remove_file(place.files().certificate).unwrap();
+        make_missing(&place.config, SystemTime::now()).unwrap();
+        let after = place.bytes();
+        assert!(after.1 == before.1 && after.0 != before.0);
+        assert!(place.days_left() > 360);
+
+        fs::write(place.files().key, "of another kind").unwrap();
+        fs::remove_file(place.files().certificate).unwrap();
+        let error = make_missing(&place.config, SystemTime::now()).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("localhost.key.pem"),
+            "{error:#}"
+        );
+        assert_eq!(fs::read(place.files().key).unwrap(), b"of another kind");
     }
 
     #[test]
