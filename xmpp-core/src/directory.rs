@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::mailbox::Mailbox;
-use crate::session::{Change, Resource, SessionId};
+use crate::session::{Change, Resource, Session, SessionId};
 use crate::{FullJid, Jid};
 
 /// The bound resources of one account at one moment.
@@ -38,6 +38,10 @@ pub trait Directory: Send + Sync + 'static {
 
     /// The mailbox of the first of these addresses that an entity serves.
     fn entity(&self, addresses: &[&str]) -> Option<Mailbox>;
+
+    /// Shows each session of this process once, in no order, those that come or go meanwhile
+    /// perhaps. What is called must not call the directory.
+    fn sessions(&self, show: &mut dyn FnMut(&Arc<Session>));
 
     /// The number of bound resources.
     fn len(&self) -> usize;
@@ -163,6 +167,17 @@ impl Directory for LocalDirectory {
             .iter()
             .find_map(|address| entities.get(*address))
             .cloned()
+    }
+
+    fn sessions(&self, show: &mut dyn FnMut(&Arc<Session>)) {
+        for shard in &self.accounts {
+            for resources in read(shard).values() {
+                resources
+                    .iter()
+                    .filter_map(|r| r.session())
+                    .for_each(&mut *show);
+            }
+        }
     }
 
     fn len(&self) -> usize {

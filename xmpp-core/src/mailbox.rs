@@ -272,6 +272,30 @@ impl Default for QueueLimits {
     }
 }
 
+/// What waits in several queues at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Depths {
+    /// Stanzas in all of them.
+    pub stanzas: usize,
+    /// Bytes of XML in all of them.
+    pub bytes: usize,
+    /// Stanzas in the queue that has the most.
+    pub most_stanzas: usize,
+    /// Bytes in the queue that has the most, which may be another.
+    pub most_bytes: usize,
+}
+
+impl Depths {
+    /// Counts one queue more, with so many stanzas and bytes.
+    pub fn add(&mut self, (stanzas, bytes): (usize, usize)) {
+        self.stanzas += stanzas;
+        self.bytes += bytes;
+        self.most_stanzas = self.most_stanzas.max(stanzas);
+        self.most_bytes = self.most_bytes.max(bytes);
+    }
+}
+
 /// A bounded queue with one reader: the usual [`Inbox`]. Idle, it holds no heap memory.
 ///
 /// When it is full it takes nothing more until the reader has emptied it: what does not

@@ -13,8 +13,8 @@ use crate::account::{Account, Accounts};
 use crate::directory::Directory;
 use crate::im::carbons;
 use crate::mailbox::{
-    Budget, Envelope, Mailbox, Origin, Queue, QueueLimits, Reason, Settlement, Share, Source,
-    Undelivered,
+    Budget, Depths, Envelope, Mailbox, Origin, Queue, QueueLimits, Reason, Settlement, Share,
+    Source, Undelivered,
 };
 use crate::metrics::Metrics;
 use crate::module::{
@@ -103,6 +103,15 @@ impl Server {
     /// The memory that queues hold.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.inner.budget
+    }
+
+    /// What waits in the queues of its sessions. Looks at each of them, so it takes
+    /// milliseconds where there are many: for who watches, not for each stanza.
+    pub fn session_queues(&self) -> Depths {
+        let mut depths = Depths::default();
+        let directory = self.directory();
+        directory.sessions(&mut |session| depths.add(session.queue().depth()));
+        depths
     }
 
     /// What it counts.

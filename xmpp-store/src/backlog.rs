@@ -11,6 +11,16 @@ pub const MAX_QUEUED: usize = 8192;
 /// Octets of text that may wait in one queue of a store.
 pub const MAX_QUEUED_OCTETS: usize = 64 * 1024 * 1024;
 
+/// What waits in a queue of a store at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Calls; at most [`MAX_QUEUED`].
+    pub calls: usize,
+    /// Octets of text that they carry; at most [`MAX_QUEUED_OCTETS`], or one call.
+    pub octets: usize,
+}
+
 /// Counts what waits in a queue.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
@@ -26,6 +36,14 @@ pub(crate) struct Place {
 }
 
 impl Backlog {
+    /// What waits now.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting {
+            calls: self.calls.load(Ordering::Relaxed),
+            octets: self.octets.load(Ordering::Relaxed),
+        }
+    }
+
     /// A place for a call that carries so many octets, or [`StoreError::Unavailable`].
     pub(crate) fn admit(self: &Arc<Self>, octets: usize) -> Result<Place> {
         let before = (
@@ -67,6 +85,7 @@ mod tests {
         let mut places: Vec<_> = (0..MAX_QUEUED).map(|_| backlog.admit(0)).collect();
         assert!(places.iter().all(Result::is_ok));
         assert!(matches!(backlog.admit(0), Err(StoreError::Unavailable(_))));
+        assert_eq!(backlog.waiting().calls, MAX_QUEUED, "a refusal is none");
         places.pop();
         assert!(backlog.admit(0).is_ok());
         assert!(backlog.admit(0).is_ok(), "a dropped place is free again");
@@ -76,6 +95,7 @@ mod tests {
     fn octets_are_refused_beyond_the_bound_but_for_a_single_call() {
         let backlog = Arc::new(Backlog::default());
         let most = backlog.admit(MAX_QUEUED_OCTETS).unwrap();
+        assert_eq!(backlog.waiting().octets, MAX_QUEUED_OCTETS);
         assert!(backlog.admit(1).is_err());
         assert!(backlog.admit(0).is_ok());
         drop(most);

@@ -18,7 +18,7 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-pub use backlog::{MAX_QUEUED, MAX_QUEUED_OCTETS};
+pub use backlog::{MAX_QUEUED, MAX_QUEUED_OCTETS, Waiting};
 pub use error::OpenError;
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresOptions};

@@ -23,8 +23,8 @@ use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Error, Row};
 use xmpp_core::store::{Result, StoreError};
 
-use crate::OpenError;
 use crate::backlog::Backlog;
+use crate::{OpenError, Waiting};
 use writer::{Write, Writer};
 
 /// Where the database is and how to get there.
@@ -115,6 +115,11 @@ impl Postgres {
             backlog: Arc::default(),
             timeout: options.timeout,
         })
+    }
+
+    /// The changes that wait to be written, those of the transaction under way included.
+    pub fn waiting(&self) -> Waiting {
+        self.writer.waiting()
     }
 
     /// Writes what was asked for before, then closes all connections. Every later call

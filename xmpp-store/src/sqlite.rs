@@ -20,7 +20,7 @@ use futures::channel::oneshot;
 use rusqlite::{Connection, ErrorCode};
 use xmpp_core::store::{Result, StoreError};
 
-use crate::OpenError;
+use crate::{OpenError, Waiting};
 use readers::Readers;
 use writer::Writer;
 
@@ -120,6 +120,11 @@ impl Sqlite {
     pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (self.path.clone(), path.as_ref().to_owned());
         blocking(move || backup::backup(&from, &to)).await?
+    }
+
+    /// The changes that wait to be written, those of the transaction under way included.
+    pub fn waiting(&self) -> Waiting {
+        self.writer.waiting()
     }
 
     /// Makes the store at `path` what a [copy](Sqlite::backup_to) is. Blocks.

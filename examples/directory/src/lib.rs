@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use xmpp_core::directory::{Directory, LocalDirectory, Resources, find};
 use xmpp_core::mailbox::Mailbox;
-use xmpp_core::session::{Change, Resource, SessionId};
+use xmpp_core::session::{Change, Resource, Session, SessionId};
 use xmpp_core::stream::StreamError;
 use xmpp_core::{FullJid, Jid};
 
@@ -119,6 +119,10 @@ impl Directory for Twin {
 
     fn entity(&self, addresses: &[&str]) -> Option<Mailbox> {
         self.here.entity(addresses)
+    }
+
+    fn sessions(&self, show: &mut dyn FnMut(&Arc<Session>)) {
+        self.here.sessions(show);
     }
 
     fn len(&self) -> usize {

@@ -2,9 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
+use xmpp_core::mailbox::Depths;
 use xmpp_core::metrics::{Metrics, Traffic};
 use xmpp_core::server::Server;
 use xmpp_core::time::Timestamp;
+use xmpp_store::{MAX_QUEUED, MAX_QUEUED_OCTETS, Waiting};
 
 /// The media type of the text.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -13,7 +15,7 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub type Expiry = (String, Option<Timestamp>);
 
 /// All figures. Labels have few values, all known beforehand: none comes from a client.
-pub fn render(server: &Server, expiries: &[Expiry]) -> String {
+pub fn render(server: &Server, queues: Depths, store: Waiting, expiries: &[Expiry]) -> String {
     let metrics = server.metrics();
     let mut text = Text(String::with_capacity(8 * 1024));
     connections(metrics, &mut text);
@@ -21,14 +23,7 @@ pub fn render(server: &Server, expiries: &[Expiry]) -> String {
     traffic(metrics, &mut text);
     errors(metrics, &mut text);
 
-    text.family("xmpp_queue_bytes", "gauge", "Memory held by all queues.");
-    text.sample("xmpp_queue_bytes", &[], server.budget().used());
-    text.family(
-        "xmpp_queue_bytes_limit",
-        "gauge",
-        "The cap of xmpp_queue_bytes.",
-    );
-    text.sample("xmpp_queue_bytes_limit", &[], server.config().memory);
+    waiting(server, queues, store, &mut text);
 
     let name = "xmpp_certificate_expiry_days";
     text.family(
@@ -142,6 +137,75 @@ fn errors(metrics: &Metrics, text: &mut Text) {
     text.sample(name, &[], metrics.unreadable_messages.value());
 }
 
+fn waiting(server: &Server, queues: Depths, store: Waiting, text: &mut Text) {
+    let session = server.config().session_queue;
+    for (name, help, value) in [
+        (
+            "xmpp_queue_bytes",
+            "Memory held by all queues.",
+            server.budget().used(),
+        ),
+        (
+            "xmpp_queue_bytes_limit",
+            "The cap of xmpp_queue_bytes.",
+            server.config().memory,
+        ),
+        (
+            "xmpp_session_queue_stanzas",
+            "Stanzas that wait for clients to read.",
+            queues.stanzas,
+        ),
+        (
+            "xmpp_session_queue_bytes",
+            "Bytes of XML that wait for clients to read.",
+            queues.bytes,
+        ),
+        (
+            "xmpp_session_queue_most_stanzas",
+            "Stanzas that wait for the one client for which the most do.",
+            queues.most_stanzas,
+        ),
+        (
+            "xmpp_session_queue_most_stanzas_limit",
+            "The cap of xmpp_session_queue_most_stanzas.",
+            session.stanzas,
+        ),
+        (
+            "xmpp_session_queue_most_bytes",
+            "Bytes of XML that wait for the one client for which the most do.",
+            queues.most_bytes,
+        ),
+        (
+            "xmpp_session_queue_most_bytes_limit",
+            "The cap of xmpp_session_queue_most_bytes.",
+            session.bytes,
+        ),
+        (
+            "xmpp_store_queue_changes",
+            "Changes that wait to be written to the store.",
+            store.calls,
+        ),
+        (
+            "xmpp_store_queue_changes_limit",
+            "The cap of xmpp_store_queue_changes.",
+            MAX_QUEUED,
+        ),
+        (
+            "xmpp_store_queue_bytes",
+            "Bytes of text of xmpp_store_queue_changes.",
+            store.octets,
+        ),
+        (
+            "xmpp_store_queue_bytes_limit",
+            "The cap of xmpp_store_queue_bytes.",
+            MAX_QUEUED_OCTETS,
+        ),
+    ] {
+        text.family(name, "gauge", help);
+        text.sample(name, &[], value);
+    }
+}
+
 struct Text(String);
 
 impl Text {
@@ -185,10 +249,11 @@ mod tests {
     fn every_line_is_a_comment_or_a_sample_of_a_declared_family() {
         let server = server();
         server.metrics().logged_in(Mechanism::ScramSha256Plus);
-        let text = render(
-            &server,
-            &[("localhost".into(), Some(Timestamp(0))), ("a".into(), None)],
-        );
+        let mut queues = Depths::default();
+        queues.add((3, 500));
+        queues.add((1, 600));
+        let expiries = [("localhost".into(), Some(Timestamp(0))), ("a".into(), None)];
+        let text = render(&server, queues, Waiting::default(), &expiries);
         let mut family = "";
         for line in text.lines() {
             if let Some(comment) = line.strip_prefix("# HELP ") {
@@ -205,6 +270,38 @@ mod tests {
         assert!(text.lines().any(|line| line == login), "{text}");
         assert!(text.contains(r#"xmpp_certificate_expiry_days{domain="localhost"} -"#));
         assert!(!text.contains(r#"domain="a""#));
+        for sample in [
+            "xmpp_session_queue_stanzas 4",
+            "xmpp_session_queue_bytes 1100",
+            "xmpp_session_queue_most_stanzas 3",
+            "xmpp_session_queue_most_bytes 600",
+            "xmpp_store_queue_changes 0",
+        ] {
+            assert!(text.lines().any(|line| line == sample), "{sample}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_family_is_documented_and_nothing_else() {
+        let text = render(&server(), Depths::default(), Waiting::default(), &[]);
+        let families = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .map(|family| {
+                let (name, kind) = family.split_once(' ').unwrap();
+                format!("| `{name}` | {kind} |")
+            });
+        let families: Vec<String> = families.collect();
+        let document = include_str!("../../../docs/metrics.md");
+        let documented: Vec<&str> = document
+            .lines()
+            .filter(|line| line.starts_with("| `xmpp_"))
+            .collect();
+        for family in &families {
+            let times = documented.iter().filter(|row| row.starts_with(family));
+            assert_eq!(times.count(), 1, "{family}");
+        }
+        assert_eq!(documented.len(), families.len());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use xmpp_core::server::Server;
 
 use crate::metrics::{self, Expiry};
+use crate::store::Store;
 
 /// Requests served at a time; more wait.
 const CLIENTS: usize = 32;
@@ -37,16 +38,18 @@ pub struct Monitor {
 
 struct Shared {
     server: Server,
+    store: Store,
     ready: AtomicBool,
     expiries: RwLock<Vec<Expiry>>,
 }
 
 impl Monitor {
     /// Not ready yet.
-    pub fn new(server: Server) -> Monitor {
+    pub fn new(server: Server, store: Store) -> Monitor {
         Monitor {
             shared: Arc::new(Shared {
                 server,
+                store,
                 ready: AtomicBool::new(false),
                 expiries: RwLock::default(),
             }),
@@ -122,7 +125,7 @@ impl Monitor {
             return refused;
         }
         match request.uri().path() {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics().await,
             "/healthz" => reply(StatusCode::OK, "alive\n"),
             "/readyz" => match self.is_ready().await {
                 Ok(()) => reply(StatusCode::OK, "ready\n"),
@@ -132,13 +135,20 @@ impl Monitor {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let expiries = self
-            .shared
-            .expiries
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let text = metrics::render(&self.shared.server, &expiries);
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let Shared {
+            server,
+            store,
+            expiries,
+            ..
+        } = &*self.shared;
+        // It looks at all sessions, which clients should not wait for.
+        let counted = server.clone();
+        let Some(queues) = server.blocking(move || counted.session_queues()).await else {
+            return reply(StatusCode::INTERNAL_SERVER_ERROR, "not counted\n");
+        };
+        let expiries = expiries.read().unwrap_or_else(PoisonError::into_inner);
+        let text = metrics::render(server, queues, store.waiting(), &expiries);
         let mut response = Response::new(Full::from(text));
         let media = hyper::header::HeaderValue::from_static(metrics::MEDIA_TYPE);
         response.headers_mut().insert(CONTENT_TYPE, media);

@@ -74,7 +74,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let secret = folder::secret(&config.data)?;
     let server = build(config, store.stores.clone(), secret, insecure)?;
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
-    let monitor = Monitor::new(server.clone());
+    let monitor = Monitor::new(server.clone(), store.clone());
     monitor.set_expiries(expiries(&identities));
     let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server.clone()));
     let mut bound = listen::listen(&driver, config, insecure).await?;

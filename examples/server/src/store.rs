@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use anyhow::{bail, ensure};
 use xmpp_core::store::Stores;
-use xmpp_store::{Existing, OpenError, Sqlite};
+use xmpp_store::{Existing, OpenError, Sqlite, Waiting};
 
 use crate::config::Config;
 use crate::folder;
@@ -121,6 +121,15 @@ impl Store {
             Kind::Sqlite(sqlite) => Ok(sqlite.backup_to(to).await?),
             #[cfg(feature = "postgres")]
             Kind::Postgres(_) => bail!("the store is PostgreSQL: use pg_dump"),
+        }
+    }
+
+    /// The changes that wait to be written.
+    pub fn waiting(&self) -> Waiting {
+        match &self.kind {
+            Kind::Sqlite(sqlite) => sqlite.waiting(),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => postgres.waiting(),
         }
     }
 

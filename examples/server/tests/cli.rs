@@ -340,6 +340,9 @@ fn metrics_and_health_are_served_over_http() {
         2.0
     );
     assert_eq!(value("xmpp_sessions"), 1.0);
+    // Its client has read all there is.
+    assert_eq!(value("xmpp_session_queue_stanzas"), 0.0);
+    assert_eq!(value("xmpp_session_queue_most_stanzas_limit"), 1000.0);
     assert!(value(r#"xmpp_bytes_total{direction="received"}"#) > 300.0);
     assert!(value(r#"xmpp_bytes_total{direction="sent"}"#) > 300.0);
     let days = value(r#"xmpp_certificate_expiry_days{domain="localhost"}"#);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xmpp_core::directory::{Directory, LocalDirectory, Resources};
 use xmpp_core::mailbox::Mailbox;
-use xmpp_core::session::{Change, Resource, SessionId};
+use xmpp_core::session::{Change, Resource, Session, SessionId};
 use xmpp_core::{FullJid, Jid};
 
 pub struct Lingering(pub LocalDirectory);
@@ -42,6 +42,10 @@ impl Directory for Lingering {
 
     fn entity(&self, addresses: &[&str]) -> Option<Mailbox> {
         self.0.entity(addresses)
+    }
+
+    fn sessions(&self, show: &mut dyn FnMut(&Arc<Session>)) {
+        self.0.sessions(show);
     }
 
     fn len(&self) -> usize {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::testing::{Client, World, bare};
 use crate::im::carbons::Carbons;
 use crate::im::offline::Offline;
+use crate::mailbox::Depths;
 
 const TO_BARE: &str = "<message to='romeo@example.org' type='chat'><body>1</body></message>";
 const TO_PHONE: &str = "<message to='romeo@example.org/phone' type='chat'><body>1</body></message>";
@@ -125,4 +126,28 @@ fn a_copy_for_a_session_that_takes_no_messages_does_not_keep_them_from_being_sto
     phone.end();
     assert_eq!(messages(&laptop), 1);
     assert_eq!(stored(&world).len(), 1);
+}
+
+#[test]
+fn the_queues_of_all_sessions_are_counted() {
+    let world = world();
+    let (phone, laptop) = phone_and_laptop(&world);
+    let juliet = online(&world, "juliet@example.org/balcony");
+    assert_eq!(world.server.session_queues(), Depths::default());
+    for _ in 0..3 {
+        juliet.send(TO_PHONE);
+    }
+    let three = world.server.session_queues();
+    assert_eq!((three.stanzas, three.most_stanzas), (3, 3));
+    assert_eq!(three.bytes, world.server.budget().used());
+    assert_eq!(three.most_bytes, three.bytes);
+    // Both get it.
+    juliet.send(TO_BARE);
+    let all = world.server.session_queues();
+    assert_eq!((all.stanzas, all.most_stanzas), (5, 4));
+    assert_eq!(all.bytes, world.server.budget().used());
+    assert!(all.most_bytes > three.bytes && all.most_bytes < all.bytes);
+    phone.skip();
+    laptop.end();
+    assert_eq!(world.server.session_queues(), Depths::default());
 }

@@ -15,7 +15,7 @@ use xmpp_core::BareJid;
 use xmpp_core::store::{Result, StoreError};
 
 use super::{failure, within};
-use crate::backlog::{Backlog, Place};
+use crate::backlog::{Backlog, Place, Waiting};
 
 /// Changes that one transaction takes at most: it holds back the answer to the first.
 pub(super) const GROUP: usize = 512;
@@ -85,6 +85,11 @@ impl Writer {
             queue,
             backlog: Arc::default(),
         }
+    }
+
+    /// What waits to be durable.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.backlog.waiting()
     }
 
     /// Puts a change into the queue; the future is for what comes of it.

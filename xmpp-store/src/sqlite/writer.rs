@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use xmpp_core::store::Result;
 
 use super::{failure, gone};
-use crate::backlog::{Backlog, Place};
+use crate::backlog::{Backlog, Place, Waiting};
 use crate::error::{OpenError, Trying};
 
 /// Changes that one transaction takes at most: it holds back the answer to the first.
@@ -36,6 +36,11 @@ impl Writer {
             backlog: Arc::default(),
         };
         Ok((writer, Thread { queue, thread }))
+    }
+
+    /// What waits to be durable.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.backlog.waiting()
     }
 
     /// Makes a change and waits until it is durable.
