@@ -202,8 +202,12 @@ fn run(connection: &Connection, queue: &Queue) {
         for query in group.drain(..) {
             query(connection);
         }
-        // Who stays in a snapshot would answer with what was true long ago.
-        if shared && let Err(error) = execute(connection, "COMMIT") {
+        // Who stays in a snapshot would answer with what was true long ago. A query that the
+        // disk has failed may have ended it already.
+        if shared
+            && !connection.is_autocommit()
+            && let Err(error) = execute(connection, "COMMIT")
+        {
             tracing::error!(%error, "a thread that reads from the store ends");
             return;
         }
@@ -212,4 +216,46 @@ fn run(connection: &Connection, queue: &Queue) {
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<usize> {
     connection.prepare_cached(sql)?.execute([])
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::future::join_all;
+
+    use super::*;
+
+    fn start() -> (Readers, Threads, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE t (x)").unwrap();
+        let (readers, threads) = Readers::start(&path).unwrap();
+        (readers, threads, folder)
+    }
+
+    /// What the disk fails, SQLite rolls back, and with it the snapshot of the whole group.
+    #[test]
+    fn a_query_that_loses_the_snapshot_does_not_cost_a_thread() {
+        let (readers, threads, _folder) = start();
+        for _ in 0..READERS + 1 {
+            let bad = readers.read(|db| db.execute_batch("ROLLBACK"));
+            let good = (0..GROUP).map(|_| readers.read(|db| db.execute_batch("SELECT 1")));
+            let (_, good) = block_on(async { futures::join!(bad, join_all(good)) });
+            assert!(good.iter().all(|read| read.is_ok()));
+        }
+        assert_eq!(readers.queue.lock().threads, READERS);
+        threads.stop();
+    }
+
+    #[test]
+    fn nobody_waits_for_threads_that_are_gone() {
+        let (readers, threads, _folder) = start();
+        for _ in 0..READERS {
+            let panics = readers.read(|_| -> rusqlite::Result<()> { panic!("a bug") });
+            assert!(block_on(panics).is_err());
+        }
+        threads.stop();
+        assert!(block_on(readers.read(|db| db.execute_batch("SELECT 1"))).is_err());
+    }
 }
