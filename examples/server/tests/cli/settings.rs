@@ -77,6 +77,14 @@ fn a_listener_can_leave_tls_to_the_client() {
     client.login_by_scram("juliet", "pw");
     let features = client.open("localhost");
     assert!(features.contains("xmpp-bind"), "{features}");
+    client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+    client.read_until(&["</iq>"]);
+    client.send(
+        "<iq type='set' id='p'><query xmlns='jabber:iq:register'>\
+         <username>juliet</username><password>seen</password></query></iq>",
+    );
+    let refused = client.read_until(&["</iq>", "id='p'/>"]);
+    assert!(refused.contains("<not-allowed"), "{refused}");
 }
 
 #[test]
