@@ -135,6 +135,9 @@ fn the_configuration_is_checked_without_serving() {
         .fails("bad.toml: line 4: limits.xml.depth: 1 is less than 8");
     site.set("log__level", "loud=very");
     site.run(&["check-config"]).fails("log.level");
+    site.set("log__level", "inof");
+    site.run(&["check-config"])
+        .fails("log.level: \"inof\" is none of");
     assert!(!site.path("data").exists());
 }
 
