@@ -132,11 +132,13 @@ impl Sqlite {
     /// The copy is left as it is; it is checked from beginning to end. Whenever this is cut
     /// short, by the power say, there is the store as it was before or the restored one,
     /// complete and durable. What a killed process left of the one before (`-wal`, `-shm`)
-    /// goes with it.
+    /// goes with it. The folder of `path` is made, for its owner only, if it is not there and
+    /// the copy is good.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if a process has the store open, [`OpenError::Exists`] if there
+    /// [`OpenError::InUse`] if a process has the store open (be it `sqlite3`, which keeps the
+    /// log of the one before from being brought home), [`OpenError::Exists`] if there
     /// is one that must not be [replaced](Existing), and of the copy [`OpenError::Foreign`],
     /// [`OpenError::Newer`], [`OpenError::Damaged`]. Nothing has changed then.
     pub fn restore(

@@ -10,7 +10,6 @@ use xmpp_core::store::Stores;
 use xmpp_store::{Existing, OpenError, Sqlite, Waiting};
 
 use crate::config::Config;
-use crate::folder;
 
 /// The SQLite store in the data folder.
 const FILE: &str = "xmpp.sqlite3";
@@ -94,7 +93,6 @@ pub fn restore(config: &Config, from: &Path, force: bool) -> anyhow::Result<()> 
         config.postgresql.url.is_none(),
         "the store is PostgreSQL: use psql or pg_restore"
     );
-    folder::prepare(&config.data)?;
     let existing = match force {
         true => Existing::Replace,
         false => Existing::Keep,

@@ -214,13 +214,17 @@ fn the_store_is_copied_while_it_serves() {
         .succeeds("added");
     let mut server = site.start(&[]);
     site.run(&["backup", "copy.sqlite3"]).succeeds("copied");
-    site.run(&["backup", "copy.sqlite3"]).fails("copy.sqlite3");
+    site.run(&["backup", "copy.sqlite3"])
+        .fails("copy.sqlite3: the file exists already\n");
     site.run(&["deluser", "juliet@localhost"])
         .succeeds("deleted");
     server.signal("TERM");
     server.wait();
     // On another machine, say.
     site.set("data", "elsewhere");
+    site.run(&["restore", "."])
+        .fails("cannot read .: it is not a file\n");
+    assert!(!site.path("elsewhere").exists());
     site.run(&["restore", "copy.sqlite3"]).succeeds("restored");
     site.run(&["users"]).is("juliet@localhost\n");
 }
@@ -268,7 +272,7 @@ fn a_restored_store_is_what_it_was_when_the_backup_was_made() {
     site.run(&restore).fails("--force");
     std::fs::write(site.path("bad.sqlite3"), "not a backup").unwrap();
     site.run(&["restore", "--force", "bad.sqlite3"])
-        .fails("bad.sqlite3");
+        .fails("bad.sqlite3: file is not a database\n");
     site.run(&["users"])
         .is("juliet@localhost\nnurse@localhost\nromeo@localhost\n");
 
