@@ -167,7 +167,8 @@ Examples:
 
 Files in the data folder: xmpp.sqlite3 (accounts and what is kept for them), DOMAIN.crt.pem
 and DOMAIN.key.pem (certificates that the server made), secret (makes accounts that do not
-exist look as if they did), admin.sock (how these commands reach a running server).";
+exist look as if they did), admin.sock (how these commands reach a running server), and
+server.lock (keeps a second server out).";
 
 fn main() -> ExitCode {
     match perform(Cli::parse()) {

@@ -19,7 +19,13 @@ fn a_server_starts_on_the_defaults_and_ends_gracefully() {
     assert!(server.greeting.contains("adduser"), "{}", server.greeting);
     // What a first start makes, readable for its owner only.
     assert_eq!(site.mode("data"), 0o700);
-    for name in ["secret", "localhost.key.pem", "xmpp.sqlite3", "admin.sock"] {
+    for name in [
+        "secret",
+        "localhost.key.pem",
+        "xmpp.sqlite3",
+        "admin.sock",
+        "server.lock",
+    ] {
         assert_eq!(site.mode(&format!("data/{name}")), 0o600, "{name}");
     }
 
@@ -204,7 +210,9 @@ fn a_server_that_cannot_have_its_socket_serves_without() {
 fn a_second_server_on_the_same_data_is_refused() {
     let site = Site::new();
     let _server = site.start(&[]);
-    site.run(&["run"]).fails("in use by another process");
+    site.run(&["run"])
+        .fails("data is in use by another process");
+    site.run(&["users"]).is("");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use xmpp_core::io::Identity;
 use xmpp_core::time::Timestamp;
@@ -39,7 +39,15 @@ impl Pair {
     /// One for a domain, with the key that is there, or a new one.
     pub fn for_domain(name: &str, files: &Files, now: SystemTime) -> anyhow::Result<Pair> {
         let names = [name.to_owned()];
-        match files.key.exists() {
+        let Files { certificate, key } = files;
+        // It may be the operator's, and the key on its way.
+        ensure!(
+            key.exists() || !certificate.exists(),
+            "{} is there without its key {}; without both, a certificate is made",
+            certificate.display(),
+            key.display()
+        );
+        match key.exists() {
             true => Pair::of(&names, DAYS, now, &files.read_key()?),
             false => Pair::new(&names, DAYS, now),
         }
@@ -267,6 +275,17 @@ mod tests {
             "{error:#}"
         );
         assert_eq!(fs::read(place.files().key).unwrap(), b"of another kind");
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_never_replaced() {
+        let place = place(365);
+        let before = place.bytes().0;
+        fs::remove_file(place.files().key).unwrap();
+        let error = make_missing(&place.config, SystemTime::now()).unwrap_err();
+        assert!(error.to_string().contains("without its key"), "{error}");
+        assert_eq!(fs::read(place.files().certificate).unwrap(), before);
+        assert!(!place.files().key.exists());
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn the_configuration_is_checked_without_serving() {
 
 #[test]
 fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
-    let cases: [(&[(&str, &str)], &str); 9] = [
+    let cases: [(&[(&str, &str)], &str); 10] = [
         (&[("data", "file")], "file"),
         (
             &[("listen__starttls", "[]"), ("listen__direct_tls", "[]")],
@@ -171,6 +171,10 @@ fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
             "mismatched/localhost.key.pem: key and certificate",
         ),
         (
+            &[("data", "halved")],
+            "halved/localhost.crt.pem is there without its key halved/localhost.key.pem",
+        ),
+        (
             &[("postgresql__url", "postgresql://localhost:port/")],
             "URL of the database",
         ),
@@ -184,7 +188,7 @@ fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
         std::fs::write(site.path("file"), "neither folder nor PEM").unwrap();
         std::fs::create_dir(site.path("damaged")).unwrap();
         std::fs::write(site.path("damaged/secret"), "short").unwrap();
-        for folder in ["other", "mismatched"] {
+        for folder in ["other", "mismatched", "halved"] {
             site.run(&["gen-cert", "localhost", "--out", folder])
                 .succeeds(folder);
         }
@@ -193,11 +197,16 @@ fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
             site.path("mismatched/localhost.key.pem"),
         )
         .unwrap();
+        std::fs::remove_file(site.path("halved/localhost.key.pem")).unwrap();
         for (key, value) in settings {
             site.set(key, value);
         }
         site.run(&["check-config"]).fails(reason);
         site.run(&["run"]).fails(reason);
+        for folder in ["data", "mismatched", "halved"] {
+            let store = site.path(folder).join("xmpp.sqlite3");
+            assert!(!store.exists(), "opened before it was known: {reason}");
+        }
     }
     let site = Site::new();
     site.set("listen__plaintext", r#"["192.0.2.1:0"]"#);
