@@ -20,7 +20,7 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use xmpp_core::BareJid;
 
 use config::Config;
@@ -109,14 +109,14 @@ enum Command {
 
     /// Makes a certificate that signs itself, and its key: for tests, until a real one is there
     GenCert {
-        /// The domains it is for; the first names the files
+        /// The domains it is for, *.DOMAIN for those below one; the first names the files
         #[arg(value_name = "DOMAIN", required = true)]
-        domains: Vec<String>,
+        domains: Vec<certificate::Name>,
         /// The folder that DOMAIN.crt.pem and DOMAIN.key.pem are put in
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         out: PathBuf,
         /// How long it is valid
-        #[arg(long, default_value_t = certificate::DAYS)]
+        #[arg(long, default_value_t = certificate::DAYS, value_parser = value_parser!(u32).range(..=certificate::MAX_DAYS))]
         days: u32,
         /// Replaces a certificate and a key that are there already
         #[arg(long)]

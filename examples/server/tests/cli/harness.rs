@@ -164,6 +164,18 @@ impl Output {
     }
 
     #[track_caller]
+    pub fn is_misused(&self, saying: &str) {
+        assert_eq!(self.status.code(), Some(2), "{}", self.stdout);
+        assert!(self.stderr.contains(saying), "{}", self.stderr);
+    }
+
+    #[track_caller]
+    pub fn warns(&self, saying: &str) {
+        assert!(self.stderr.contains("WARN"), "{}", self.stderr);
+        assert!(self.stderr.contains(saying), "{}", self.stderr);
+    }
+
+    #[track_caller]
     pub fn is(&self, stdout: &str) {
         self.succeeds("");
         assert_eq!(self.stdout, stdout);
