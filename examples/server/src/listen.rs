@@ -26,7 +26,12 @@ pub async fn listen(driver: &Driver, config: &Config, insecure: bool) -> anyhow:
             security,
         } = wanted;
         match driver.listen(address, security).await {
-            Ok(address) => bound.push((kind, address)),
+            Ok(address) => {
+                if let Security::OptionalTls = security {
+                    tracing::warn!(%address, "clients may log in without TLS");
+                }
+                bound.push((kind, address));
+            }
             Err(error) if by_default && is_without_ipv6(address, &error) => {
                 tracing::warn!(%address, %error, "not listening");
             }

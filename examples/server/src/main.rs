@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, value_parser};
 use xmpp_core::BareJid;
 
-use config::Config;
+use config::{Config, Log};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -182,7 +182,15 @@ fn main() -> ExitCode {
 
 fn perform(cli: Cli) -> anyhow::Result<()> {
     let load = || Config::load(cli.config.as_deref());
-    match cli.command.unwrap_or(Command::Run(cli.run)) {
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
+    if !matches!(command, Command::Run(_)) {
+        // What they say may point to it.
+        log::start(&Log {
+            level: "warn".into(),
+            ..Log::default()
+        })?;
+    }
+    match command {
         Command::Run(options) => run::run(
             &load()?,
             cli.config.as_deref(),

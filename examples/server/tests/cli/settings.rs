@@ -62,6 +62,7 @@ fn a_listener_can_leave_tls_to_the_client() {
     site.run(&["adduser", "juliet@localhost", "--password", "pw"])
         .succeeds("added");
     let server = site.start(&[]);
+    server.log_says("clients may log in without TLS");
     let features = server.connect("starttls").open("localhost");
     assert!(features.contains("<required/>"), "{features}");
     assert!(!features.contains("<mechanisms"), "{features}");
@@ -85,6 +86,17 @@ fn a_listener_can_leave_tls_to_the_client() {
     );
     let refused = client.read_until(&["</iq>", "id='p'/>"]);
     assert!(refused.contains("<not-allowed"), "{refused}");
+}
+
+#[test]
+fn a_command_warns_on_standard_error() {
+    let site = Site::new();
+    site.set("domains__0__name", "localhost");
+    site.set("domains__0__tls", "optional");
+    let checked = site.run(&["check-config"]);
+    checked.succeeds("in order");
+    checked.warns("clients may log in without TLS");
+    site.run(&["users"]).is("");
 }
 
 #[test]
