@@ -20,7 +20,7 @@ use futures::channel::oneshot;
 use rusqlite::{Connection, ErrorCode};
 use xmpp_core::store::{Result, StoreError};
 
-use crate::{OpenError, Waiting};
+use crate::{OpenError, Waiting, Writing};
 use readers::Readers;
 use writer::Writer;
 
@@ -125,6 +125,25 @@ impl Sqlite {
     /// The changes that wait to be written, those of the transaction under way included.
     pub fn waiting(&self) -> Waiting {
         self.writer.waiting()
+    }
+
+    /// How writing goes. [`try_writing`](Sqlite::try_writing) finds out anew.
+    pub fn writing(&self) -> Writing {
+        self.writer.writing()
+    }
+
+    /// Writes something that matters to nobody, as durably as everything else: whether the
+    /// store takes changes.
+    ///
+    /// # Errors
+    ///
+    /// As those of any change.
+    pub async fn try_writing(&self) -> Result<()> {
+        let same = |db: &Connection| {
+            let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            db.pragma_update(None, "user_version", version)
+        };
+        self.write(0, same).await
     }
 
     /// Makes the store at `path` what a [copy](Sqlite::backup_to) is. Blocks.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 #[cfg(feature = "postgres")]
 use anyhow::Context as _;
 use anyhow::{bail, ensure};
-use xmpp_core::store::Stores;
-use xmpp_store::{Existing, OpenError, Sqlite, Waiting};
+use xmpp_core::store::{self, Stores};
+use xmpp_store::{Existing, OpenError, Sqlite, Waiting, Writing};
 
 use crate::config::Config;
 
@@ -128,6 +128,24 @@ impl Store {
             Kind::Sqlite(sqlite) => sqlite.waiting(),
             #[cfg(feature = "postgres")]
             Kind::Postgres(postgres) => postgres.waiting(),
+        }
+    }
+
+    /// How writing goes.
+    pub fn writing(&self) -> Writing {
+        match &self.kind {
+            Kind::Sqlite(sqlite) => sqlite.writing(),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => postgres.writing(),
+        }
+    }
+
+    /// Whether changes can be written, when the last ones could not.
+    pub async fn try_writing(&self) -> store::Result<()> {
+        match &self.kind {
+            Kind::Sqlite(sqlite) => sqlite.try_writing().await,
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => postgres.try_writing().await,
         }
     }
 

@@ -365,6 +365,31 @@ fn metrics_and_health_are_served_over_http() {
 }
 
 #[test]
+fn a_store_that_takes_no_changes_is_seen_until_it_does() {
+    let site = Site::new();
+    site.set("listen__monitoring", r#"["127.0.0.1:0"]"#);
+    let server = site.start(&[]);
+    let failed = || {
+        let (_, text) = server.http("GET /metrics");
+        let value = text.split("\nxmpp_store_changes_failed_total ").nth(1);
+        value.unwrap().lines().next().unwrap().to_owned()
+    };
+    assert_eq!(failed(), "0");
+    // Another program holds the file for longer than is waited for.
+    let other = rusqlite::Connection::open(site.path("data/xmpp.sqlite3")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let add = ["adduser", "juliet@localhost", "--password", "pw"];
+    site.run(&add).fails("locked");
+    assert_eq!(failed(), "1");
+    assert_eq!(server.http("GET /readyz").0, 503);
+    other.execute_batch("ROLLBACK").unwrap();
+    harness::soon("it is ready", || {
+        (server.http("GET /readyz").0 == 200).then_some(())
+    });
+    site.run(&add).succeeds("added");
+}
+
+#[test]
 fn systemd_is_told() {
     let site = Site::new();
     let socket = std::os::unix::net::UnixDatagram::bind(site.path("notify")).unwrap();
