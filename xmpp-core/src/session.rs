@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicI16, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI16, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -182,6 +182,7 @@ pub struct Session {
     id: SessionId,
     jid: FullJid,
     account: Arc<Account>,
+    encrypted: AtomicBool,
     queue: Arc<Queue>,
     directed: Mutex<Vec<Jid>>,
     feeds: Mutex<VecDeque<Box<dyn Feed>>>,
@@ -208,6 +209,7 @@ impl Session {
             id,
             jid,
             account,
+            encrypted: AtomicBool::new(false),
             queue: Arc::new(queue),
             directed: Mutex::default(),
             feeds: Mutex::default(),
@@ -233,6 +235,17 @@ impl Session {
     /// Its account.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// Whether its connection is encrypted; not until it is [said](Session::set_encrypted).
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted.load(Ordering::Acquire)
+    }
+
+    /// Says whether its connection is encrypted. For whoever drives the connection, whenever
+    /// one attaches.
+    pub fn set_encrypted(&self, encrypted: bool) {
+        self.encrypted.store(encrypted, Ordering::Release);
     }
 
     /// What waits for its client.

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-/// Why a store cannot be opened or restored. Its text is for the operator.
+/// Why a store cannot be opened or restored. Its text is for the operator, and all there is: it
+/// has no [source](Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -39,12 +40,12 @@ pub enum OpenError {
         what: String,
     },
     /// Anything else.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {why}")]
     Failed {
         /// What was tried.
         what: String,
         /// What came of it.
-        source: Box<dyn Error + Send + Sync>,
+        why: String,
     },
 }
 
@@ -61,7 +62,7 @@ where
     fn trying(self, what: impl FnOnce() -> String) -> Result<T, OpenError> {
         self.map_err(|error| OpenError::Failed {
             what: what(),
-            source: error.into(),
+            why: error.into().to_string(),
         })
     }
 }

@@ -13,6 +13,7 @@
 
 mod backlog;
 mod error;
+mod outcome;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -20,6 +21,7 @@ mod sqlite;
 
 pub use backlog::{MAX_QUEUED, MAX_QUEUED_OCTETS, Waiting};
 pub use error::OpenError;
+pub use outcome::Writing;
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresOptions};
 #[cfg(feature = "sqlite")]

@@ -21,10 +21,11 @@ use deadpool_postgres::{Object, Pool, PoolError};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Error, Row};
+use xmpp_core::BareJid;
 use xmpp_core::store::{Result, StoreError};
 
 use crate::backlog::Backlog;
-use crate::{OpenError, Waiting};
+use crate::{OpenError, Waiting, Writing};
 use writer::{Write, Writer};
 
 /// Where the database is and how to get there.
@@ -120,6 +121,24 @@ impl Postgres {
     /// The changes that wait to be written, those of the transaction under way included.
     pub fn waiting(&self) -> Waiting {
         self.writer.waiting()
+    }
+
+    /// How writing goes. [`try_writing`](Postgres::try_writing) finds out anew.
+    pub fn writing(&self) -> Writing {
+        self.writer.writing()
+    }
+
+    /// Writes something that matters to nobody, as durably as everything else: whether the
+    /// store takes changes.
+    ///
+    /// # Errors
+    ///
+    /// As those of any change.
+    pub async fn try_writing(&self) -> Result<()> {
+        // A transaction with an id of its own is written to the log.
+        let sql = "SELECT $1::text, pg_current_xact_id()::text";
+        let nobody = BareJid::new("localhost").expect("a domain is an address");
+        self.write(Write::new(&nobody, 0, sql)).await.map(drop)
     }
 
     /// Writes what was asked for before, then closes all connections. Every later call

@@ -20,7 +20,7 @@ use futures::channel::oneshot;
 use rusqlite::{Connection, ErrorCode};
 use xmpp_core::store::{Result, StoreError};
 
-use crate::{OpenError, Waiting};
+use crate::{OpenError, Waiting, Writing};
 use readers::Readers;
 use writer::Writer;
 
@@ -127,16 +127,37 @@ impl Sqlite {
         self.writer.waiting()
     }
 
+    /// How writing goes. [`try_writing`](Sqlite::try_writing) finds out anew.
+    pub fn writing(&self) -> Writing {
+        self.writer.writing()
+    }
+
+    /// Writes something that matters to nobody, as durably as everything else: whether the
+    /// store takes changes.
+    ///
+    /// # Errors
+    ///
+    /// As those of any change.
+    pub async fn try_writing(&self) -> Result<()> {
+        let same = |db: &Connection| {
+            let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            db.pragma_update(None, "user_version", version)
+        };
+        self.write(0, same).await
+    }
+
     /// Makes the store at `path` what a [copy](Sqlite::backup_to) is. Blocks.
     ///
     /// The copy is left as it is; it is checked from beginning to end. Whenever this is cut
     /// short, by the power say, there is the store as it was before or the restored one,
     /// complete and durable. What a killed process left of the one before (`-wal`, `-shm`)
-    /// goes with it.
+    /// goes with it. The folder of `path` is made, for its owner only, if it is not there and
+    /// the copy is good.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InUse`] if a process has the store open, [`OpenError::Exists`] if there
+    /// [`OpenError::InUse`] if a process has the store open (be it `sqlite3`, which keeps the
+    /// log of the one before from being brought home), [`OpenError::Exists`] if there
     /// is one that must not be [replaced](Existing), and of the copy [`OpenError::Foreign`],
     /// [`OpenError::Newer`], [`OpenError::Damaged`]. Nothing has changed then.
     pub fn restore(

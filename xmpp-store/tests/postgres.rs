@@ -124,6 +124,8 @@ async fn a_change_that_fails_undoes_itself_and_not_its_neighbours() {
     let pushed = join_all(pushes).await;
     let failed: Vec<bool> = pushed.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, false, true, false], "{pushed:?}");
+    let writing = store.writing();
+    assert_eq!((writing.failed, writing.is_failing), (1, false));
     let page = store.page(&account, 0, 10).await.unwrap();
     let found: Vec<&str> = page.iter().map(|message| &*message.xml).collect();
     assert_eq!(found, ["a", "b", "c"]);
@@ -145,7 +147,12 @@ async fn a_lost_connection_is_made_again() {
         .push(&account, Timestamp(0), "x", OfflineLimits::messages(10))
         .await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    let writing = store.writing();
+    assert_eq!((writing.failed, writing.is_failing), (1, true));
+    assert!(store.try_writing().await.is_err());
     cluster.restart(false);
+    store.try_writing().await.unwrap();
+    assert!(!store.writing().is_failing);
     assert!(store.exists(&account).await.unwrap());
     assert!(
         store

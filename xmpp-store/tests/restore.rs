@@ -143,6 +143,80 @@ async fn a_store_that_is_beyond_reading_is_replaced_as_well() {
     assert_eq!(site.texts().await, ["before"]);
 }
 
+/// Its log would be lost: what is in it and not yet in the file is in nobody's backup.
+#[tokio::test]
+async fn a_store_whose_log_cannot_be_brought_home_is_not_replaced() {
+    let site = Site::new().await;
+    let reader = Connection::open(site.store()).unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM offline")
+        .unwrap();
+    let log = fs::read(site.path("store-wal")).unwrap();
+    let error = site.restore(Existing::Replace).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(fs::read(site.path("store-wal")).unwrap() == log);
+    assert!(!site.path("store.partial").exists());
+    drop(reader);
+    assert_eq!(site.texts().await, ["before", "after"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_restoring_writes_to_is_not_what_it_reads() {
+    let site = Site::new().await;
+    let partial = site.path("store.partial");
+    fs::rename(site.copy(), &partial).unwrap();
+    let bytes = fs::read(&partial).unwrap();
+    let link = site.path("link");
+    std::os::unix::fs::symlink(&partial, &link).unwrap();
+    for copy in [&partial, &link] {
+        let error = Sqlite::restore(site.store(), copy, Existing::Replace).unwrap_err();
+        assert!(error.to_string().contains("restore from"), "{error}");
+        assert!(fs::read(&partial).unwrap() == bytes, "it is gone");
+    }
+    fs::rename(&partial, site.copy()).unwrap();
+    site.restore(Existing::Replace).unwrap();
+    assert_eq!(site.texts().await, ["before"]);
+}
+
+#[tokio::test]
+async fn a_copy_that_has_served_as_a_store_stays_one_file() {
+    let site = Site::new().await;
+    let copy = site.path("50% of copy?#");
+    fs::rename(site.copy(), &copy).unwrap();
+    // From now on it is in WAL mode.
+    drop(Sqlite::open(&copy).unwrap());
+    let bytes = fs::read(&copy).unwrap();
+    Sqlite::restore(site.store(), &copy, Existing::Replace).unwrap();
+    assert_eq!(site.texts().await, ["before"]);
+    for suffix in ["-wal", "-shm"] {
+        let rest = PathBuf::from(format!("{}{suffix}", copy.display()));
+        assert!(!rest.exists(), "{}", rest.display());
+    }
+    assert!(fs::read(&copy).unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn what_a_copy_has_in_a_log_beside_it_is_restored_too() {
+    let site = Site::new().await;
+    let restored = site.path("restored");
+    Sqlite::restore(&restored, site.store(), Existing::Keep).unwrap();
+    let store = Sqlite::open(&restored).unwrap();
+    assert_eq!(store.count(&ann()).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn the_folder_is_made_for_a_copy_that_is_good_and_for_no_other() {
+    let site = Site::new().await;
+    let store = site.path("new/folder/store");
+    fs::write(site.path("bad"), "no database".repeat(1000)).unwrap();
+    Sqlite::restore(&store, site.path("bad"), Existing::Keep).unwrap_err();
+    assert!(!site.path("new").exists());
+    Sqlite::restore(&store, site.copy(), Existing::Keep).unwrap();
+    let store = Sqlite::open(&store).unwrap();
+    assert_eq!(store.count(&ann()).await.unwrap(), 1);
+}
+
 #[tokio::test]
 async fn a_copy_that_is_not_good_changes_nothing() {
     let site = Site::new().await;
@@ -169,10 +243,19 @@ async fn a_copy_that_is_not_good_changes_nothing() {
     is(b"");
     refused(&site, |error| matches!(error, OpenError::Foreign(_))).await;
     is("buy milk\n".repeat(1000).as_bytes());
-    refused(&site, |error| error.to_string().contains("not a database")).await;
+    refused(&site, |error| {
+        error.to_string().ends_with("copy: file is not a database")
+    })
+    .await;
     fs::remove_file(site.copy()).unwrap();
     refused(&site, |error| error.to_string().contains("cannot read")).await;
     assert!(!site.copy().exists(), "it was made");
+    fs::create_dir(site.copy()).unwrap();
+    refused(&site, |error| {
+        error.to_string().contains("it is not a file")
+    })
+    .await;
+    fs::remove_dir(site.copy()).unwrap();
     sql("CREATE TABLE recipes (x)");
     refused(&site, |error| matches!(error, OpenError::Foreign(_))).await;
     is(&whole);

@@ -1,5 +1,6 @@
 //! Certificates: those of the operator, and those that the server makes itself.
 
+mod name;
 mod own;
 
 use std::fs;
@@ -12,8 +13,9 @@ use xmpp_core::io::{ClientAuthorities, Identity, Tls};
 use crate::config::{Config, Domain};
 use crate::folder;
 
+pub use name::Name;
 use own::Pair;
-pub use own::{DAYS, make_missing, renew, renew_daily};
+pub use own::{DAYS, MAX_DAYS, make_missing, renew, renew_daily};
 
 /// The certificates of all domains, by their names.
 pub type Identities = Vec<(String, Identity)>;
@@ -69,9 +71,9 @@ pub fn authorities(config: &Config) -> anyhow::Result<Option<ClientAuthorities>>
 }
 
 /// `gen-cert`
-pub fn generate(domains: &[String], out: &Path, days: u32, force: bool) -> anyhow::Result<()> {
+pub fn generate(domains: &[Name], out: &Path, days: u32, force: bool) -> anyhow::Result<()> {
     let first = domains.first().context("no domain")?;
-    let files = Files::own(out, first);
+    let files = Files::own(out, first.as_str());
     for path in [&files.certificate, &files.key] {
         ensure!(
             force || !path.exists(),

@@ -9,10 +9,13 @@ mod place;
 mod ranges;
 mod value;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use xmpp_core::BareJid;
 use xmpp_core::im::registration;
@@ -34,6 +37,7 @@ const MIN_ROUNDS: u32 = 10_000;
 pub struct Config {
     /// Where everything is kept that the server itself makes.
     pub data: PathBuf,
+    #[serde(deserialize_with = "table")]
     pub postgresql: Postgresql,
     pub listen: Listen,
     pub tls: Tls,
@@ -370,7 +374,7 @@ impl Config {
     /// The settings in a text, and over them those of the environment.
     pub fn parse(text: &str, overrides: Vec<environment::Override>) -> anyhow::Result<Config> {
         // First without: an error of the file is told with its line.
-        let config: Config = toml::from_str(text)?;
+        let config: Config = toml::from_str(text).map_err(|error| place::told(text, &error))?;
         let named = overrides.clone();
         let config = match overrides.is_empty() {
             true => config,
@@ -410,6 +414,28 @@ impl Config {
         }
         self.data = folder.join(&self.data);
     }
+}
+
+/// As it is derived, but that a URL in the place of the table is not shown: it may hold a
+/// password.
+fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Postgresql, D::Error> {
+    struct Table;
+    impl<'de> Visitor<'de> for Table {
+        type Value = Postgresql;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table with `url`")
+        }
+
+        fn visit_str<E: de::Error>(self, _: &str) -> Result<Postgresql, E> {
+            Err(E::custom("a string, expected a table with `url`"))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Postgresql, A::Error> {
+            Postgresql::deserialize(MapAccessDeserializer::new(table))
+        }
+    }
+    deserializer.deserialize_any(Table)
 }
 
 fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Domain>, D::Error> {

@@ -1,7 +1,7 @@
 //! The data folder and the small files in it.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -9,6 +9,12 @@ use anyhow::{Context as _, anyhow, bail};
 use xmpp_core::sasl::Secret;
 
 const SECRET: &str = "secret";
+const LOCK: &str = "server.lock";
+
+/// Keeps other servers out of the folder while it lives, whatever store they have.
+pub struct Lock {
+    _file: File,
+}
 
 /// Makes the folder, for its owner only, if it is not there.
 pub fn prepare(folder: &Path) -> anyhow::Result<()> {
@@ -17,6 +23,29 @@ pub fn prepare(folder: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+/// Takes the folder for one server.
+pub fn lock(folder: &Path) -> anyhow::Result<Lock> {
+    let path = folder.join(LOCK);
+    let what = || format!("cannot lock {}", path.display());
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.mode(0o600).open(&path).with_context(what)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            let _ = file.read_to_string(&mut process);
+            let folder = folder.display();
+            bail!("{folder} is in use by another process ({})", process.trim());
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(what),
+    }
+    // Only to tell the operator: a full disk is no reason to stop.
+    let _ = file.set_len(0);
+    let _ = writeln!(file, "{}", std::process::id());
+    Ok(Lock { _file: file })
 }
 
 /// Refuses a data folder that could not be used; one that is not there yet can be made.
@@ -97,6 +126,18 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder.join("secret")), 0o600);
         assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn a_folder_is_for_one_server_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let error = lock(folder.path()).err().unwrap().to_string();
+        let process = format!("({})", std::process::id());
+        assert!(error.contains("in use by another process"), "{error}");
+        assert!(error.contains(&process), "{error}");
+        drop(first);
+        assert!(lock(folder.path()).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, ensure};
 use xmpp_core::io::{Driver, Security};
 
-use crate::config::{Addresses, Config, Door, Encryption};
+use crate::config::{Addresses, Config, Door, Encryption, Listen};
 
 const NOWHERE: &str = "listen: there is no address for clients";
 
@@ -26,7 +26,12 @@ pub async fn listen(driver: &Driver, config: &Config, insecure: bool) -> anyhow:
             security,
         } = wanted;
         match driver.listen(address, security).await {
-            Ok(address) => bound.push((kind, address)),
+            Ok(address) => {
+                if let Security::OptionalTls = security {
+                    tracing::warn!(%address, "clients may log in without TLS");
+                }
+                bound.push((kind, address));
+            }
             Err(error) if by_default && is_without_ipv6(address, &error) => {
                 tracing::warn!(%address, %error, "not listening");
             }
@@ -62,6 +67,8 @@ pub fn ensure_loopback(config: &Config) -> anyhow::Result<()> {
 struct Wanted {
     kind: &'static str,
     address: SocketAddr,
+    /// Of the default ones a machine has those that it has; of a list of the operator's own
+    /// all are wanted.
     by_default: bool,
     security: Security,
 }
@@ -69,7 +76,9 @@ struct Wanted {
 fn wanted(config: &Config, insecure: bool) -> Vec<Wanted> {
     let listen = &config.listen;
     let mut wanted: Vec<Wanted> = Vec::new();
-    let by_default = listen.starttls.are_default();
+    // Whoever copies the documented settings has these, and perhaps no IPv6.
+    let default = Listen::default();
+    let by_default = listen.starttls == default.starttls;
     for Door { address, tls } in listen.starttls.iter() {
         let (kind, security) = match tls {
             Encryption::Required => ("starttls", Security::StartTls),
@@ -82,8 +91,8 @@ fn wanted(config: &Config, insecure: bool) -> Vec<Wanted> {
             security,
         });
     }
-    let mut add = |kind, addresses: &Addresses, security| {
-        let by_default = addresses.are_default();
+    let mut add = |kind, addresses: &Addresses, default: &Addresses, security| {
+        let by_default = addresses == default;
         wanted.extend(addresses.iter().map(|address| Wanted {
             kind,
             address: *address,
@@ -91,9 +100,11 @@ fn wanted(config: &Config, insecure: bool) -> Vec<Wanted> {
             security,
         }));
     };
-    add("direct_tls", &listen.direct_tls, Security::Direct);
+    let (kind, direct_tls) = ("direct_tls", &listen.direct_tls);
+    add(kind, direct_tls, &default.direct_tls, Security::Direct);
     if insecure {
-        add("plaintext", &listen.plaintext, Security::Plain);
+        let (kind, plaintext) = ("plaintext", &listen.plaintext);
+        add(kind, plaintext, &default.plaintext, Security::Plain);
     }
     wanted
 }
@@ -111,6 +122,28 @@ fn is_without_ipv6(address: SocketAddr, error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documented_addresses_are_the_default_ones_and_a_list_of_ones_own_is_not() {
+        let by_default = |text| {
+            let config = Config::parse(text, Vec::new()).unwrap();
+            let all = wanted(&config, true);
+            let all = all.iter().map(|one| (one.kind, one.by_default));
+            all.collect::<Vec<_>>()
+        };
+        let (starttls, direct_tls) = (("starttls", true), ("direct_tls", true));
+        let default = [starttls, starttls, direct_tls, direct_tls];
+        assert_eq!(by_default(""), default);
+        assert_eq!(by_default(include_str!("../server.toml")), default);
+        let own = "[listen]\nstarttls = [\"[::1]:5222\"]\nplaintext = [\"[::1]:1\"]";
+        let expected = [
+            ("starttls", false),
+            direct_tls,
+            direct_tls,
+            ("plaintext", false),
+        ];
+        assert_eq!(by_default(own), expected);
+    }
 
     #[test]
     fn only_an_ipv6_address_can_be_missing_for_want_of_ipv6() {

@@ -20,10 +20,10 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use xmpp_core::BareJid;
 
-use config::Config;
+use config::{Config, Log};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -109,14 +109,14 @@ enum Command {
 
     /// Makes a certificate that signs itself, and its key: for tests, until a real one is there
     GenCert {
-        /// The domains it is for; the first names the files
+        /// The domains it is for, *.DOMAIN for those below one; the first names the files
         #[arg(value_name = "DOMAIN", required = true)]
-        domains: Vec<String>,
+        domains: Vec<certificate::Name>,
         /// The folder that DOMAIN.crt.pem and DOMAIN.key.pem are put in
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         out: PathBuf,
         /// How long it is valid
-        #[arg(long, default_value_t = certificate::DAYS)]
+        #[arg(long, default_value_t = certificate::DAYS, value_parser = value_parser!(u32).range(..=certificate::MAX_DAYS))]
         days: u32,
         /// Replaces a certificate and a key that are there already
         #[arg(long)]
@@ -167,7 +167,8 @@ Examples:
 
 Files in the data folder: xmpp.sqlite3 (accounts and what is kept for them), DOMAIN.crt.pem
 and DOMAIN.key.pem (certificates that the server made), secret (makes accounts that do not
-exist look as if they did), admin.sock (how these commands reach a running server).";
+exist look as if they did), admin.sock (how these commands reach a running server), and
+server.lock (keeps a second server out).";
 
 fn main() -> ExitCode {
     match perform(Cli::parse()) {
@@ -181,7 +182,15 @@ fn main() -> ExitCode {
 
 fn perform(cli: Cli) -> anyhow::Result<()> {
     let load = || Config::load(cli.config.as_deref());
-    match cli.command.unwrap_or(Command::Run(cli.run)) {
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
+    if !matches!(command, Command::Run(_)) {
+        // What they say may point to it.
+        log::start(&Log {
+            level: "warn".into(),
+            ..Log::default()
+        })?;
+    }
+    match command {
         Command::Run(options) => run::run(
             &load()?,
             cli.config.as_deref(),

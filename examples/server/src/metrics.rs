@@ -6,7 +6,7 @@ use xmpp_core::mailbox::Depths;
 use xmpp_core::metrics::{Metrics, Traffic};
 use xmpp_core::server::Server;
 use xmpp_core::time::Timestamp;
-use xmpp_store::{MAX_QUEUED, MAX_QUEUED_OCTETS, Waiting};
+use xmpp_store::{MAX_QUEUED, MAX_QUEUED_OCTETS, Waiting, Writing};
 
 /// The media type of the text.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -15,7 +15,12 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub type Expiry = (String, Option<Timestamp>);
 
 /// All figures. Labels have few values, all known beforehand: none comes from a client.
-pub fn render(server: &Server, queues: Depths, store: Waiting, expiries: &[Expiry]) -> String {
+pub fn render(
+    server: &Server,
+    queues: Depths,
+    (store, writing): (Waiting, Writing),
+    expiries: &[Expiry],
+) -> String {
     let metrics = server.metrics();
     let mut text = Text(String::with_capacity(8 * 1024));
     connections(metrics, &mut text);
@@ -24,6 +29,9 @@ pub fn render(server: &Server, queues: Depths, store: Waiting, expiries: &[Expir
     errors(metrics, &mut text);
 
     waiting(server, queues, store, &mut text);
+    let name = "xmpp_store_changes_failed_total";
+    text.family(name, "counter", "Changes that the store could not make.");
+    text.sample(name, &[], writing.failed);
 
     let name = "xmpp_certificate_expiry_days";
     text.family(
@@ -253,7 +261,7 @@ mod tests {
         queues.add((3, 500));
         queues.add((1, 600));
         let expiries = [("localhost".into(), Some(Timestamp(0))), ("a".into(), None)];
-        let text = render(&server, queues, Waiting::default(), &expiries);
+        let text = render(&server, queues, Default::default(), &expiries);
         let mut family = "";
         for line in text.lines() {
             if let Some(comment) = line.strip_prefix("# HELP ") {
@@ -283,7 +291,7 @@ mod tests {
 
     #[test]
     fn every_family_is_documented_and_nothing_else() {
-        let text = render(&server(), Depths::default(), Waiting::default(), &[]);
+        let text = render(&server(), Depths::default(), Default::default(), &[]);
         let families = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE "))

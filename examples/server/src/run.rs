@@ -28,6 +28,7 @@ pub fn run(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::Resu
     if insecure {
         listen::ensure_loopback(config)?;
     }
+    listen::ensure_some(config, insecure)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -66,12 +67,14 @@ pub fn check(config: &Config, insecure: bool) -> anyhow::Result<()> {
 async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     folder::prepare(&config.data)?;
-    let store = store::open_stores(config).await?;
+    let _lock = folder::lock(&config.data)?;
     certificate::make_missing(config, SystemTime::now())?;
     certificate::renew(config, SystemTime::now());
     let identities = certificate::load(config)?;
     let tls = certificate::tls(config, identities.clone())?;
     let secret = folder::secret(&config.data)?;
+    // Last of what can fail by itself: a newer schema is there to stay.
+    let store = store::open_stores(config).await?;
     let server = build(config, store.stores.clone(), secret, insecure)?;
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let monitor = Monitor::new(server.clone(), store.clone());

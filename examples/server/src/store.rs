@@ -6,11 +6,10 @@ use std::sync::Arc;
 #[cfg(feature = "postgres")]
 use anyhow::Context as _;
 use anyhow::{bail, ensure};
-use xmpp_core::store::Stores;
-use xmpp_store::{Existing, OpenError, Sqlite, Waiting};
+use xmpp_core::store::{self, Stores};
+use xmpp_store::{Existing, OpenError, Sqlite, Waiting, Writing};
 
 use crate::config::Config;
-use crate::folder;
 
 /// The SQLite store in the data folder.
 const FILE: &str = "xmpp.sqlite3";
@@ -94,7 +93,6 @@ pub fn restore(config: &Config, from: &Path, force: bool) -> anyhow::Result<()> 
         config.postgresql.url.is_none(),
         "the store is PostgreSQL: use psql or pg_restore"
     );
-    folder::prepare(&config.data)?;
     let existing = match force {
         true => Existing::Replace,
         false => Existing::Keep,
@@ -130,6 +128,24 @@ impl Store {
             Kind::Sqlite(sqlite) => sqlite.waiting(),
             #[cfg(feature = "postgres")]
             Kind::Postgres(postgres) => postgres.waiting(),
+        }
+    }
+
+    /// How writing goes.
+    pub fn writing(&self) -> Writing {
+        match &self.kind {
+            Kind::Sqlite(sqlite) => sqlite.writing(),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => postgres.writing(),
+        }
+    }
+
+    /// Whether changes can be written, when the last ones could not.
+    pub async fn try_writing(&self) -> store::Result<()> {
+        match &self.kind {
+            Kind::Sqlite(sqlite) => sqlite.try_writing().await,
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => postgres.try_writing().await,
         }
     }
 

@@ -19,7 +19,13 @@ fn a_server_starts_on_the_defaults_and_ends_gracefully() {
     assert!(server.greeting.contains("adduser"), "{}", server.greeting);
     // What a first start makes, readable for its owner only.
     assert_eq!(site.mode("data"), 0o700);
-    for name in ["secret", "localhost.key.pem", "xmpp.sqlite3", "admin.sock"] {
+    for name in [
+        "secret",
+        "localhost.key.pem",
+        "xmpp.sqlite3",
+        "admin.sock",
+        "server.lock",
+    ] {
         assert_eq!(site.mode(&format!("data/{name}")), 0o600, "{name}");
     }
 
@@ -204,7 +210,9 @@ fn a_server_that_cannot_have_its_socket_serves_without() {
 fn a_second_server_on_the_same_data_is_refused() {
     let site = Site::new();
     let _server = site.start(&[]);
-    site.run(&["run"]).fails("in use by another process");
+    site.run(&["run"])
+        .fails("data is in use by another process");
+    site.run(&["users"]).is("");
 }
 
 #[test]
@@ -214,13 +222,17 @@ fn the_store_is_copied_while_it_serves() {
         .succeeds("added");
     let mut server = site.start(&[]);
     site.run(&["backup", "copy.sqlite3"]).succeeds("copied");
-    site.run(&["backup", "copy.sqlite3"]).fails("copy.sqlite3");
+    site.run(&["backup", "copy.sqlite3"])
+        .fails("copy.sqlite3: the file exists already\n");
     site.run(&["deluser", "juliet@localhost"])
         .succeeds("deleted");
     server.signal("TERM");
     server.wait();
     // On another machine, say.
     site.set("data", "elsewhere");
+    site.run(&["restore", "."])
+        .fails("cannot read .: it is not a file\n");
+    assert!(!site.path("elsewhere").exists());
     site.run(&["restore", "copy.sqlite3"]).succeeds("restored");
     site.run(&["users"]).is("juliet@localhost\n");
 }
@@ -268,7 +280,7 @@ fn a_restored_store_is_what_it_was_when_the_backup_was_made() {
     site.run(&restore).fails("--force");
     std::fs::write(site.path("bad.sqlite3"), "not a backup").unwrap();
     site.run(&["restore", "--force", "bad.sqlite3"])
-        .fails("bad.sqlite3");
+        .fails("bad.sqlite3: file is not a database\n");
     site.run(&["users"])
         .is("juliet@localhost\nnurse@localhost\nromeo@localhost\n");
 
@@ -350,6 +362,31 @@ fn metrics_and_health_are_served_over_http() {
     for secret in ["juliet", "wrong"] {
         assert!(!text.contains(secret));
     }
+}
+
+#[test]
+fn a_store_that_takes_no_changes_is_seen_until_it_does() {
+    let site = Site::new();
+    site.set("listen__monitoring", r#"["127.0.0.1:0"]"#);
+    let server = site.start(&[]);
+    let failed = || {
+        let (_, text) = server.http("GET /metrics");
+        let value = text.split("\nxmpp_store_changes_failed_total ").nth(1);
+        value.unwrap().lines().next().unwrap().to_owned()
+    };
+    assert_eq!(failed(), "0");
+    // Another program holds the file for longer than is waited for.
+    let other = rusqlite::Connection::open(site.path("data/xmpp.sqlite3")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let add = ["adduser", "juliet@localhost", "--password", "pw"];
+    site.run(&add).fails("locked");
+    assert_eq!(failed(), "1");
+    assert_eq!(server.http("GET /readyz").0, 503);
+    other.execute_batch("ROLLBACK").unwrap();
+    harness::soon("it is ready", || {
+        (server.http("GET /readyz").0 == 200).then_some(())
+    });
+    site.run(&add).succeeds("added");
 }
 
 #[test]

@@ -106,6 +106,9 @@ fn accounts_messages_and_rosters_outlive_a_restart() {
         say(&mut romeo, "juliet", text);
     }
     settle(&mut romeo);
+    // A second start takes nothing from the first, its socket neither.
+    site.run(&["run"]).fails("in use by another process");
+    assert!(site.path("data/admin.sock").exists());
     site.run(&["backup", "copy"]).fails("pg_dump");
     let mut log = end(server);
 

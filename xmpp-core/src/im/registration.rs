@@ -200,6 +200,12 @@ impl Registration {
         if !session.account().exists() {
             return Err(Condition::UnexpectedRequest.into());
         }
+        // §3.3: "A given deployment MAY choose to disable password changes if the stream is not
+        // properly encrypted"
+        if !may_send_passwords(session, server) {
+            return Err(StanzaError::new(Condition::NotAllowed)
+                .with_text("a password may be changed over TLS only"));
+        }
         // "The password change request does not contain complete information". "If the user
         // provides an empty password element …, the server or service MUST NOT change the
         // password to a null value, but instead MUST maintain the existing password."
@@ -288,7 +294,7 @@ impl IqHandler for Registration {
         });
         let session = session.ok_or(Condition::Forbidden)?;
         if request.verb == Verb::Get {
-            return Ok(Some(registered(session.bare())));
+            return Ok(Some(registered(session, server)));
         }
         if request.payload.child("remove", NS).is_none() {
             let fields = Fields::of(&request.payload);
@@ -329,12 +335,22 @@ impl Registration {
 /// §3.1: "the IQ result that it sends in response to the IQ get MUST contain an empty
 /// <registered/> element …, SHOULD contain the registration information currently on file …
 /// (although the <password/> element MAY be empty)"
-fn registered(account: &BareJid) -> Element {
-    let username = account.local().unwrap_or_default();
-    Element::new("query", NS)
+fn registered(session: &Session, server: &Server) -> Element {
+    let username = session.bare().local().unwrap_or_default();
+    let registered = Element::new("query", NS)
         .with_child(Element::new("registered", NS))
-        .with_child(Element::new("username", NS).with_text(username))
-        .with_child(Element::new("password", NS))
+        .with_child(Element::new("username", NS).with_text(username));
+    match may_send_passwords(session, server) {
+        true => registered.with_child(Element::new("password", NS)),
+        false => registered,
+    }
+}
+
+/// Whether a client may send a password as it is: as before the login
+/// ([`FeatureContext::passwords`]).
+fn may_send_passwords(session: &Session, server: &Server) -> bool {
+    let domain = server.config().domain(session.bare().domain());
+    session.is_encrypted() || domain.is_some_and(|domain| domain.sasl.plain_without_tls)
 }
 
 async fn remove(session: &Session, server: &Server) -> Result<(), StanzaError> {

@@ -327,6 +327,7 @@ impl Connection {
                 };
                 self.doing = Doing::Nothing;
                 if let Some(Bound { session, .. }) = answered.bound {
+                    session.set_encrypted(self.wire.is_encrypted());
                     session.queue().register(cx);
                     self.session = Some(session);
                 }

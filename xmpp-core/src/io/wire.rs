@@ -23,6 +23,10 @@ pub(super) enum Wire {
 }
 
 impl Wire {
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self, Wire::Tls(_))
+    }
+
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

@@ -125,6 +125,7 @@ impl World {
         let jid = FullJid::new(jid).unwrap();
         let account = self.run(self.server.account(&jid.to_bare())).unwrap();
         let Bound { session, resource } = self.server.bind(account, Some(jid.resource())).unwrap();
+        session.set_encrypted(true);
         self.settle();
         Client {
             world: self.clone(),

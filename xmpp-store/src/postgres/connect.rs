@@ -7,7 +7,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Config, NoTls};
 
-use super::{PostgresOptions, tls};
+use super::{PostgresOptions, tls, with_cause};
 use crate::error::{OpenError, Trying};
 
 /// How long it may take to make a connection, or to wait for one that is in use.
@@ -20,6 +20,7 @@ pub(super) fn pool(options: &PostgresOptions, size: usize) -> Result<Pool, OpenE
     let mut config: Config = options
         .url
         .parse()
+        .map_err(|error| with_cause(&error))
         .trying(|| "understand the URL of the database".into())?;
     config.connect_timeout(CONNECT_TIMEOUT);
     config.tcp_user_timeout(SILENCE);

@@ -16,6 +16,7 @@ use xmpp_core::store::{Result, StoreError};
 
 use super::{failure, within};
 use crate::backlog::{Backlog, Place, Waiting};
+use crate::outcome::{Outcomes, Writing, is_of_the_store};
 
 /// Changes that one transaction takes at most: it holds back the answer to the first.
 pub(super) const GROUP: usize = 512;
@@ -60,6 +61,7 @@ impl Write {
 pub(super) struct Writer {
     queue: mpsc::UnboundedSender<Message>,
     backlog: Arc<Backlog>,
+    outcomes: Arc<Outcomes>,
 }
 
 enum Message {
@@ -80,16 +82,28 @@ impl Writer {
     pub(super) fn start(pool: Pool, timeout: Duration) -> Writer {
         // Bounded by the backlog.
         let (queue, messages) = mpsc::unbounded_channel();
-        tokio::spawn(run(Connection { pool, timeout }, messages));
+        let outcomes: Arc<Outcomes> = Arc::default();
+        let connection = Connection {
+            pool,
+            timeout,
+            outcomes: outcomes.clone(),
+        };
+        tokio::spawn(run(connection, messages));
         Writer {
             queue,
             backlog: Arc::default(),
+            outcomes,
         }
     }
 
     /// What waits to be durable.
     pub(super) fn waiting(&self) -> Waiting {
         self.backlog.waiting()
+    }
+
+    /// How it goes.
+    pub(super) fn writing(&self) -> Writing {
+        self.outcomes.writing()
     }
 
     /// Puts a change into the queue; the future is for what comes of it.
@@ -122,6 +136,7 @@ impl Writer {
 struct Connection {
     pool: Pool,
     timeout: Duration,
+    outcomes: Arc<Outcomes>,
 }
 
 async fn run(connection: Connection, mut messages: mpsc::UnboundedReceiver<Message>) {
@@ -148,25 +163,34 @@ async fn write(connection: &Connection, group: Vec<Pending>) {
     if group.is_empty() {
         return;
     }
-    match commit(connection, &group).await {
-        Ok(rows) => {
-            for (pending, rows) in group.into_iter().zip(rows) {
-                let _ = pending.answer.send(Ok(rows));
-            }
-        }
+    let results = make(connection, &group).await;
+    let errors: Vec<_> = results
+        .iter()
+        .filter_map(|made| made.as_ref().err())
+        .collect();
+    let failing = errors.iter().any(|error| is_of_the_store(error));
+    connection.outcomes.note(errors.len(), failing);
+    for (pending, result) in group.into_iter().zip(results) {
+        let _ = pending.answer.send(result);
+    }
+}
+
+/// Makes all changes; what came of each.
+async fn make(connection: &Connection, group: &[Pending]) -> Vec<Result<Vec<Row>>> {
+    match commit(connection, group).await {
+        Ok(rows) => rows.into_iter().map(Ok).collect(),
         // One change is to blame. Its failure has undone all: make each by itself.
         Err(StoreError::Other(_)) if group.len() > 1 => {
+            let mut results = Vec::with_capacity(group.len());
             for pending in group {
-                let result = commit(connection, std::slice::from_ref(&pending)).await;
-                let result = result.map(|rows| rows.into_iter().flatten().collect());
-                let _ = pending.answer.send(result);
+                let made = commit(connection, std::slice::from_ref(pending)).await;
+                results.push(made.map(|rows| rows.into_iter().flatten().collect()));
             }
+            results
         }
         Err(error) => {
             tracing::error!(%error, changes = group.len(), "cannot write to the store");
-            for pending in group {
-                let _ = pending.answer.send(Err(again(&error)));
-            }
+            group.iter().map(|_| Err(again(&error))).collect()
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn backup(from: &Path, to: &Path) -> Result<()> {
     let failed =
         |error: io::Error| StoreError::Other(format!("backup to {}: {error}", to.display()));
     if to.try_exists().map_err(failed)? {
-        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        return Err(failed(io::Error::other("the file exists already")));
     }
     let partial = file::with_suffix(to, ".partial");
     remove(&partial).map_err(failed)?;
@@ -50,12 +50,16 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 
 /// Makes the new name durable, where a folder can be opened.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
+    match cfg!(unix) {
+        true => File::open(folder_of(path))?.sync_all(),
+        false => Ok(()),
+    }
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
-    };
-    match cfg!(unix) {
-        true => File::open(folder)?.sync_all(),
-        false => Ok(()),
     }
 }

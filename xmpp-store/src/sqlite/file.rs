@@ -72,6 +72,29 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Opens a file that is to stay as it is, and alone: a connection that only reads would make a
+/// `-wal` and a `-shm` beside one in WAL mode, and leave them. A log that is there is read too.
+pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
+    if with_suffix(path, "-wal").exists() {
+        return open_to_read(path);
+    }
+    let full = std::path::absolute(path);
+    let full = full.map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
+    let mut uri = "file:///".to_owned();
+    let bytes = full.as_os_str().as_encoded_bytes();
+    for byte in bytes.strip_prefix(b"/").unwrap_or(bytes) {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri += &format!("%{byte:02X}"),
+        }
+    }
+    // Without a log nobody has it open for writing.
+    uri += "?immutable=1";
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
+}
+
 /// Makes a connection one that writes durably. Changes the file if it is not in WAL mode.
 pub(super) fn set_up(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     pragmas(connection).trying(|| format!("set up {}", path.display()))

@@ -12,6 +12,7 @@ use xmpp_core::store::Result;
 use super::{failure, gone};
 use crate::backlog::{Backlog, Place, Waiting};
 use crate::error::{OpenError, Trying};
+use crate::outcome::{Outcomes, Writing, is_of_the_store};
 
 /// Changes that one transaction takes at most: it holds back the answer to the first.
 const GROUP: usize = 512;
@@ -20,6 +21,7 @@ const GROUP: usize = 512;
 pub(super) struct Writer {
     queue: Sender<Message>,
     backlog: Arc<Backlog>,
+    outcomes: Arc<Outcomes>,
 }
 
 impl Writer {
@@ -27,13 +29,16 @@ impl Writer {
         connection: Connection,
     ) -> std::result::Result<(Writer, Thread), OpenError> {
         let (queue, messages) = mpsc::channel();
+        let outcomes: Arc<Outcomes> = Arc::default();
+        let noted = outcomes.clone();
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || run(connection, &messages))
+            .spawn(move || run(connection, &messages, &noted))
             .trying(|| "start a thread".into())?;
         let writer = Writer {
             queue: queue.clone(),
             backlog: Arc::default(),
+            outcomes,
         };
         Ok((writer, Thread { queue, thread }))
     }
@@ -41,6 +46,11 @@ impl Writer {
     /// What waits to be durable.
     pub(super) fn waiting(&self) -> Waiting {
         self.backlog.waiting()
+    }
+
+    /// How it goes.
+    pub(super) fn writing(&self) -> Writing {
+        self.outcomes.writing()
     }
 
     /// Makes a change and waits until it is durable.
@@ -97,6 +107,8 @@ enum Message {
 trait Change: Send {
     /// Makes the change within the group's transaction, or leaves no trace of it.
     fn make(&mut self, connection: &Connection);
+    /// Why it could not be made, whatever became of the transaction.
+    fn error(&self) -> Option<&rusqlite::Error>;
     /// Answers whoever asked, once it is known what became of the transaction.
     fn answer(self: Box<Self>, committed: &rusqlite::Result<()>);
 }
@@ -119,6 +131,10 @@ where
         }
     }
 
+    fn error(&self) -> Option<&rusqlite::Error> {
+        self.result.as_ref()?.as_ref().err()
+    }
+
     fn answer(self: Box<Self>, committed: &rusqlite::Result<()>) {
         let result = match (self.result, committed) {
             (Some(Err(error)), _) => Err(failure(&error)),
@@ -131,7 +147,7 @@ where
     }
 }
 
-fn run(mut connection: Connection, messages: &Receiver<Message>) {
+fn run(mut connection: Connection, messages: &Receiver<Message>, outcomes: &Outcomes) {
     let mut group: Vec<Box<dyn Change>> = Vec::new();
     let mut stop = false;
     while !stop {
@@ -158,9 +174,22 @@ fn run(mut connection: Connection, messages: &Receiver<Message>) {
         if let Err(error) = &committed {
             tracing::error!(%error, changes = group.len(), "cannot write to the store");
         }
+        note(&group, &committed, outcomes);
         for change in group.drain(..) {
             change.answer(&committed);
         }
+    }
+}
+
+fn note(group: &[Box<dyn Change>], committed: &rusqlite::Result<()>, outcomes: &Outcomes) {
+    if group.is_empty() {
+        return;
+    }
+    let errors: Vec<_> = group.iter().filter_map(|change| change.error()).collect();
+    let of_the_store = |error: &&rusqlite::Error| is_of_the_store(&failure(error));
+    match committed {
+        Ok(()) => outcomes.note(errors.len(), errors.iter().any(of_the_store)),
+        Err(_) => outcomes.note(group.len(), true),
     }
 }
 
@@ -202,6 +231,7 @@ fn apart<T>(
 mod tests {
     use futures::executor::block_on;
     use futures::future::join_all;
+    use xmpp_core::store::StoreError;
 
     use super::*;
 
@@ -277,6 +307,34 @@ mod tests {
         assert_eq!(all(&writer), [3]);
         block_on(writer.write(0, |db| insert(db, 5))).unwrap();
         assert_eq!(all(&writer), [3, 5], "the writer goes on");
+        thread.stop();
+    }
+
+    #[test]
+    fn a_full_disk_is_known_until_there_is_room_again() {
+        let (writer, thread, _folder) = start();
+        let set = |pages: u32| {
+            let set = writer.write(0, move |db| {
+                db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            });
+            block_on(set).unwrap();
+        };
+        let blob = || block_on(writer.write(0, |db| db.execute(BLOB, [])));
+        const BLOB: &str = "CREATE TABLE blob AS SELECT zeroblob(100000)";
+        let known = |failed, is_failing| {
+            let expected = Writing { failed, is_failing };
+            assert_eq!(writer.writing(), expected);
+        };
+        known(0, false);
+        set(5);
+        assert!(matches!(blob(), Err(StoreError::Unavailable(_))));
+        known(1, true);
+        set(1000);
+        known(1, false);
+        blob().unwrap();
+        // Whoever asks for what cannot be is to blame, and not the disk.
+        assert!(blob().is_err());
+        known(2, false);
         thread.stop();
     }
 

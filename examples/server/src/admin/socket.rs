@@ -1,6 +1,6 @@
 //! The running server's side of the socket.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -22,17 +22,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Listens. The socket goes when this is dropped.
 pub struct Socket {
     path: PathBuf,
+    file: FileId,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Socket {
     /// Listens at a path, in the place of a socket that an earlier process left. The caller
-    /// holds the store, so no other server serves it.
+    /// has locked the folder, so no other server listens there.
     ///
     /// If that cannot be, the log says why, and the server goes on without: clients do not
     /// miss it.
     pub fn listen(path: &Path, office: Office) -> Option<Socket> {
-        let open = || -> io::Result<(UnixListener, u32)> {
+        let open = || -> io::Result<(UnixListener, u32, FileId)> {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -40,11 +41,13 @@ impl Socket {
             let address = Address::of(path)?;
             let listener = UnixListener::bind(address.path())?;
             fs::set_permissions(path, Permissions::from_mode(0o600))?;
-            Ok((listener, fs::metadata(path)?.uid()))
+            let file = fs::metadata(path)?;
+            Ok((listener, file.uid(), FileId::of(&file)))
         };
         match open() {
-            Ok((listener, owner)) => Some(Socket {
+            Ok((listener, owner, file)) => Some(Socket {
                 path: path.to_owned(),
+                file,
                 task: tokio::spawn(accept(listener, owner, Arc::new(office))),
             }),
             Err(error) => {
@@ -58,7 +61,21 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.task.abort();
-        let _ = fs::remove_file(&self.path);
+        // Somebody may have put another into its place.
+        let there = fs::symlink_metadata(&self.path);
+        if there.is_ok_and(|there| FileId::of(&there) == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Which file it is, whatever its name: device and inode.
+#[derive(PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(file: &Metadata) -> FileId {
+        FileId(file.dev(), file.ino())
     }
 }
 
@@ -113,5 +130,30 @@ async fn serve(stream: UnixStream, office: &Office) -> io::Result<()> {
         let mut line = serde_json::to_vec(&reply)?;
         line.push(b'\n');
         stream.write_all(&line).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::{run, store};
+
+    #[tokio::test]
+    async fn a_socket_that_another_has_put_in_its_place_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data: folder.path().to_owned(),
+            ..Config::default()
+        };
+        let store = store::open_stores(&config).await.unwrap();
+        let server = run::build(&config, store.stores.clone(), [0; 32].into(), false).unwrap();
+        let path = config.socket();
+        let listen = || Socket::listen(&path, Office::new(store.clone(), server.clone())).unwrap();
+        let (first, second) = (listen(), listen());
+        drop(first);
+        assert!(UnixStream::connect(&path).await.is_ok());
+        drop(second);
+        assert!(!path.exists());
     }
 }

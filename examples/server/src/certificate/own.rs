@@ -5,17 +5,19 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use xmpp_core::io::Identity;
 use xmpp_core::time::Timestamp;
 
-use super::{Files, read};
+use super::{Files, Name, read};
 use crate::config::Config;
 use crate::folder;
 
 /// Days that one is valid.
 pub const DAYS: u32 = 365;
+/// Most days that one can be: a hundred years.
+pub const MAX_DAYS: i64 = 36_500;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// What is left of its time when it is made anew.
@@ -31,24 +33,32 @@ pub struct Pair {
 
 impl Pair {
     /// One with a new P-256 key: what clients verify fastest.
-    pub fn new(names: &[String], days: u32, now: SystemTime) -> anyhow::Result<Pair> {
+    pub fn new(names: &[Name], days: u32, now: SystemTime) -> anyhow::Result<Pair> {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("no key")?;
         Pair::of(names, days, now, &key)
     }
 
     /// One for a domain, with the key that is there, or a new one.
     pub fn for_domain(name: &str, files: &Files, now: SystemTime) -> anyhow::Result<Pair> {
-        let names = [name.to_owned()];
-        match files.key.exists() {
+        let names = [name.parse().map_err(anyhow::Error::msg)?];
+        let Files { certificate, key } = files;
+        // It may be the operator's, and the key on its way.
+        ensure!(
+            key.exists() || !certificate.exists(),
+            "{} is there without its key {}; without both, a certificate is made",
+            certificate.display(),
+            key.display()
+        );
+        match key.exists() {
             true => Pair::of(&names, DAYS, now, &files.read_key()?),
             false => Pair::new(&names, DAYS, now),
         }
     }
 
-    fn of(names: &[String], days: u32, now: SystemTime, key: &KeyPair) -> anyhow::Result<Pair> {
-        let hosts: Vec<String> = names.iter().map(|name| host(name)).collect();
+    fn of(names: &[Name], days: u32, now: SystemTime, key: &KeyPair) -> anyhow::Result<Pair> {
+        let hosts: Vec<String> = names.iter().map(Name::host).collect();
         let mut parameters = CertificateParams::new(hosts).context("not a domain")?;
-        let name = names.first().context("no domain")?;
+        let name = names.first().context("no domain")?.as_str();
         let mut subject = DistinguishedName::new();
         subject.push(DnType::OrganizationName, MARK);
         subject.push(DnType::CommonName, name);
@@ -158,18 +168,6 @@ impl Files {
     }
 }
 
-/// A domain as a certificate has it: RFC 9525 §6.3 compares A-labels, and RFC 7622 §3.2 puts
-/// an IPv6 address in brackets.
-fn host(name: &str) -> String {
-    let address = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    match address {
-        Some(address) => address.to_owned(),
-        None => idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned()),
-    }
-}
-
 /// Whether it signs itself in the name of this program. An operator may have put another
 /// one into its place.
 fn is_ours(identity: &Identity) -> bool {
@@ -208,7 +206,7 @@ mod tests {
     }
 
     fn pair(days: u32) -> Pair {
-        Pair::new(&["localhost".to_owned()], days, SystemTime::now()).unwrap()
+        Pair::new(&["localhost".parse().unwrap()], days, SystemTime::now()).unwrap()
     }
 
     impl Place {
@@ -241,8 +239,9 @@ mod tests {
             ("192.0.2.7", ip(&[192, 0, 2, 7])),
             ("[::1]", ip(&loopback)),
             ("localhost", ip(&loopback)),
+            ("*.faß.example", dns("*.xn--fa-hia.example")),
         ] {
-            let pair = Pair::new(&[domain.to_owned()], 1, SystemTime::now()).unwrap();
+            let pair = Pair::new(&[domain.parse().unwrap()], 1, SystemTime::now()).unwrap();
             let der = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
             let named = der.windows(name.len()).any(|part| part == name);
             assert!(named, "{domain}");
@@ -267,6 +266,17 @@ mod tests {
             "{error:#}"
         );
         assert_eq!(fs::read(place.files().key).unwrap(), b"of another kind");
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_never_replaced() {
+        let place = place(365);
+        let before = place.bytes().0;
+        fs::remove_file(place.files().key).unwrap();
+        let error = make_missing(&place.config, SystemTime::now()).unwrap_err();
+        assert!(error.to_string().contains("without its key"), "{error}");
+        assert_eq!(fs::read(place.files().certificate).unwrap(), before);
+        assert!(!place.files().key.exists());
     }
 
     #[test]

@@ -26,67 +26,45 @@ pub struct Listen {
 impl Default for Listen {
     fn default() -> Listen {
         Listen {
-            starttls: Addresses::by_default(loopback(5222).map(Door::from)),
-            direct_tls: Addresses::by_default(loopback(5223)),
-            plaintext: Addresses::by_default([]),
-            monitoring: Addresses::by_default([]),
+            starttls: loopback(5222).map(Door::from).into(),
+            direct_tls: loopback(5223).into(),
+            plaintext: [].into(),
+            monitoring: [].into(),
         }
     }
 }
 
-/// A list of addresses. Those of the operator are wanted, all of them; of the default
-/// ones, a machine has those that it has.
-#[derive(Clone, Debug)]
-pub struct Addresses<T = SocketAddr> {
-    all: Vec<T>,
-    by_default: bool,
-}
+/// A list of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses<T = SocketAddr>(Vec<T>);
 
 impl<T> Addresses<T> {
-    fn by_default(all: impl Into<Vec<T>>) -> Addresses<T> {
-        Addresses {
-            all: all.into(),
-            by_default: true,
-        }
-    }
-
-    /// Whether nobody wrote them.
-    pub fn are_default(&self) -> bool {
-        self.by_default
-    }
-
     /// One after another.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
-        self.all.iter()
+        self.0.iter()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.0.is_empty()
     }
 }
 
-/// The same addresses, whoever wrote them.
-impl<T: PartialEq> PartialEq for Addresses<T> {
-    fn eq(&self, other: &Addresses<T>) -> bool {
-        self.all == other.all
+impl<T, const N: usize> From<[T; N]> for Addresses<T> {
+    fn from(all: [T; N]) -> Addresses<T> {
+        Addresses(all.into())
     }
 }
-
-impl<T: Eq> Eq for Addresses<T> {}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Addresses<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(|all| Addresses {
-            all,
-            by_default: false,
-        })
+        Vec::deserialize(deserializer).map(Addresses)
     }
 }
 
 impl<T: Serialize> Serialize for Addresses<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.all.serialize(serializer)
+        self.0.serialize(serializer)
     }
 }
 
@@ -203,13 +181,5 @@ mod tests {
             assert!(error.contains("line 2"), "{error}");
             assert!(error.contains(reason), "{error}");
         }
-    }
-
-    #[test]
-    fn what_is_written_is_told_from_what_is_the_default() {
-        let listen = read("starttls = [\"127.0.0.1:5222\", \"[::1]:5222\"]").unwrap();
-        assert_eq!(listen, Listen::default());
-        assert!(!listen.starttls.are_default());
-        assert!(listen.direct_tls.are_default());
     }
 }

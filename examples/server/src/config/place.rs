@@ -1,5 +1,6 @@
 //! Where in a configuration a setting stands.
 
+use anyhow::anyhow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -22,6 +23,19 @@ pub fn line(text: &str, path: &str) -> Option<usize> {
         at = value.0;
         found = Some(value.1);
     }
+    line_at(text, at)
+}
+
+/// An error of a text, with its line and without what stands there, which may be a password.
+pub fn told(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let message = error.message().trim_end();
+    match error.span().and_then(|span| line_at(text, span.start)) {
+        Some(line) => anyhow!("line {line}: {message}"),
+        None => anyhow!("{message}"),
+    }
+}
+
+fn line_at(text: &str, at: usize) -> Option<usize> {
     let before = text.get(..at)?;
     Some(before.matches('\n').count() + 1)
 }

@@ -463,4 +463,26 @@ fn the_password_of_the_database_is_not_shown() {
     let text = "[postgresql]\nurl = \"postgresql://xmpp:secret@localhost/xmpp\"";
     let config = Config::parse(text, Vec::new()).unwrap();
     assert!(!format!("{config:?}").contains("secret"));
+
+    const URL: &str = "postgresql://xmpp:secret@localhost/xmpp";
+    for text in [
+        format!("[postgresql]\nurl = \"{URL}\" x"),
+        format!("[postgresql]\nurl = \"{URL}"),
+        format!("[postgresql]\nurl = {URL}"),
+        format!("[postgresql]\nurl = [\"{URL}\"]"),
+        format!("[postgresql]\nurl = {{ url = \"{URL}\" }}"),
+        format!("[postgresql]\nurI = \"{URL}\""),
+        format!("[postgresql]\n{URL}"),
+        format!("# x\npostgresql = \"{URL}\""),
+        format!("postgresql = {{ readers = 1,\nreaders = 2, url = \"{URL}\" }}"),
+        "[postgresql]\npassword = \"secret\"".into(),
+    ] {
+        let error = refused(&text);
+        assert!(!error.contains("secret"), "{error}");
+        assert!(error.contains("line 2: "), "{error}");
+    }
+    let variables = variables(&[("XMPP__postgresql", URL)]);
+    let error = Config::parse("", variables).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(!error.contains("secret"), "{error}");
 }

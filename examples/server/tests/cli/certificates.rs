@@ -84,6 +84,28 @@ fn a_certificate_is_overwritten_only_by_force() {
 }
 
 #[test]
+fn a_certificate_is_for_domains_and_for_a_time_that_has_an_end() {
+    let site = Site::new();
+    for (arguments, reason) in [
+        (&["localhost", "--days", "4000000"][..], "4000000 is not in"),
+        (&[""], "DOMAIN"),
+        (&["juliet@localhost"], "not a domain"),
+        (&["../oops"], "DOMAIN"),
+    ] {
+        site.run(&[&["gen-cert"], arguments].concat())
+            .is_misused(reason);
+    }
+    site.run(&[
+        "gen-cert",
+        "example.org",
+        "*.example.org",
+        "--days",
+        "36500",
+    ])
+    .succeeds("example.org.key.pem");
+}
+
+#[test]
 fn a_certificate_of_our_own_is_renewed_at_start_when_its_time_is_up() {
     let site = Site::new();
     let make = |days| {

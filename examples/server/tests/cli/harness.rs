@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -96,15 +96,17 @@ impl Site {
 
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
         let mut child = self.spawn(arguments);
-        let mut stdin = child.stdin.take().unwrap();
+        let mut stdin = child.0.stdin.take().unwrap();
         // A command that does not read it has closed it.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
-        let output = child.wait_with_output().unwrap();
+        let stdout = read(child.0.stdout.take().unwrap());
+        let stderr = read(child.0.stderr.take().unwrap());
+        let status = child.wait(arguments);
         Output {
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            status: output.status,
+            stdout: stdout.join().unwrap(),
+            stderr: stderr.join().unwrap(),
+            status,
         }
     }
 
@@ -112,7 +114,7 @@ impl Site {
     pub fn start(&self, options: &[&str]) -> Running {
         let mut child = self.spawn(options);
         let log = Arc::new(Mutex::new(String::new()));
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(child.0.stderr.take().unwrap());
         let reader = thread::spawn({
             let log = log.clone();
             move || {
@@ -123,12 +125,20 @@ impl Site {
                 }
             }
         });
-        let mut greeting = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        while !greeting.contains("add an account") {
-            let read = stdout.read_line(&mut greeting).unwrap();
-            assert!(read > 0, "it ended: {}", log.lock().unwrap());
-        }
+        let (tell, told) = mpsc::channel();
+        let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
+        thread::spawn(move || {
+            let mut greeting = String::new();
+            while !greeting.contains("add an account") {
+                if stdout.read_line(&mut greeting).unwrap() == 0 {
+                    return;
+                }
+            }
+            // Whoever waited may have lost patience.
+            let _ = tell.send(greeting);
+        });
+        let greeting = told.recv_timeout(PATIENCE);
+        let greeting = greeting.unwrap_or_else(|_| panic!("no start: {}", log.lock().unwrap()));
         Running {
             child,
             greeting,
@@ -137,17 +147,52 @@ impl Site {
         }
     }
 
-    fn spawn(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_example-server"))
+    fn spawn(&self, arguments: &[&str]) -> Guarded {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_example-server"));
+        // What the tests are run with is not for the program.
+        for (name, _) in std::env::vars_os() {
+            if name == "NOTIFY_SOCKET" || name.as_encoded_bytes().starts_with(b"XMPP__") {
+                command.env_remove(name);
+            }
+        }
+        let spawned = command
             .args(arguments)
             .current_dir(self.folder.path())
             .envs(self.environment.borrow().iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .spawn();
+        Guarded(spawned.unwrap())
     }
+}
+
+/// A process that does not outlive its test.
+struct Guarded(Child);
+
+impl Guarded {
+    /// Its end, which must be soon.
+    fn wait(&mut self, what: &[&str]) -> ExitStatus {
+        soon(&format!("{what:?} did not end"), || {
+            self.0.try_wait().unwrap()
+        })
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads all there will be, on a thread.
+fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    })
 }
 
 impl Output {
@@ -164,6 +209,18 @@ impl Output {
     }
 
     #[track_caller]
+    pub fn is_misused(&self, saying: &str) {
+        assert_eq!(self.status.code(), Some(2), "{}", self.stdout);
+        assert!(self.stderr.contains(saying), "{}", self.stderr);
+    }
+
+    #[track_caller]
+    pub fn warns(&self, saying: &str) {
+        assert!(self.stderr.contains("WARN"), "{}", self.stderr);
+        assert!(self.stderr.contains(saying), "{}", self.stderr);
+    }
+
+    #[track_caller]
     pub fn is(&self, stdout: &str) {
         self.succeeds("");
         assert_eq!(self.stdout, stdout);
@@ -172,7 +229,7 @@ impl Output {
 
 /// A server. It is killed when this is dropped.
 pub struct Running {
-    child: Child,
+    child: Guarded,
     pub greeting: String,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -181,13 +238,13 @@ pub struct Running {
 impl Running {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")
-            .args([format!("-{name}"), self.child.id().to_string()])
+            .args([format!("-{name}"), self.child.0.id().to_string()])
             .status();
         assert!(sent.unwrap().success());
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        let status = soon("it did not end", || self.child.try_wait().unwrap());
+        let status = self.child.wait(&["the server"]);
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
@@ -268,13 +325,6 @@ impl Running {
             .find(|line| line.ends_with(&kind))
             .expect("it listens");
         line.split(' ').nth(2).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

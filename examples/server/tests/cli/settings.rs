@@ -62,6 +62,7 @@ fn a_listener_can_leave_tls_to_the_client() {
     site.run(&["adduser", "juliet@localhost", "--password", "pw"])
         .succeeds("added");
     let server = site.start(&[]);
+    server.log_says("clients may log in without TLS");
     let features = server.connect("starttls").open("localhost");
     assert!(features.contains("<required/>"), "{features}");
     assert!(!features.contains("<mechanisms"), "{features}");
@@ -77,6 +78,25 @@ fn a_listener_can_leave_tls_to_the_client() {
     client.login_by_scram("juliet", "pw");
     let features = client.open("localhost");
     assert!(features.contains("xmpp-bind"), "{features}");
+    client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+    client.read_until(&["</iq>"]);
+    client.send(
+        "<iq type='set' id='p'><query xmlns='jabber:iq:register'>\
+         <username>juliet</username><password>seen</password></query></iq>",
+    );
+    let refused = client.read_until(&["</iq>", "id='p'/>"]);
+    assert!(refused.contains("<not-allowed"), "{refused}");
+}
+
+#[test]
+fn a_command_warns_on_standard_error() {
+    let site = Site::new();
+    site.set("domains__0__name", "localhost");
+    site.set("domains__0__tls", "optional");
+    let checked = site.run(&["check-config"]);
+    checked.succeeds("in order");
+    checked.warns("clients may log in without TLS");
+    site.run(&["users"]).is("");
 }
 
 #[test]
@@ -127,12 +147,15 @@ fn the_configuration_is_checked_without_serving() {
         .fails("bad.toml: line 4: limits.xml.depth: 1 is less than 8");
     site.set("log__level", "loud=very");
     site.run(&["check-config"]).fails("log.level");
+    site.set("log__level", "inof");
+    site.run(&["check-config"])
+        .fails("log.level: \"inof\" is none of");
     assert!(!site.path("data").exists());
 }
 
 #[test]
 fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
-    let cases: [(&[(&str, &str)], &str); 9] = [
+    let cases: [(&[(&str, &str)], &str); 10] = [
         (&[("data", "file")], "file"),
         (
             &[("listen__starttls", "[]"), ("listen__direct_tls", "[]")],
@@ -160,6 +183,10 @@ fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
             "mismatched/localhost.key.pem: key and certificate",
         ),
         (
+            &[("data", "halved")],
+            "halved/localhost.crt.pem is there without its key halved/localhost.key.pem",
+        ),
+        (
             &[("postgresql__url", "postgresql://localhost:port/")],
             "URL of the database",
         ),
@@ -173,7 +200,7 @@ fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
         std::fs::write(site.path("file"), "neither folder nor PEM").unwrap();
         std::fs::create_dir(site.path("damaged")).unwrap();
         std::fs::write(site.path("damaged/secret"), "short").unwrap();
-        for folder in ["other", "mismatched"] {
+        for folder in ["other", "mismatched", "halved"] {
             site.run(&["gen-cert", "localhost", "--out", folder])
                 .succeeds(folder);
         }
@@ -182,11 +209,16 @@ fn what_a_start_would_refuse_the_check_refuses_in_the_same_words() {
             site.path("mismatched/localhost.key.pem"),
         )
         .unwrap();
+        std::fs::remove_file(site.path("halved/localhost.key.pem")).unwrap();
         for (key, value) in settings {
             site.set(key, value);
         }
         site.run(&["check-config"]).fails(reason);
         site.run(&["run"]).fails(reason);
+        for folder in ["data", "mismatched", "halved"] {
+            let store = site.path(folder).join("xmpp.sqlite3");
+            assert!(!store.exists(), "opened before it was known: {reason}");
+        }
     }
     let site = Site::new();
     site.set("listen__plaintext", r#"["192.0.2.1:0"]"#);

@@ -224,6 +224,40 @@ fn a_user_learns_that_there_is_an_account_and_changes_its_password() {
     assert!(password_is(&world, "bill@example.org", "new 21"));
 }
 
+/// XEP-0077 §3.3: "A given deployment MAY choose to disable password changes if the stream is
+/// not properly encrypted"
+#[test]
+fn a_password_is_not_changed_where_it_would_cross_the_wire_as_it_is() {
+    let world = world(&Arc::default());
+    let bill = world.login("bill@example.org/globe");
+    let content = "<username>bill</username><password>seen</password>";
+    let form = "<x xmlns='jabber:x:data' type='submit'>\
+         <field var='username'><value>bill</value></field>\
+         <field var='password'><value>seen</value></field></x>";
+    bill.session.set_encrypted(false);
+    assert_eq!(
+        request(&bill, "get", "", "").unwrap(),
+        "<query xmlns='jabber:iq:register'><registered/><username>bill</username></query>"
+    );
+    for content in [content, form] {
+        assert_eq!(request(&bill, "set", "", content), Err("not-allowed"));
+    }
+    bill.session.set_encrypted(true);
+    assert_eq!(request(&bill, "set", "", content), Ok(String::new()));
+
+    // Removing the account tells nobody a password.
+    bill.session.set_encrypted(false);
+    assert_eq!(request(&bill, "set", "", "<remove/>"), Ok(String::new()));
+
+    let open = World::with(vec![Arc::<Registration>::default()], |config| {
+        config.domains[0].sasl.iterations = MIN_ITERATIONS;
+        config.domains[0].sasl.plain_without_tls = true;
+    });
+    let bill = open.login("bill@example.org/globe");
+    bill.session.set_encrypted(false);
+    assert_eq!(request(&bill, "set", "", content), Ok(String::new()));
+}
+
 /// XEP-0077 §3.2: "the server SHOULD then return a <not-authorized/> stream error and
 /// terminate all active sessions for the entity", "SHOULD also cancel all existing presence
 /// subscriptions"
