@@ -164,7 +164,8 @@ impl Driver {
     pub fn connect(&self, io: impl Io, peer: Option<IpAddr>, security: Security) {
         let metrics = self.shared.server.metrics();
         let control = Arc::new(Control::default());
-        let Some(ticket) = Admission::admit(&self.shared.admission, peer, &control) else {
+        let (admission, now) = (&self.shared.admission, self.shared.server.now().instant);
+        let Some(ticket) = Admission::admit(admission, peer, &control, now) else {
             metrics.refused_connections.increment();
             tracing::debug!(?peer, "connection refused: too many");
             return;
