@@ -64,6 +64,30 @@ fn stanzas_that_never_end_cost_their_senders_their_streams_and_nobody_else() {
     });
 }
 
+/// Else whoever fills the memory would throw everybody out: over TCP and TLS stanzas come in
+/// whatever pieces the network makes.
+#[test]
+fn a_stanza_that_comes_in_two_pieces_costs_nobody_the_stream_though_memory_is_full() {
+    run(async {
+        let world = world();
+        let mut bystanders = Bystanders::new(&world).await;
+        let mut paris = world.login("paris").await;
+        let left = MEMORY - world.server.budget().used();
+        assert!(world.server.budget().take(left));
+        let body = "x".repeat(9000);
+        let begun = format!("<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'>{body}");
+        paris.send(begun).await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        assert!(world.server.budget().used() >= MEMORY + 9000, "it counts");
+        paris.send("</ping></iq>").await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        assert_eq!(world.driver.connections(), 3, "nobody is gone");
+        world.server.budget().give(left);
+        assert_eq!(world.server.budget().used(), 0);
+        bystanders.chat().await;
+    });
+}
+
 #[test]
 fn what_a_client_does_not_read_counts_until_it_is_gone() {
     run(async {

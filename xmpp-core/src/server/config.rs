@@ -29,7 +29,8 @@ pub struct Config {
     ///
     /// When they are used up, messages are stored or returned as for a client whose queue is
     /// full, stored ones wait, and a client that sends a stanza that is too long for what is
-    /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17).
+    /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17), unless what
+    /// has come of it is no longer than it might be before login: that much is always taken.
     pub memory: usize,
     /// What one account may take up, where its domain does not say otherwise.
     pub account: AccountLimits,
