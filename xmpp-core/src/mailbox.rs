@@ -301,7 +301,7 @@ impl Depths {
 /// When it is full it takes nothing more until the reader has emptied it: what does not
 /// fit goes elsewhere (to the store, say), and nothing newer may overtake it. A session's
 /// queue takes no messages either while one that it refused is being stored, or has yet to
-/// come back as a burst; answers and presence it still takes.
+/// come back as a burst; [copies](Source::Copy), answers and presence it still takes.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
