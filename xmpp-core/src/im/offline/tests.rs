@@ -422,6 +422,34 @@ fn what_found_no_memory_is_not_overtaken() {
     assert_eq!(got, ["1", "2", "3", "4", "5", "6"]);
 }
 
+/// XEP-0160: of two clients the one that had no room gets it, since that one is kept from
+/// getting what is newer.
+#[test]
+fn what_found_no_memory_goes_to_the_session_that_it_was_for() {
+    for device in ["phone", "desktop"] {
+        let world = world();
+        let romeo = world.login("romeo@example.org/orchard");
+        let juliets = ["phone", "desktop"].map(|name| {
+            let juliet = world.login(&format!("{JULIET}/{name}"));
+            juliet.shows("<presence/>");
+            juliet.skip();
+            juliet
+        });
+        let budget = world.server.budget();
+        let all = world.server.config().memory - budget.used();
+        assert!(budget.take(all));
+        let stored = romeo.submit(&format!(
+            "<message to='{JULIET}/{device}' type='chat'><body>1</body></message>"
+        ));
+        budget.give(all);
+        world.finish(stored);
+        for juliet in juliets {
+            let meant = juliet.session.jid().resource() == device;
+            assert_eq!(juliet.read().len(), usize::from(meant), "{device}");
+        }
+    }
+}
+
 /// The same while the store has not answered, and somebody does not wait for it.
 #[test]
 fn what_is_being_stored_is_not_overtaken() {
