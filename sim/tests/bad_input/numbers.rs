@@ -82,6 +82,9 @@ fn one_that_has_begun_gives_way_when_all_have_begun() {
         assert_eq!(silent.hear().await, Heard::End);
         second.greet("example.org").await.unwrap();
         let _third = connect(&world, address(4));
+        quiet(Duration::from_millis(1)).await;
+        let held = world.driver.connections();
+        assert_eq!(held, 2, "it keeps no place while it is told");
         assert_eq!(end(&mut begun).await, "resource-constraint");
         assert_eq!(world.server.metrics().evicted_connections.value(), 2);
     });

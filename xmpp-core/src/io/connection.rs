@@ -298,14 +298,18 @@ impl Connection {
             Some(Call::Stop) => Some(StreamError::new(StreamCondition::SystemShutdown)),
             Some(Call::MakeRoom) if self.ticket.is_stranger() => {
                 self.server().metrics().evicted_connections.increment();
-                if self.ticket.is_silent() {
-                    // Who has said nothing is told nothing.
-                    self.lost(scratch, now, cx);
-                    return true;
+                // Who has said nothing is told nothing.
+                if !self.ticket.is_silent() {
+                    // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
+                    // service the stream."
+                    let error = StreamError::new(StreamCondition::ResourceConstraint);
+                    self.input(Input::Close(Some(error)), scratch, now, cx);
+                    // Whether the client takes that or not, its place is another's.
+                    let _ = self.write(scratch, now, cx);
+                    let _ = self.wire.poll_shutdown(cx);
                 }
-                // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
-                // service the stream."
-                Some(StreamError::new(StreamCondition::ResourceConstraint))
+                self.lost(scratch, now, cx);
+                return true;
             }
             // It has just logged in.
             Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
