@@ -449,9 +449,11 @@ impl Connection {
         };
         // What comes meanwhile is too late.
         let (_, mut waiting) = session.queue().depth();
+        // Nor does it overtake a burst.
         while waiting > 0
+            && matches!(self.feed, Feeding::Nothing)
             && self.unsent.is_empty()
-            && let Some(Some(envelopes)) = session.queue().take(CHUNK)
+            && let Some(envelopes) = session.take(CHUNK)
         {
             for envelope in envelopes {
                 waiting = waiting.saturating_sub(envelope.stanza.size());
