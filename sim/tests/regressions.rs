@@ -192,3 +192,44 @@ fn nothing_overtakes_stored_messages_at_the_shutdown() {
         assert_eq!(kept, 2);
     });
 }
+
+/// A session that was replaced while its client did not read kept its burst as long as that
+/// had to close the connection, and the account's other client waited.
+#[test]
+fn the_rest_of_a_burst_goes_to_another_session_at_once() {
+    const SENT: usize = 50;
+    run(async {
+        let world = World::new(0);
+        let account = world.account("romeo").await;
+        let mut juliet = world.login("juliet").await;
+        let body = "O ".repeat(500);
+        for _ in 0..SENT {
+            let message = format!(
+                "<message to='romeo@example.org' type='chat'><body>{body}</body></message>"
+            );
+            juliet.send(message).await.unwrap();
+        }
+        quiet(Duration::from_millis(10)).await;
+        let mut line = Line::perfect();
+        line.window = 2000;
+        let mut deaf = Client::new(world.connect(Line::perfect(), line));
+        deaf.login(&account, Some("deaf"), &mut world.rng())
+            .await
+            .unwrap();
+        deaf.send("<presence/>").await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        let mut other = world.login("romeo").await;
+        other.send("<presence/>").await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        let mut again = world.client();
+        again
+            .login(&account, Some("deaf"), &mut world.rng())
+            .await
+            .unwrap();
+        let mut got = 0;
+        while got < SENT {
+            let next = tokio::time::timeout(Duration::from_secs(1), other.element()).await;
+            got += usize::from(next.expect("it comes at once").unwrap().name == "message");
+        }
+    });
+}

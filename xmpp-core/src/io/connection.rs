@@ -233,6 +233,9 @@ impl Connection {
                 self.reader.restart();
                 self.unread = Vec::new();
                 self.end();
+                // Behind the end, so that another session goes on with what is stored; and not
+                // with the connection, which may have a while to wait for its client.
+                self.feed = Feeding::Nothing;
                 let limit = self.server().config().timeouts.close;
                 self.sleep.as_mut().reset((now.instant + limit).into());
             }
