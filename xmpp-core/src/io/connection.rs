@@ -749,9 +749,11 @@ impl Drop for Connection {
         charged.give_back(self.server().budget());
         self.end();
         if let Some(left) = self.leaving.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && tokio::runtime::Handle::try_current().is_ok()
         {
-            runtime.spawn(left);
+            self.server().spawn(async move {
+                let _ = left.await;
+            });
         }
     }
 }
