@@ -205,11 +205,13 @@ impl Server {
             let queue = Queue::new(self.inner.config.session_queue, self.inner.budget.clone());
             let session = Arc::new(Session::new(id, jid, account.clone(), queue));
             let resource = Arc::new(Resource::local(&session));
+            session.enter(resource.clone());
             let Err(holder) = self.inner.directory.bind(resource.clone()) else {
                 self.inner.metrics.sessions.came();
                 self.watch(SessionEvent::Bound, &session);
                 return Ok(Bound { session, resource });
             };
+            session.leave();
             match self.inner.config.conflict {
                 // RFC 6120 §7.7.2.2, the second of three ways: the older session ends
                 Conflict::Replace => self.replace(&holder),
@@ -223,9 +225,11 @@ impl Server {
     /// what its client had not been given goes the way it would have gone without
     /// it (RFC 6121 §8.5). Ending it twice is harmless.
     pub fn end(&self, session: &Arc<Session>) -> Dispatch {
-        let Some(resource) = self.inner.directory.unbind(session.jid(), session.id()) else {
+        let Some(resource) = session.leave() else {
             return Dispatch::DONE;
         };
+        // A directory that spans servers may have taken it out, and given its address away.
+        self.inner.directory.unbind(session.jid(), session.id());
         self.inner.metrics.sessions.went();
         let left = session.queue().close();
         let farewell = match &self.inner.hooks.presence {
