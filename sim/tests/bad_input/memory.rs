@@ -18,7 +18,10 @@ const WRITTEN: usize = 128 << 10;
 
 fn world() -> World {
     World::builder(0)
-        .configure(|config| config.memory = MEMORY)
+        .configure(|config| {
+            config.memory = MEMORY;
+            config.session_queue.bytes = MEMORY;
+        })
         .build()
 }
 
