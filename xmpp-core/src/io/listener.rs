@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,7 +74,6 @@ pub(super) struct Shared {
     admission: Arc<Admission>,
     connections: Mutex<HashMap<u64, Arc<Control>>>,
     next: AtomicU64,
-    open: AtomicUsize,
     stopping: AtomicBool,
     stop: Notify,
     empty: Notify,
@@ -114,7 +113,6 @@ impl Driver {
                 admission: Arc::new(Admission::new(config.accept)),
                 connections: Mutex::default(),
                 next: AtomicU64::new(0),
-                open: AtomicUsize::new(0),
                 stopping: AtomicBool::new(false),
                 stop: Notify::new(),
                 empty: Notify::new(),
@@ -231,7 +229,7 @@ impl Driver {
         let gone = async {
             loop {
                 let empty = self.shared.empty.notified();
-                if self.shared.open.load(Ordering::Acquire) == 0 {
+                if self.shared.lock().is_empty() {
                     return;
                 }
                 empty.await;
@@ -242,7 +240,7 @@ impl Driver {
 
     /// Connections at present.
     pub fn connections(&self) -> usize {
-        self.shared.open.load(Ordering::Acquire)
+        self.shared.lock().len()
     }
 
     /// The server that is driven.
@@ -309,7 +307,6 @@ impl Shared {
     fn enter(self: &Arc<Shared>, control: Arc<Control>) -> Place {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(id, control.clone());
-        self.open.fetch_add(1, Ordering::AcqRel);
         self.server.metrics().connections.came();
         if self.stopping.load(Ordering::Acquire) {
             control.call(Call::Stop);
@@ -319,11 +316,12 @@ impl Shared {
     }
 
     fn leave(&self, id: u64) {
-        if self.lock().remove(&id).is_none() {
+        let mut connections = self.lock();
+        if connections.remove(&id).is_none() {
             return;
         }
         self.server.metrics().connections.went();
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if connections.is_empty() {
             self.empty.notify_waiters();
         }
     }
