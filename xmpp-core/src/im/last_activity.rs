@@ -312,6 +312,16 @@ impl Drop for Running {
     }
 }
 
+/// Whether an administrator of the domain asks: of our own accounts, a session of theirs.
+fn is_administrator(request: &Request, domain: &str, server: &Server) -> bool {
+    let from = match &request.session {
+        Some(session) => session.jid().as_jid(),
+        None if server.is_local(request.from.domain()) => return false,
+        None => &request.from,
+    };
+    server.config().is_administrator(from, domain)
+}
+
 async fn store(server: &Server, departure: &Departure) {
     let Departure {
         account,
@@ -565,5 +575,32 @@ mod tests {
         let accounts = world.server.stores().accounts.clone();
         assert_eq!(world.run(accounts.last_activity(&juliet)).unwrap(), None);
         assert!(module.departures.lock().departures.is_empty());
+    }
+
+    /// Who merely says that he is one is none, wherever that got in.
+    #[test]
+    fn an_administrator_of_ours_asks_in_a_session() {
+        let modules: Vec<Arc<dyn Module>> = vec![Arc::new(LastActivity::default())];
+        let world = World::with(modules, |config| {
+            config.domains[0].administrators = vec![
+                "nurse@example.org".parse().unwrap(),
+                "nurse@example.net".parse().unwrap(),
+            ];
+        });
+        world.login("juliet@example.org/balcony").end();
+        let asked = |from: &str| {
+            let from = crate::Jid::new(from).unwrap();
+            let request = Request {
+                from,
+                verb: Verb::Get,
+                payload: Element::new("query", NS),
+                target: Target::Server(bare("example.org")),
+                session: None,
+                lang: None,
+            };
+            is_administrator(&request, "example.org", &world.server)
+        };
+        assert!(!asked("nurse@example.org/1"));
+        assert!(asked("nurse@example.net/1"), "as her own server has proven");
     }
 }

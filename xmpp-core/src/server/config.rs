@@ -109,7 +109,8 @@ pub struct Domain {
     /// [`Security::OptionalTls`](crate::io::Security::OptionalTls).
     pub plaintext: Option<bool>,
     /// Accounts that may administer it: they may ask when its accounts were last there
-    /// (XEP-0012) without a subscription. People find them only by
+    /// (XEP-0012) without a subscription. Nobody can register these names (XEP-0077); who can
+    /// log in as one of them is one. People find them only by
     /// [`ServiceContacts`](crate::im::service_contacts::ServiceContacts).
     pub administrators: Vec<BareJid>,
     /// What its accounts may take up; default as [`Config::account`] says.
