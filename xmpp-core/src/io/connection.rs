@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 use super::control::{Call, Control};
 use super::limits::Ticket;
 use super::listener::Shared;
+use super::throttle::Attempt;
 use super::wire::{BoxIo, Wire};
 use crate::machine::Machine as _;
 use crate::mailbox::{Later, Origin, Settlement};
@@ -94,6 +95,8 @@ enum Doing {
 pub(super) struct Answered {
     answer: Answer,
     bound: Option<Bound>,
+    /// The login that goes on with it.
+    attempt: Option<Attempt>,
 }
 
 /// The burst that is being pulled.
@@ -216,7 +219,8 @@ impl Connection {
                 self.doing = Doing::Asked(answer);
             }
             Output::Ask(ask) => {
-                let asked = questions::ask(self.shared.clone(), ask, self.peer, self.anonymous);
+                let (shared, attempt) = (self.shared.clone(), self.ticket.attempt());
+                let asked = questions::ask(shared, ask, self.peer, attempt, self.anonymous);
                 self.doing = Doing::Asked(asked);
             }
             Output::StartTls(proceed) => self.start_tls(proceed, scratch, now, cx),
@@ -333,6 +337,9 @@ impl Connection {
                     return false;
                 };
                 self.doing = Doing::Nothing;
+                if let Some(attempt) = answered.attempt {
+                    self.ticket.tries(attempt);
+                }
                 if let Some(Bound { session, .. }) = answered.bound {
                     session.queue().register(cx);
                     self.session = Some(session);

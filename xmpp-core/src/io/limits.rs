@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::control::{Call, Control};
+use super::throttle::Attempt;
 use crate::server::network;
 
 /// How many connections are taken.
@@ -85,6 +86,8 @@ struct Stranger {
     network: Network,
     /// Whether its header has come.
     greeted: bool,
+    /// The login that is under way.
+    attempt: Option<Attempt>,
 }
 
 impl Admission {
@@ -122,6 +125,7 @@ impl Admission {
                 id,
                 network,
                 greeted: false,
+                attempt: None,
             })),
         })
     }
@@ -219,6 +223,18 @@ impl Ticket {
             let mut table = self.admission.lock();
             table.speaks(stranger.id, stranger.network);
         }
+    }
+
+    /// A login is under way, until it succeeds or the attempt is [taken](Ticket::attempt).
+    pub(super) fn tries(&mut self, attempt: Attempt) {
+        if let Some(stranger) = &mut self.stranger {
+            stranger.attempt = Some(attempt);
+        }
+    }
+
+    /// The login that is under way.
+    pub(super) fn attempt(&mut self) -> Option<Attempt> {
+        self.stranger.as_mut()?.attempt.take()
     }
 
     /// The connection has logged in.

@@ -68,7 +68,7 @@ pub struct Driver {
 pub(super) struct Shared {
     pub(super) server: Server,
     pub(super) settings: Arc<Settings>,
-    pub(super) throttle: Throttle,
+    pub(super) throttle: Arc<Throttle>,
     pub(super) password_checks: Semaphore,
     tls: Option<Tls>,
     admission: Arc<Admission>,
@@ -107,7 +107,7 @@ impl Driver {
             shared: Arc::new(Shared {
                 settings: Arc::new(settings),
                 server,
-                throttle: Throttle::new(config.throttle),
+                throttle: Arc::new(Throttle::new(config.throttle)),
                 password_checks: Semaphore::new(checks),
                 tls,
                 admission: Arc::new(Admission::new(config.accept)),
