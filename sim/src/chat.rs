@@ -30,7 +30,7 @@ pub use sweep::{CASES, sweep};
 /// What waits for one session at most: little, so that slow readers reach it.
 pub const QUEUE_STANZAS: usize = 6;
 /// The same in bytes.
-pub const QUEUE_BYTES: usize = 6 << 10;
+pub const QUEUE_BYTES: usize = 10_000;
 /// Messages that are kept for one account at most: few, so that some come back.
 const KEPT: usize = 4;
 /// When everything that was going on has come to an end: stalls, time-outs of the
@@ -89,6 +89,7 @@ async fn day(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
     let mut builder = World::builder(seed).configure(|config| {
         config.session_queue.stanzas = QUEUE_STANZAS;
         config.session_queue.bytes = QUEUE_BYTES;
+        config.xml.stanza_bytes = QUEUE_BYTES;
         config.account.offline_messages = KEPT;
     });
     if let Some(fault) = fault {

@@ -6,6 +6,8 @@
 
 #[path = "bad_input/addresses.rs"]
 mod addresses;
+#[path = "bad_input/crowds.rs"]
+mod crowds;
 #[path = "bad_input/floods.rs"]
 mod floods;
 #[path = "bad_input/login.rs"]

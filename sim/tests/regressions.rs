@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sim::client::Client;
+use sim::client::{Client, Heard};
 use sim::link::Line;
 use sim::world::quiet;
 use sim::{World, run};
 use tokio::time::sleep;
 
-use xmpp_core::store::{BlockLists, Result, Stores};
+use xmpp_core::store::{BlockLists, Offline, OfflineLimits, OfflineMessage, Result, Stores};
+use xmpp_core::time::Timestamp;
 use xmpp_core::{BareJid, Jid};
 
 /// A session that was replaced while its client did not read noticed it only when the
@@ -123,5 +124,112 @@ fn what_a_client_that_does_not_read_was_not_given_is_kept_at_the_shutdown() {
             (SENT * 3 / 5..SENT).contains(&kept),
             "{kept} of {SENT} kept"
         );
+    });
+}
+
+/// What had come since overtook stored messages at the shutdown, which were still to be read
+/// from the store: the client saw the newest message, and the older ones after the next login.
+#[test]
+fn nothing_overtakes_stored_messages_at_the_shutdown() {
+    /// A store that takes its time to read.
+    struct Slow(Arc<dyn Offline>);
+
+    #[async_trait]
+    impl Offline for Slow {
+        async fn push(
+            &self,
+            account: &BareJid,
+            at: Timestamp,
+            xml: &str,
+            limits: OfflineLimits,
+        ) -> Result<bool> {
+            self.0.push(account, at, xml, limits).await
+        }
+
+        async fn page(
+            &self,
+            account: &BareJid,
+            after: u64,
+            limit: usize,
+        ) -> Result<Vec<OfflineMessage>> {
+            sleep(Duration::from_millis(100)).await;
+            self.0.page(account, after, limit).await
+        }
+
+        async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
+            self.0.delete(account, ids).await
+        }
+
+        async fn count(&self, account: &BareJid) -> Result<usize> {
+            self.0.count(account).await
+        }
+
+        async fn forget(&self, account: &BareJid) -> Result<()> {
+            self.0.forget(account).await
+        }
+    }
+
+    const MESSAGE: &str = "<message to='romeo@example.org' type='chat'><body>Hark</body></message>";
+    run(async {
+        let mut stores = Stores::memory();
+        stores.offline = Arc::new(Slow(stores.offline.clone()));
+        let world = World::builder(0).stores(stores).build();
+        world.account("romeo").await;
+        let mut juliet = world.login("juliet").await;
+        juliet.send(MESSAGE).await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        let mut romeo = world.login("romeo").await;
+        romeo.send("<presence/>").await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        juliet.send(MESSAGE).await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        world.driver.shutdown(Duration::from_secs(1)).await;
+        let heard = romeo.rest().await;
+        let message = |heard: &Heard| heard.to_string().starts_with("<message");
+        assert!(!heard.iter().any(message), "{heard:?}");
+        let romeo = "romeo@example.org".parse().unwrap();
+        let kept = world.server.stores().offline.count(&romeo).await.unwrap();
+        assert_eq!(kept, 2);
+    });
+}
+
+/// A session that was replaced while its client did not read kept its burst as long as that
+/// had to close the connection, and the account's other client waited.
+#[test]
+fn the_rest_of_a_burst_goes_to_another_session_at_once() {
+    const SENT: usize = 50;
+    run(async {
+        let world = World::new(0);
+        let account = world.account("romeo").await;
+        let mut juliet = world.login("juliet").await;
+        let body = "O ".repeat(500);
+        for _ in 0..SENT {
+            let message = format!(
+                "<message to='romeo@example.org' type='chat'><body>{body}</body></message>"
+            );
+            juliet.send(message).await.unwrap();
+        }
+        quiet(Duration::from_millis(10)).await;
+        let mut line = Line::perfect();
+        line.window = 2000;
+        let mut deaf = Client::new(world.connect(Line::perfect(), line));
+        deaf.login(&account, Some("deaf"), &mut world.rng())
+            .await
+            .unwrap();
+        deaf.send("<presence/>").await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        let mut other = world.login("romeo").await;
+        other.send("<presence/>").await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        let mut again = world.client();
+        again
+            .login(&account, Some("deaf"), &mut world.rng())
+            .await
+            .unwrap();
+        let mut got = 0;
+        while got < SENT {
+            let next = tokio::time::timeout(Duration::from_secs(1), other.element()).await;
+            got += usize::from(next.expect("it comes at once").unwrap().name == "message");
+        }
     });
 }

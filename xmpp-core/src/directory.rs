@@ -23,7 +23,13 @@ pub trait Directory: Send + Sync + 'static {
     /// Applies a change to a bound resource, and passes it on to whoever mirrors it.
     fn update(&self, resource: &Resource, change: Change);
 
-    /// Removes a resource, if the address is still bound to this session.
+    /// Removes a resource, if the address is still bound to this session. If that lives
+    /// elsewhere, its address is being taken over ([`Conflict::Replace`]): the directory over
+    /// there removes it too and [ends](Session::end) it, so that its connection closes with
+    /// `<conflict/>` and its server does what is left to do ([`Server::end`]).
+    ///
+    /// [`Conflict::Replace`]: crate::server::Conflict::Replace
+    /// [`Server::end`]: crate::server::Server::end
     fn unbind(&self, jid: &FullJid, id: SessionId) -> Option<Arc<Resource>>;
 
     /// All bound resources of the account with this bare JID.

@@ -301,7 +301,7 @@ impl Depths {
 /// When it is full it takes nothing more until the reader has emptied it: what does not
 /// fit goes elsewhere (to the store, say), and nothing newer may overtake it. A session's
 /// queue takes no messages either while one that it refused is being stored, or has yet to
-/// come back as a burst.
+/// come back as a burst; [copies](Source::Copy), answers and presence it still takes.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -476,21 +476,26 @@ impl Inbox for Queue {
     fn push(&self, mut envelope: Envelope) -> Settlement {
         let size = envelope.stanza.size();
         let mut state = self.lock();
+        // A copy is lost if it is not taken, and says itself when it was sent.
+        let is_behind =
+            state.detoured && envelope.stanza.is_kept() && envelope.origin.source != Source::Copy;
         let reason = if state.closed {
             Some(Reason::Closed)
+        } else if is_behind {
+            // There is room for whatever takes no such way.
+            Some(Reason::Full)
         } else if state.overflowed
-            || (state.detoured && envelope.stanza.is_kept())
             || state.items.len() >= self.limits.stanzas
             || state.bytes + size > self.limits.bytes
             || !self.budget.take(size)
         {
+            // With nothing in it there is nothing that could be overtaken.
+            state.overflowed = !state.items.is_empty();
             Some(Reason::Full)
         } else {
             None
         };
         if let Some(reason) = reason {
-            // With nothing in it there is nothing that could be overtaken.
-            state.overflowed = !state.items.is_empty();
             let Envelope { stanza, origin, .. } = envelope;
             return Settlement::Failed(Undelivered {
                 stanza,

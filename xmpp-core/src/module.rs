@@ -215,10 +215,14 @@ pub trait PresenceHandler: Send + Sync + 'static {
 #[async_trait]
 pub trait OfflineHandler: Send + Sync + 'static {
     /// Keeps a message for an account that exists. An error goes back to the sender.
+    ///
+    /// `missed` is the session that had no room for it, if that is why. Nothing newer overtakes
+    /// the message there, so as long as that session takes messages the message is for it.
     async fn keep(
         &self,
         stanza: Stanza,
         account: &Arc<Account>,
+        missed: Option<&Arc<Session>>,
         server: &Server,
     ) -> Result<(), StanzaError>;
 }

@@ -205,11 +205,13 @@ impl Server {
             let queue = Queue::new(self.inner.config.session_queue, self.inner.budget.clone());
             let session = Arc::new(Session::new(id, jid, account.clone(), queue));
             let resource = Arc::new(Resource::local(&session));
+            session.enter(resource.clone());
             let Err(holder) = self.inner.directory.bind(resource.clone()) else {
                 self.inner.metrics.sessions.came();
                 self.watch(SessionEvent::Bound, &session);
                 return Ok(Bound { session, resource });
             };
+            session.leave();
             match self.inner.config.conflict {
                 // RFC 6120 §7.7.2.2, the second of three ways: the older session ends
                 Conflict::Replace => self.replace(&holder),
@@ -223,9 +225,11 @@ impl Server {
     /// what its client had not been given goes the way it would have gone without
     /// it (RFC 6121 §8.5). Ending it twice is harmless.
     pub fn end(&self, session: &Arc<Session>) -> Dispatch {
-        let Some(resource) = self.inner.directory.unbind(session.jid(), session.id()) else {
+        let Some(resource) = session.leave() else {
             return Dispatch::DONE;
         };
+        // A directory that spans servers may have taken it out, and given its address away.
+        self.inner.directory.unbind(session.jid(), session.id());
         self.inner.metrics.sessions.went();
         let left = session.queue().close();
         let farewell = match &self.inner.hooks.presence {
@@ -427,7 +431,7 @@ impl Server {
                 match resource.session() {
                     Some(session) => {
                         let detour = session.detour();
-                        let stored = self.keep_accepted(stanza, account);
+                        let stored = self.keep_accepted(stanza, account, Some(session.clone()));
                         Dispatch::Pending(Box::pin(async move {
                             let settlement = stored.finish().await;
                             drop(detour);
@@ -489,7 +493,7 @@ impl Server {
         let most = able.iter().filter(|(priority, _)| Some(*priority) == top);
         let most: Vec<_> = most.map(|(_, resource)| (*resource).clone()).collect();
         match &most[..] {
-            [] => self.keep_accepted(stanza, account),
+            [] => self.keep_accepted(stanza, account, None),
             many => self.fan_out(stanza, origin, many, None),
         }
     }
@@ -556,31 +560,42 @@ impl Server {
                 Err(error) => server.refuse(&stanza, &error),
                 Ok(account) => match server.filter_unattended(&mut stanza, &account, &origin) {
                     Some(refused) => refused,
-                    None => return server.store(stanza, &account).await,
+                    None => return server.store(stanza, &account, None).await,
                 },
             };
             refused.finish_boxed().await
         }))
     }
 
-    /// The same for one that the account's filters have seen when a session was to take it.
-    fn keep_accepted(&self, stanza: Stanza, jid: BareJid) -> Dispatch {
+    /// The same for one that the account's filters have seen when a session was to take it;
+    /// perhaps this one, which had no room.
+    fn keep_accepted(
+        &self,
+        stanza: Stanza,
+        jid: BareJid,
+        missed: Option<Arc<Session>>,
+    ) -> Dispatch {
         let server = self.clone();
         Dispatch::Pending(Box::pin(async move {
             match server.account(&jid).await {
                 Err(error) => server.refuse(&stanza, &error).finish_boxed().await,
-                Ok(account) => server.store(stanza, &account).await,
+                Ok(account) => server.store(stanza, &account, missed.as_ref()).await,
             }
         }))
     }
 
-    async fn store(&self, stanza: Stanza, account: &Arc<Account>) -> Settlement {
+    async fn store(
+        &self,
+        stanza: Stanza,
+        account: &Arc<Account>,
+        missed: Option<&Arc<Session>>,
+    ) -> Settlement {
         // RFC 6121 §8.5.1: "return a <service-unavailable/> stanza error to the sender"
         let mut error = Condition::ServiceUnavailable.into();
         if account.exists()
             && let Some(handler) = &self.inner.hooks.offline
         {
-            match handler.keep(stanza.clone(), account, self).await {
+            match handler.keep(stanza.clone(), account, missed, self).await {
                 Ok(()) => return Settlement::Done,
                 Err(reason) => error = reason,
             }

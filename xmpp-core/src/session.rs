@@ -187,6 +187,8 @@ pub struct Session {
     directed: Mutex<Vec<Jid>>,
     feeds: Mutex<VecDeque<Box<dyn Feed>>>,
     end: Mutex<Option<StreamError>>,
+    /// Its own entry, from when it is bound to its end.
+    entry: Mutex<Option<Arc<Resource>>>,
 }
 
 /// A burst that is pulled as the client drains it, not pushed: offline messages,
@@ -214,6 +216,7 @@ impl Session {
             directed: Mutex::default(),
             feeds: Mutex::default(),
             end: Mutex::default(),
+            entry: Mutex::default(),
         }
     }
 
@@ -305,6 +308,17 @@ impl Session {
     /// Why the session is to end, if it is.
     pub fn ending(&self) -> Option<StreamError> {
         lock(&self.end).clone()
+    }
+
+    /// Remembers its entry; [`leave`](Session::leave) has to follow, since the entry leads
+    /// back to the session.
+    pub(crate) fn enter(&self, entry: Arc<Resource>) {
+        *lock(&self.entry) = Some(entry);
+    }
+
+    /// Its entry, once: whoever gets it does what there is to do at the end.
+    pub(crate) fn leave(&self) -> Option<Arc<Resource>> {
+        lock(&self.entry).take()
     }
 
     /// Remembers that directed presence was sent to `to` (RFC 6121 §4.6.3), so

@@ -175,6 +175,8 @@ pub struct Stream {
 
 struct BeforeBound {
     domain: Option<Domain>,
+    /// When the login is to be over, until the first header has come.
+    login_by: Option<Instant>,
     channel: Channel,
     starttls: StartTls,
     mechanism: Option<Mechanism>,
@@ -255,12 +257,12 @@ impl Stream {
         };
         Stream {
             deadline: now.instant + settings.timeouts.header.min(settings.timeouts.login),
-            settings,
             state: State::Opening,
             progress: Progress::Connected,
             greeted: false,
             before: Some(Box::new(BeforeBound {
                 domain: None,
+                login_by: Some(now.instant + settings.timeouts.login),
                 channel,
                 starttls,
                 mechanism: None,
@@ -269,6 +271,7 @@ impl Stream {
             })),
             lang: None,
             heard: now.instant,
+            settings,
         }
     }
 
@@ -468,6 +471,7 @@ impl Stream {
         self.before.get_or_insert_with(|| {
             Box::new(BeforeBound {
                 domain: None,
+                login_by: None,
                 channel: Channel::default(),
                 starttls: StartTls::Unavailable,
                 mechanism: None,

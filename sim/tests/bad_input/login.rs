@@ -1,15 +1,17 @@
 //! Logins by those who do not know the password.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sim::client::Client;
-use sim::link::End;
+use sim::link::{End, Line};
 use sim::world::PASSWORD;
 use sim::xml::Tree;
 use sim::{World, run};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use xmpp_core::io::{DriverConfig, Security};
 use xmpp_core::sasl::client::{self as sasl, Scram};
 use xmpp_core::sasl::{Hash, NONCE_LEN, Nonce};
 
@@ -108,6 +110,47 @@ fn guesses_are_slowed_but_the_owner_is_not() {
         let mut owner = world.client();
         owner.login(&victim, None, &mut world.rng()).await.unwrap();
         assert!(before.elapsed() < at_least(10));
+    });
+}
+
+/// Whoever has failed often does not begin many logins, to finish them all at one moment. A
+/// SCRAM proof is checked without another question.
+#[test]
+fn a_guesser_has_few_logins_under_way() {
+    const MANY: usize = 50;
+    run(async {
+        let world = World::new(0);
+        let victim = world.account("mercutio").await;
+        let pending = DriverConfig::default().throttle.pending as usize;
+        let connect = |last| {
+            let peer = Some(Ipv4Addr::new(192, 0, 2, last).into());
+            let line = Line::perfect;
+            Client::new(world.connect_as(peer, Security::Plain, line(), line()))
+        };
+        let mut clients = Vec::new();
+        let first = BASE64.encode(scram("mercutio", "guess").initial());
+        for guess in 0..MANY {
+            let mut thief = connect(1);
+            thief.greet("example.org").await.unwrap();
+            if guess < pending {
+                let message = BASE64.encode("\0mercutio\0guess");
+                let reply = auth(&mut thief, "PLAIN", &message).await;
+                assert_eq!(failure(&reply), Some("not-authorized"));
+            }
+            clients.push(thief);
+        }
+        let mut challenged = 0;
+        for thief in &mut clients {
+            let challenge = auth(thief, "SCRAM-SHA-256", &first);
+            let challenge = timeout(Duration::from_millis(50), challenge).await;
+            challenged += usize::from(challenge.is_ok());
+        }
+        assert_eq!(challenged, pending);
+        // Who comes from elsewhere is not held up.
+        let before = Instant::now();
+        let mut owner = connect(2);
+        owner.login(&victim, None, &mut world.rng()).await.unwrap();
+        assert!(before.elapsed() < Duration::from_millis(10));
     });
 }
 

@@ -18,7 +18,10 @@ const WRITTEN: usize = 128 << 10;
 
 fn world() -> World {
     World::builder(0)
-        .configure(|config| config.memory = MEMORY)
+        .configure(|config| {
+            config.memory = MEMORY;
+            config.session_queue.bytes = MEMORY;
+        })
         .build()
 }
 
@@ -61,6 +64,30 @@ fn stanzas_that_never_end_cost_their_senders_their_streams_and_nobody_else() {
         assert_eq!(held.element().await.unwrap().attr("id"), Some("1"));
         bystanders.chat().await;
         assert_eq!(world.server.budget().used(), 0);
+    });
+}
+
+/// Else whoever fills the memory would throw everybody out: over TCP and TLS stanzas come in
+/// whatever pieces the network makes.
+#[test]
+fn a_stanza_that_comes_in_two_pieces_costs_nobody_the_stream_though_memory_is_full() {
+    run(async {
+        let world = world();
+        let mut bystanders = Bystanders::new(&world).await;
+        let mut paris = world.login("paris").await;
+        let left = MEMORY - world.server.budget().used();
+        assert!(world.server.budget().take(left));
+        let body = "x".repeat(9000);
+        let begun = format!("<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'>{body}");
+        paris.send(begun).await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        assert!(world.server.budget().used() >= MEMORY + 9000, "it counts");
+        paris.send("</ping></iq>").await.unwrap();
+        quiet(Duration::from_millis(10)).await;
+        assert_eq!(world.driver.connections(), 3, "nobody is gone");
+        world.server.budget().give(left);
+        assert_eq!(world.server.budget().used(), 0);
+        bystanders.chat().await;
     });
 }
 

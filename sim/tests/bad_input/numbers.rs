@@ -65,7 +65,8 @@ fn ten_thousand_half_open_connections_do_not_slow_those_who_are_in() {
     });
 }
 
-/// Who has said something goes after all who have not, and is told why. RFC 6120 §4.9.3.17:
+/// Who has said something goes after all who have not for a while, and is told why. RFC 6120
+/// §4.9.3.17:
 /// "The server lacks the system resources necessary to service the stream."
 #[test]
 fn one_that_has_begun_gives_way_when_all_have_begun() {
@@ -76,10 +77,14 @@ fn one_that_has_begun_gives_way_when_all_have_begun() {
         let mut begun = connect(&world, address(1));
         begun.greet("example.org").await.unwrap();
         let mut silent = connect(&world, address(2));
+        quiet(Duration::from_secs(2)).await;
         let mut second = connect(&world, address(3));
         assert_eq!(silent.hear().await, Heard::End);
         second.greet("example.org").await.unwrap();
         let _third = connect(&world, address(4));
+        quiet(Duration::from_millis(1)).await;
+        let held = world.driver.connections();
+        assert_eq!(held, 2, "it keeps no place while it is told");
         assert_eq!(end(&mut begun).await, "resource-constraint");
         assert_eq!(world.server.metrics().evicted_connections.value(), 2);
     });

@@ -71,6 +71,7 @@ fn who_does_not_read_costs_no_more_than_his_queue() {
             .configure(|config| {
                 config.session_queue.stanzas = QUEUE_STANZAS;
                 config.session_queue.bytes = QUEUE_BYTES;
+                config.xml.stanza_bytes = QUEUE_BYTES;
                 config.account.offline_messages = 5;
             })
             .build();

@@ -220,9 +220,9 @@ fn reappear(account: &Account, removed: &[Jid], left: &[Jid], server: &Server) {
     for resource in available(account, server) {
         for contact in &contacts {
             match presence::show_one(&resource, contact, server) {
-                Some(Dispatch::Pending(rest)) => server.spawn(Box::pin(async move {
+                Some(Dispatch::Pending(rest)) => server.spawn(async move {
                     let _ = rest.await;
-                })),
+                }),
                 Some(Dispatch::Done(_)) | None => {}
             }
         }

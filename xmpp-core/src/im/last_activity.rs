@@ -46,11 +46,22 @@ pub struct LastActivity {
 
 /// Logouts that are not in the store yet.
 #[derive(Debug, Default)]
-struct Departures(Mutex<HashMap<BareJid, Departure>>);
+struct Departures(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    departures: HashMap<BareJid, Arc<Departure>>,
+    /// Whether somebody sees to it that they come into the store.
+    running: bool,
+}
+
+/// Whoever sees to that, as long as this has not ended by itself.
+struct Running(Option<Arc<Departures>>);
 
 /// When somebody logged out, and the last status.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 struct Departure {
+    account: Arc<Account>,
     at: Timestamp,
     status: String,
 }
@@ -159,14 +170,17 @@ impl SessionWatcher for LastActivity {
             return;
         }
         let status = self.lock().remove(&session.id()).unwrap_or_default();
-        let account = session.bare().clone();
-        if !session.account().exists() || !server.directory().resources(account.as_str()).is_empty()
-        {
+        let account = session.account().clone();
+        let resources = server.directory().resources(account.jid().as_str());
+        if !account.exists() || !resources.is_empty() {
             return;
         }
-        let at = server.now().utc;
-        self.departures
-            .note(account, Departure { at, status }, server);
+        let departure = Departure {
+            account,
+            at: server.now().utc,
+            status,
+        };
+        self.departures.note(departure, server);
     }
 }
 
@@ -182,8 +196,8 @@ impl LastActivity {
         // <forbidden/> error". An account that does not exist shows its presence to nobody. The
         // administrators of a domain are authorized without a subscription.
         let domain = account.jid().domain();
-        let authorized = account.shows_presence_to(&request.from)
-            || server.config().is_administrator(&request.from, domain);
+        let authorized =
+            account.shows_presence_to(&request.from) || is_administrator(request, domain, server);
         if !authorized {
             return Err(Condition::Forbidden.into());
         }
@@ -194,9 +208,9 @@ impl LastActivity {
             return Ok(query(0));
         }
         let ago = |at, status: &str| query(server.now().utc.since(at).as_secs()).with_text(status);
-        let waiting = self.departures.lock().get(account.jid()).cloned();
-        if let Some(Departure { at, status }) = waiting {
-            return Ok(ago(at, &status));
+        let waiting = self.departures.of(account.jid());
+        if let Some(departure) = waiting {
+            return Ok(ago(departure.at, &departure.status));
         }
         match server.stores().accounts.last_activity(account.jid()).await {
             Ok(Some((at, status))) => Ok(ago(at, &status)),
@@ -224,59 +238,103 @@ impl LastActivity {
 
 impl Departures {
     /// Enters a logout, and sees to it that it comes into the store.
-    fn note(self: &Arc<Self>, account: BareJid, departure: Departure, server: &Server) {
-        let (departures, held) = (self.clone(), server.clone());
+    fn note(self: &Arc<Self>, departure: Departure, server: &Server) {
+        let (account, held) = (departure.account.jid().clone(), server.clone());
         let mut waiting = self.lock();
-        if waiting.len() >= WAITING && !waiting.contains_key(&account) {
+        let all = &mut waiting.departures;
+        if all.len() >= WAITING && !all.contains_key(&account) {
             drop(waiting);
-            server.spawn(async move { store(&held, &account, &departure).await });
+            server.spawn(async move { store(&held, &departure).await });
             return;
         }
-        let first = waiting.is_empty();
-        waiting.insert(account, departure);
+        all.insert(account, Arc::new(departure));
+        if std::mem::replace(&mut waiting.running, true) {
+            return;
+        }
         drop(waiting);
-        if first {
-            server.spawn(async move {
-                loop {
-                    held.rest(GATHER).await;
-                    if departures.store(&held).await {
-                        return;
-                    }
+        let mut running = Running(Some(self.clone()));
+        server.spawn(async move {
+            loop {
+                held.rest(GATHER).await;
+                if running.store(&held).await {
+                    return;
                 }
-            });
-        }
-    }
-
-    /// Stores what waits; `true` if nothing has come meanwhile, and whoever comes next is the first.
-    async fn store(&self, server: &Server) -> bool {
-        let waiting: Vec<_> = self.lock().clone().into_iter().collect();
-        for page in waiting.chunks(PAGE) {
-            join_all(
-                page.iter()
-                    .map(|(account, departure)| store(server, account, departure)),
-            )
-            .await;
-        }
-        let mut left = self.lock();
-        for (account, departure) in &waiting {
-            if left.get(account) == Some(departure) {
-                left.remove(account);
             }
-        }
-        left.is_empty()
+        });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<BareJid, Departure>> {
+    /// The logout of an account that waits and that has not been removed.
+    fn of(&self, account: &BareJid) -> Option<Arc<Departure>> {
+        let departure = self.lock().departures.get(account).cloned();
+        departure.filter(|departure| departure.account.exists())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing that runs under this lock can panic half way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn store(server: &Server, account: &BareJid, departure: &Departure) {
+impl Running {
+    /// Stores what waits; `true` if nothing has come meanwhile, and whoever comes next is the first.
+    async fn store(&mut self, server: &Server) -> bool {
+        let Some(departures) = &self.0 else {
+            return true;
+        };
+        let waiting: Vec<_> = departures.lock().departures.values().cloned().collect();
+        for page in waiting.chunks(PAGE) {
+            join_all(page.iter().map(|departure| store(server, departure))).await;
+        }
+        let mut left = departures.lock();
+        for departure in &waiting {
+            let account = departure.account.jid();
+            let same = |now: &Arc<Departure>| Arc::ptr_eq(now, departure);
+            if left.departures.get(account).is_some_and(same) {
+                left.departures.remove(account);
+            }
+        }
+        left.running = !left.departures.is_empty();
+        let is_over = !left.running;
+        drop(left);
+        if is_over {
+            self.0 = None;
+        }
+        is_over
+    }
+}
+
+/// The store has panicked. What waits would perhaps have it do so again.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(departures) = &self.0 {
+            *departures.lock() = Waiting::default();
+        }
+    }
+}
+
+/// Whether an administrator of the domain asks: of our own accounts, a session of theirs.
+fn is_administrator(request: &Request, domain: &str, server: &Server) -> bool {
+    let from = match &request.session {
+        Some(session) => session.jid().as_jid(),
+        None if server.is_local(request.from.domain()) => return false,
+        None => &request.from,
+    };
+    server.config().is_administrator(from, domain)
+}
+
+async fn store(server: &Server, departure: &Departure) {
+    let Departure {
+        account,
+        at,
+        status,
+    } = departure;
+    if !account.exists() {
+        return; // it has been removed meanwhile
+    }
     let accounts = &server.stores().accounts;
-    let stored = accounts.set_last_activity(account, departure.at, &departure.status);
+    let stored = accounts.set_last_activity(account.jid(), *at, status);
     if let Err(error) = stored.await {
-        server.store_failed("last activity not stored", account, &error);
+        server.store_failed("last activity not stored", account.jid(), &error);
     }
 }
 
@@ -450,28 +508,27 @@ mod tests {
     fn more_logouts_than_may_wait_are_stored_at_once() {
         let world = world();
         let module = LastActivity::default();
-        let departure = |at| Departure {
-            at: Timestamp(at),
-            status: String::new(),
-        };
         let note = |jid: &str, at| {
-            let account = world.account(jid);
-            module
-                .departures
-                .note(account, departure(at), &world.server);
+            let account = world.run(world.server.account(&bare(jid))).unwrap();
+            let departure = Departure {
+                account,
+                at: Timestamp(at),
+                status: String::new(),
+            };
+            module.departures.note(departure, &world.server);
         };
+        for jid in ["u0@example.org", "late@example.org"] {
+            world.account(jid);
+        }
         for n in 0..WAITING {
-            let account = bare(&format!("u{n}@example.org"));
-            module.departures.note(account, departure(1), &world.server);
+            note(&format!("u{n}@example.org"), 1);
         }
         note("late@example.org", 2);
         note("u0@example.org", 3);
         world.settle();
-        assert_eq!(module.departures.lock().len(), WAITING);
-        assert_eq!(
-            module.departures.lock()[&bare("u0@example.org")],
-            departure(3)
-        );
+        assert_eq!(module.departures.lock().departures.len(), WAITING);
+        let waiting = module.departures.of(&bare("u0@example.org"));
+        assert_eq!(waiting.unwrap().at, Timestamp(3));
         let accounts = world.server.stores().accounts.clone();
         let last = |jid| world.run(accounts.last_activity(&bare(jid))).unwrap();
         assert_eq!(
@@ -480,6 +537,70 @@ mod tests {
         );
         world.advance(GATHER);
         assert_eq!(last("u0@example.org"), Some((Timestamp(3), String::new())));
-        assert!(module.departures.lock().is_empty());
+        assert!(module.departures.lock().departures.is_empty());
+    }
+
+    /// Whoever was at it is replaced by the next.
+    #[test]
+    fn logouts_are_stored_also_after_a_store_has_panicked() {
+        let world = world();
+        let module = LastActivity::default();
+        let romeo = world.account("romeo@example.org");
+        let departure = Departure {
+            account: world.run(world.server.account(&romeo)).unwrap(),
+            at: Timestamp(1),
+            status: String::new(),
+        };
+        // Whoever is at it ends in the middle, as his task does then.
+        module.departures.lock().running = true;
+        drop(Running(Some(module.departures.clone())));
+        module.departures.note(departure, &world.server);
+        world.settle();
+        world.advance(GATHER);
+        assert!(module.departures.lock().departures.is_empty());
+        let accounts = world.server.stores().accounts.clone();
+        assert!(world.run(accounts.last_activity(&romeo)).unwrap().is_some());
+    }
+
+    #[test]
+    fn nothing_is_told_or_stored_of_an_account_that_was_removed_meanwhile() {
+        let module = Arc::new(LastActivity::default());
+        let world = World::new(vec![module.clone()]);
+        let juliet = bare("juliet@example.org");
+        world.login("juliet@example.org/balcony").end();
+        assert!(module.departures.of(&juliet).is_some());
+        world.run(world.server.remove_account(&juliet)).unwrap();
+        assert!(module.departures.of(&juliet).is_none());
+        world.advance(GATHER);
+        let accounts = world.server.stores().accounts.clone();
+        assert_eq!(world.run(accounts.last_activity(&juliet)).unwrap(), None);
+        assert!(module.departures.lock().departures.is_empty());
+    }
+
+    /// Who merely says that he is one is none, wherever that got in.
+    #[test]
+    fn an_administrator_of_ours_asks_in_a_session() {
+        let modules: Vec<Arc<dyn Module>> = vec![Arc::new(LastActivity::default())];
+        let world = World::with(modules, |config| {
+            config.domains[0].administrators = vec![
+                "nurse@example.org".parse().unwrap(),
+                "nurse@example.net".parse().unwrap(),
+            ];
+        });
+        world.login("juliet@example.org/balcony").end();
+        let asked = |from: &str| {
+            let from = crate::Jid::new(from).unwrap();
+            let request = Request {
+                from,
+                verb: Verb::Get,
+                payload: Element::new("query", NS),
+                target: Target::Server(bare("example.org")),
+                session: None,
+                lang: None,
+            };
+            is_administrator(&request, "example.org", &world.server)
+        };
+        assert!(!asked("nurse@example.org/1"));
+        assert!(asked("nurse@example.net/1"), "as her own server has proven");
     }
 }

@@ -13,7 +13,7 @@ use crate::module::{
     Verdict,
 };
 use crate::server::Server;
-use crate::session::{Feed, Session, SessionId};
+use crate::session::{Feed, Resource, Session, SessionId};
 use crate::stanza::{Child, Condition, Kind, Stanza, StanzaError};
 use crate::store::{OfflineLimits, OfflineMessage, StoreError};
 use crate::time::Timestamp;
@@ -57,6 +57,7 @@ impl OfflineHandler for Offline {
         &self,
         stanza: Stanza,
         account: &Arc<Account>,
+        missed: Option<&Arc<Session>>,
         server: &Server,
     ) -> Result<(), StanzaError> {
         match worth(&stanza) {
@@ -87,7 +88,8 @@ impl OfflineHandler for Offline {
             }
         }
         // One that has become available meanwhile looked at the store before this was in it.
-        if let Some(session) = able(account.jid(), server) {
+        let missed = missed.filter(|session| server.resource(session).is_some_and(|r| is_able(&r)));
+        if let Some(session) = missed.cloned().or_else(|| able(account.jid(), server)) {
             self.deliveries.begin(&session, server);
         }
         Ok(())
@@ -129,8 +131,7 @@ impl SessionWatcher for Offline {
             // the server, the server delivers the message to the resource that has sent that
             // presence."
             SessionEvent::Available { initial } => {
-                let priority = server.resource(session).and_then(|r| r.priority());
-                let able = priority.is_some_and(|priority| priority >= 0);
+                let able = server.resource(session).is_some_and(|r| is_able(&r));
                 let was_unable = self.deliveries.is_able(session.id(), able);
                 if server.resource(session).is_none() {
                     // It has ended meanwhile, and nothing more will be heard of it.
@@ -186,12 +187,17 @@ impl Offline {
 /// The session of an account that gets what is stored: the most available one.
 fn able(account: &BareJid, server: &Server) -> Option<Arc<Session>> {
     let resources = server.directory().resources(account.as_str());
-    let able = resources.iter().filter(|resource| {
-        resource.session().is_some() && resource.priority().is_some_and(|p| p >= 0)
-    });
+    let able = resources
+        .iter()
+        .filter(|resource| resource.session().is_some() && is_able(resource));
     able.max_by_key(|resource| resource.priority())?
         .session()
         .cloned()
+}
+
+/// Whether a resource takes messages.
+fn is_able(resource: &Resource) -> bool {
+    resource.priority().is_some_and(|priority| priority >= 0)
 }
 
 /// Who is being given their messages.

@@ -174,8 +174,14 @@ impl Registration {
         })?;
         let accounts = &server.stores().accounts;
         let failed = |error| server.store_failed("not registered", &account, &error);
-        // §3.1: "a username conflict (the desired username is already in use …)"
+        // §3.1: "a username conflict (the desired username is already in use …)". Who is named
+        // as an administrator is somebody already, also if that account is yet to be made.
         let conflict = || Err(Condition::Conflict.into());
+        let domains = server.config().domains.iter();
+        let mut administrators = domains.flat_map(|domain| &domain.administrators);
+        if administrators.any(|administrator| *administrator == account) {
+            return conflict();
+        }
         if accounts.exists(&account).await.map_err(failed)? {
             return conflict();
         }

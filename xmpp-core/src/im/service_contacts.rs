@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::form;
 use crate::BareJid;
 use crate::module::{Hooks, Module, Scope};
+use crate::server::{BuildError, Server};
 
 /// The `FORM_TYPE`.
 pub const FORM_TYPE: &str = "http://jabber.org/network/serverinfo";
@@ -21,7 +22,7 @@ pub const FORM_TYPE: &str = "http://jabber.org/network/serverinfo";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceContacts {
-    /// Whose these are; default `None`, of all domains.
+    /// Whose these are, one of the domains that are served; default `None`, of all of them.
     pub domain: Option<BareJid>,
     /// For abusive traffic.
     pub abuse: Vec<String>,
@@ -60,6 +61,15 @@ impl Module for ServiceContacts {
             None => on.form(Scope::Server, form),
         }
     }
+
+    fn ready(&self, server: &Server) -> Result<(), BuildError> {
+        match &self.domain {
+            Some(domain) if !server.is_local(domain.as_str()) => Err(BuildError::Module(format!(
+                "contact addresses of {domain}, which is not served"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -67,8 +77,9 @@ mod tests {
     use super::*;
     use crate::im::caps::Caps;
     use crate::im::disco::Disco;
+    use crate::server::Domain;
     use crate::server::testing::{World, bare};
-    use crate::server::{BuildError, Domain};
+    use crate::store::Stores;
 
     fn contacts(domain: Option<&str>, abuse: &str) -> Arc<dyn Module> {
         Arc::new(ServiceContacts {
@@ -136,6 +147,16 @@ mod tests {
         assert!(org.0.contains("mailto:org") && !org.0.contains("mailto:net"));
         assert!(net.0.contains("mailto:net") && !net.0.contains("mailto:org"));
         assert_ne!(org.1, net.1);
+    }
+
+    #[test]
+    fn they_are_of_a_domain_that_is_served() {
+        let of = |domain| {
+            let contacts = contacts(Some(domain), "mailto:a");
+            World::build(Stores::memory(), vec![contacts], |_| {}).map(drop)
+        };
+        assert!(matches!(of("example.org"), Ok(())));
+        assert!(matches!(of("example.com"), Err(BuildError::Module(_))));
     }
 
     /// XEP-0115 §5.4

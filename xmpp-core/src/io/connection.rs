@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 use super::control::{Call, Control};
 use super::limits::Ticket;
 use super::listener::Shared;
+use super::throttle::Attempt;
 use super::wire::{BoxIo, Wire};
 use crate::machine::Machine as _;
 use crate::mailbox::{Later, Origin, Settlement};
@@ -94,6 +95,8 @@ enum Doing {
 pub(super) struct Answered {
     answer: Answer,
     bound: Option<Bound>,
+    /// The login that goes on with it.
+    attempt: Option<Attempt>,
 }
 
 /// The burst that is being pulled.
@@ -216,7 +219,8 @@ impl Connection {
                 self.doing = Doing::Asked(answer);
             }
             Output::Ask(ask) => {
-                let asked = questions::ask(self.shared.clone(), ask, self.peer, self.anonymous);
+                let (shared, attempt) = (self.shared.clone(), self.ticket.attempt());
+                let asked = questions::ask(shared, ask, self.peer, attempt, self.anonymous);
                 self.doing = Doing::Asked(asked);
             }
             Output::StartTls(proceed) => self.start_tls(proceed, scratch, now, cx),
@@ -233,6 +237,9 @@ impl Connection {
                 self.reader.restart();
                 self.unread = Vec::new();
                 self.end();
+                // Behind the end, so that another session goes on with what is stored; and not
+                // with the connection, which may have a while to wait for its client.
+                self.feed = Feeding::Nothing;
                 let limit = self.server().config().timeouts.close;
                 self.sleep.as_mut().reset((now.instant + limit).into());
             }
@@ -298,14 +305,18 @@ impl Connection {
             Some(Call::Stop) => Some(StreamError::new(StreamCondition::SystemShutdown)),
             Some(Call::MakeRoom) if self.ticket.is_stranger() => {
                 self.server().metrics().evicted_connections.increment();
-                if self.ticket.is_silent() {
-                    // Who has said nothing is told nothing.
-                    self.lost(scratch, now, cx);
-                    return true;
+                // Who has said nothing is told nothing.
+                if !self.ticket.is_silent() {
+                    // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
+                    // service the stream."
+                    let error = StreamError::new(StreamCondition::ResourceConstraint);
+                    self.input(Input::Close(Some(error)), scratch, now, cx);
+                    // Whether the client takes that or not, its place is another's.
+                    let _ = self.write(scratch, now, cx);
+                    let _ = self.wire.poll_shutdown(cx);
                 }
-                // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
-                // service the stream."
-                Some(StreamError::new(StreamCondition::ResourceConstraint))
+                self.lost(scratch, now, cx);
+                return true;
             }
             // It has just logged in.
             Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
@@ -326,6 +337,9 @@ impl Connection {
                     return false;
                 };
                 self.doing = Doing::Nothing;
+                if let Some(attempt) = answered.attempt {
+                    self.ticket.tries(attempt);
+                }
                 if let Some(Bound { session, .. }) = answered.bound {
                     session.set_encrypted(self.wire.is_encrypted());
                     session.queue().register(cx);
@@ -446,9 +460,11 @@ impl Connection {
         };
         // What comes meanwhile is too late.
         let (_, mut waiting) = session.queue().depth();
+        // Nor does it overtake a burst.
         while waiting > 0
+            && matches!(self.feed, Feeding::Nothing)
             && self.unsent.is_empty()
-            && let Some(Some(envelopes)) = session.queue().take(CHUNK)
+            && let Some(envelopes) = session.take(CHUNK)
         {
             for envelope in envelopes {
                 waiting = waiting.saturating_sub(envelope.stanza.size());
@@ -741,9 +757,11 @@ impl Drop for Connection {
         charged.give_back(self.server().budget());
         self.end();
         if let Some(left) = self.leaving.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && tokio::runtime::Handle::try_current().is_ok()
         {
-            runtime.spawn(left);
+            self.server().spawn(async move {
+                let _ = left.await;
+            });
         }
     }
 }

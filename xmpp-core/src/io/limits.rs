@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::control::{Call, Control};
+use super::throttle::Attempt;
 use crate::server::network;
 
 /// How many connections are taken.
@@ -16,8 +18,8 @@ pub struct AcceptLimits {
     pub connections: usize,
     /// Connections that have not logged in, at a time; default 10 000: at 10 kB of
     /// XML each, what strangers can make the server hold is 100 MB. When there are as many,
-    /// a newcomer takes the place of one that has said nothing, or else of one that has,
-    /// and among these of the oldest of the network that has the most.
+    /// a newcomer takes the place of the oldest one of the network that has the most; before
+    /// that, of one that has been there for 2 s and not said a word.
     pub before_login: usize,
     /// Connections that have not logged in of one address at a time (for IPv6, of one
     /// /64 network); default 500, so that people behind one address can share it.
@@ -34,6 +36,11 @@ impl Default for AcceptLimits {
     }
 }
 
+/// Who has said nothing for so long gives way first. A client that means to log in has sent
+/// its header before, over any line and through a TLS handshake; younger ones are no worse
+/// than those who greet at once and then do nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) struct Admission {
     limits: AcceptLimits,
     table: Mutex<Table>,
@@ -44,17 +51,21 @@ struct Table {
     all: usize,
     /// The last id.
     last: u64,
+    /// Those that have not logged in.
+    strangers: HashMap<u64, Arc<Control>>,
+    /// By network: all of them, and those that have said nothing for [`PATIENCE`].
+    crowd: Crowd,
     silent: Crowd,
-    greeted: Crowd,
+    /// Those that have said nothing yet and came less than that ago, and when.
+    fresh: BTreeMap<u64, (Instant, Network)>,
 }
 
-/// Connections that have not logged in, all as far as each other, by network.
+/// Connections that have not logged in, by network.
 ///
 /// Each change and each choice costs the logarithm of their number.
 #[derive(Default)]
 struct Crowd {
-    len: usize,
-    networks: HashMap<Network, BTreeMap<u64, Arc<Control>>>,
+    networks: HashMap<Network, BTreeSet<u64>>,
     /// The networks, the one with the most connections last; among equals the one whose
     /// oldest connection is the oldest.
     ranks: BTreeSet<(usize, Reverse<u64>, Network)>,
@@ -75,6 +86,8 @@ struct Stranger {
     network: Network,
     /// Whether its header has come.
     greeted: bool,
+    /// The login that is under way.
+    attempt: Option<Attempt>,
 }
 
 impl Admission {
@@ -85,32 +98,26 @@ impl Admission {
         }
     }
 
-    /// Lets in one more, if need be in the place of another that has not logged in: of one
-    /// that has said nothing rather than of one that has, then of one of the network that
-    /// has the most of them, then of the oldest.
+    /// Lets in one more, if need be in the place of another that has not logged in.
     pub(super) fn admit(
         admission: &Arc<Admission>,
         peer: Option<IpAddr>,
         control: &Arc<Control>,
+        now: Instant,
     ) -> Option<Ticket> {
         let network = peer.map(network);
         let limits = admission.limits;
         let mut table = admission.lock();
-        let theirs = table.silent.of(network) + table.greeted.of(network);
         if table.all >= limits.connections
             || limits.before_login == 0
-            || (network.is_some() && theirs >= limits.before_login_per_address)
+            || (network.is_some() && table.crowd.of(network) >= limits.before_login_per_address)
         {
             return None;
         }
-        if table.silent.len + table.greeted.len >= limits.before_login {
-            let evicted = table.silent.evict().or_else(|| table.greeted.evict())?;
-            evicted.call(Call::MakeRoom);
+        if table.strangers.len() >= limits.before_login {
+            table.evict(now)?.call(Call::MakeRoom);
         }
-        table.all += 1;
-        table.last += 1;
-        let id = table.last;
-        table.silent.insert(id, network, control.clone());
+        let id = table.enter(network, control.clone(), now);
         drop(table);
         Some(Ticket {
             admission: admission.clone(),
@@ -118,6 +125,7 @@ impl Admission {
                 id,
                 network,
                 greeted: false,
+                attempt: None,
             })),
         })
     }
@@ -127,42 +135,73 @@ impl Admission {
     }
 }
 
-impl Crowd {
-    /// How many are of this network.
-    fn of(&self, network: Network) -> usize {
-        self.networks.get(&network).map_or(0, BTreeMap::len)
+impl Table {
+    fn enter(&mut self, network: Network, control: Arc<Control>, now: Instant) -> u64 {
+        self.all += 1;
+        self.last += 1;
+        let id = self.last;
+        self.strangers.insert(id, control);
+        self.crowd.insert(id, network);
+        self.fresh.insert(id, (now, network));
+        id
     }
 
-    fn insert(&mut self, id: u64, network: Network, control: Arc<Control>) {
-        self.change(network, |members| members.insert(id, control));
-        self.len += 1;
+    /// Removes one of those that have been silent for too long, or else one of all: the oldest
+    /// of the network that has the most of them.
+    fn evict(&mut self, now: Instant) -> Option<Arc<Control>> {
+        while let Some(oldest) = self.fresh.first_entry()
+            && now.saturating_duration_since(oldest.get().0) >= PATIENCE
+        {
+            let (id, (_, network)) = oldest.remove_entry();
+            self.silent.insert(id, network);
+        }
+        let (id, network) = self.silent.first().or_else(|| self.crowd.first())?;
+        self.remove(id, network)
     }
 
     /// Removes one, unless it has been evicted.
     fn remove(&mut self, id: u64, network: Network) -> Option<Arc<Control>> {
-        let removed = self.change(network, |members| members.remove(&id));
-        self.len -= usize::from(removed.is_some());
-        removed
+        self.speaks(id, network);
+        self.crowd.remove(id, network);
+        self.strangers.remove(&id)
     }
 
-    /// Removes the oldest one of the network that has the most.
-    fn evict(&mut self) -> Option<Arc<Control>> {
+    /// One says something, or nothing ever again.
+    fn speaks(&mut self, id: u64, network: Network) {
+        if self.fresh.remove(&id).is_none() {
+            self.silent.remove(id, network);
+        }
+    }
+}
+
+impl Crowd {
+    /// How many are of this network.
+    fn of(&self, network: Network) -> usize {
+        self.networks.get(&network).map_or(0, BTreeSet::len)
+    }
+
+    /// The oldest one of the network that has the most.
+    fn first(&self) -> Option<(u64, Network)> {
         let &(_, Reverse(oldest), network) = self.ranks.last()?;
-        self.remove(oldest, network)
+        Some((oldest, network))
     }
 
-    fn change<T>(
-        &mut self,
-        network: Network,
-        change: impl FnOnce(&mut BTreeMap<u64, Arc<Control>>) -> T,
-    ) -> T {
+    fn insert(&mut self, id: u64, network: Network) {
+        self.change(network, |members| members.insert(id));
+    }
+
+    fn remove(&mut self, id: u64, network: Network) {
+        self.change(network, |members| members.remove(&id));
+    }
+
+    fn change(&mut self, network: Network, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
         let members = self.networks.entry(network).or_default();
-        let rank = |members: &BTreeMap<u64, _>| {
-            let (oldest, _) = members.first_key_value()?;
+        let rank = |members: &BTreeSet<u64>| {
+            let oldest = members.first()?;
             Some((members.len(), Reverse(*oldest), network))
         };
         let before = rank(members);
-        let result = change(members);
+        change(members);
         let after = rank(members);
         if before != after {
             before.map(|rank| self.ranks.remove(&rank));
@@ -171,7 +210,6 @@ impl Crowd {
         if after.is_none() {
             self.networks.remove(&network);
         }
-        result
     }
 }
 
@@ -183,24 +221,28 @@ impl Ticket {
         };
         if !std::mem::replace(&mut stranger.greeted, true) {
             let mut table = self.admission.lock();
-            if let Some(control) = table.silent.remove(stranger.id, stranger.network) {
-                let greeted = &mut table.greeted;
-                greeted.insert(stranger.id, stranger.network, control);
-            }
+            table.speaks(stranger.id, stranger.network);
         }
+    }
+
+    /// A login is under way, until it succeeds or the attempt is [taken](Ticket::attempt).
+    pub(super) fn tries(&mut self, attempt: Attempt) {
+        if let Some(stranger) = &mut self.stranger {
+            stranger.attempt = Some(attempt);
+        }
+    }
+
+    /// The login that is under way.
+    pub(super) fn attempt(&mut self) -> Option<Attempt> {
+        self.stranger.as_mut()?.attempt.take()
     }
 
     /// The connection has logged in.
     pub(super) fn logged_in(&mut self) {
-        let Some(stranger) = self.stranger.take() else {
-            return;
-        };
-        let mut table = self.admission.lock();
-        let crowd = match stranger.greeted {
-            true => &mut table.greeted,
-            false => &mut table.silent,
-        };
-        crowd.remove(stranger.id, stranger.network);
+        if let Some(stranger) = self.stranger.take() {
+            let mut table = self.admission.lock();
+            table.remove(stranger.id, stranger.network);
+        }
     }
 
     /// Whether no whole header has come.
@@ -223,6 +265,7 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
     use super::*;
 
     fn admission(all: usize, strangers: usize, each: usize) -> Arc<Admission> {
@@ -234,19 +277,29 @@ mod tests {
     }
 
     fn admit(admission: &Arc<Admission>, peer: &str) -> Option<(Ticket, Arc<Control>)> {
+        admit_at(admission, peer, Instant::now())
+    }
+
+    fn admit_at(
+        admission: &Arc<Admission>,
+        peer: &str,
+        now: Instant,
+    ) -> Option<(Ticket, Arc<Control>)> {
         let control = Arc::new(Control::default());
-        let ticket = Admission::admit(admission, Some(peer.parse().unwrap()), &control)?;
+        let ticket = Admission::admit(admission, Some(peer.parse().unwrap()), &control, now)?;
         Some((ticket, control))
     }
 
     /// Lets in those of `peers`, of whom those with an exclamation mark send a header, and
-    /// then newcomers, until all of the former are evicted; returns in which order.
-    fn evicted(peers: &[&str]) -> Vec<usize> {
+    /// `later` newcomers, until all of the former are evicted; returns in which order.
+    fn evicted(peers: &[&str], later: Duration) -> Vec<usize> {
+        let now = Instant::now();
         let admission = admission(100, peers.len(), 100);
         let mut held: Vec<_> = peers
             .iter()
             .map(|peer| {
-                let (mut ticket, control) = admit(&admission, peer.trim_end_matches('!')).unwrap();
+                let address = peer.trim_end_matches('!');
+                let (mut ticket, control) = admit_at(&admission, address, now).unwrap();
                 if peer.ends_with('!') {
                     ticket.greeted();
                 }
@@ -255,35 +308,42 @@ mod tests {
             .collect();
         let mut order = Vec::new();
         for newcomer in 0..peers.len() {
-            let (mut ticket, control) =
-                admit(&admission, &format!("203.0.113.{newcomer}")).unwrap();
+            let address = format!("203.0.113.{newcomer}");
+            let (ticket, control) = admit_at(&admission, &address, now + later).unwrap();
             let called = |at: &usize| held[*at].1.answer() == Some(Call::MakeRoom);
             let called: Vec<_> = (0..peers.len()).filter(called).collect();
             assert_eq!(called.len(), 1, "one for one");
             order.extend(called);
-            // So that it is not the next.
-            ticket.greeted();
             held.push((ticket, control));
         }
         drop(held);
         let table = admission.lock();
-        for crowd in [&table.silent, &table.greeted] {
-            assert!(crowd.len == 0 && crowd.networks.is_empty() && crowd.ranks.is_empty());
+        assert!(table.strangers.is_empty() && table.fresh.is_empty());
+        for crowd in [&table.crowd, &table.silent] {
+            assert!(crowd.networks.is_empty() && crowd.ranks.is_empty());
         }
         assert_eq!(table.all, 0);
         order
     }
 
     #[test]
-    fn the_silent_go_first_then_the_many_then_the_old() {
+    fn the_many_go_first_then_the_old() {
+        let evicted = |peers: &[&str]| evicted(peers, Duration::ZERO);
         let (a, b, c) = ("192.0.2.1", "192.0.2.2", "192.0.2.3");
         assert_eq!(evicted(&[a, b, c]), [0, 1, 2], "equal networks: the oldest");
         assert_eq!(evicted(&[a, b, b, c]), [1, 0, 2, 3], "the largest first");
         assert_eq!(evicted(&[a, c, b, b, b]), [2, 3, 0, 1, 4]);
         let same = ["2001:db8::1", a, "2001:db8::2"];
         assert_eq!(evicted(&same), [0, 1, 2], "one /64 network");
-        let (x, y) = ("192.0.2.8!", "192.0.2.9!");
-        assert_eq!(evicted(&[y, y, y, a]), [3, 0, 1, 2], "the silent first");
+        let greeted = ["192.0.2.9!", "192.0.2.9!", a];
+        assert_eq!(evicted(&greeted), [0, 1, 2], "to greet is no merit");
+    }
+
+    #[test]
+    fn those_who_have_been_silent_for_long_go_before_all_others() {
+        let evicted = |peers: &[&str]| evicted(peers, PATIENCE);
+        let (a, x, y) = ("192.0.2.1", "192.0.2.8!", "192.0.2.9!");
+        assert_eq!(evicted(&[y, y, y, a]), [3, 0, 1, 2]);
         assert_eq!(evicted(&[x, a, y, y, a]), [1, 4, 2, 0, 3]);
     }
 
@@ -298,7 +358,7 @@ mod tests {
         assert!(!first.is_stranger() && second.is_some());
         assert_eq!(admission.lock().all, 2);
         let table = admission.lock();
-        assert_eq!((table.silent.len, table.greeted.len), (1, 0));
+        assert_eq!(table.strangers.len(), 1);
     }
 
     #[test]

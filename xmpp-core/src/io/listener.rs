@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,13 +68,12 @@ pub struct Driver {
 pub(super) struct Shared {
     pub(super) server: Server,
     pub(super) settings: Arc<Settings>,
-    pub(super) throttle: Throttle,
+    pub(super) throttle: Arc<Throttle>,
     pub(super) password_checks: Semaphore,
     tls: Option<Tls>,
     admission: Arc<Admission>,
     connections: Mutex<HashMap<u64, Arc<Control>>>,
     next: AtomicU64,
-    open: AtomicUsize,
     stopping: AtomicBool,
     stop: Notify,
     empty: Notify,
@@ -108,13 +107,12 @@ impl Driver {
             shared: Arc::new(Shared {
                 settings: Arc::new(settings),
                 server,
-                throttle: Throttle::new(config.throttle),
+                throttle: Arc::new(Throttle::new(config.throttle)),
                 password_checks: Semaphore::new(checks),
                 tls,
                 admission: Arc::new(Admission::new(config.accept)),
                 connections: Mutex::default(),
                 next: AtomicU64::new(0),
-                open: AtomicUsize::new(0),
                 stopping: AtomicBool::new(false),
                 stop: Notify::new(),
                 empty: Notify::new(),
@@ -164,7 +162,8 @@ impl Driver {
     pub fn connect(&self, io: impl Io, peer: Option<IpAddr>, security: Security) {
         let metrics = self.shared.server.metrics();
         let control = Arc::new(Control::default());
-        let Some(ticket) = Admission::admit(&self.shared.admission, peer, &control) else {
+        let (admission, now) = (&self.shared.admission, self.shared.server.now().instant);
+        let Some(ticket) = Admission::admit(admission, peer, &control, now) else {
             metrics.refused_connections.increment();
             tracing::debug!(?peer, "connection refused: too many");
             return;
@@ -230,7 +229,7 @@ impl Driver {
         let gone = async {
             loop {
                 let empty = self.shared.empty.notified();
-                if self.shared.open.load(Ordering::Acquire) == 0 {
+                if self.shared.lock().is_empty() {
                     return;
                 }
                 empty.await;
@@ -241,7 +240,7 @@ impl Driver {
 
     /// Connections at present.
     pub fn connections(&self) -> usize {
-        self.shared.open.load(Ordering::Acquire)
+        self.shared.lock().len()
     }
 
     /// The server that is driven.
@@ -308,7 +307,6 @@ impl Shared {
     fn enter(self: &Arc<Shared>, control: Arc<Control>) -> Place {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(id, control.clone());
-        self.open.fetch_add(1, Ordering::AcqRel);
         self.server.metrics().connections.came();
         if self.stopping.load(Ordering::Acquire) {
             control.call(Call::Stop);
@@ -318,11 +316,12 @@ impl Shared {
     }
 
     fn leave(&self, id: u64) {
-        if self.lock().remove(&id).is_none() {
+        let mut connections = self.lock();
+        if connections.remove(&id).is_none() {
             return;
         }
         self.server.metrics().connections.went();
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if connections.is_empty() {
             self.empty.notify_waiters();
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! The answer to a failed attempt waits, and while [`ThrottleLimits::pending`] of them
 //! wait in one network, further attempts from there are not looked at: who does not wait
-//! for an answer guesses no faster. A right password from anywhere else is never slowed,
-//! whoever guesses at the account, so nobody can lock anybody else out.
+//! for an answer guesses no faster. A network that has failed so often of late has no more
+//! attempts under way either, from the first word of a login to its outcome: else hundreds
+//! could begin while nobody waits. A right password from anywhere else is never slowed,
+//! whoever guesses at the account, so nobody can lock anybody else out; nor are the many who
+//! come back at once from behind one address, as long as they know their passwords.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::BareJid;
@@ -25,7 +28,8 @@ pub struct ThrottleLimits {
     /// Time without a failure after which one is forgotten; default 1 min.
     pub forget: Duration,
     /// Failed attempts of one network that may wait for their answer at a time before
-    /// its next attempt waits too; default 8.
+    /// its next attempt waits too; default 8. Once as many have failed and are not forgotten,
+    /// attempts that are under way count as well.
     pub pending: u32,
     /// Addresses and accounts remembered, each; default 10 000. When more fail,
     /// those that failed longest ago are forgotten.
@@ -63,7 +67,46 @@ struct Failures {
     addresses: Counts<IpAddr>,
     accounts: Counts<BareJid>,
     /// Failures that wait for their answer, by network; no entry for none.
-    pending: HashMap<IpAddr, u32>,
+    pending: Places,
+    /// Attempts that are under way.
+    trying: Places,
+}
+
+/// How many of each network; no entry for none.
+#[derive(Debug, Default)]
+struct Places(HashMap<IpAddr, u32>);
+
+impl Places {
+    fn of(&self, network: IpAddr) -> u32 {
+        self.0.get(&network).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, network: IpAddr) {
+        *self.0.entry(network).or_default() += 1;
+    }
+
+    fn give_back(&mut self, network: IpAddr) {
+        if let Some(taken) = self.0.get_mut(&network) {
+            *taken -= 1;
+            if *taken == 0 {
+                self.0.remove(&network);
+            }
+        }
+    }
+}
+
+/// An attempt to log in, from its first word to its outcome.
+pub(super) struct Attempt {
+    throttle: Arc<Throttle>,
+    network: Option<IpAddr>,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(network) = self.network {
+            self.throttle.lock().trying.give_back(network);
+        }
+    }
 }
 
 /// A failed attempt that waits for its answer.
@@ -77,15 +120,8 @@ pub struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let Some(network) = self.network else {
-            return;
-        };
-        let mut failures = self.throttle.lock();
-        if let Some(pending) = failures.pending.get_mut(&network) {
-            *pending -= 1;
-            if *pending == 0 {
-                failures.pending.remove(&network);
-            }
+        if let Some(network) = self.network {
+            self.throttle.lock().pending.give_back(network);
         }
     }
 }
@@ -109,12 +145,10 @@ impl<K: Hash + Ord + Clone> Counts<K> {
     /// Counts a failure; answers how many there are that have not been forgiven.
     fn count(&mut self, key: &K, now: Instant, limits: &ThrottleLimits) -> u32 {
         let before = self.table.get(key).copied();
-        let failures = before.map_or(0, |count| {
+        let failures = self.of(key, now, limits);
+        if let Some(count) = before {
             self.order.remove(&(count.last, key.clone()));
-            let rest = now.saturating_duration_since(count.last).as_secs_f64();
-            let forgiven = rest / limits.forget.as_secs_f64().max(0.001);
-            count.failures.saturating_sub(forgiven as u32)
-        });
+        }
         if before.is_none()
             && self.table.len() >= limits.remembered
             && let Some((_, oldest)) = self.order.pop_first()
@@ -127,6 +161,15 @@ impl<K: Hash + Ord + Clone> Counts<K> {
         self.table.insert(key.clone(), Count { failures, last });
         self.order.insert((last, key.clone()));
         failures
+    }
+
+    /// How many failures there are that have not been forgiven.
+    fn of(&self, key: &K, now: Instant, limits: &ThrottleLimits) -> u32 {
+        self.table.get(key).map_or(0, |count| {
+            let rest = now.saturating_duration_since(count.last).as_secs_f64();
+            let forgiven = rest / limits.forget.as_secs_f64().max(0.001);
+            count.failures.saturating_sub(forgiven as u32)
+        })
     }
 }
 
@@ -150,24 +193,48 @@ impl Throttle {
 
     /// Waits until an attempt from this network is looked at, but no longer than a
     /// failure waits at most.
-    pub(super) async fn turn(&self, peer: Option<IpAddr>) -> Result<(), Busy> {
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        peer: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Attempt, Busy> {
         let mut waited = Duration::ZERO;
-        while !self.admits(peer) {
+        loop {
+            if let Some(attempt) = self.begin(peer, now + waited) {
+                return Ok(attempt);
+            }
             if waited >= self.limits.most {
                 return Err(Busy);
             }
             tokio::time::sleep(LOOK_AGAIN).await;
             waited += LOOK_AGAIN;
         }
-        Ok(())
     }
 
-    /// Whether an attempt from this network is looked at now.
+    /// Takes a place for an attempt from this network, if it is looked at now.
+    fn begin(self: &Arc<Self>, peer: Option<IpAddr>, now: Instant) -> Option<Attempt> {
+        let network = peer.map(network);
+        let mut failures = self.lock();
+        if let Some(network) = network {
+            let limit = self.limits.pending;
+            let failed = failures.addresses.of(&network, now, &self.limits);
+            let counted = match failed < limit {
+                true => 0,
+                false => failures.trying.of(network),
+            };
+            if failures.pending.of(network) + counted >= limit {
+                return None;
+            }
+            failures.trying.take(network);
+        }
+        drop(failures);
+        let throttle = self.clone();
+        Some(Attempt { throttle, network })
+    }
+
+    /// Whether an attempt from this network is looked at now, if no other is under way.
     pub fn admits(&self, peer: Option<IpAddr>) -> bool {
-        peer.is_none_or(|peer| {
-            let pending = self.lock().pending.get(&network(peer)).copied();
-            pending.unwrap_or(0) < self.limits.pending
-        })
+        peer.is_none_or(|peer| self.lock().pending.of(network(peer)) < self.limits.pending)
     }
 
     /// A login failed: the client waits for the answer as long as this says, and its
@@ -181,7 +248,7 @@ impl Throttle {
         let network = peer.map(network);
         let mut failures = self.lock();
         let by_address = network.map_or(0, |network| {
-            *failures.pending.entry(network).or_default() += 1;
+            failures.pending.take(network);
             failures.addresses.count(&network, now, &self.limits)
         });
         let by_account = account.map_or(0, |account| {
@@ -252,7 +319,41 @@ mod tests {
         waiting.pop();
         assert!(throttle.admits(peer(guesser)), "one has had its answer");
         drop(waiting);
-        assert!(throttle.failures.lock().unwrap().pending.is_empty());
+        assert!(throttle.failures.lock().unwrap().pending.0.is_empty());
+    }
+
+    #[test]
+    fn who_has_failed_begins_no_more_than_may_fail() {
+        let limits = ThrottleLimits::default();
+        let throttle = Arc::new(Throttle::new(limits));
+        let now = Instant::now();
+        let guesser = Some("192.0.2.1".parse().unwrap());
+        let begin = |count: u32| -> Vec<_> {
+            let attempts = (0..count).map(|_| throttle.begin(guesser, now));
+            attempts.flatten().collect()
+        };
+        let many = 100;
+        assert_eq!(begin(many).len(), 100, "nobody has failed");
+        for _ in 0..limits.pending {
+            drop(throttle.failed(guesser, None, now));
+        }
+        let mut under_way = begin(many);
+        assert_eq!(under_way.len(), limits.pending as usize);
+        let elsewhere = Some("192.0.2.2".parse().unwrap());
+        assert!(
+            throttle.begin(elsewhere, now).is_some(),
+            "nobody else is held up"
+        );
+        // One turns out to be wrong, and keeps its place until that is told.
+        let waiting = throttle.failed(guesser, None, now);
+        under_way.pop();
+        assert!(throttle.begin(guesser, now).is_none());
+        drop(waiting);
+        assert!(throttle.begin(guesser, now).is_some());
+        let forgotten = now + limits.forget * (limits.pending + 1);
+        assert!(throttle.begin(guesser, forgotten).is_some());
+        drop(under_way);
+        assert!(throttle.lock().trying.0.is_empty());
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct Config {
     ///
     /// When they are used up, messages are stored or returned as for a client whose queue is
     /// full, stored ones wait, and a client that sends a stanza that is too long for what is
-    /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17).
+    /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17), unless what
+    /// has come of it is no longer than it might be before login: that much is always taken.
     pub memory: usize,
     /// What one account may take up, where its domain does not say otherwise.
     pub account: AccountLimits,
@@ -108,7 +109,8 @@ pub struct Domain {
     /// [`Security::OptionalTls`](crate::io::Security::OptionalTls).
     pub plaintext: Option<bool>,
     /// Accounts that may administer it: they may ask when its accounts were last there
-    /// (XEP-0012) without a subscription. People find them only by
+    /// (XEP-0012) without a subscription. Nobody can register these names (XEP-0077); who can
+    /// log in as one of them is one. People find them only by
     /// [`ServiceContacts`](crate::im::service_contacts::ServiceContacts).
     pub administrators: Vec<BareJid>,
     /// What its accounts may take up; default as [`Config::account`] says.

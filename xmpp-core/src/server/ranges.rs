@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BuildError, Config};
+use super::{BuildError, Config, Timeouts};
 use crate::xml;
 
 /// RFC 6120 §13.12: "A deployed server's maximum stanza size MUST NOT be smaller than 10000
@@ -30,20 +30,36 @@ impl Config {
     pub fn check(&self) -> Result<(), BuildError> {
         check_xml(BEFORE_LOGIN, &self.xml_before_login)?;
         check_xml(AFTER_LOGIN, &self.xml)?;
-        at_least("session_queue.stanzas", self.session_queue.stanzas, 1)?;
-        at_least("session_queue.bytes", self.session_queue.bytes, 1)?;
-        at_least("memory", self.memory, 1)?;
+        let (stanza, queue) = (self.xml.stanza_bytes, self.session_queue);
+        at_least("session_queue.stanzas", queue.stanzas, 1)?;
+        if queue.bytes < stanza {
+            let reason = format!("a stanza of xml.stanza_bytes ({stanza}) would never fit");
+            return Err(setting("session_queue.bytes", reason));
+        }
+        if self.memory < queue.bytes {
+            let queue = queue.bytes;
+            let reason = format!("one full queue (session_queue.bytes, {queue}) would not fit");
+            return Err(setting("memory", reason));
+        }
         let accounts = self.domains.iter().filter_map(|d| d.account.as_ref());
         for account in accounts.chain([&self.account]) {
             at_least("account.resources", account.resources, 1)?;
         }
-        let times = self.timeouts;
-        lasts("timeouts.login", times.login, SHORTEST)?;
-        lasts("timeouts.keepalive", times.keepalive, SHORTEST)?;
-        if let Some(idle) = times.idle {
+        // Each of them, or this does not compile.
+        let Timeouts {
+            header,
+            login,
+            keepalive,
+            idle,
+            close,
+        } = self.timeouts;
+        lasts("timeouts.header", header, SHORTEST)?;
+        lasts("timeouts.login", login, SHORTEST)?;
+        lasts("timeouts.keepalive", keepalive, SHORTEST)?;
+        if let Some(idle) = idle {
             lasts("timeouts.idle", idle, SHORTEST)?;
         }
-        lasts("timeouts.close", times.close, Duration::ZERO)?;
+        lasts("timeouts.close", close, Duration::ZERO)?;
         match self.login_attempts {
             0 => Err(setting("login_attempts", "nobody could log in without one")),
             _ => Ok(()),
@@ -133,7 +149,7 @@ mod tests {
 
     #[test]
     fn each_setting_has_a_range() {
-        let cases: [(Change, &str); 22] = [
+        let cases: [(Change, &str); 26] = [
             // RFC 6120 §13.12
             (|c| c.xml.stanza_bytes = 9_999, "xml.stanza_bytes"),
             (|c| c.xml.stanza_bytes = (1 << 30) + 1, "xml.stanza_bytes"),
@@ -151,7 +167,12 @@ mod tests {
             (|c| c.xml_before_login.depth = 0, "xml_before_login.depth"),
             (|c| c.session_queue.stanzas = 0, "session_queue.stanzas"),
             (|c| c.session_queue.bytes = 0, "session_queue.bytes"),
+            (
+                |c| c.session_queue.bytes = c.xml.stanza_bytes - 1,
+                "session_queue.bytes",
+            ),
             (|c| c.memory = 0, "memory"),
+            (|c| c.memory = c.session_queue.bytes - 1, "memory"),
             (|c| c.account.resources = 0, "account.resources"),
             (
                 |c| {
@@ -164,6 +185,11 @@ mod tests {
                 },
                 "account.resources",
             ),
+            (
+                |c| c.timeouts.header = Duration::from_millis(999),
+                "timeouts.header",
+            ),
+            (|c| c.timeouts.header = Duration::MAX, "timeouts.header"),
             (
                 |c| c.timeouts.login = Duration::from_millis(999),
                 "timeouts.login",
@@ -186,10 +212,17 @@ mod tests {
 
     #[test]
     fn the_defaults_and_the_ends_of_a_range_are_within_it() {
-        let changes: [Change; 5] = [
+        let changes: [Change; 6] = [
             |_| {},
+            |c| {
+                c.session_queue.bytes = c.xml.stanza_bytes;
+                c.memory = c.session_queue.bytes;
+            },
             |c| c.xml = xml::Limits::before_login(),
-            |c| c.xml.stanza_bytes = 1 << 30,
+            |c| {
+                c.xml.stanza_bytes = 1 << 30;
+                c.session_queue.bytes = 1 << 30;
+            },
             |c| c.timeouts.idle = Some(LONGEST),
             |c| c.account.offline_messages = 0,
         ];

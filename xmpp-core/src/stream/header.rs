@@ -9,10 +9,9 @@ impl Stream {
     pub(super) fn open(&mut self, header: StreamHeader, out: &mut Vec<Output>) {
         // Every restart has a header of its own in answer (§4.3.3).
         self.greeted = false;
-        if self.before().domain.is_none() {
-            // The first one came in time; from here on the whole login has its own.
-            let timeouts = self.settings.timeouts;
-            self.deadline += timeouts.login.saturating_sub(timeouts.header);
+        // The first one came in time; from here on the whole login has its own.
+        if let Some(login_by) = self.before().login_by.take() {
+            self.deadline = login_by;
         }
         if let Err(error) = self.check(&header) {
             return self.fail(error, out);

@@ -606,6 +606,21 @@ fn the_deadline_for_login_counts_from_the_connection() {
     );
 }
 
+#[test]
+fn the_deadline_for_login_is_the_same_through_starttls() {
+    let mut bench = Bench::new(StartTls::Required, false);
+    let end = bench.now.instant + Timeouts::default().login;
+    bench.wait(Duration::from_secs(5));
+    let mut bench = bench.after(&[header]);
+    assert_eq!(bench.stream.next_timeout(), Some(end));
+    bench.receive(STARTTLS);
+    bench.input(secured());
+    bench.reader.restart();
+    bench.wait(Duration::from_secs(5));
+    let bench = bench.after(&[header]);
+    assert_eq!(bench.stream.next_timeout(), Some(end));
+}
+
 /// XEP-0077 §11: registration "SHOULD NOT be used unless the channel … has been secured";
 /// the table above holds that. It is for the domain that the stream was opened to.
 #[test]

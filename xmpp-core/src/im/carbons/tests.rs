@@ -303,6 +303,30 @@ fn a_message_that_goes_on_to_the_store_is_copied_once() {
     assert_eq!(low.read().len(), 1);
 }
 
+/// A copy that is not taken is lost, so it is not kept away for what is being stored.
+#[test]
+fn copies_come_while_a_message_is_being_stored() {
+    let world = World::new(vec![
+        Arc::new(Offline::default()),
+        Arc::new(Carbons::default()),
+    ]);
+    let phone = enabled(&world, "romeo@example.org/phone");
+    phone.shows("<presence/>");
+    let home = world.login("romeo@example.org/home");
+    let juliet = world.login("juliet@example.org/balcony");
+    let to =
+        |who: &str| format!("<message to='romeo@example.org/{who}' type='chat'>{BODY}</message>");
+    let all = world.server.config().memory - world.server.budget().used();
+    assert!(world.server.budget().take(all));
+    let stored = juliet.submit(&to("phone"));
+    world.server.budget().give(all);
+    juliet.send(&to("home"));
+    assert_eq!(home.read().len(), 1);
+    assert_eq!(phone.session.queue().depth().0, 1);
+    world.finish(stored);
+    assert_eq!(phone.read().len(), 2);
+}
+
 /// The bound holds, and nothing is remembered of those who are gone.
 #[test]
 fn what_is_remembered_is_bounded() {

@@ -361,6 +361,34 @@ fn what_a_full_queue_did_not_take_comes_in_its_turn() {
     romeo.expect(&[]);
 }
 
+/// That a message has to stay behind another is no matter of room: answers and presence, which
+/// take no other way, still come.
+#[test]
+fn a_message_that_waits_for_another_keeps_nothing_else_away() {
+    let world = world();
+    let romeo = world.login("romeo@example.org/orchard");
+    let juliet = world.login("juliet@example.org/balcony");
+    juliet.shows("<presence/>");
+    juliet.skip();
+    let send =
+        |stanza: &str| romeo.submit(&stanza.replace("TO", "to='juliet@example.org/balcony'"));
+    let message = "<message TO type='chat'><body>1</body></message>";
+    let budget = world.server.budget();
+    let all = world.server.config().memory - budget.used();
+    assert!(budget.take(all));
+    let first = send(message);
+    budget.give(all);
+    world.finish(send("<iq TO type='result' id='1'/>"));
+    let second = send(message);
+    world.finish(send("<iq TO type='result' id='2'/>"));
+    world.finish(send("<presence TO/>"));
+    assert!(!juliet.session.queue().is_overflowed());
+    assert_eq!(juliet.session.queue().depth().0, 3);
+    world.finish(first);
+    world.finish(second);
+    assert_eq!(juliet.read().len(), 5);
+}
+
 /// RFC 6120 §10.1: the memory of the server is used up for a moment, so that a message is
 /// stored though nothing waits for its recipient. What comes when there is memory again is
 /// newer, and stays behind it.
@@ -392,6 +420,34 @@ fn what_found_no_memory_is_not_overtaken() {
     assert_eq!(count(&world), 0, "back to normal");
     got.extend(bodies(&juliet.read()));
     assert_eq!(got, ["1", "2", "3", "4", "5", "6"]);
+}
+
+/// XEP-0160: of two clients the one that had no room gets it, since that one is kept from
+/// getting what is newer.
+#[test]
+fn what_found_no_memory_goes_to_the_session_that_it_was_for() {
+    for device in ["phone", "desktop"] {
+        let world = world();
+        let romeo = world.login("romeo@example.org/orchard");
+        let juliets = ["phone", "desktop"].map(|name| {
+            let juliet = world.login(&format!("{JULIET}/{name}"));
+            juliet.shows("<presence/>");
+            juliet.skip();
+            juliet
+        });
+        let budget = world.server.budget();
+        let all = world.server.config().memory - budget.used();
+        assert!(budget.take(all));
+        let stored = romeo.submit(&format!(
+            "<message to='{JULIET}/{device}' type='chat'><body>1</body></message>"
+        ));
+        budget.give(all);
+        world.finish(stored);
+        for juliet in juliets {
+            let meant = juliet.session.jid().resource() == device;
+            assert_eq!(juliet.read().len(), usize::from(meant), "{device}");
+        }
+    }
 }
 
 /// The same while the store has not answered, and somebody does not wait for it.

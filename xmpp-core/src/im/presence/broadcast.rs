@@ -72,7 +72,15 @@ pub(super) fn unavailable(stanza: Stanza, session: &Arc<Session>, server: &Serve
 /// user's behalf."
 pub(super) fn ended(session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
     let stanza = Stanza::presence(PresenceType::Unavailable).with_from(Jid::from(resource.jid()));
-    leave(stanza, session, resource.is_available(), server)
+    let left = leave(stanza, session, resource.is_available(), server);
+    // Its address may have been bound anew on another server of ours, and shown there already.
+    match server
+        .bound(resource.jid())
+        .and_then(|bound| bound.presence())
+    {
+        Some(presence) => Dispatch::all([left, tell(&presence, session.account(), server)]),
+        None => left,
+    }
 }
 
 /// Tells all who think the resource available that it is not.

@@ -77,6 +77,24 @@ fn a_stranger_learns_what_to_fill_in() {
     assert_eq!(vars, ["FORM_TYPE", "username", "password"]);
 }
 
+/// XEP-0077 §3.1: "a username conflict"
+#[test]
+fn nobody_becomes_an_administrator_by_registering() {
+    let registration: Arc<Registration> = Arc::default();
+    let world = World::with(vec![registration], |config| {
+        config.domains[0].sasl.iterations = MIN_ITERATIONS;
+        config.domains[0].administrators = vec![bare("nurse@example.org")];
+    });
+    let refused = register(&world, "Nurse", "o holy, simple truth");
+    assert_eq!(refused, Err("conflict"));
+    let account = world.server.stores().accounts.clone();
+    assert!(
+        !world
+            .run(account.exists(&bare("nurse@example.org")))
+            .unwrap()
+    );
+}
+
 /// XEP-0077 §3.1, §4
 #[test]
 fn an_account_is_made_of_fields_or_of_a_form() {

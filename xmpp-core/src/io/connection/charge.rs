@@ -13,8 +13,9 @@ pub(super) struct Charged {
 impl Connection {
     /// Settles with the server's budget what this connection holds beside its session's
     /// queue. `false` if there is no room for what has come of the stanza that is not yet
-    /// whole. The rest is there already and bounded: while any of it waits, nothing more is
-    /// read or taken from the queue.
+    /// whole, beyond what every stranger may hold: else whoever fills the memory would end
+    /// the stream of each client whose stanza comes in two pieces. The rest is there already
+    /// and bounded: while any of it waits, nothing more is read or taken from the queue.
     pub(super) fn charge(&mut self) -> bool {
         let budget = self.shared.server.budget();
         let rest = self.unread.capacity() + self.unsent.capacity();
@@ -23,10 +24,16 @@ impl Connection {
             self.charged.rest += more;
         }
         if let Some(more) = settle(&mut self.charged.partial, self.reader.held(), budget) {
-            if !budget.take(more as usize) {
+            let free = self.server().config().xml_before_login.stanza_bytes;
+            let free = u32::try_from(free).unwrap_or(u32::MAX);
+            let anyway = free.saturating_sub(self.charged.partial).min(more);
+            budget.take_anyway(anyway as usize);
+            self.charged.partial += anyway;
+            let beyond = more - anyway;
+            if beyond > 0 && !budget.take(beyond as usize) {
                 return false;
             }
-            self.charged.partial += more;
+            self.charged.partial += beyond;
         }
         true
     }

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::Answered;
 use crate::io::listener::Shared;
-use crate::io::throttle::Busy;
+use crate::io::throttle::{Attempt, Busy};
 use crate::module::{StrangerRequest, Verb};
 use crate::sasl;
 use crate::server::{Bound, Server};
@@ -20,15 +20,24 @@ pub(super) fn ask(
     shared: Arc<Shared>,
     ask: Ask,
     peer: Option<IpAddr>,
+    attempt: Option<Attempt>,
     anonymous: bool,
 ) -> BoxFuture<'static, Answered> {
     match ask {
         Ask::Sasl(ask) => async move {
-            let answer = match shared.throttle.turn(peer).await {
-                Ok(()) => login(&shared, ask).await,
-                Err(Busy) => sasl::Answer::Unavailable,
+            let now = shared.server.now().instant;
+            let turn = match attempt {
+                Some(attempt) => Ok(attempt),
+                None => shared.throttle.turn(peer, now).await,
             };
-            Answer::Sasl(answer).into()
+            match turn {
+                Ok(attempt) => Answered {
+                    answer: Answer::Sasl(login(&shared, ask).await),
+                    bound: None,
+                    attempt: Some(attempt),
+                },
+                Err(Busy) => Answer::Sasl(sasl::Answer::Unavailable).into(),
+            }
         }
         .boxed(),
         Ask::Failed {
@@ -39,6 +48,7 @@ pub(super) fn ask(
             tracing::info!(?peer, account = who, mechanism = how, "login failed");
             let now = shared.server.now().instant;
             let waiting = shared.throttle.failed(peer, account.as_ref(), now);
+            drop(attempt);
             tokio::time::sleep(waiting.time).await;
             Answer::Failed.into()
         }
@@ -48,6 +58,7 @@ pub(super) fn ask(
                 Ok(bound) => Answered {
                     answer: Answer::Bound(Ok(bound.session.jid().clone())),
                     bound: Some(bound),
+                    attempt: None,
                 },
                 Err(error) => Answer::Bound(Err(error)).into(),
             }
@@ -157,6 +168,7 @@ impl From<Answer> for Answered {
         Answered {
             answer,
             bound: None,
+            attempt: None,
         }
     }
 }
