@@ -37,7 +37,6 @@ type Checked = Result<(), Refused>;
 /// Whether the settings are within their ranges and fit together; tells the first that is not.
 pub fn check(config: &Config) -> Checked {
     check_library(config)?;
-    check_queues(config)?;
     check_login(config)?;
     check_domains(config)?;
     check_registration(config)?;
@@ -66,20 +65,6 @@ fn check_library(config: &Config) -> Checked {
         },
         Err(error) => refuse("limits", error),
     }
-}
-
-fn check_queues(config: &Config) -> Checked {
-    let limits = &config.limits;
-    let (stanza, queue) = (limits.xml.stanza_bytes, limits.session_queue.bytes);
-    if queue.0 < stanza.0 {
-        let reason = format!("a stanza of limits.xml.stanza_bytes ({stanza}) would never fit");
-        return refuse("limits.session_queue.bytes", reason);
-    }
-    if limits.memory.0 < queue.0 {
-        let reason = format!("one full queue (limits.session_queue.bytes, {queue}) would not fit");
-        return refuse("limits.memory", reason);
-    }
-    Ok(())
 }
 
 fn check_login(config: &Config) -> Checked {

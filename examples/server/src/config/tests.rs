@@ -137,13 +137,13 @@ fn what_is_out_of_range_is_told_with_its_line_and_reason() {
             "[limits.session_queue]\nbytes = \"1 KiB\"",
             2,
             "limits.session_queue.bytes",
-            "256 KiB) would never fit",
+            "262144) would never fit",
         ),
         (
             "[limits]\nmemory = \"1 MiB\"",
             2,
             "limits.memory",
-            "2 MiB) would not fit",
+            "2097152) would not fit",
         ),
         (
             "[timeouts]\nlogin = \"10 ms\"",
@@ -258,7 +258,7 @@ fn what_is_out_of_range_is_told_with_its_line_and_reason() {
             "[limits.xml]\nstanza_bytes = \"3 MiB\"",
             0,
             "limits.session_queue.bytes",
-            "3 MiB) would never fit",
+            "3145728) would never fit",
         ),
     ] {
         let error = refused(text);
