@@ -188,7 +188,7 @@ impl BeforeBound {
     /// Whether a client may log in here: there is TLS, or it may do without.
     fn may_log_in(&self) -> bool {
         let may_do_without = |domain: &Domain| {
-            let here = self.starttls == StartTls::Optional;
+            let here = self.starttls != StartTls::Required;
             domain.plaintext.unwrap_or(here)
         };
         self.channel.tls || self.domain.as_ref().is_some_and(may_do_without)
@@ -209,7 +209,8 @@ pub enum StartTls {
     Required,
     /// It can, and need not, unless the domain says otherwise.
     Optional,
-    /// There is no certificate, or TLS is there already.
+    /// It cannot: TLS is there already, or is not wanted; then a client may log in without,
+    /// unless the domain says otherwise.
     Unavailable,
 }
 

@@ -82,7 +82,6 @@ impl App {
 /// A domain whose clients need no TLS, since nothing leaves the process.
 pub fn domain(name: &str) -> Result<Domain> {
     let mut domain = Domain::new(BareJid::new(name)?, Secret::from([0; 32]));
-    domain.plaintext = Some(true);
     domain.sasl.iterations = ROUNDS;
     Ok(domain)
 }

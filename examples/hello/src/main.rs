@@ -16,8 +16,7 @@ use xmpp_core::server::{Domain, Random, Server};
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut secret = [0; 32];
     io::OsRandom.fill(&mut secret);
-    let mut domain = Domain::new(BareJid::new("localhost")?, Secret::from(secret));
-    domain.plaintext = Some(true);
+    let domain = Domain::new(BareJid::new("localhost")?, Secret::from(secret));
 
     let server = Server::builder()
         .domain(domain)

@@ -30,6 +30,9 @@ const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 
 /// Messages that are read from the store and written to a client at a time.
 const PAGE: usize = 20;
+/// Bytes of them that are written at a time, but at least one message: a page is held while
+/// its client takes it.
+const PAGE_BYTES: usize = 64 << 10;
 
 /// The module.
 ///
@@ -242,6 +245,7 @@ impl Deliveries {
             to: session.jid().clone(),
             session: session.id(),
             given: 0,
+            fit: PAGE,
             done: Vec::new(),
             until: server.now().utc,
             running: true,
@@ -281,6 +285,8 @@ struct Stored {
     session: SessionId,
     /// The last message that was looked at.
     given: u64,
+    /// How many may fit into the next page, as far as those before tell.
+    fit: usize,
     /// Those of the last page that leave the store when what was given is written.
     done: Vec<u64>,
     until: Timestamp,
@@ -302,6 +308,8 @@ impl Feed for Stored {
                 }
             };
             let end = page.partition_point(|message| message.at <= self.until);
+            let end = end.min(fitting(&page));
+            self.fit = (2 * end).clamp(1, PAGE);
             if let Some(last) = page[..end].last() {
                 self.given = last.id;
                 let stanzas = self.give(&page[..end]);
@@ -327,7 +335,7 @@ impl Stored {
             store.delete(account, &self.done).await?;
             self.done.clear();
         }
-        store.page(account, self.given, PAGE).await
+        store.page(account, self.given, self.fit).await
     }
 
     /// What the session gets of some messages.
@@ -365,6 +373,7 @@ impl Stored {
             to: self.to.clone(),
             session: self.session,
             given: self.given,
+            fit: self.fit,
             done: Vec::new(),
             until: self.server.now().utc.max(later),
             running: true,
@@ -384,6 +393,15 @@ impl Stored {
             .with_text("Offline Storage");
         Some(stanza.with_child(&delay))
     }
+}
+
+/// How many of these are a page.
+fn fitting(messages: &[OfflineMessage]) -> usize {
+    let ends = messages.iter().scan(0, |end, message| {
+        *end += message.xml.len();
+        Some(*end)
+    });
+    ends.take_while(|end| *end <= PAGE_BYTES).count().max(1)
 }
 
 impl Drop for Stored {

@@ -54,7 +54,9 @@ pub enum Security {
     OptionalTls,
     /// TLS from the first byte (XEP-0368); needs a certificate.
     Direct,
-    /// None at all.
+    /// None at all: a client logs in without, though not by PLAIN, unless the domain says
+    /// otherwise ([`Domain::plaintext`](crate::server::Domain::plaintext)). For loopback, and
+    /// for what does not leave the process.
     Plain,
 }
 

@@ -106,7 +106,9 @@ pub struct Domain {
     pub sasl: sasl::Policy,
     /// Whether a client may log in without TLS, whatever the listener says. Default `None`:
     /// as the listener says, which is no (RFC 7590 §3.1) but for
-    /// [`Security::OptionalTls`](crate::io::Security::OptionalTls).
+    /// [`Security::OptionalTls`](crate::io::Security::OptionalTls) and
+    /// [`Security::Plain`](crate::io::Security::Plain). `Some(true)` means every listener,
+    /// also those that require TLS.
     pub plaintext: Option<bool>,
     /// Accounts that may administer it: they may ask when its accounts were last there
     /// (XEP-0012) without a subscription. Nobody can register these names (XEP-0077); who can

@@ -430,7 +430,7 @@ fn tls_is_required_or_optional_by_the_listener_unless_the_domain_says_so() {
         (Optional, None, false, true),
         (Optional, Some(false), true, false),
         (Optional, Some(true), false, true),
-        (Unavailable, None, false, false),
+        (Unavailable, None, false, true),
         (Unavailable, Some(false), false, false),
         (Unavailable, Some(true), false, true),
     ] {

