@@ -6,6 +6,7 @@
 
 mod connection;
 mod control;
+mod handover;
 mod limits;
 mod listener;
 mod surroundings;

@@ -6,21 +6,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use futures::channel::oneshot;
 use futures::task::AtomicWaker;
 
 use crate::session::SessionId;
 use crate::stanza::Stanza;
 
 mod budget;
+mod settlement;
 
 pub use budget::Budget;
+pub use settlement::{Later, Outcome, Settle, Settlement};
 
 /// Where stanzas for one entity go. Clone is cheap.
 #[derive(Clone)]
@@ -139,11 +139,52 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// A stanza with its origin, for which nobody waits.
+    pub fn new(stanza: Stanza, origin: Origin) -> Envelope {
+        Envelope {
+            stanza,
+            origin,
+            share: None,
+            settle: None,
+        }
+    }
+
+    /// Whether somebody waits to hear what becomes of the stanza.
+    pub fn is_awaited(&self) -> bool {
+        self.settle.is_some()
+    }
+
+    /// A second envelope for the same stanza, for whoever is to keep it until it is
+    /// acknowledged; the recipient's share in it goes there.
+    pub fn keep(&mut self) -> Envelope {
+        Envelope {
+            stanza: self.stanza.clone(),
+            origin: self.origin.clone(),
+            share: self.share.take(),
+            settle: None,
+        }
+    }
+
+    /// Reports that the stanza is safe, and keeps it: it is in a queue that outlives the
+    /// connection.
+    pub fn settled(&mut self) {
+        if let Some(settle) = self.settle.take() {
+            settle.with(Outcome::Settled);
+        }
+    }
+
     /// Reports what became of the stanza to whoever waits for it.
     pub fn settle(self, outcome: Outcome) {
         if let Some(settle) = self.settle {
             settle.with(outcome);
         }
+    }
+}
+
+/// The server's own, for which nobody waits.
+impl From<Stanza> for Envelope {
+    fn from(stanza: Stanza) -> Envelope {
+        Envelope::new(stanza, Origin::SERVER)
     }
 }
 
@@ -165,70 +206,15 @@ impl Share {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether there is no other recipient any more.
+    pub fn is_last(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 1
+    }
+
     /// One of the recipients will not get it; `true` if none of the others has got it or
     /// still may. To be called once for each recipient at most.
     pub fn give_up(&self) -> bool {
         self.0.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-}
-
-/// What became of a stanza.
-#[must_use]
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // a box would allocate whenever a mailbox is full
-pub enum Settlement {
-    /// It is safe, or nobody waits to hear so.
-    Done,
-    /// It has been taken; whether it is safe will be known later.
-    Later(Later),
-    /// It was not taken.
-    Failed(Undelivered),
-}
-
-/// The final word on a stanza that had been taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is safe: queued for resumption, stored, answered, or written to a
-    /// recipient that does not acknowledge.
-    Settled,
-    /// It is lost to the recipient, and whoever held it has dealt with it
-    /// (stored it, or returned an error).
-    Returned,
-}
-
-/// A settlement that is still open.
-#[derive(Debug)]
-pub struct Later(oneshot::Receiver<Outcome>);
-
-impl Later {
-    /// An open settlement and the end that closes it.
-    pub fn new() -> (Settle, Later) {
-        let (sender, receiver) = oneshot::channel();
-        (Settle(sender), Later(receiver))
-    }
-}
-
-/// The other end of a [`Later`]: for an [`Inbox`] that passes stanzas on. Dropped without
-/// a word it says that the stanza has been returned.
-#[derive(Debug)]
-pub struct Settle(oneshot::Sender<Outcome>);
-
-impl Settle {
-    /// Says what became of the stanza.
-    pub fn with(self, outcome: Outcome) {
-        // A sender that has gone does not want to know.
-        let _ = self.0.send(outcome);
-    }
-}
-
-impl Future for Later {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        // Who drops an envelope without a word has returned it.
-        Pin::new(&mut self.0)
-            .poll(cx)
-            .map(|outcome| outcome.unwrap_or(Outcome::Returned))
     }
 }
 
@@ -352,7 +338,7 @@ impl Queue {
     /// Takes the oldest stanzas, as [`poll_take`](Queue::poll_take), without waiting:
     /// `None` if there is nothing yet, `Some(None)` when there will never be anything.
     pub fn take(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
-        self.lock().take(bytes, &self.budget)
+        self.lock().take(bytes, &self.budget).map(present)
     }
 
     /// The same, but nothing while a burst is to come first.
@@ -361,7 +347,7 @@ impl Queue {
         if state.bursts && !state.overflowed {
             return None;
         }
-        state.take(bytes, &self.budget)
+        state.take(bytes, &self.budget).map(present)
     }
 
     /// Has bursts added or taken by `change`, which answers whether some wait then.
@@ -430,7 +416,7 @@ impl Queue {
         let rest = std::mem::take(&mut state.items);
         drop(state);
         self.reader.wake();
-        rest
+        present(Some(rest)).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -462,6 +448,14 @@ impl State {
         budget.give(size);
         Some(Some(taken))
     }
+}
+
+/// What has not been withdrawn.
+fn present(taken: Option<VecDeque<Envelope>>) -> Option<VecDeque<Envelope>> {
+    taken.map(|mut envelopes| {
+        envelopes.retain(|e| e.settle.as_ref().is_none_or(Settle::read));
+        envelopes
+    })
 }
 
 impl Drop for Detour {
@@ -506,7 +500,15 @@ impl Inbox for Queue {
         let settlement = match &envelope.origin.sm {
             None => Settlement::Done,
             Some(_) => {
-                let (settle, later) = Later::new();
+                // Should the reader leave it too long, it takes another way, if it has one.
+                let alone = envelope.share.as_ref().is_none_or(Share::is_last);
+                let (settle, later) = match alone && envelope.stanza.has_another_way() {
+                    true => Later::of(Envelope::new(
+                        envelope.stanza.clone(),
+                        envelope.origin.clone(),
+                    )),
+                    false => Later::new(),
+                };
                 envelope.settle = Some(settle);
                 Settlement::Later(later)
             }

@@ -1,5 +1,6 @@
 //! The server: everything wired, and the way of a stanza through it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 use crate::account::{Account, Accounts};
-use crate::directory::Directory;
+use crate::directory::{Directory, Resources};
 use crate::im::carbons;
 use crate::mailbox::{
     Budget, Depths, Envelope, Mailbox, Origin, Queue, QueueLimits, Reason, Settlement, Share,
@@ -225,13 +226,20 @@ impl Server {
     /// what its client had not been given goes the way it would have gone without
     /// it (RFC 6121 §8.5). Ending it twice is harmless.
     pub fn end(&self, session: &Arc<Session>) -> Dispatch {
+        self.end_with(session, Vec::new())
+    }
+
+    /// Ends a session as [`end`](Server::end) does; `unacknowledged` is what its client was sent
+    /// and has perhaps not received, older than what waits.
+    pub fn end_with(&self, session: &Arc<Session>, unacknowledged: Vec<Envelope>) -> Dispatch {
         let Some(resource) = session.leave() else {
             return Dispatch::DONE;
         };
         // A directory that spans servers may have taken it out, and given its address away.
         self.inner.directory.unbind(session.jid(), session.id());
         self.inner.metrics.sessions.went();
-        let left = session.queue().close();
+        let mut left = VecDeque::from(unacknowledged);
+        left.append(&mut session.queue().close());
         let farewell = match &self.inner.hooks.presence {
             Some(handler) => handler.ended(session, &resource, self),
             None => Dispatch::DONE,
@@ -447,6 +455,46 @@ impl Server {
         }
     }
 
+    /// Sends what a session that has ended was sent, but has not received, another way.
+    pub(crate) fn give_back(&self, envelopes: Vec<Envelope>) {
+        if !envelopes.is_empty() {
+            let server = self.clone();
+            self.spawn(async move {
+                for envelope in envelopes {
+                    server.reroute(envelope).await;
+                }
+            });
+        }
+    }
+
+    /// A session leaves a stanza waiting for too long: as if its mailbox were full.
+    pub(crate) async fn overdue(&self, envelope: Envelope) {
+        let Envelope { stanza, origin, .. } = envelope;
+        let Some(to) = stanza.to().cloned() else {
+            return;
+        };
+        let all = self.inner.directory.resources(to.bare_str());
+        let resource = match to.is_bare() {
+            true => able(&all).into_iter().next(),
+            false => crate::directory::find(&all, to.as_str()),
+        };
+        let reason = Reason::Full;
+        let dispatch = match resource {
+            Some(resource) => {
+                let failed = Undelivered {
+                    stanza,
+                    origin,
+                    reason,
+                };
+                self.detour(failed, &resource)
+            }
+            None if stanza.is_kept() => self.keep_accepted(stanza, to.to_bare(), None),
+            // An entity's.
+            None => self.refuse(&stanza, &reason.into()),
+        };
+        let _ = dispatch.finish().await;
+    }
+
     /// What waited for a session that has ended.
     async fn reroute(&self, envelope: Envelope) {
         let Envelope {
@@ -487,12 +535,7 @@ impl Server {
     /// To the most available resources of an account; kept if there are none.
     fn to_the_able(&self, stanza: Stanza, origin: Origin, account: BareJid) -> Dispatch {
         let all = self.inner.directory.resources(account.as_str());
-        let able = all.iter().filter_map(|r| Some((r.priority()?, r)));
-        let able: Vec<_> = able.filter(|(priority, _)| *priority >= 0).collect();
-        let top = able.iter().map(|(priority, _)| *priority).max();
-        let most = able.iter().filter(|(priority, _)| Some(*priority) == top);
-        let most: Vec<_> = most.map(|(_, resource)| (*resource).clone()).collect();
-        match &most[..] {
+        match &able(&all)[..] {
             [] => self.keep_accepted(stanza, account, None),
             many => self.fan_out(stanza, origin, many, None),
         }
@@ -736,6 +779,15 @@ impl Server {
             jid.as_str(),
         )
     }
+}
+
+/// The most available resources of an account (RFC 6121 §8.5.2.1.1).
+fn able(all: &Resources) -> Vec<Arc<Resource>> {
+    let able = all.iter().filter_map(|r| Some((r.priority()?, r)));
+    let able: Vec<_> = able.filter(|(priority, _)| *priority >= 0).collect();
+    let top = able.iter().map(|(priority, _)| *priority).max();
+    let most = able.iter().filter(|(priority, _)| Some(*priority) == top);
+    most.map(|(_, resource)| (*resource).clone()).collect()
 }
 
 /// A freshly bound session and its entry in the directory.

@@ -122,6 +122,12 @@ impl Stanza {
         matches!(kind, MessageType::Chat | MessageType::Normal)
     }
 
+    /// Whether there is something to be done about it when its recipient does not get it: it is
+    /// kept, or its sender is told.
+    pub(crate) fn has_another_way(&self) -> bool {
+        self.is_kept() || matches!(self.kind, Kind::Iq(IqType::Get | IqType::Set))
+    }
+
     /// The addressee.
     pub fn to(&self) -> Option<&Jid> {
         self.to.as_ref()

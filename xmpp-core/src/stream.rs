@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
+use crate::mailbox::{Envelope, SmPoint};
 use crate::sasl::{self, Channel, Mechanism, Negotiation};
 use crate::server::{Domain, Random, Timeouts};
 use crate::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
@@ -61,7 +62,13 @@ pub enum Input {
     /// The answer to the last [`Output::Ask`].
     Answered(Answer),
     /// The session has this for the client.
-    Send(Stanza),
+    Send(Envelope),
+    /// A layer has been asked by the client to go on with an earlier stream (XEP-0198 §5). Where
+    /// that makes no sense, nothing comes of it.
+    Resume(Resume),
+    /// Another connection, whose stream asks for this, takes the place of the one that carries
+    /// this stream or has carried it. For a layer that resumes; without one it is refused.
+    Resumed(Resume),
     /// What a [`Output::Deliver`] led to is safe (or has come back to its sender);
     /// they settle in order.
     Settled,
@@ -79,10 +86,28 @@ pub enum Input {
 pub enum Output {
     /// These bytes go to the client.
     Write(Vec<u8>),
-    /// This stanza goes to the client.
-    Send(Stanza),
-    /// The client sent this stanza, `from` stamped.
-    Deliver(Stanza),
+    /// This stanza goes to the client. Whoever waits for it hears when it is written, unless a
+    /// layer has [told](Envelope::settled) earlier.
+    Send(Envelope),
+    /// The client sent this stanza, `from` stamped; and its place in the stream, if the stream
+    /// acknowledges what it has received when that is settled.
+    Deliver(Stanza, Option<SmPoint>),
+    /// From now on another connection can resume this stream by that name.
+    Resumable(Arc<str>),
+    /// The connection is gone, and the stream waits for another one. Nothing is read or
+    /// written until [`Input::Resumed`].
+    Detach,
+    /// The other connection is taken ([`Input::Resumed`]), and this goes to it first.
+    Reattach(Vec<u8>),
+    /// The other connection is not taken.
+    Refuse(NotResumed),
+    /// Whether the session should keep to itself what it has for the client
+    /// ([`Input::Send`]): enough waits to be acknowledged.
+    Hold(bool),
+    /// The client was sent this and may not have received it; the stream ends.
+    Return(Envelope),
+    /// The stream ends and cannot be resumed any more; so many stanzas were handled on it.
+    NotResumable(u32),
     /// The client, not logged in, sent this request; `to` is the domain of the stream.
     Stranger(Stanza),
     /// If nothing stands behind what was read, write these bytes and do the TLS
@@ -99,6 +124,14 @@ pub enum Output {
     },
     /// Find out.
     Ask(Ask),
+    /// Hand this connection over to an earlier stream of this account. If that is possible this
+    /// stream hears nothing more, else [`Answer::NotResumed`].
+    Resume {
+        /// The account.
+        account: BareJid,
+        /// What to go on with.
+        resume: Resume,
+    },
     /// Flush, and close the connection; the stream error that was written, if there
     /// was one, is for the log.
     Close(Option<StreamCondition>),
@@ -128,6 +161,31 @@ pub enum Ask {
     },
 }
 
+/// A request to go on with an earlier stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The name of that stream ([`Output::Resumable`]).
+    pub id: String,
+    /// How many stanzas the client has received on it.
+    pub h: u32,
+    /// `xml:lang` of the new connection's stream.
+    pub lang: Option<Arc<str>>,
+}
+
+/// Why an earlier stream does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// There is none of that name; if there was, the count of stanzas handled on it.
+    Unknown(Option<u32>),
+    /// The client says it has received more than it was sent.
+    TooHigh {
+        /// What it says.
+        h: u32,
+        /// What it was sent.
+        sent: u32,
+    },
+}
+
 /// An answer.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -138,6 +196,8 @@ pub enum Answer {
     Failed,
     /// To [`Ask::Bind`].
     Bound(Result<FullJid, StanzaError>),
+    /// To [`Output::Resume`].
+    NotResumed(NotResumed),
     /// To [`Output::Stranger`].
     Stranger(Stanza),
 }
@@ -238,6 +298,8 @@ enum State {
     AskedStranger,
     /// A resource is being bound.
     Binding(Stanza),
+    /// An earlier stream is being looked for.
+    Resuming,
     /// Stanzas flow.
     Bound(FullJid),
     /// Our `</stream:stream>` is out, the client's is to come; what a bound client
@@ -286,7 +348,10 @@ impl Stream {
             (State::Closing(_), Received::Close) => self.closed(out),
             // RFC 6120 §4.4: what the peer sends until it closes its side is still processed.
             (State::Closing(Some(jid)), Received::Stanza(stanza)) => {
-                out.extend(self.stamped(&jid, stanza).map(Output::Deliver));
+                out.extend(
+                    self.stamped(&jid, stanza)
+                        .map(|stanza| Output::Deliver(stanza, None)),
+                );
                 self.state = State::Closing(Some(jid));
             }
             (closing @ State::Closing(_), _) => self.state = closing,
@@ -304,7 +369,7 @@ impl Stream {
             }
             (State::Bound(jid), Received::Malformed(malformed)) => {
                 if let Some(reply) = malformed.reply() {
-                    out.push(Output::Send(reply.with_to(Jid::from(jid.clone()))));
+                    out.push(Output::Send(reply.with_to(Jid::from(jid.clone())).into()));
                 }
                 self.state = State::Bound(jid);
             }
@@ -323,7 +388,8 @@ impl Stream {
                 | State::AskedSasl(_)
                 | State::Failing(_)
                 | State::AskedStranger
-                | State::Binding(_),
+                | State::Binding(_)
+                | State::Resuming,
                 _,
             ) => self.fail(StreamCondition::PolicyViolation, out),
             // RFC 6120 §4.9.3.24: "a first-level child of the stream that is not supported"
@@ -339,7 +405,7 @@ impl Stream {
             return self.fail(StreamCondition::InvalidFrom, out);
         };
         if !bind::answer(&stanza, out) {
-            out.push(Output::Deliver(stanza));
+            out.push(Output::Deliver(stanza, None));
         }
         self.state = State::Bound(jid);
     }
@@ -395,13 +461,38 @@ impl Stream {
         let domain = domain.map(Jid::from);
         if stanza.to().is_some() && stanza.to() != domain.as_ref() {
             let error = StanzaError::new(Condition::ServiceUnavailable);
-            out.extend(stanza.error_reply(&error).map(Output::Send));
+            out.extend(
+                stanza
+                    .error_reply(&error)
+                    .map(|error| Output::Send(error.into())),
+            );
             self.state = State::Negotiating;
             return;
         }
         stanza.set_to(domain);
         out.push(Output::Stranger(stanza));
         self.state = State::AskedStranger;
+    }
+
+    fn resume(&mut self, resume: Resume, out: &mut Vec<Output>) {
+        if let (State::Negotiating, Progress::LoggedIn(account)) = (&self.state, &self.progress) {
+            let account = account.clone();
+            let lang = self.lang.clone();
+            let resume = Resume { lang, ..resume };
+            out.push(Output::Resume { account, resume });
+            self.state = State::Resuming;
+        }
+    }
+
+    /// A layer around this one has agreed to it, else nobody could have been told the name.
+    fn resumed(&mut self, resume: Resume, now: Now, out: &mut Vec<Output>) {
+        if matches!(self.state, State::Bound(_)) {
+            self.lang = resume.lang;
+            self.heard = now.instant;
+            self.deadline = now.instant;
+        } else {
+            out.push(Output::Refuse(NotResumed::Unknown(None)));
+        }
     }
 
     fn answered(&mut self, answer: Answer, out: &mut Vec<Output>) {
@@ -412,10 +503,12 @@ impl Stream {
             }
             (State::Failing(failure), Answer::Failed) => self.tell_failure(&failure, out),
             (State::AskedStranger, Answer::Stranger(reply)) => {
-                out.push(Output::Send(reply));
+                out.push(Output::Send(reply.into()));
                 self.state = State::Negotiating;
             }
             (State::Binding(request), Answer::Bound(result)) => self.bound(&request, result, out),
+            // XEP-0198 §5: "the server SHOULD allow the client to bind a resource at this point"
+            (State::Resuming, Answer::NotResumed(_)) => self.state = State::Negotiating,
             // The stream ended while the answer was on its way.
             (state, _) => self.state = state,
         }
@@ -490,11 +583,13 @@ impl Machine for Stream {
     fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
             Input::Received(received) => self.received(received, now, out),
-            Input::Send(stanza) => {
+            Input::Send(envelope) => {
                 if matches!(self.state, State::Bound(_)) {
-                    out.push(Output::Send(stanza));
+                    out.push(Output::Send(envelope));
                 }
             }
+            Input::Resume(resume) => self.resume(resume, out),
+            Input::Resumed(resume) => self.resumed(resume, now, out),
             Input::Flush | Input::Settled => {}
             Input::Answered(answer) => self.answered(answer, out),
             Input::Secured(channel) => self.secured(channel),

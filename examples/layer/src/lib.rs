@@ -67,7 +67,7 @@ impl Counted {
     fn count(&self, outputs: &[Output]) {
         for output in outputs {
             let count = match output {
-                Output::Deliver(_) => &self.counts.from_clients,
+                Output::Deliver(..) => &self.counts.from_clients,
                 Output::Send(_) => &self.counts.to_clients,
                 _ => continue,
             };

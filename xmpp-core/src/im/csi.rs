@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::machine::Machine;
-use crate::mailbox::Budget;
+use crate::mailbox::{Budget, Envelope};
 use crate::module::{Hooks, Module};
 use crate::server::{BuildError, Server};
 use crate::stanza::{Child, Kind, MessageType, Payload, PresenceType, Stanza};
@@ -90,7 +90,7 @@ struct Csi {
 
 /// The newest presence of each sender, in the order in which they came.
 struct Held {
-    presences: Vec<Stanza>,
+    presences: Vec<Envelope>,
     /// Their size, as taken from the budget.
     bytes: usize,
     budget: Option<Arc<Budget>>,
@@ -106,18 +106,18 @@ impl Held {
     }
 
     /// Takes a presence; `false` if everything is to be sent now, since it is too much.
-    fn put(&mut self, presence: Stanza) -> bool {
+    fn put(&mut self, presence: Envelope) -> bool {
         // The old one is passed over rather than replaced in its place: what others said
         // between the two came earlier.
         if let Some(at) = self
             .presences
             .iter()
-            .position(|p| p.from() == presence.from())
+            .position(|held| held.stanza.from() == presence.stanza.from())
         {
             let old = self.presences.remove(at);
-            self.give_back(old.size());
+            self.give_back(old.stanza.size());
         }
-        let size = presence.size();
+        let size = presence.stanza.size();
         let fits = self.budget.as_ref().is_none_or(|budget| budget.take(size));
         if fits {
             self.bytes += size;
@@ -126,7 +126,7 @@ impl Held {
         fits && self.presences.len() <= HELD && self.bytes <= HELD_BYTES
     }
 
-    fn take(&mut self) -> Vec<Stanza> {
+    fn take(&mut self) -> Vec<Envelope> {
         self.give_back(self.bytes);
         std::mem::take(&mut self.presences)
     }
@@ -157,33 +157,33 @@ enum Importance {
 }
 
 impl Csi {
-    fn send(&mut self, stanza: Stanza, now: Now, out: &mut Vec<Output>) {
+    fn send(&mut self, envelope: Envelope, now: Now, out: &mut Vec<Output>) {
         let Some(held) = &mut self.inactive else {
-            return self.inner.handle(Input::Send(stanza), now, out);
+            return self.inner.handle(Input::Send(envelope), now, out);
         };
-        match importance(&stanza) {
+        match importance(&envelope.stanza) {
             Importance::Never => {}
             Importance::Later => {
-                if !held.put(stanza) {
+                if !held.put(envelope) {
                     self.flush(now, out);
                 }
             }
             Importance::Now => {
                 self.flush(now, out);
-                self.inner.handle(Input::Send(stanza), now, out);
+                self.inner.handle(Input::Send(envelope), now, out);
             }
         }
     }
 
     /// Sends what is held.
     fn flush(&mut self, now: Now, out: &mut Vec<Output>) {
-        for stanza in self
+        for envelope in self
             .inactive
             .as_mut()
             .map(|held| held.take())
             .unwrap_or_default()
         {
-            self.inner.handle(Input::Send(stanza), now, out);
+            self.inner.handle(Input::Send(envelope), now, out);
         }
     }
 
@@ -207,7 +207,12 @@ impl Machine for Csi {
 
     fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
-            Input::Send(stanza) => self.send(stanza, now, out),
+            Input::Send(envelope) => self.send(envelope, now, out),
+            // §5.2: the state "always defaults to 'active' for new and resumed streams"
+            input @ Input::Resumed(_) => {
+                self.inner.handle(input, now, out);
+                self.indicated(true, now, out);
+            }
             Input::Received(Received::Element(element))
                 if self.logged_in && element.ns() == NS && is_state(&element) =>
             {

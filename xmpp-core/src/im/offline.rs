@@ -386,9 +386,17 @@ impl Stored {
         if stanza.from().is_some_and(|from| self.account.blocks(from)) {
             return None;
         }
+        // It came late to a session already, and was stored when that ended.
+        let domain = self.account.jid().domain();
+        let is_ours = |child: Child<'_>| {
+            child.is("delay", DELAY) && child.attr("from").as_deref() == Some(domain)
+        };
+        if stanza.payload().children().any(is_ours) {
+            return Some(stanza);
+        }
         // XEP-0160 §2: "it is RECOMMENDED for the server to add a Delayed Delivery extension"
         let delay = Element::new("delay", DELAY)
-            .with_attr("from", self.account.jid().domain())
+            .with_attr("from", domain)
             .with_attr("stamp", &at.to_string())
             .with_text("Offline Storage");
         Some(stanza.with_child(&delay))

@@ -15,33 +15,39 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::control::{Call, Control};
+use super::handover::Refused;
 use super::limits::Ticket;
 use super::listener::Shared;
 use super::throttle::Attempt;
 use super::wire::{BoxIo, Wire};
 use crate::machine::Machine as _;
-use crate::mailbox::{Later, Origin, Settlement};
+use crate::mailbox::{Envelope, Origin, Outcome, Settlement, SmPoint};
 use crate::metrics::Tally;
 use crate::module::Dispatch;
 use crate::sasl;
 use crate::server::{Bound, Server};
 use crate::session::{Feed, Session};
 use crate::stanza::Stanza;
-use crate::stream::{Answer, BoxStream, Input, Output, StreamCondition, StreamError};
+use crate::stream::{Answer, BoxStream, Input, Output, Resume, StreamCondition, StreamError};
 use crate::time::Now;
 use crate::xml::{Reader, Received};
 
 mod burst;
 mod charge;
 mod questions;
+mod resumption;
+mod unsettled;
 
 use burst::Page;
 use charge::Charged;
+use resumption::Resumable;
+use unsettled::Unsettled;
 
 /// One TLS record; also what is read or written at once.
 const CHUNK: usize = 16 * 1024;
@@ -53,7 +59,8 @@ const UNSETTLED: usize = 256;
 pub(super) struct Connection {
     shared: Arc<Shared>,
     control: Arc<Control>,
-    ticket: Ticket,
+    /// None while there is no connection.
+    ticket: Option<Ticket>,
     peer: Option<IpAddr>,
     wire: Wire,
     reader: Reader,
@@ -72,13 +79,20 @@ pub(super) struct Connection {
     flushing: bool,
     doing: Doing,
     /// Stanzas from the client that wait for the one in `doing`.
-    waiting: VecDeque<Stanza>,
-    unsettled: VecDeque<Option<Later>>,
+    waiting: VecDeque<(Stanza, Option<SmPoint>)>,
+    unsettled: VecDeque<Unsettled>,
     feed: Feeding,
     sleep: Pin<Box<Sleep>>,
     sleeps_until: Instant,
     armed: bool,
     phase: Phase,
+    /// Whether enough waits to be acknowledged.
+    held: bool,
+    /// Whether the connection is gone and the stream waits for another.
+    detached: bool,
+    /// Written, but not yet taken by the socket, and somebody waits to hear that it is.
+    unwritten: Option<Box<Unwritten>>,
+    resumable: Option<Box<Resumable>>,
     /// What the session left is being dealt with.
     leaving: Option<BoxFuture<'static, Settlement>>,
 }
@@ -89,7 +103,15 @@ enum Doing {
     Asked(BoxFuture<'static, Answered>),
     Dispatching(BoxFuture<'static, Settlement>),
     Securing(BoxFuture<'static, io::Result<(Wire, sasl::Channel)>>),
+    /// The connection is about to be handed over.
+    Leaving(Box<(Arc<Control>, Resume)>),
+    /// It has been, and may come back.
+    Offered(oneshot::Receiver<Refused>),
 }
+
+/// What was sent for somebody who waits to hear that it is written.
+#[derive(Default)]
+struct Unwritten(Vec<Envelope>);
 
 /// The answer to a question, and the session that came with it.
 pub(super) struct Answered {
@@ -121,6 +143,8 @@ struct Scratch {
     read: Option<Box<[u8; CHUNK]>>,
     write: Vec<u8>,
     outputs: Vec<Output>,
+    /// What the stream gave back when it ended.
+    returned: Vec<Envelope>,
     received: Tally,
     sent: Tally,
 }
@@ -143,7 +167,7 @@ impl Connection {
         Connection {
             shared,
             control,
-            ticket,
+            ticket: Some(ticket),
             peer,
             wire,
             reader,
@@ -163,6 +187,10 @@ impl Connection {
             sleeps_until,
             armed: false,
             phase: Phase::Open,
+            held: false,
+            detached: false,
+            unwritten: None,
+            resumable: None,
             leaving: None,
         }
     }
@@ -198,28 +226,54 @@ impl Connection {
     fn perform(&mut self, output: Output, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
         match output {
             Output::Write(bytes) => scratch.write.extend_from_slice(&bytes),
-            Output::Send(stanza) => {
-                scratch.sent.stanza(stanza.kind());
-                stanza.write(&mut scratch.write);
+            Output::Send(envelope) => {
+                scratch.sent.stanza(envelope.stanza.kind());
+                envelope.stanza.write(&mut scratch.write);
+                if envelope.is_awaited() {
+                    self.unwritten.get_or_insert_default().0.push(envelope);
+                }
             }
-            Output::Deliver(stanza) => {
+            Output::Deliver(stanza, point) => {
                 scratch.received.stanza(stanza.kind());
-                self.deliver(stanza, scratch, now, cx);
+                self.deliver(stanza, point, scratch, now, cx);
             }
             Output::Restart => self.reader.restart(),
             Output::LoggedIn { account, mechanism } => {
                 tracing::debug!(%account, mechanism = mechanism.name(), "logged in");
                 self.server().metrics().logged_in(mechanism);
                 self.anonymous = mechanism == sasl::Mechanism::Anonymous;
-                self.ticket.logged_in();
+                if let Some(ticket) = &mut self.ticket {
+                    ticket.logged_in();
+                }
                 self.reader.set_limits(self.server().config().xml.clone());
             }
             Output::Stranger(stanza) => {
                 let answer = questions::stranger(self.server().clone(), stanza, self.peer);
                 self.doing = Doing::Asked(answer);
             }
+            Output::Resume { account, resume } => {
+                match self.shared.resumable.find(&resume.id, &account) {
+                    Ok(control) => self.doing = Doing::Leaving(Box::new((control, resume))),
+                    Err(reason) => {
+                        let answer = Answer::NotResumed(reason);
+                        self.input(Input::Answered(answer), scratch, now, cx);
+                    }
+                }
+            }
+            Output::Resumable(id) => self.enter(id),
+            Output::Detach => self.detach(scratch),
+            Output::Reattach(bytes) => self.reattach(&bytes, scratch),
+            Output::Refuse(reason) => self.refuse_offer(reason),
+            Output::Hold(held) => self.held = held,
+            Output::Return(envelope) => scratch.returned.push(envelope),
+            Output::NotResumable(handled) => {
+                if let Some(resumable) = self.resumable.take() {
+                    self.shared.resumable.leave(&resumable.id, Some(handled));
+                }
+            }
             Output::Ask(ask) => {
-                let (shared, attempt) = (self.shared.clone(), self.ticket.attempt());
+                let shared = self.shared.clone();
+                let attempt = self.ticket.as_mut().and_then(Ticket::attempt);
                 let asked = questions::ask(shared, ask, self.peer, attempt, self.anonymous);
                 self.doing = Doing::Asked(asked);
             }
@@ -236,7 +290,7 @@ impl Connection {
                 // Nothing more is read.
                 self.reader.restart();
                 self.unread = Vec::new();
-                self.end();
+                self.end(std::mem::take(&mut scratch.returned));
                 // Behind the end, so that another session goes on with what is stored; and not
                 // with the connection, which may have a while to wait for its client.
                 self.feed = Feeding::Nothing;
@@ -246,13 +300,23 @@ impl Connection {
         }
     }
 
-    fn deliver(&mut self, stanza: Stanza, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
+    fn deliver(
+        &mut self,
+        stanza: Stanza,
+        point: Option<SmPoint>,
+        scratch: &mut Scratch,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
         if !matches!(self.doing, Doing::Nothing) {
-            self.waiting.push_back(stanza);
+            self.waiting.push_back((stanza, point));
             return;
         }
         let Some(session) = &self.session else { return };
-        let origin = Origin::session(session.id());
+        let origin = Origin {
+            sm: point,
+            ..Origin::session(session.id())
+        };
         match self.shared.server.submit(stanza, session, origin) {
             Dispatch::Done(settlement) => self.settle(settlement, scratch, now, cx),
             Dispatch::Pending(mut future) => match future.as_mut().poll(cx) {
@@ -271,9 +335,12 @@ impl Connection {
         cx: &mut Context<'_>,
     ) {
         match settlement {
-            Settlement::Later(later) => self.unsettled.push_back(Some(later)),
+            Settlement::Later(later) => {
+                let until = now.instant + self.server().config().timeouts.settle;
+                self.unsettled.push_back(Unsettled::Later(later, until));
+            }
             _ if self.unsettled.is_empty() => self.input(Input::Settled, scratch, now, cx),
-            _ => self.unsettled.push_back(None),
+            _ => self.unsettled.push_back(Unsettled::Done),
         }
     }
 
@@ -303,10 +370,10 @@ impl Connection {
         }
         let error = match self.control.answer() {
             Some(Call::Stop) => Some(StreamError::new(StreamCondition::SystemShutdown)),
-            Some(Call::MakeRoom) if self.ticket.is_stranger() => {
+            Some(Call::MakeRoom) if self.ticket.as_ref().is_some_and(Ticket::is_stranger) => {
                 self.server().metrics().evicted_connections.increment();
                 // Who has said nothing is told nothing.
-                if !self.ticket.is_silent() {
+                if !self.ticket.as_ref().is_some_and(Ticket::is_silent) {
                     // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to
                     // service the stream."
                     let error = StreamError::new(StreamCondition::ResourceConstraint);
@@ -317,6 +384,10 @@ impl Connection {
                 }
                 self.lost(scratch, now, cx);
                 return true;
+            }
+            Some(Call::Look) => {
+                self.look(scratch, now, cx);
+                self.session.as_ref().and_then(|s| s.ending())
             }
             // It has just logged in.
             Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
@@ -337,8 +408,8 @@ impl Connection {
                     return false;
                 };
                 self.doing = Doing::Nothing;
-                if let Some(attempt) = answered.attempt {
-                    self.ticket.tries(attempt);
+                if let (Some(attempt), Some(ticket)) = (answered.attempt, &mut self.ticket) {
+                    ticket.tries(attempt);
                 }
                 if let Some(Bound { session, .. }) = answered.bound {
                     session.set_encrypted(self.wire.is_encrypted());
@@ -354,10 +425,10 @@ impl Connection {
                 self.doing = Doing::Nothing;
                 self.settle(settlement, scratch, now, cx);
                 while matches!(self.doing, Doing::Nothing) {
-                    let Some(stanza) = self.waiting.pop_front() else {
+                    let Some((stanza, point)) = self.waiting.pop_front() else {
                         break;
                     };
-                    self.deliver(stanza, scratch, now, cx);
+                    self.deliver(stanza, point, scratch, now, cx);
                 }
             }
             Doing::Securing(future) => {
@@ -378,6 +449,21 @@ impl Connection {
                     }
                 }
             }
+            Doing::Leaving(..) => {
+                self.hand_over(scratch);
+                return true;
+            }
+            Doing::Offered(refused) => {
+                let Poll::Ready(refused) = Pin::new(refused).poll(cx) else {
+                    return false;
+                };
+                self.doing = Doing::Nothing;
+                match refused {
+                    Ok((handover, reason)) => self.take_back((handover, reason), scratch, now, cx),
+                    // The other connection's task has it all.
+                    Err(_) => self.phase = Phase::Over,
+                }
+            }
         }
         // What came meanwhile.
         let unread = std::mem::take(&mut self.unread);
@@ -387,10 +473,13 @@ impl Connection {
 
     fn poll_settlements(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
         let mut busy = false;
+        for unsettled in &mut self.unsettled {
+            if !unsettled.hurry(now.instant, &self.shared.server) {
+                break;
+            }
+        }
         while let Some(front) = self.unsettled.front_mut() {
-            if let Some(later) = front
-                && Pin::new(later).poll(cx).is_pending()
-            {
+            if front.poll(cx).is_pending() {
                 break;
             }
             self.unsettled.pop_front();
@@ -404,6 +493,9 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
+        if self.held {
+            return false;
+        }
         match std::mem::replace(&mut self.feed, Feeding::Nothing) {
             Feeding::Nothing => match session.take_feed() {
                 Some(feed) => {
@@ -419,7 +511,7 @@ impl Connection {
                 Poll::Ready(page) if page.stanzas.is_empty() => {}
                 Poll::Ready(page) => {
                     for stanza in page.stanzas {
-                        self.input(Input::Send(stanza), scratch, now, cx);
+                        self.input(Input::Send(stanza.into()), scratch, now, cx);
                     }
                     self.feed = Feeding::Writing(page.feed);
                 }
@@ -440,14 +532,14 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
-        if !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
+        if self.held || !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
             return false;
         }
         let Some(envelopes) = session.take(4 * CHUNK) else {
             return false;
         };
         for envelope in envelopes {
-            self.input(Input::Send(envelope.stanza), scratch, now, cx);
+            self.input(Input::Send(envelope), scratch, now, cx);
         }
         true
     }
@@ -468,7 +560,7 @@ impl Connection {
         {
             for envelope in envelopes {
                 waiting = waiting.saturating_sub(envelope.stanza.size());
-                self.input(Input::Send(envelope.stanza), scratch, now, cx);
+                self.input(Input::Send(envelope), scratch, now, cx);
             }
             if self.write(scratch, now, cx).is_err() {
                 return; // found again when the rest is written
@@ -482,6 +574,7 @@ impl Connection {
             || self.is_behind()
             || self.unsettled.len() >= UNSETTLED
             || scratch.write.len() >= CHUNK
+            || self.detached
         {
             return false;
         }
@@ -530,6 +623,8 @@ impl Connection {
         self.unsent = Vec::new();
         scratch.write.clear();
         self.flushing = false;
+        // What could not be written goes the way of what waits.
+        scratch.returned.append(&mut self.take_unwritten());
         self.input(Input::Eof, scratch, now, cx);
         scratch.write.clear();
     }
@@ -550,8 +645,8 @@ impl Connection {
             match self.reader.next(&mut input) {
                 Ok(Some(received)) => {
                     self.more = !input.trim_ascii().is_empty();
-                    if matches!(received, Received::Header(_)) {
-                        self.ticket.greeted();
+                    if let (Received::Header(_), Some(ticket)) = (&received, &mut self.ticket) {
+                        ticket.greeted();
                     }
                     self.input(Input::Received(received), scratch, now, cx);
                 }
@@ -562,7 +657,8 @@ impl Connection {
     }
 
     fn poll_timer(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        let Some(due) = self.stream.next_timeout() else {
+        let settle = self.unsettled.front().and_then(Unsettled::until);
+        let Some(due) = self.stream.next_timeout().into_iter().chain(settle).min() else {
             return false;
         };
         if due <= now.instant {
@@ -616,6 +712,11 @@ impl Connection {
         if self.flushing && self.wire.poll_flush(cx)?.is_ready() {
             self.flushing = false;
         }
+        if self.unsent.is_empty() {
+            for envelope in self.take_unwritten() {
+                envelope.settle(Outcome::Settled);
+            }
+        }
         Ok(())
     }
 
@@ -636,8 +737,9 @@ impl Connection {
 
     fn poll_with(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<()> {
         self.control.register(cx);
+        // Once: what several turns take is no time.
+        let now = self.server().now();
         for _ in 0..TURNS {
-            let now = self.server().now();
             let blocked = !self.unsent.is_empty();
             let mut busy = matches!(self.phase, Phase::Open) && self.turn(scratch, now, cx);
             if let Some(leaving) = &mut self.leaving
@@ -706,9 +808,19 @@ impl Connection {
         false
     }
 
+    fn take_unwritten(&mut self) -> Vec<Envelope> {
+        self.unwritten
+            .take()
+            .map_or_else(Vec::new, |unwritten| unwritten.0)
+    }
+
     /// The session ends with its connection. What its client had sent is still dealt
     /// with: it may hold up others until it is.
-    fn end(&mut self) {
+    fn end(&mut self, unacknowledged: Vec<Envelope>) {
+        self.control.close_offers();
+        if let Some(resumable) = self.resumable.take() {
+            self.shared.resumable.leave(&resumable.id, None);
+        }
         let sent = match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Dispatching(sent) => Some(sent),
             Doing::Asked(question) => {
@@ -719,10 +831,13 @@ impl Connection {
         };
         let waiting = std::mem::take(&mut self.waiting);
         let Some(session) = self.session.take() else {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                self.server().give_back(unacknowledged);
+            }
             return;
         };
         let server = self.server().clone();
-        let left = server.end(&session);
+        let left = server.end_with(&session, unacknowledged);
         if let (None, Dispatch::Done(_), true) = (&sent, &left, waiting.is_empty()) {
             return;
         }
@@ -730,8 +845,11 @@ impl Connection {
             if let Some(sent) = sent {
                 let _ = sent.await;
             }
-            for stanza in waiting {
-                let origin = Origin::session(session.id());
+            for (stanza, point) in waiting {
+                let origin = Origin {
+                    sm: point,
+                    ..Origin::session(session.id())
+                };
                 let _ = server.submit(stanza, &session, origin).finish().await;
             }
             left.finish().await
@@ -755,7 +873,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut charged = std::mem::take(&mut self.charged);
         charged.give_back(self.server().budget());
-        self.end();
+        let unwritten = self.take_unwritten();
+        self.end(unwritten);
         if let Some(left) = self.leaving.take()
             && tokio::runtime::Handle::try_current().is_ok()
         {
@@ -774,10 +893,14 @@ impl Future for Connection {
             read: None,
             write: Vec::with_capacity(CHUNK),
             outputs: Vec::new(),
+            returned: Vec::new(),
             received: Tally::default(),
             sent: Tally::default(),
         });
         let poll = self.poll_with(&mut scratch, cx);
+        // Lost with a connection whose session had ended before.
+        self.server()
+            .give_back(std::mem::take(&mut scratch.returned));
         let metrics = self.server().metrics();
         scratch.received.settle(&metrics.received);
         scratch.sent.settle(&metrics.sent);
@@ -808,7 +931,7 @@ mod tests {
     fn an_idle_connection_is_small() {
         // Each byte counts once a session. What is needed for a while only has its own place.
         assert!(
-            size_of::<Connection>() <= 440,
+            size_of::<Connection>() <= 456,
             "{}",
             size_of::<Connection>()
         );

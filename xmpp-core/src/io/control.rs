@@ -1,24 +1,41 @@
 //! What is wanted of a connection from outside its task.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
+
+use super::handover::Handover;
+use crate::stream::NotResumed;
 
 /// Reaches a connection from outside its task.
 #[derive(Default)]
 pub(super) struct Control {
     call: AtomicU8,
     waker: AtomicWaker,
+    offer: Mutex<Offer>,
+}
+
+/// Whether another connection wants to take this one's place.
+#[derive(Default)]
+enum Offer {
+    #[default]
+    None,
+    Waiting(Box<Handover>),
+    /// Nobody will look any more.
+    Closed,
 }
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
+    /// Another connection is [offered](Control::offer).
+    Look = 1,
     /// It is to close, since somebody else gets its place, unless it has logged in.
-    MakeRoom = 1,
+    MakeRoom = 2,
     /// It is to close with `<system-shutdown/>`.
-    Stop = 2,
+    Stop = 3,
 }
 
 impl Control {
@@ -34,6 +51,44 @@ impl Control {
             0 => None,
             _ => call(self.call.swap(0, Ordering::AcqRel)),
         }
+    }
+
+    /// Offers another connection in the place of this one; the last one offered counts.
+    pub(super) fn offer(&self, handover: Handover) {
+        let waiting = Offer::Waiting(Box::new(handover));
+        let mut offer = self.lock();
+        let refused = match &mut *offer {
+            Offer::Closed => waiting,
+            open => std::mem::replace(open, waiting),
+        };
+        drop(offer);
+        refused.refuse();
+        self.call.fetch_max(Call::Look as u8, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Takes what is offered.
+    pub(super) fn take_offer(&self) -> Option<Box<Handover>> {
+        let mut offer = self.lock();
+        match std::mem::take(&mut *offer) {
+            Offer::Waiting(handover) => Some(handover),
+            Offer::None => None,
+            Offer::Closed => {
+                *offer = Offer::Closed;
+                None
+            }
+        }
+    }
+
+    /// Refuses what is offered now and later.
+    pub(super) fn close_offers(&self) {
+        let refused = std::mem::replace(&mut *self.lock(), Offer::Closed);
+        refused.refuse();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Offer> {
+        // Nothing that runs under this lock can panic half way through a change.
+        self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the task of `cx` look again when something is wanted.
@@ -54,8 +109,16 @@ impl Control {
     }
 }
 
+impl Offer {
+    fn refuse(self) {
+        if let Offer::Waiting(handover) = self {
+            handover.refuse(NotResumed::Unknown(None));
+        }
+    }
+}
+
 fn call(value: u8) -> Option<Call> {
-    [Call::MakeRoom, Call::Stop]
+    [Call::Look, Call::MakeRoom, Call::Stop]
         .into_iter()
         .find(|call| *call as u8 == value)
 }

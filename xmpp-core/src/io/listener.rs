@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use super::connection::Connection;
 use super::control::{Call, Control};
+use super::handover::Resumable;
 use super::limits::{AcceptLimits, Admission, Ticket};
 use super::throttle::{Throttle, ThrottleLimits};
 use super::tls::Tls;
@@ -74,6 +75,7 @@ pub(super) struct Shared {
     pub(super) password_checks: Semaphore,
     tls: Option<Tls>,
     admission: Arc<Admission>,
+    pub(super) resumable: Resumable,
     connections: Mutex<HashMap<u64, Arc<Control>>>,
     next: AtomicU64,
     stopping: AtomicBool,
@@ -113,6 +115,7 @@ impl Driver {
                 password_checks: Semaphore::new(checks),
                 tls,
                 admission: Arc::new(Admission::new(config.accept)),
+                resumable: Resumable::default(),
                 connections: Mutex::default(),
                 next: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),

@@ -189,6 +189,9 @@ pub struct Timeouts {
     /// From our `</stream:stream>` to the end of the connection, if the client does
     /// not close its side; default 5 s.
     pub close: Duration,
+    /// How long the acknowledgement of a stanza (XEP-0198) waits for its recipient to take
+    /// it; then it is stored, or its sender gets an error; default 250 ms.
+    pub settle: Duration,
 }
 
 impl Default for Timeouts {
@@ -199,6 +202,7 @@ impl Default for Timeouts {
             keepalive: Duration::from_secs(5 * 60),
             idle: None,
             close: Duration::from_secs(5),
+            settle: Duration::from_millis(250),
         }
     }
 }

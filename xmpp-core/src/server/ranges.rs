@@ -52,6 +52,7 @@ impl Config {
             keepalive,
             idle,
             close,
+            settle,
         } = self.timeouts;
         lasts("timeouts.header", header, SHORTEST)?;
         lasts("timeouts.login", login, SHORTEST)?;
@@ -60,6 +61,7 @@ impl Config {
             lasts("timeouts.idle", idle, SHORTEST)?;
         }
         lasts("timeouts.close", close, Duration::ZERO)?;
+        lasts("timeouts.settle", settle, Duration::ZERO)?;
         match self.login_attempts {
             0 => Err(setting("login_attempts", "nobody could log in without one")),
             _ => Ok(()),
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn each_setting_has_a_range() {
-        let cases: [(Change, &str); 26] = [
+        let cases: [(Change, &str); 27] = [
             // RFC 6120 §13.12
             (|c| c.xml.stanza_bytes = 9_999, "xml.stanza_bytes"),
             (|c| c.xml.stanza_bytes = (1 << 30) + 1, "xml.stanza_bytes"),
@@ -202,6 +204,7 @@ mod tests {
             ),
             (|c| c.timeouts.idle = Some(Duration::ZERO), "timeouts.idle"),
             (|c| c.timeouts.close = Duration::MAX, "timeouts.close"),
+            (|c| c.timeouts.settle = Duration::MAX, "timeouts.settle"),
             (|c| c.login_attempts = 0, "login_attempts"),
         ];
         for (change, name) in cases {

@@ -31,11 +31,15 @@ pub(super) fn answer(stanza: &Stanza, out: &mut Vec<Output>) -> bool {
         return false;
     };
     match (child.name(), child.ns()) {
-        ("session", SESSION) => out.push(Output::Send(stanza.reply())),
+        ("session", SESSION) => out.push(Output::Send(stanza.reply().into())),
         // RFC 6120 §7.6.2.2: a resource has been bound to this stream already.
         ("bind", BIND) => {
             let error = StanzaError::new(Condition::NotAllowed);
-            out.extend(stanza.error_reply(&error).map(Output::Send));
+            out.extend(
+                stanza
+                    .error_reply(&error)
+                    .map(|error| Output::Send(error.into())),
+            );
         }
         _ => return false,
     }
@@ -53,14 +57,18 @@ impl Stream {
             Ok(jid) => {
                 let bind = Element::new("bind", BIND)
                     .with_child(Element::new("jid", BIND).with_text(jid.as_str()));
-                out.push(Output::Send(request.reply().with_child(&bind)));
+                out.push(Output::Send(request.reply().with_child(&bind).into()));
                 self.before = None;
                 self.deadline = self.heard + self.settings.timeouts.keepalive;
                 self.state = State::Bound(jid);
             }
             Err(error) => {
                 // RFC 6120 §7.7.2.1: the client may try again.
-                out.extend(request.error_reply(&error).map(Output::Send));
+                out.extend(
+                    request
+                        .error_reply(&error)
+                        .map(|error| Output::Send(error.into())),
+                );
                 self.state = State::Negotiating;
             }
         }

@@ -9,6 +9,8 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// A text for people (English).
     pub text: Option<&'static str>,
+    /// An application-specific condition (§4.9.4).
+    pub detail: Option<Box<Element>>,
 }
 
 /// The defined conditions of RFC 6120 §4.9.3.
@@ -73,6 +75,7 @@ impl StreamError {
         StreamError {
             condition,
             text: None,
+            detail: None,
         }
     }
 
@@ -81,12 +84,19 @@ impl StreamError {
         StreamError {
             condition: StreamCondition::Conflict,
             text: Some("replaced by a new connection"),
+            detail: None,
         }
     }
 
     /// With a text for people.
     pub fn with_text(mut self, text: &'static str) -> StreamError {
         self.text = Some(text);
+        self
+    }
+
+    /// With an application-specific condition.
+    pub fn with_detail(mut self, detail: Element) -> StreamError {
+        self.detail = Some(Box::new(detail));
         self
     }
 
@@ -104,6 +114,9 @@ impl StreamError {
                 .with_lang("en")
                 .with_text(text)
                 .write(ns::CLIENT, out);
+        }
+        if let Some(detail) = &self.detail {
+            detail.write(ns::CLIENT, out);
         }
         out.extend_from_slice(b"</stream:error>");
     }
@@ -197,6 +210,10 @@ impl From<xml::Error> for StreamError {
                 }),
             ),
         };
-        StreamError { condition, text }
+        StreamError {
+            condition,
+            text,
+            detail: None,
+        }
     }
 }

@@ -190,6 +190,12 @@ fn states() -> Vec<(&'static str, Bench)> {
             tls().after(login).after(&[header]),
         ),
         ("binding", tls().after(login).after(&[header, bind])),
+        (
+            "resuming",
+            tls()
+                .after(login)
+                .after(&[header, |b| drop(b.input(Input::Resume(earlier())))]),
+        ),
         ("bound", tls().after(login).after(&[header, bind, is_bound])),
         (
             "closing",
@@ -256,10 +262,16 @@ fn events() -> Vec<Event> {
             ))))
         }),
         ("send", |b| {
-            b.input(Input::Send(Stanza::parse("<message/>").unwrap()))
+            b.input(Input::Send(Stanza::parse("<message/>").unwrap().into()))
         }),
         ("flush", |b| b.input(Input::Flush)),
         ("settled", |b| b.input(Input::Settled)),
+        ("resume", |b| b.input(Input::Resume(earlier()))),
+        ("not resumed", |b| {
+            let reason = NotResumed::Unknown(None);
+            b.input(Input::Answered(Answer::NotResumed(reason)))
+        }),
+        ("resumed", |b| b.input(Input::Resumed(earlier()))),
         ("close", |b| b.input(Input::Close(None))),
         ("close, error", |b| {
             b.input(Input::Close(Some(StreamCondition::SystemShutdown.into())))
@@ -269,17 +281,25 @@ fn events() -> Vec<Event> {
     ]
 }
 
+fn earlier() -> Resume {
+    Resume {
+        id: "earlier".into(),
+        h: 0,
+        lang: None,
+    }
+}
+
 /// What an output is, in a word.
 fn word(output: &Output) -> String {
     match output {
         Output::Write(bytes) => written(&String::from_utf8_lossy(bytes)),
-        Output::Send(stanza) => match stanza.error() {
+        Output::Send(Envelope { stanza, .. }) => match stanza.error() {
             Some(error) => format!("error {}", error.condition.name()),
             None => format!("send {}", stanza.id().unwrap_or(""))
                 .trim_end()
                 .to_owned(),
         },
-        Output::Deliver(_) => "deliver".into(),
+        Output::Deliver(..) => "deliver".into(),
         Output::Stranger(_) => "ask stranger".into(),
         Output::StartTls(_) => "start TLS".into(),
         Output::Restart => "restart".into(),
@@ -287,7 +307,15 @@ fn word(output: &Output) -> String {
         Output::Ask(Ask::Sasl(_)) => "ask SASL".into(),
         Output::Ask(Ask::Failed { .. }) => "ask when".into(),
         Output::Ask(Ask::Bind { .. }) => "ask bind".into(),
+        Output::Resume { .. } => "ask resume".into(),
+        Output::Refuse(_) => "refuse".into(),
         Output::Close(_) => "close".into(),
+        Output::Resumable(_)
+        | Output::Detach
+        | Output::Reattach(_)
+        | Output::Hold(_)
+        | Output::Return(_)
+        | Output::NotResumable(_) => unreachable!("a layer's"),
     }
 }
 
@@ -350,7 +378,7 @@ fn text(outputs: &[Output]) -> String {
     for output in outputs {
         match output {
             Output::Write(written) => bytes.extend_from_slice(written),
-            Output::Send(stanza) => stanza.write(&mut bytes),
+            Output::Send(envelope) => envelope.stanza.write(&mut bytes),
             _ => {}
         }
     }
@@ -531,7 +559,7 @@ fn after_too_many_failures_the_stream_is_closed() {
 #[test]
 fn stanzas_are_stamped_with_sender_and_language() {
     let out = ready().receive(MESSAGE);
-    let [Output::Deliver(stanza)] = &out[..] else {
+    let [Output::Deliver(stanza, None)] = &out[..] else {
         panic!("{out:?}")
     };
     assert_eq!(
@@ -540,7 +568,7 @@ fn stanzas_are_stamped_with_sender_and_language() {
     );
     assert_eq!(stanza.lang(), Some("de"));
     let out = ready().receive("<message xml:lang='it' from='juliet@example.org'/>");
-    let [Output::Deliver(stanza)] = &out[..] else {
+    let [Output::Deliver(stanza, None)] = &out[..] else {
         panic!("{out:?}")
     };
     assert_eq!(

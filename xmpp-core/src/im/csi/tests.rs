@@ -19,7 +19,7 @@ impl Machine for Inner {
                 let mechanism = crate::sasl::Mechanism::Plain;
                 out.push(Output::LoggedIn { account, mechanism });
             }
-            Input::Received(Received::Stanza(stanza)) => out.push(Output::Deliver(stanza)),
+            Input::Received(Received::Stanza(stanza)) => out.push(Output::Deliver(stanza, None)),
             other => out.push(Output::Write(format!("{other:?}").into_bytes())),
         }
     }
@@ -53,8 +53,8 @@ impl Test {
         self.0.handle(input, now, &mut out);
         out.into_iter()
             .map(|output| match output {
-                Output::Send(stanza) => stanza.to_string(),
-                Output::Deliver(stanza) => format!("deliver {stanza}"),
+                Output::Send(envelope) => envelope.stanza.to_string(),
+                Output::Deliver(stanza, _) => format!("deliver {stanza}"),
                 Output::Write(bytes) => String::from_utf8(bytes).unwrap(),
                 other => format!("{other:?}"),
             })
@@ -67,7 +67,7 @@ impl Test {
     }
 
     fn send(&mut self, stanza: &str) -> Vec<String> {
-        self.input(Input::Send(Stanza::parse(stanza).unwrap()))
+        self.input(Input::Send(Stanza::parse(stanza).unwrap().into()))
     }
 }
 
