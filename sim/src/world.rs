@@ -23,6 +23,7 @@ use xmpp_core::sasl::{Credentials, Secret};
 use xmpp_core::server::{Builder, Config, Domain, Server, Surroundings};
 use xmpp_core::store::Stores;
 use xmpp_core::time::{Clock, Now, Timestamp};
+use xmpp_sm::StreamManagement;
 
 use crate::client::{Account, Client};
 use crate::link::{End, Line, cable};
@@ -103,7 +104,10 @@ impl World {
         domain.sasl.iterations = ROUNDS;
         WorldBuilder {
             seed,
-            builder: Server::builder().domain(domain).modules(im::all()),
+            builder: Server::builder()
+                .domain(domain)
+                .modules(im::all())
+                .module(StreamManagement::default()),
             driver: DriverConfig::default(),
             tls: None,
         }

@@ -24,7 +24,8 @@ use xmpp_core::server;
 
 pub use listen::{Addresses, Door, Listen};
 pub use mirror::{
-    Accept, AccountExceptions, ContactExceptions, Contacts, Limits, Throttle, Timeouts,
+    Accept, AccountExceptions, ContactExceptions, Contacts, Limits, StreamManagement, Throttle,
+    Timeouts,
 };
 pub use value::{Hidden, Span, Text};
 
@@ -48,6 +49,7 @@ pub struct Config {
     pub accept: Accept,
     pub throttle: Throttle,
     pub timeouts: Timeouts,
+    pub stream_management: StreamManagement,
     pub shutdown: Shutdown,
     pub log: Log,
     #[serde(deserialize_with = "distinct")]
@@ -68,6 +70,7 @@ impl Default for Config {
             accept: Accept::default(),
             throttle: Throttle::default(),
             timeouts: Timeouts::default(),
+            stream_management: StreamManagement::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             domains: vec![Domain::new(

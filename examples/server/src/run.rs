@@ -13,6 +13,7 @@ use xmpp_core::io::{Driver, Tls, surroundings};
 use xmpp_core::sasl::Secret;
 use xmpp_core::server::{self, Server};
 use xmpp_core::store::{Stores, memory::Memory};
+use xmpp_sm::StreamManagement;
 
 use crate::admin::{Office, Socket};
 use crate::certificate::Identities;
@@ -137,7 +138,10 @@ pub fn build(
             server.software.name = env!("CARGO_PKG_NAME").to_owned();
             server.software.version = env!("CARGO_PKG_VERSION").to_owned();
         })
-        .modules(im::all());
+        .modules(im::all())
+        .module(StreamManagement::new(
+            config.stream_management.clone().into(),
+        ));
     if config.registration.enabled || config.registration.own_account {
         builder = builder.module(Registration::new(config.registration.options()));
     }

@@ -141,6 +141,26 @@ mirror!(
         keepalive: Span,
         idle: OptionalSpan,
         close: Span,
+        settle: Span,
+    }
+);
+
+mirror!(
+    /// `[stream_management]`: streams that are acknowledged and can be resumed (XEP-0198).
+    StreamManagement of xmpp_sm::Options = xmpp_sm::Options::default(), {
+        max: Span,
+        stanzas: usize,
+        bytes: Size,
+        requests: Requests,
+    }
+);
+
+mirror!(
+    /// When a client is asked what it has handled.
+    Requests of xmpp_sm::RequestPolicy = xmpp_sm::RequestPolicy::default(), {
+        stanzas: u32,
+        interval: Span,
+        patience: Span,
     }
 );
 

@@ -430,15 +430,21 @@ fn every_setting_of_the_library_can_be_set() {
         "software",
         "conflict",
         "login_attempts",
+        "location",
     ];
     let core = server::Config::default();
-    let all: [(&str, Vec<String>); 9] = [
+    let all: [(&str, Vec<String>); 11] = [
         ("limits", fields(&core)),
         ("limits.account", fields(&core.account)),
         ("limits.xml", fields(&core.xml)),
         ("limits.xml_before_login", fields(&core.xml_before_login)),
         ("limits.session_queue", fields(&core.session_queue)),
         ("timeouts", fields(&core.timeouts)),
+        ("stream_management", fields(&xmpp_sm::Options::default())),
+        (
+            "stream_management.requests",
+            fields(&xmpp_sm::RequestPolicy::default()),
+        ),
         ("accept", fields(&xmpp_core::io::AcceptLimits::default())),
         (
             "throttle",
