@@ -13,7 +13,7 @@ http_ports = { }
 https_ports = { }
 admin_socket = "@DIR@/prosody.sock"
 modules_enabled = {
-	"roster"; "saslauth"; "tls"; "disco"; "blocklist"; "carbons"; "private"; "vcard_legacy"; "ping"; "time"; "version"; "offline"; "lastactivity";
+	"roster"; "saslauth"; "tls"; "disco"; "blocklist"; "carbons"; "private"; "vcard_legacy"; "ping"; "time"; "version"; "offline"; "lastactivity"; "smacks";
 }
 modules_disabled = { "s2s"; "admin_shell" }
 authentication = "internal_hashed"

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{task::JoinSet, time::sleep_until};
+use tokio::{
+    task::JoinSet,
+    time::{sleep_until, timeout},
+};
 
 use crate::{
     connection::Event,
@@ -17,7 +20,7 @@ use crate::{
     oracle::{Fault, Tally},
     report::Report,
     scanner,
-    session::Session,
+    session::{Session, answer},
 };
 
 /// A chat load.
@@ -44,6 +47,9 @@ pub enum Pace {
 
 /// Messages a pair may have under way at a fixed rate before the run gives up on the server.
 const MAX_BACKLOG: usize = 10_000;
+
+/// How long a server may take to acknowledge what has arrived.
+const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 
 impl Chat {
     /// Logs everybody in, chats, and judges.
@@ -114,7 +120,10 @@ impl Pair {
             match phase {
                 Phase::WarmUp | Phase::Measured => self.send(&meter)?,
                 Phase::Draining => {}
-                Phase::Over => return self.flight.verdict().map_err(io::Error::other),
+                Phase::Over => {
+                    self.acknowledged().await?;
+                    return self.flight.verdict().map_err(io::Error::other);
+                }
             }
             let due = self.pacer.as_ref().filter(|_| phase < Phase::Draining);
             let due = due.map(|pacer| pacer.next);
@@ -154,7 +163,36 @@ impl Pair {
                 "{head}{number}'><body>{index} {number} {filler}</body></message>"
             )?;
         }
+        if let Some(management) = &mut self.sender.management {
+            let request = management.sent(count);
+            self.sender.connection.outbox().extend_from_slice(request);
+        }
         Ok(())
+    }
+
+    /// Waits until the server has acknowledged everything, if it acknowledges at all.
+    async fn acknowledged(&mut self) -> io::Result<()> {
+        if let Some(management) = &mut self.sender.management {
+            let request = management.ask();
+            self.sender.connection.outbox().extend_from_slice(request);
+        }
+        let sender = &mut self.sender;
+        let all = async {
+            while sender
+                .management
+                .as_ref()
+                .is_some_and(|m| m.under_way() > 0)
+            {
+                sender.connection.exchange().await?;
+                sender.handle_unasked()?;
+            }
+            io::Result::Ok(())
+        };
+        timeout(ACKNOWLEDGED, all).await.unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the server did not acknowledge what it has delivered",
+            ))
+        })
     }
 
     fn receive(&mut self, meter: &Meter) -> io::Result<()> {
@@ -165,11 +203,15 @@ impl Pair {
                 return Err(io::Error::other("the server closed a stream"));
             };
             let body = match scanner::name(stanza) {
-                b"message" => scanner::text(stanza, "body"),
-                _ => {
-                    if let Some(reply) = Session::reply(stanza)? {
-                        self.receiver.connection.outbox().extend(reply);
+                b"message" => {
+                    if let Some(management) = &mut self.receiver.management {
+                        management.hear(stanza)?;
                     }
+                    scanner::text(stanza, "body")
+                }
+                _ => {
+                    let answer = answer(&mut self.receiver.management, stanza)?;
+                    self.receiver.connection.outbox().extend(answer);
                     continue;
                 }
             };

@@ -33,6 +33,7 @@ pub mod idle;
 pub mod latency;
 pub mod login;
 pub mod logins;
+pub mod management;
 pub mod meter;
 pub mod oracle;
 pub mod ping;

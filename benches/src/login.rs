@@ -15,6 +15,7 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     account,
     connection::Connection,
+    management::{self, Management},
     meter::Meter,
     scanner,
     scram::{Cache, Exchange, Hash},
@@ -72,6 +73,8 @@ pub struct Target {
     pub tls: Arc<ClientConfig>,
     /// Loopback addresses to connect from, 127.0.0.1 upwards; 0 leaves the choice to the system.
     pub sources: u8,
+    /// Whether streams are managed (XEP-0198).
+    pub managed: bool,
     /// SCRAM keys known so far.
     pub keys: Cache,
 }
@@ -125,6 +128,9 @@ impl Target {
                 .connection
                 .outbox()
                 .extend_from_slice(b"<presence/>");
+            if let Some(management) = &mut session.management {
+                management.sent(1);
+            }
             session.connection.flush().await?;
         }
         Ok(session)
@@ -159,7 +165,17 @@ impl Target {
         let result = connection.stanza().await?;
         let jid = scanner::text(result, "jid").ok_or_else(|| unexpected("a bound JID", result))?;
         let jid = String::from_utf8_lossy(jid).into_owned();
-        Ok(Session { connection, jid })
+        let mut management = None;
+        if self.managed {
+            connection.outbox().extend_from_slice(management::ENABLE);
+            expect(&mut connection, "enabled").await?;
+            management = Some(Management::default());
+        }
+        Ok(Session {
+            connection,
+            jid,
+            management,
+        })
     }
 
     async fn enter_relay(&self, mut connection: Connection, index: usize) -> io::Result<Session> {
@@ -172,7 +188,11 @@ impl Target {
             .outbox()
             .extend_from_slice(format!("<relay id='{jid}'/>\n").as_bytes());
         expect(&mut connection, "ok").await?;
-        Ok(Session { connection, jid })
+        Ok(Session {
+            connection,
+            jid,
+            management: None,
+        })
     }
 
     /// Sends a stream header and waits for features that have `wanted` among them.

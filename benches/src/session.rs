@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use crate::{
     connection::{Connection, Event},
     login::Peer,
+    management::Management,
     scanner,
 };
 
@@ -17,6 +18,8 @@ pub struct Session {
     pub connection: Connection,
     /// The full JID as the server gave it.
     pub jid: String,
+    /// Its part in stream management, if that is on.
+    pub management: Option<Management>,
 }
 
 /// How long to wait for the server's closing tag.
@@ -28,7 +31,7 @@ impl Session {
         let mut replies = Vec::new();
         while let Some(event) = self.connection.event()? {
             if let Event::Stanza(stanza) = event {
-                replies.extend(Session::reply(stanza)?.into_iter().flatten());
+                replies.extend(answer(&mut self.management, stanza)?);
             }
         }
         self.connection.outbox().extend_from_slice(&replies);
@@ -86,6 +89,18 @@ impl Session {
             Err(_) => Err(io::Error::other("the server did not close the stream")),
         }
     }
+}
+
+/// What a client that manages its stream or not has to say to an element.
+pub(crate) fn answer(management: &mut Option<Management>, element: &[u8]) -> io::Result<Vec<u8>> {
+    let mut answer = Session::reply(element)?.unwrap_or_default();
+    if let Some(management) = management {
+        if !answer.is_empty() {
+            answer.extend_from_slice(management.sent(1));
+        }
+        answer.extend(management.hear(element)?.unwrap_or_default());
+    }
+    Ok(answer)
 }
 
 /// The error that a server sent something else.

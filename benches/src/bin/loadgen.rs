@@ -142,6 +142,9 @@ struct Common {
     /// Let TLS sessions be resumed instead of paying a full handshake each time.
     #[arg(long)]
     resume: bool,
+    /// Manage streams (XEP-0198): count, ask, answer, and check the server's counts.
+    #[arg(long)]
+    managed: bool,
     /// Loopback addresses to connect from; 0 uses the system's choice.
     #[arg(long, default_value_t = 100)]
     sources: u8,
@@ -290,6 +293,7 @@ impl Common {
                 false => Handshakes::Full,
             }),
             sources: self.sources,
+            managed: self.managed,
             keys: Cache::default(),
         }
     }

@@ -1,0 +1,96 @@
+//! A client's part in stream management (XEP-0198): it counts, asks, answers, and does not let the server count wrong.
+
+use std::io;
+
+use crate::{scanner, session::unexpected};
+
+/// What turns it on; the server's answer is `<enabled/>`.
+pub const ENABLE: &[u8] = b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+
+/// Stanzas after which a client asks what has been handled.
+const WINDOW: u32 = 16;
+
+/// The counters of one stream.
+#[derive(Debug, Default)]
+pub struct Management {
+    received: u32,
+    sent: u32,
+    acknowledged: u32,
+    /// What had been sent when it last asked.
+    asked: u32,
+}
+
+impl Management {
+    /// An element came; gives what has to be answered. An acknowledgement of more than was sent, or of less than before, ends the run.
+    pub fn hear(&mut self, element: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match scanner::name(element) {
+            b"message" | b"presence" | b"iq" => self.received = self.received.wrapping_add(1),
+            b"r" => {
+                let h = self.received;
+                return Ok(Some(
+                    format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into_bytes(),
+                ));
+            }
+            b"a" => {
+                let h = scanner::attribute(element, "h")
+                    .and_then(|h| std::str::from_utf8(h).ok()?.parse().ok());
+                let right = |h: &u32| h.wrapping_sub(self.acknowledged) <= self.under_way();
+                let h: u32 = h
+                    .filter(right)
+                    .ok_or_else(|| unexpected("a count that can be right", element))?;
+                self.acknowledged = h;
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// So many stanzas are being sent; gives what to send behind them.
+    pub fn sent(&mut self, count: usize) -> &'static [u8] {
+        self.sent = self.sent.wrapping_add(count as u32);
+        match self.sent.wrapping_sub(self.asked) >= WINDOW {
+            true => self.ask(),
+            false => b"",
+        }
+    }
+
+    /// A request.
+    pub fn ask(&mut self) -> &'static [u8] {
+        self.asked = self.sent;
+        b"<r xmlns='urn:xmpp:sm:3'/>"
+    }
+
+    /// Stanzas that the server has not said it has handled.
+    pub fn under_way(&self) -> u32 {
+        self.sent.wrapping_sub(self.acknowledged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stanzas_are_counted_and_requests_answered() {
+        let mut ours = Management::default();
+        for stanza in ["<message/>", "<presence/>", "<iq/>", "<stream:features/>"] {
+            assert!(ours.hear(stanza.as_bytes()).unwrap().is_none());
+        }
+        let answer = ours.hear(b"<r xmlns='urn:xmpp:sm:3'/>").unwrap().unwrap();
+        assert_eq!(answer, b"<a xmlns='urn:xmpp:sm:3' h='3'/>");
+    }
+
+    #[test]
+    fn a_server_that_counts_wrong_ends_the_run() {
+        let mut ours = Management::default();
+        assert_eq!(ours.sent(2), b"");
+        let ack = |h| format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into_bytes();
+        assert!(ours.hear(&ack(3)).is_err(), "more than was sent");
+        assert!(ours.hear(&ack(1)).is_ok());
+        assert!(ours.hear(&ack(0)).is_err(), "less than before");
+        assert!(ours.hear(b"<a xmlns='urn:xmpp:sm:3'/>").is_err());
+        assert_eq!(ours.under_way(), 1);
+        assert!(!ours.sent(14).is_empty(), "sixteen are asked about");
+        assert_eq!(ours.sent(1), b"");
+    }
+}
