@@ -760,7 +760,8 @@ impl Connection {
                 self.lost(scratch, now, cx);
                 busy = true;
             }
-            busy |= blocked || matches!(self.feed, Feeding::Writing(_));
+            // What is held back goes on when something is acknowledged.
+            busy |= blocked || (matches!(self.feed, Feeding::Writing(_)) && !self.held);
             match &mut self.phase {
                 Phase::Open if busy && self.unsent.is_empty() && !self.flushing => continue,
                 Phase::Open => return Poll::Pending,
