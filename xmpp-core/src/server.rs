@@ -232,13 +232,14 @@ impl Server {
     /// Ends a session as [`end`](Server::end) does; `unacknowledged` is what its client was sent
     /// and has perhaps not received, older than what waits.
     pub fn end_with(&self, session: &Arc<Session>, unacknowledged: Vec<Envelope>) -> Dispatch {
+        let mut left = VecDeque::from(unacknowledged);
         let Some(resource) = session.leave() else {
-            return Dispatch::DONE;
+            // Another session has taken its place, before its connection knew what was left.
+            return self.give_back(left);
         };
         // A directory that spans servers may have taken it out, and given its address away.
         self.inner.directory.unbind(session.jid(), session.id());
         self.inner.metrics.sessions.went();
-        let mut left = VecDeque::from(unacknowledged);
         left.append(&mut session.queue().close());
         let farewell = match &self.inner.hooks.presence {
             Some(handler) => handler.ended(session, &resource, self),
@@ -246,12 +247,22 @@ impl Server {
         };
         resource.apply(Change::Unavailable);
         self.watch(SessionEvent::Ended, session);
+        match self.give_back(left) {
+            Dispatch::Pending(rest) => Dispatch::Pending(Box::pin(async move {
+                let _ = farewell.finish().await;
+                rest.await
+            })),
+            Dispatch::Done(_) => farewell,
+        }
+    }
+
+    /// What a session was not given, oldest first, goes the way it would have gone without it.
+    pub(crate) fn give_back(&self, left: VecDeque<Envelope>) -> Dispatch {
         if left.is_empty() {
-            return farewell;
+            return Dispatch::DONE;
         }
         let server = self.clone();
         Dispatch::Pending(Box::pin(async move {
-            let _ = farewell.finish().await;
             for envelope in left {
                 server.reroute(envelope).await;
             }
@@ -301,11 +312,15 @@ impl Server {
 
     /// Sends a stanza that is the server's own or a module's, and waits for nothing.
     pub fn send(&self, stanza: Stanza) {
-        match self.route(stanza, Origin::SERVER) {
-            Dispatch::Done(_) => {}
-            Dispatch::Pending(rest) => self.spawn(async move {
+        self.leave_to_itself(self.route(stanza, Origin::SERVER));
+    }
+
+    /// Sees to it that something comes to its end that nobody waits for.
+    pub(crate) fn leave_to_itself(&self, dispatch: Dispatch) {
+        if let Dispatch::Pending(rest) = dispatch {
+            self.spawn(async move {
                 let _ = rest.await;
-            }),
+            });
         }
     }
 
@@ -452,18 +467,6 @@ impl Server {
             // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
             Kind::Presence(_) | Kind::Message(MessageType::Headline) => Dispatch::DONE,
             _ => self.refuse(&stanza, &reason.into()),
-        }
-    }
-
-    /// Sends what a session that has ended was sent, but has not received, another way.
-    pub(crate) fn give_back(&self, envelopes: Vec<Envelope>) {
-        if !envelopes.is_empty() {
-            let server = self.clone();
-            self.spawn(async move {
-                for envelope in envelopes {
-                    server.reroute(envelope).await;
-                }
-            });
         }
     }
 
@@ -742,12 +745,7 @@ impl Server {
             return;
         };
         session.end(StreamError::conflict());
-        match self.end(session) {
-            Dispatch::Done(_) => {}
-            Dispatch::Pending(rest) => self.spawn(async move {
-                let _ = rest.await;
-            }),
-        }
+        self.leave_to_itself(self.end(session));
     }
 
     /// An identifier nobody can guess: for stanzas the server sends, and for resources.

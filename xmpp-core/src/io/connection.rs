@@ -833,7 +833,8 @@ impl Connection {
         let waiting = std::mem::take(&mut self.waiting);
         let Some(session) = self.session.take() else {
             if tokio::runtime::Handle::try_current().is_ok() {
-                self.server().give_back(unacknowledged);
+                let server = self.server();
+                server.leave_to_itself(server.give_back(unacknowledged.into()));
             }
             return;
         };
