@@ -7,6 +7,7 @@ use std::task::Context;
 use super::{Connection, Doing, Phase, Scratch};
 use crate::io::handover::{Handover, Refused};
 use crate::io::wire::Wire;
+use crate::module::Dispatch;
 use crate::stream::{Answer, Input, NotResumed, StreamError};
 use crate::time::Now;
 use crate::xml::Reader;
@@ -41,6 +42,15 @@ impl Connection {
         self.reader = Reader::new(self.server().config().xml.clone());
         self.unsent = Vec::new();
         scratch.write.clear();
+        // Sent before the stream kept anything, and not written.
+        let mut lost = std::mem::take(&mut scratch.returned);
+        lost.append(&mut self.take_unwritten());
+        let server = self.server().clone();
+        if let Dispatch::Pending(rest) = server.give_back(lost.into()) {
+            server.spawn(async move {
+                let _ = rest.await;
+            });
+        }
         if let Some(session) = &self.session {
             tracing::debug!(session = %session.jid(), "waits to be resumed");
         }
