@@ -51,6 +51,7 @@ impl Mailbox {
             origin,
             share,
             settle: None,
+            kept: false,
         })
     }
 }
@@ -136,6 +137,7 @@ pub struct Envelope {
     /// Its recipient's share in it, if others get it too.
     pub share: Option<Share>,
     settle: Option<Settle>,
+    kept: bool,
 }
 
 impl Envelope {
@@ -146,6 +148,7 @@ impl Envelope {
             origin,
             share: None,
             settle: None,
+            kept: false,
         }
     }
 
@@ -157,12 +160,19 @@ impl Envelope {
     /// A second envelope for the same stanza, for whoever is to keep it until it is
     /// acknowledged; the recipient's share in it goes there.
     pub fn keep(&mut self) -> Envelope {
+        self.kept = true;
         Envelope {
             stanza: self.stanza.clone(),
             origin: self.origin.clone(),
             share: self.share.take(),
             settle: None,
+            kept: true,
         }
+    }
+
+    /// Whether somebody [keeps](Envelope::keep) the stanza until it is acknowledged.
+    pub fn is_kept(&self) -> bool {
+        self.kept
     }
 
     /// Reports that the stanza is safe, and keeps it: it is in a queue that outlives the

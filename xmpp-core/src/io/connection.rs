@@ -86,6 +86,8 @@ pub(super) struct Connection {
     sleeps_until: Instant,
     armed: bool,
     phase: Phase,
+    /// Whether the stream keeps what it sends until it is acknowledged.
+    keeps: bool,
     /// Whether enough waits to be acknowledged.
     held: bool,
     /// Whether the connection is gone and the stream waits for another.
@@ -187,6 +189,7 @@ impl Connection {
             sleeps_until,
             armed: false,
             phase: Phase::Open,
+            keeps: false,
             held: false,
             detached: false,
             unwritten: None,
@@ -228,6 +231,7 @@ impl Connection {
             Output::Write(bytes) => scratch.write.extend_from_slice(&bytes),
             Output::Send(envelope) => {
                 scratch.sent.stanza(envelope.stanza.kind());
+                self.keeps |= envelope.is_kept();
                 envelope.stanza.write(&mut scratch.write);
                 if envelope.is_awaited() {
                     self.unwritten.get_or_insert_default().0.push(envelope);
@@ -831,6 +835,13 @@ impl Connection {
             _ => None,
         };
         let waiting = std::mem::take(&mut self.waiting);
+        // What of a burst is kept until it is acknowledged comes back with the rest: it is
+        // no longer to be had from where it came from, or it would come twice.
+        let fed = match std::mem::replace(&mut self.feed, Feeding::Nothing) {
+            Feeding::Writing(feed) if self.keeps => Some(burst::pull(feed, self.server().budget())),
+            Feeding::Pulling(page) if self.keeps => Some(page),
+            _ => None,
+        };
         let Some(session) = self.session.take() else {
             if tokio::runtime::Handle::try_current().is_ok() {
                 let server = self.server();
@@ -840,7 +851,7 @@ impl Connection {
         };
         let server = self.server().clone();
         let left = server.end_with(&session, unacknowledged);
-        if let (None, Dispatch::Done(_), true) = (&sent, &left, waiting.is_empty()) {
+        if let (None, Dispatch::Done(_), true, None) = (&sent, &left, waiting.is_empty(), &fed) {
             return;
         }
         self.leaving = Some(Box::pin(async move {
@@ -854,7 +865,11 @@ impl Connection {
                 };
                 let _ = server.submit(stanza, &session, origin).finish().await;
             }
-            left.finish().await
+            let left = left.finish().await;
+            if let Some(fed) = fed {
+                drop(fed.await);
+            }
+            left
         }));
     }
 
