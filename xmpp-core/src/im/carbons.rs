@@ -16,7 +16,7 @@ use crate::module::{
 use crate::router::Recipients;
 use crate::server::Server;
 use crate::session::{Change, Resource, Session};
-use crate::stanza::{Condition, Kind, MessageType, Payload, Stanza, StanzaError};
+use crate::stanza::{Child, Condition, Kind, MessageType, Payload, Stanza, StanzaError};
 use crate::xml::{Element, ns};
 use crate::{BareJid, Jid};
 
@@ -25,6 +25,7 @@ pub const NS: &str = "urn:xmpp:carbons:2";
 /// What says that the rules of §6.1 are followed to the letter (§6.2).
 pub const RULES: &str = "urn:xmpp:carbons:rules:0";
 
+const DELAY: &str = "urn:xmpp:delay";
 const FORWARD: &str = "urn:xmpp:forward:0";
 const HINTS: &str = "urn:xmpp:hints";
 const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
@@ -240,12 +241,17 @@ fn is_invitation(stanza: &Stanza) -> bool {
             .is_some_and(|x| x.element().child("invite", MUC_USER).is_some())
 }
 
-/// The message that a copy was made of.
+/// The message that a copy was made of; if the copy came late, so has the message.
 pub(crate) fn original(copy: &Stanza) -> Option<Stanza> {
+    let delay = copy.payload().child("delay", DELAY).map(Child::element);
     let copy = copy.payload().children().find(|child| child.ns() == NS)?;
     let copy = copy.element();
     let original = copy.child("forwarded", FORWARD)?.children().next()?;
-    Stanza::from_element(original).ok()
+    let original = Stanza::from_element(original).ok()?;
+    match delay.filter(|_| !original.payload().has("delay", DELAY)) {
+        Some(delay) => Some(original.with_child(&delay)),
+        None => Some(original),
+    }
 }
 
 /// What those who did not get a message themselves get. §7, §8: "the 'from' attribute MUST
