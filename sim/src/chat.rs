@@ -7,7 +7,7 @@
 //! talk once more, and everybody leaves. What happened is a [`Record`]; the
 //! [invariants](crate::invariants) judge it.
 
-mod person;
+pub(crate) mod person;
 mod plan;
 mod record;
 mod sweep;
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use xmpp_core::BareJid;
+use xmpp_core::store::Offline;
 
 use crate::client::Account;
 use crate::faults::Fault;
@@ -35,15 +36,15 @@ pub const QUEUE_BYTES: usize = 10_000;
 const KEPT: usize = 4;
 /// When everything that was going on has come to an end: stalls, time-outs of the
 /// stream, connections that are found dead by what is written to keep them alive.
-const REST: Duration = Duration::from_secs(30 * 60);
+pub(crate) const REST: Duration = Duration::from_secs(30 * 60);
 /// How often the queues are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// A town where somebody still talks after this long has stopped moving.
-const TOO_LONG: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const TOO_LONG: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How far the day has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-enum Phase {
+pub(crate) enum Phase {
     /// Things happen.
     #[default]
     Troubles,
@@ -56,7 +57,7 @@ enum Phase {
 /// Tells everybody how far the day has come, always in the same order, which tokio's
 /// `watch` does not.
 #[derive(Default)]
-struct Clock {
+pub(crate) struct Clock {
     phase: Mutex<Phase>,
     struck: Notify,
 }
@@ -115,15 +116,19 @@ async fn day(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
 }
 
 impl Clock {
-    fn strike(&self, phase: Phase) {
+    pub(crate) fn strike(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
         self.struck.notify_waiters();
     }
 
-    async fn wait_for(&self, phase: Phase) {
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn wait_for(&self, phase: Phase) {
         loop {
             let struck = self.struck.notified();
-            if *self.phase.lock().unwrap_or_else(PoisonError::into_inner) >= phase {
+            if self.phase() >= phase {
                 return;
             }
             struck.await;
@@ -166,7 +171,8 @@ impl Town {
         let server = &self.world.server;
         let mut kept = Vec::new();
         for account in &self.accounts {
-            kept.extend(self.kept(&account.jid).await);
+            let offline = &*server.stores().offline;
+            kept.extend(self::kept(offline, &account.jid).await);
         }
         let left = Left {
             sessions: server.directory().len(),
@@ -188,17 +194,16 @@ impl Town {
             left,
         }
     }
+}
 
-    /// The messages that the server keeps for an account.
-    async fn kept(&self, account: &BareJid) -> Vec<Message> {
-        let offline = &self.world.server.stores().offline;
-        let page = offline.page(account, 0, usize::MAX).await;
-        let page = page.expect("the stores of a simulation do not fail");
-        let trees = page
-            .iter()
-            .map(|message| crate::xml::Tree::parse(&message.xml));
-        trees
-            .filter_map(|tree| Message::of(&tree.expect("what is kept is XML")))
-            .collect()
-    }
+/// The messages that a store keeps for an account.
+pub(crate) async fn kept(offline: &dyn Offline, account: &BareJid) -> Vec<Message> {
+    let page = offline.page(account, 0, usize::MAX).await;
+    let page = page.expect("the stores of a simulation do not fail");
+    let trees = page
+        .iter()
+        .map(|message| crate::xml::Tree::parse(&message.xml));
+    trees
+        .filter_map(|tree| Message::of(&tree.expect("what is kept is XML")))
+        .collect()
 }

@@ -8,8 +8,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::xml::{self, StreamReader};
 
+mod ledger;
 mod login;
 
+pub use ledger::{Ledger, SM};
 pub use login::{Account, LoginError};
 
 /// Bytes read at once.

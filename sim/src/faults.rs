@@ -5,6 +5,7 @@
 mod directory;
 mod modules;
 mod router;
+mod streams;
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,11 +44,23 @@ pub enum Fault {
     Trust,
     /// Queues are larger than they should be.
     Swell,
+    /// A managed stream counts what it receives before it is handled.
+    Boast,
+    /// When a stream is resumed, the first stanza that the client has not received is not
+    /// sent again.
+    Skip,
+    /// When a stream is resumed, what the client says that it has received is sent again.
+    Repeat,
+    /// When a stream ends, what its client has not acknowledged is forgotten.
+    Abandon,
+    /// A stream is resumed before what its client has sent is handled, as if that had never
+    /// been received.
+    Hurry,
 }
 
 impl Fault {
-    /// Every fault, with the invariant that it breaks.
-    pub const ALL: [(Fault, &'static str); 12] = [
+    /// Every fault, with the invariant that it breaks, where people chat.
+    pub const CHAT: [(Fault, &'static str); 12] = [
         (Fault::Drop, "complete"),
         (Fault::Double, "once"),
         (Fault::Reorder, "ordered"),
@@ -60,6 +73,16 @@ impl Fault {
         (Fault::Hoard, "memory"),
         (Fault::Trust, "connections"),
         (Fault::Swell, "bounded"),
+    ];
+
+    /// The faults of managed streams, with the invariants that they break where these are
+    /// tried.
+    pub const STREAMS: [(Fault, &'static str); 5] = [
+        (Fault::Boast, "settled"),
+        (Fault::Skip, "complete"),
+        (Fault::Repeat, "once"),
+        (Fault::Abandon, "accounted"),
+        (Fault::Hurry, "once"),
     ];
 
     /// Plants it in a server.
@@ -79,6 +102,9 @@ impl Fault {
             Fault::Alter => world.module(modules::Alter::default()),
             Fault::Topple => world.module(modules::Topple::default()),
             Fault::Hoard => world.module(modules::Hoard),
+            Fault::Boast | Fault::Skip | Fault::Repeat | Fault::Abandon | Fault::Hurry => {
+                world.module(streams::Streams(self))
+            }
             Fault::Trust => world.configure(|config| {
                 config.timeouts.keepalive = Duration::from_secs(365 * 24 * 3600);
             }),
@@ -94,7 +120,8 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Fault, String> {
-        let all = Fault::ALL.iter().map(|(fault, _)| *fault);
+        let all = Fault::CHAT.iter().chain(&Fault::STREAMS);
+        let all = all.map(|(fault, _)| *fault);
         all.clone()
             .find(|fault| fault.to_string() == name)
             .ok_or_else(|| {

@@ -1,5 +1,5 @@
 //! What has to hold in every town, whatever happens there. One invariant a file; each
-//! has a [planted fault](crate::faults) that breaks it.
+//! has a [planted fault](crate::faults) that breaks it, or shares one.
 
 mod accounted;
 mod addressed;
@@ -11,37 +11,81 @@ mod isolated;
 mod memory;
 mod once;
 mod ordered;
+mod reliable;
 mod sessions;
 mod untouched;
 
 use std::fmt;
 
-use crate::chat::Record;
+use crate::chat::{self, Left};
+
+/// What is judged: all that happened in a town.
+pub trait Story: Sized + 'static {
+    /// What has to hold there.
+    const INVARIANTS: &'static [Invariant<Self>];
+
+    /// The seed of the town.
+    fn seed(&self) -> u64;
+
+    /// What was left at the end.
+    fn left(&self) -> &Left;
+}
 
 /// Something that has to hold.
-#[derive(Clone, Copy)]
-pub struct Invariant {
+pub struct Invariant<S> {
     /// Its name, which is that of its file.
     pub name: &'static str,
     /// Whether it holds, and if not, where it is broken first.
-    pub check: fn(&Record) -> Result<(), String>,
+    pub check: fn(&S) -> Result<(), String>,
 }
 
-/// All of them.
-pub const ALL: [Invariant; 12] = [
-    of("accounted", accounted::check),
-    of("addressed", addressed::check),
-    of("answered", answered::check),
-    of("bounded", bounded::check),
-    of("complete", complete::check),
-    of("connections", connections::check),
-    of("isolated", isolated::check),
-    of("memory", memory::check),
-    of("once", once::check),
-    of("ordered", ordered::check),
-    of("sessions", sessions::check),
-    of("untouched", untouched::check),
-];
+impl Story for chat::Record {
+    const INVARIANTS: &'static [Invariant<chat::Record>] = &[
+        of("accounted", accounted::check),
+        of("addressed", addressed::check),
+        of("answered", answered::check),
+        of("bounded", bounded::check),
+        of("complete", complete::check),
+        of("connections", connections::check),
+        of("isolated", isolated::check),
+        of("memory", memory::check),
+        of("once", once::check),
+        of("ordered", ordered::check),
+        of("sessions", sessions::check),
+        of("untouched", untouched::check),
+    ];
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn left(&self) -> &Left {
+        &self.left
+    }
+}
+
+impl Story for crate::reliable::Record {
+    const INVARIANTS: &'static [Invariant<crate::reliable::Record>] = &[
+        of("accounted", reliable::accounted::check),
+        of("answered", reliable::answered::check),
+        of("complete", reliable::complete::check),
+        of("connections", connections::check),
+        of("counted", reliable::counted::check),
+        of("memory", memory::check),
+        of("once", reliable::once::check),
+        of("ordered", reliable::ordered::check),
+        of("sessions", sessions::check),
+        of("settled", reliable::settled::check),
+    ];
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn left(&self) -> &Left {
+        &self.left
+    }
+}
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +99,11 @@ pub struct Violation {
 }
 
 /// What of all this does not hold.
-pub fn violations(record: &Record) -> Vec<Violation> {
-    let all = ALL.iter().filter_map(|invariant| {
-        let why = (invariant.check)(record).err()?;
+pub fn violations<S: Story>(story: &S) -> Vec<Violation> {
+    let all = S::INVARIANTS.iter().filter_map(|invariant| {
+        let why = (invariant.check)(story).err()?;
         Some(Violation {
-            seed: record.seed,
+            seed: story.seed(),
             invariant: invariant.name,
             why,
         })
@@ -67,7 +111,7 @@ pub fn violations(record: &Record) -> Vec<Violation> {
     all.collect()
 }
 
-const fn of(name: &'static str, check: fn(&Record) -> Result<(), String>) -> Invariant {
+const fn of<S>(name: &'static str, check: fn(&S) -> Result<(), String>) -> Invariant<S> {
     Invariant { name, check }
 }
 

@@ -5,8 +5,9 @@
 //! * [`dialogue`]: scripts of who says what to whom, played in the simulator and to
 //!   real servers.
 //! * [`client`]: clients that say exactly what they are told to.
-//! * [`chat`]: towns of people who chat and to whom things happen; [`invariants`]:
-//!   what has to hold there; [`faults`]: proofs that it would be noticed if it did not.
+//! * [`chat`]: towns of people who chat and to whom things happen; [`reliable`]: towns of
+//!   devices whose streams are managed; [`invariants`]: what has to hold there; [`faults`]:
+//!   proofs that it would be noticed if it did not.
 //!
 //! Everything follows from one seed.
 
@@ -16,6 +17,7 @@ pub mod dialogue;
 pub mod faults;
 pub mod invariants;
 pub mod link;
+pub mod reliable;
 pub mod rng;
 pub mod world;
 pub mod xml;

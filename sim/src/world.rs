@@ -23,7 +23,7 @@ use xmpp_core::sasl::{Credentials, Secret};
 use xmpp_core::server::{Builder, Config, Domain, Server, Surroundings};
 use xmpp_core::store::Stores;
 use xmpp_core::time::{Clock, Now, Timestamp};
-use xmpp_sm::StreamManagement;
+use xmpp_sm::{Options, StreamManagement};
 
 use crate::client::{Account, Client};
 use crate::link::{End, Line, cable};
@@ -96,6 +96,11 @@ impl World {
 
     /// A world that is not as usual.
     pub fn builder(seed: u64) -> WorldBuilder {
+        World::managing(seed, Options::default())
+    }
+
+    /// A world that is not as usual, where streams are managed in this way.
+    pub fn managing(seed: u64, streams: Options) -> WorldBuilder {
         let mut rng = Rng::new(seed);
         let name = BareJid::new(DOMAIN).expect("it is a domain");
         let mut domain = Domain::new(name, Secret::from(rng.bytes()));
@@ -107,7 +112,7 @@ impl World {
             builder: Server::builder()
                 .domain(domain)
                 .modules(im::all())
-                .module(StreamManagement::default()),
+                .module(StreamManagement::new(streams)),
             driver: DriverConfig::default(),
             tls: None,
         }

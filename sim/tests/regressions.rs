@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sim::client::{Client, Heard};
-use sim::link::Line;
+use sim::client::{Account, Client, Heard};
+use sim::link::{End, Line};
 use sim::world::quiet;
 use sim::{World, run};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use xmpp_core::store::{BlockLists, Offline, OfflineLimits, OfflineMessage, Result, Stores};
 use xmpp_core::time::Timestamp;
@@ -232,4 +232,106 @@ fn the_rest_of_a_burst_goes_to_another_session_at_once() {
             got += usize::from(next.expect("it comes at once").unwrap().name == "message");
         }
     });
+}
+/// Messages that a client hears in some seconds, by their ids, and whether they are late.
+async fn messages(client: &mut Client<End>) -> Vec<(String, bool)> {
+    let mut messages = Vec::new();
+    while let Ok(Ok(tree)) = timeout(Duration::from_secs(5), client.element()).await {
+        if let Some(id) = tree.attr("id").filter(|_| tree.name == "message") {
+            let late = tree.child("delay", "urn:xmpp:delay").is_some();
+            messages.push((id.to_owned(), late));
+        }
+    }
+    messages
+}
+
+/// Romeo, with a managed stream.
+async fn managed(world: &World, account: &Account) -> Client<End> {
+    let mut romeo = world.client();
+    let login = romeo.login(account, Some("garden"), &mut world.rng()).await;
+    login.unwrap();
+    let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>";
+    romeo.send(enable).await.unwrap();
+    romeo
+}
+
+/// What a client had not acknowledged was lost when its session was replaced by one of the
+/// same resource: by the time its connection gave it back the session had ended, and ending it
+/// twice did nothing (XEP-0198 §4, RFC 6121 §8.5).
+#[test]
+fn what_was_not_acknowledged_goes_to_the_session_that_replaces_its_own() {
+    run(async {
+        let world = World::new(0);
+        let account = world.account("romeo").await;
+        let mut romeo = managed(&world, &account).await;
+        let mut juliet = world.login("juliet").await;
+        let message = "<message to='romeo@example.org' type='chat' id='1'><body>O</body></message>";
+        juliet.send(message).await.unwrap();
+        let once = [("1".to_owned(), false)];
+        assert_eq!(messages(&mut romeo).await, once);
+        let mut again = managed(&world, &account).await;
+        assert_eq!(messages(&mut again).await, [("1".to_owned(), true)]);
+    });
+}
+
+/// What had been kept for a client and was sent to it, but not acknowledged when its session
+/// ended, was kept a second time.
+#[test]
+fn what_was_kept_and_not_acknowledged_is_kept_once() {
+    run(async {
+        let mut options = xmpp_sm::Options::default();
+        options.stanzas = 1;
+        options.max = Duration::from_secs(30);
+        let world = World::managing(0, options).build();
+        let account = world.account("romeo").await;
+        let mut juliet = world.login("juliet").await;
+        for id in 1..=3 {
+            let message = format!(
+                "<message to='romeo@example.org' type='chat' id='{id}'><body>O</body></message>"
+            );
+            juliet.send(message).await.unwrap();
+        }
+        quiet(Duration::from_secs(1)).await;
+        let all = ["1", "2", "3"].map(|id| (id.to_owned(), true));
+        let mut romeo = managed(&world, &account).await;
+        assert_eq!(messages(&mut romeo).await, all);
+        romeo.io().switch().reset();
+        quiet(Duration::from_secs(60)).await;
+        let kept = &world.server.stores().offline;
+        assert_eq!(kept.count(&account.jid).await.unwrap(), 3);
+        let mut romeo = managed(&world, &account).await;
+        assert_eq!(messages(&mut romeo).await, all);
+    });
+}
+
+/// A connection whose client had been sent as much of what was kept for it as may wait to be
+/// acknowledged had its turn again and again until something was, and time stood still.
+#[test]
+fn who_is_given_what_was_kept_and_acknowledges_nothing_keeps_nobody_busy() {
+    let (over, is_over) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        run(async {
+            let mut options = xmpp_sm::Options::default();
+            options.stanzas = 1;
+            let world = World::managing(0, options).build();
+            let account = world.account("romeo").await;
+            let mut juliet = world.login("juliet").await;
+            for _ in 0..3 {
+                let message =
+                    "<message to='romeo@example.org' type='chat'><body>O</body></message>";
+                juliet.send(message).await.unwrap();
+            }
+            quiet(Duration::from_secs(1)).await;
+            let mut romeo = world.client();
+            let login = romeo.login(&account, None, &mut world.rng()).await;
+            login.unwrap();
+            romeo
+                .send("<enable xmlns='urn:xmpp:sm:3'/><presence/>")
+                .await
+                .unwrap();
+            quiet(Duration::from_secs(1)).await;
+        });
+        over.send(())
+    });
+    is_over.recv_timeout(Duration::from_secs(60)).unwrap();
 }

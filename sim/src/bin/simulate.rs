@@ -1,7 +1,8 @@
-//! Runs many towns: `simulate --seeds 0..500`.
+//! Runs many towns: `simulate --seeds 0..500`, `simulate --world reliable --seeds 0..100000`.
 #![allow(clippy::disallowed_methods)] // it tells how long it took
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::num::NonZero;
 use std::ops::Range;
 use std::process::ExitCode;
@@ -11,14 +12,17 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use clap::Parser;
-use sim::chat;
+use clap::{Parser, ValueEnum};
 use sim::faults::Fault;
-use sim::invariants::violations;
+use sim::invariants::{Story, violations};
+use sim::{chat, reliable};
 
-/// Simulates towns of people who chat, one for each seed, and judges what happened there.
+/// Simulates towns, one for each seed, and judges what happened there.
 #[derive(Parser)]
 struct Options {
+    /// What kind of town
+    #[arg(long, value_enum, default_value_t)]
+    world: Kind,
     /// Which seeds: `0..500`, or one [default: 0..500]
     #[arg(long)]
     seeds: Option<Seeds>,
@@ -35,6 +39,16 @@ struct Options {
     /// Print all that happened
     #[arg(long)]
     trace: bool,
+}
+
+/// A kind of town.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Kind {
+    /// People who chat, and to whom things happen
+    #[default]
+    Chat,
+    /// Devices whose streams are managed, on links that break (XEP-0198)
+    Reliable,
 }
 
 #[derive(Clone)]
@@ -65,7 +79,11 @@ struct Tally {
 fn main() -> ExitCode {
     let options = Options::parse();
     let start = Instant::now();
-    let all = if options.sweep { chat::CASES } else { 500 };
+    let all = match (options.sweep, options.world) {
+        (false, _) => 500,
+        (true, Kind::Chat) => chat::CASES,
+        (true, Kind::Reliable) => reliable::CASES,
+    };
     let seeds = options.seeds.clone().map_or(0..all, |Seeds(seeds)| seeds);
     let (next, tally) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
     let jobs = options
@@ -101,18 +119,33 @@ fn main() -> ExitCode {
 }
 
 fn judge(seed: u64, options: &Options, tally: &Mutex<Tally>) {
-    let record = match options.sweep {
-        true => chat::sweep(seed),
-        false => chat::simulate(seed, options.fault),
-    };
-    let violations = violations(&record);
+    match (options.world, options.sweep) {
+        (Kind::Chat, sweep) => {
+            let record = match sweep {
+                true => chat::sweep(seed),
+                false => chat::simulate(seed, options.fault),
+            };
+            count(&record, record.received().count(), options, tally);
+        }
+        (Kind::Reliable, sweep) => {
+            let record = match sweep {
+                true => reliable::sweep(seed),
+                false => reliable::simulate(seed, options.fault),
+            };
+            count(&record, record.copies().count(), options, tally);
+        }
+    }
+}
+
+fn count<S: Story + Display>(story: &S, messages: usize, options: &Options, tally: &Mutex<Tally>) {
+    let violations = violations(story);
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    tally.messages += record.received().count();
+    tally.messages += messages;
     if options.trace {
-        println!("{record}");
+        println!("{story}");
     }
     for violation in violations {
         println!("{violation}");
-        tally.failed.insert(seed);
+        tally.failed.insert(story.seed());
     }
 }

@@ -19,11 +19,11 @@ use crate::link::{End, Switch};
 use crate::xml::{self, Tree};
 
 /// How long anybody tries to log in.
-const LOGIN: Duration = Duration::from_secs(120);
+pub(crate) const LOGIN: Duration = Duration::from_secs(120);
 /// How long a troubled person's visit lasts at most.
-const VISIT: Duration = Duration::from_secs(20 * 60);
+pub(crate) const VISIT: Duration = Duration::from_secs(20 * 60);
 /// How long anybody waits for the server's goodbye.
-const GOODBYE: Duration = Duration::from_secs(300);
+pub(crate) const GOODBYE: Duration = Duration::from_secs(300);
 
 /// The day of all.
 pub(super) async fn live(town: &Arc<Town>) {
@@ -103,7 +103,7 @@ impl Someone {
         }
         let (io, mut ears) = client.into_parts();
         let switch = io.switch();
-        let (mut reading, writing) = tokio::io::split(io);
+        let (mut reading, mut writing) = tokio::io::split(io);
         let (say, words) = unbounded_channel();
         let mut listening = pin!(async {
             loop {
@@ -122,7 +122,7 @@ impl Someone {
                 }
             }
         });
-        let mut speaking = pin!(speak(writing, words));
+        let mut speaking = pin!(speak(&mut writing, words));
         let mut doing = pin!(async {
             let _ = say.send("<presence/>".to_owned());
             self.act(i, visit, &say).await;
@@ -220,7 +220,7 @@ impl Someone {
 }
 
 /// Says one thing after another, however long it takes; ends when nobody listens.
-async fn speak(mut writing: WriteHalf<End>, mut words: UnboundedReceiver<String>) {
+pub(crate) async fn speak(writing: &mut WriteHalf<End>, mut words: UnboundedReceiver<String>) {
     while let Some(text) = words.recv().await {
         if writing.write_all(text.as_bytes()).await.is_err() {
             return;
@@ -228,7 +228,7 @@ async fn speak(mut writing: WriteHalf<End>, mut words: UnboundedReceiver<String>
     }
 }
 
-fn next(number: &mut u32) -> u32 {
+pub(crate) fn next(number: &mut u32) -> u32 {
     *number += 1;
     *number - 1
 }

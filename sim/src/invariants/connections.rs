@@ -1,9 +1,9 @@
 //! Every connection ends: the driver has none at the end.
 
-use crate::chat::Record;
+use super::Story;
 
-pub fn check(record: &Record) -> Result<(), String> {
-    match record.left.connections {
+pub fn check(story: &impl Story) -> Result<(), String> {
+    match story.left().connections {
         0 => Ok(()),
         left => Err(format!("{left} are left")),
     }

@@ -1,9 +1,9 @@
 //! What queues hold is given back: the budget is whole at the end.
 
-use crate::chat::Record;
+use super::Story;
 
-pub fn check(record: &Record) -> Result<(), String> {
-    match record.left.budget {
+pub fn check(story: &impl Story) -> Result<(), String> {
+    match story.left().budget {
         0 => Ok(()),
         left => Err(format!("{left} bytes are still taken")),
     }

@@ -1,9 +1,9 @@
 //! No session outlives its connection: the directory is empty at the end.
 
-use crate::chat::Record;
+use super::Story;
 
-pub fn check(record: &Record) -> Result<(), String> {
-    match record.left.sessions {
+pub fn check(story: &impl Story) -> Result<(), String> {
+    match story.left().sessions {
         0 => Ok(()),
         left => Err(format!("{left} are left")),
     }
