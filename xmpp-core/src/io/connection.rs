@@ -839,7 +839,8 @@ impl Connection {
         // no longer to be had from where it came from, or it would come twice.
         let fed = match std::mem::replace(&mut self.feed, Feeding::Nothing) {
             Feeding::Writing(feed) if self.keeps => Some(burst::pull(feed, self.server().budget())),
-            Feeding::Pulling(page) if self.keeps => Some(page),
+            // The last part of it has been written.
+            Feeding::Pulling(page) => Some(page),
             _ => None,
         };
         let Some(session) = self.session.take() else {
