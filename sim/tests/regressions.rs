@@ -304,6 +304,35 @@ fn what_was_kept_and_not_acknowledged_is_kept_once() {
     });
 }
 
+/// What a client sent right behind `<resume/>` was not read until it sent more, and then after
+/// that.
+#[test]
+fn what_stands_behind_a_resumption_is_read_after_it() {
+    run(async {
+        let world = World::new(0);
+        let account = world.account("romeo").await;
+        let mut romeo = managed(&world, &account).await;
+        let enabled = romeo.element().await.unwrap();
+        let id = enabled.attr("id").unwrap().to_owned();
+        romeo.io().switch().reset();
+        let mut again = world.client();
+        let login = again.authenticate(&account, &mut world.rng()).await;
+        login.unwrap();
+        let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>");
+        let ping = "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>";
+        again.send(resume + ping).await.unwrap();
+        let mut heard = Vec::new();
+        while let Ok(Ok(tree)) = timeout(Duration::from_secs(2), again.element()).await {
+            heard.push(tree);
+        }
+        assert_eq!(heard[0].name, "resumed");
+        assert!(
+            heard.iter().any(|tree| tree.attr("id") == Some("p")),
+            "{heard:?}"
+        );
+    });
+}
+
 /// A connection whose client had been sent as much of what was kept for it as may wait to be
 /// acknowledged had its turn again and again until something was, and time stood still.
 #[test]

@@ -406,7 +406,9 @@ impl Connection {
 
     fn poll_doing(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
         match &mut self.doing {
-            Doing::Nothing => return false,
+            Doing::Nothing if self.unread.is_empty() => return false,
+            // It came with a connection that was taken over.
+            Doing::Nothing => {}
             Doing::Asked(future) => {
                 let Poll::Ready(answered) = future.as_mut().poll(cx) else {
                     return false;
