@@ -86,10 +86,7 @@ pub(super) struct Connection {
     sleeps_until: Instant,
     armed: bool,
     phase: Phase,
-    /// Whether the stream keeps what it sends until it is acknowledged.
-    keeps: bool,
-    /// Whether enough waits to be acknowledged.
-    held: bool,
+    keeping: Keeping,
     /// Whether the connection is gone and the stream waits for another.
     detached: bool,
     /// Written, but not yet taken by the socket, and somebody waits to hear that it is.
@@ -109,6 +106,15 @@ enum Doing {
     Leaving(Box<(Arc<Control>, Resume)>),
     /// It has been, and may come back.
     Offered(oneshot::Receiver<Refused>),
+}
+
+/// What the stream keeps of what it sends until it is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    Nothing,
+    Some,
+    /// So much that the session keeps the rest to itself.
+    Enough,
 }
 
 /// What was sent for somebody who waits to hear that it is written.
@@ -189,8 +195,7 @@ impl Connection {
             sleeps_until,
             armed: false,
             phase: Phase::Open,
-            keeps: false,
-            held: false,
+            keeping: Keeping::Nothing,
             detached: false,
             unwritten: None,
             resumable: None,
@@ -231,7 +236,9 @@ impl Connection {
             Output::Write(bytes) => scratch.write.extend_from_slice(&bytes),
             Output::Send(envelope) => {
                 scratch.sent.stanza(envelope.stanza.kind());
-                self.keeps |= envelope.is_kept();
+                if envelope.is_kept() {
+                    self.keeps();
+                }
                 envelope.stanza.write(&mut scratch.write);
                 if envelope.is_awaited() {
                     self.unwritten.get_or_insert_default().0.push(envelope);
@@ -268,7 +275,8 @@ impl Connection {
             Output::Detach => self.detach(scratch),
             Output::Reattach(bytes) => self.reattach(&bytes, scratch),
             Output::Refuse(reason) => self.refuse_offer(reason),
-            Output::Hold(held) => self.held = held,
+            Output::Hold(true) => self.keeping = Keeping::Enough,
+            Output::Hold(false) => self.keeping = Keeping::Some,
             Output::Return(envelope) => scratch.returned.push(envelope),
             Output::NotResumable(handled) => {
                 if let Some(resumable) = self.resumable.take() {
@@ -499,7 +507,7 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
-        if self.held {
+        if self.is_held() {
             return false;
         }
         match std::mem::replace(&mut self.feed, Feeding::Nothing) {
@@ -538,7 +546,7 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
-        if self.held || !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
+        if self.is_held() || !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
             return false;
         }
         let Some(envelopes) = session.take(4 * CHUNK) else {
@@ -686,6 +694,17 @@ impl Connection {
         false
     }
 
+    /// From now on, if not before, the stream keeps what it sends.
+    fn keeps(&mut self) {
+        if self.keeping == Keeping::Nothing {
+            self.keeping = Keeping::Some;
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.keeping == Keeping::Enough
+    }
+
     fn is_written(&self, scratch: &Scratch) -> bool {
         self.unsent.is_empty() && scratch.write.is_empty() && !self.flushing
     }
@@ -767,7 +786,7 @@ impl Connection {
                 busy = true;
             }
             // What is held back goes on when something is acknowledged.
-            busy |= blocked || (matches!(self.feed, Feeding::Writing(_)) && !self.held);
+            busy |= blocked || (matches!(self.feed, Feeding::Writing(_)) && !self.is_held());
             match &mut self.phase {
                 Phase::Open if busy && self.unsent.is_empty() && !self.flushing => continue,
                 Phase::Open => return Poll::Pending,
@@ -840,7 +859,9 @@ impl Connection {
         // What of a burst is kept until it is acknowledged comes back with the rest: it is
         // no longer to be had from where it came from, or it would come twice.
         let fed = match std::mem::replace(&mut self.feed, Feeding::Nothing) {
-            Feeding::Writing(feed) if self.keeps => Some(burst::pull(feed, self.server().budget())),
+            Feeding::Writing(feed) if self.keeping != Keeping::Nothing => {
+                Some(burst::pull(feed, self.server().budget()))
+            }
             // The last part of it has been written.
             Feeding::Pulling(page) => Some(page),
             _ => None,

@@ -34,7 +34,7 @@ impl Connection {
     /// The connection is gone, its stream stays.
     pub(super) fn detach(&mut self, scratch: &mut Scratch) {
         self.detached = true;
-        self.keeps = true;
+        self.keeps();
         self.wire = Wire::Gone;
         self.ticket = None;
         self.flushing = false;
