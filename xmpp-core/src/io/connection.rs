@@ -34,7 +34,9 @@ use crate::sasl;
 use crate::server::{Bound, Server};
 use crate::session::{Feed, Session};
 use crate::stanza::Stanza;
-use crate::stream::{Answer, BoxStream, Input, Output, Resume, StreamCondition, StreamError};
+use crate::stream::{
+    Answer, BoxStream, Input, NotResumed, Output, Resume, StreamCondition, StreamError,
+};
 use crate::time::Now;
 use crate::xml::{Reader, Received};
 
@@ -279,6 +281,7 @@ impl Connection {
             Output::Hold(false) => self.keeping = Keeping::Some,
             Output::Return(envelope) => scratch.returned.push(envelope),
             Output::NotResumable(handled) => {
+                self.refuse_offer(NotResumed::Unknown(Some(handled)));
                 if let Some(resumable) = self.resumable.take() {
                     self.shared.resumable.leave(&resumable.id, Some(handled));
                 }
@@ -844,6 +847,7 @@ impl Connection {
     /// with: it may hold up others until it is.
     fn end(&mut self, unacknowledged: Vec<Envelope>) {
         self.control.close_offers();
+        self.refuse_offer(NotResumed::Unknown(None));
         if let Some(resumable) = self.resumable.take() {
             self.shared.resumable.leave(&resumable.id, None);
         }
@@ -940,8 +944,9 @@ impl Future for Connection {
         });
         let poll = self.poll_with(&mut scratch, cx);
         // Lost with a connection whose session had ended before.
-        self.server()
-            .give_back(std::mem::take(&mut scratch.returned));
+        let lost = std::mem::take(&mut scratch.returned);
+        let server = self.server();
+        server.leave_to_itself(server.give_back(lost.into()));
         let metrics = self.server().metrics();
         scratch.received.settle(&metrics.received);
         scratch.sent.settle(&metrics.sent);

@@ -7,7 +7,6 @@ use std::task::Context;
 use super::{Connection, Doing, Phase, Scratch};
 use crate::io::handover::{Handover, Refused};
 use crate::io::wire::Wire;
-use crate::module::Dispatch;
 use crate::stream::{Answer, Input, NotResumed, StreamError};
 use crate::time::Now;
 use crate::xml::Reader;
@@ -47,11 +46,7 @@ impl Connection {
         let mut lost = std::mem::take(&mut scratch.returned);
         lost.append(&mut self.take_unwritten());
         let server = self.server().clone();
-        if let Dispatch::Pending(rest) = server.give_back(lost.into()) {
-            server.spawn(async move {
-                let _ = rest.await;
-            });
-        }
+        server.leave_to_itself(server.give_back(lost.into()));
         if let Some(session) = &self.session {
             tracing::debug!(session = %session.jid(), "waits to be resumed");
         }
