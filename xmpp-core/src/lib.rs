@@ -12,6 +12,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod module;
 pub mod router;
+pub mod s2s;
 pub mod sasl;
 pub mod server;
 pub mod session;
