@@ -1,10 +1,33 @@
-//! Streams between servers (RFC 6120, XEP-0220).
+//! Streams between servers: RFC 6120 with `jabber:server`, Server Dialback (XEP-0220), bidirectional streams (XEP-0288).
 //!
-//! What such a stream carries are [pairs](Pair): a domain on one side that may send to a domain on the other.
+//! What such a stream carries are [pairs](Pair): a domain on one side that may send to a domain on the other. Each is proven by
+//! itself, by the certificate of the connection or by dialback, as the [`Policy`] for the peer has it.
+//!
+//! [`Incoming`] is the machine for a connection that was accepted, [`Outgoing`] for one that was opened. Both speak
+//! [`stream::Input`](crate::stream::Input) and [`stream::Output`](crate::stream::Output), as a client's stream does; what only they
+//! have is [`Input`] and [`Output`] here. Questions do not stop a stream: any number can be open at once, and an answer names what was asked.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mailbox::Envelope;
+use crate::server::{Random, Timeouts};
+use crate::stanza::{Condition, Stanza};
+use crate::xml::Element;
 use crate::{BareJid, Jid};
 
 pub mod dialback;
+mod header;
+mod incoming;
+mod initiator;
+mod link;
+mod outgoing;
+mod receiver;
+#[cfg(test)]
+mod testing;
+
+pub use incoming::Incoming;
+pub use outgoing::Outgoing;
 
 /// A Domain Pair (XEP-0220 §1.3): the Sender Domain and the Target Domain. Stanzas go from the one to the other; the way back
 /// is another pair.
@@ -44,5 +67,217 @@ impl Pair {
     /// Whether a stanza with these addresses belongs to it.
     pub fn covers(&self, from: &Jid, to: &Jid) -> bool {
         self.from.as_str() == from.domain() && self.to.as_str() == to.domain()
+    }
+}
+
+/// What happens to a stream between servers alone.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// The connection of an [`Outgoing`] stream is there: begin.
+    Open,
+    /// We want to send this pair's stanzas. Answered by [`Output::Granted`] or [`Output::Refused`].
+    Request(Pair),
+    /// Ask the peer whether this key is one of its own. Answered by [`Output::Verified`].
+    Verify(Verify),
+    /// The answer to [`Ask::Pair`].
+    Known(Pair, Known),
+    /// The answer to [`Ask::Verify`].
+    Verified(Verify, Verdict),
+}
+
+/// What a stream between servers alone wants done, or tells.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Find out.
+    Ask(Ask),
+    /// The peer has proven the pair, and may send its stanzas.
+    Accepted(Pair),
+    /// We have proven the pair, and may send its stanzas.
+    Granted(Pair),
+    /// We may not send this pair's stanzas on this stream.
+    Refused(Pair, Refusal),
+    /// What the peer says to [`Input::Verify`].
+    Verified(Verify, Verdict),
+    /// This was to be sent, and belongs to no pair that was [granted](Output::Granted). It is not written.
+    Unsent(Envelope),
+    /// The peer sent what is no stanza, and this goes back to it, on whichever stream there is for that.
+    Bounce(Stanza),
+    /// The peer ends the stream with this error.
+    PeerError(Box<Element>),
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// What is known of these two: [`from`](Pair::from) is a domain on the peer's side, [`to`](Pair::to) one on ours, whoever
+    /// wants to send. Answered by [`Input::Known`].
+    Pair(Pair),
+    /// Ask the authoritative server, on another stream. Answered by [`Input::Verified`].
+    Verify(Verify),
+}
+
+/// What is known of a domain on the peer's side and one on ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whether the domain on our side is ours.
+    pub ours: bool,
+    /// Whether the peer's certificate is trusted, and is right for the domain on its side (RFC 6120 §13.7.2).
+    pub certified: bool,
+    /// The policy for the peer; `None`: there are no streams with it.
+    pub policy: Option<Policy>,
+}
+
+/// What a peer is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether the connection has to be encrypted. Default: yes.
+    pub tls: bool,
+    /// What proves that the peer is who it says. Default: [`Proof::Either`].
+    pub proof: Proof,
+    /// Whether a stream may be used in both directions (XEP-0288). Default: yes.
+    pub bidi: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            tls: true,
+            proof: Proof::Either,
+            bidi: true,
+        }
+    }
+}
+
+/// What proves that the peer is who it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Its certificate.
+    Certificate,
+    /// Its certificate, or else dialback.
+    Either,
+    /// Dialback; certificates count for nothing.
+    Dialback,
+    /// Its certificate and dialback.
+    Both,
+}
+
+impl Proof {
+    /// Whether SASL EXTERNAL is enough.
+    pub(crate) fn is_external(self, certified: bool) -> bool {
+        certified && matches!(self, Proof::Certificate | Proof::Either)
+    }
+
+    /// Whether a peer without the right certificate can prove itself at all.
+    pub(crate) fn is_possible(self, certified: bool) -> bool {
+        certified || matches!(self, Proof::Either | Proof::Dialback)
+    }
+}
+
+/// A key to be verified (XEP-0220 §2.1.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// What it proves.
+    pub pair: Pair,
+    /// The ID of the stream on which it came, and for which alone it is good.
+    pub id: String,
+    /// The key.
+    pub key: String,
+}
+
+/// What has become of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the Sender Domain's.
+    Valid,
+    /// It is not.
+    Invalid,
+    /// The authoritative server could not be found or reached, or it answered with an error.
+    NotFound,
+    /// It gave no answer: its stream has ended, or it took too long.
+    Timeout,
+}
+
+/// Why a pair is not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The peer says that our key is invalid (XEP-0220 §2.1.1). It will end the stream.
+    Invalid,
+    /// The peer could not or did not want to find out (§2.5).
+    Error(Condition),
+    /// The peer gave no answer in time, or the stream has ended.
+    Timeout,
+    /// We have asked for as many pairs as a stream may carry ([`Limits::pairs`]).
+    Full,
+    /// The peer does not say that it can take another Target Domain on this stream (§2.6.2).
+    Multiplexing,
+    /// The stream is not in a state, or of a kind, in which we could ask.
+    Direction,
+    /// The policy wants encryption, and the peer has none.
+    Unencrypted,
+    /// The policy wants a certificate, and the peer's is not right.
+    Certificate,
+    /// There are no streams with this peer, or the domain is not ours.
+    Policy,
+    /// There is no way to prove it that both sides know.
+    NoMethod,
+}
+
+impl Refusal {
+    /// The error that stanzas get that waited for the pair, if there is no other way for them.
+    pub fn condition(&self) -> Condition {
+        match self {
+            // §2.1.1: "MUST return such stanzas to the respective senders at the Sender Domain with an
+            // <internal-server-error/> stanza error"
+            Refusal::Invalid => Condition::InternalServerError,
+            // §2.5: "the Initiating Server MUST return queued stanzas to the respective senders with a
+            // <remote-server-timeout/> stanza error"
+            _ => Condition::RemoteServerTimeout,
+        }
+    }
+}
+
+/// What all streams between this server and others share.
+pub struct Settings {
+    /// What our keys are made of.
+    pub secret: dialback::Secret,
+    /// Whether there is a certificate, so that STARTTLS can be offered.
+    pub starttls: bool,
+    /// Times: [`header`](Timeouts::header), [`login`](Timeouts::login) (until a pair is proven), [`keepalive`](Timeouts::keepalive),
+    /// [`idle`](Timeouts::idle) (without any stanza either way, then the stream is closed without an error) and [`close`](Timeouts::close).
+    pub timeouts: Timeouts,
+    /// Bounds.
+    pub limits: Limits,
+    /// What layers advertise, in all features in which a pair can be proven or is.
+    pub features: Vec<Element>,
+    /// Randomness for stream IDs.
+    pub random: Arc<dyn Random>,
+}
+
+/// What one stream may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Pairs in each direction, proven or not; default 100. More are `<resource-constraint/>`.
+    pub pairs: usize,
+    /// Keys that are being verified at once, in each direction, for streams other than this; default 100.
+    pub verifies: usize,
+    /// How long a pair or a key waits for its answer; default 30 s.
+    pub answer: Duration,
+    /// Failed attempts at SASL before the stream is closed; default 3.
+    pub attempts: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            pairs: 100,
+            verifies: 100,
+            answer: Duration::from_secs(30),
+            attempts: 3,
+        }
     }
 }

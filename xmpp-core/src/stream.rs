@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
 use crate::mailbox::{Envelope, SmPoint};
+use crate::s2s;
 use crate::sasl::{self, Channel, Mechanism, Negotiation};
 use crate::server::{Domain, Random, Timeouts};
 use crate::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
@@ -76,6 +77,8 @@ pub enum Input {
     Flush,
     /// The server wants the stream to end, with an error or without.
     Close(Option<StreamError>),
+    /// What happens only to streams between servers; a client's ignores it.
+    S2s(s2s::Input),
     /// The connection is gone.
     Eof,
 }
@@ -124,6 +127,8 @@ pub enum Output {
     },
     /// Find out.
     Ask(Ask),
+    /// What only streams between servers want done.
+    S2s(s2s::Output),
     /// Hand this connection over to an earlier stream of this account. If that is possible this
     /// stream hears nothing more, else [`Answer::NotResumed`].
     Resume {
@@ -590,7 +595,7 @@ impl Machine for Stream {
             }
             Input::Resume(resume) => self.resume(resume, out),
             Input::Resumed(resume) => self.resumed(resume, now, out),
-            Input::Flush | Input::Settled => {}
+            Input::Flush | Input::Settled | Input::S2s(_) => {}
             Input::Answered(answer) => self.answered(answer, out),
             Input::Secured(channel) => self.secured(channel),
             Input::Unreadable(error) => match self.state {

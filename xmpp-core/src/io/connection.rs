@@ -292,6 +292,8 @@ impl Connection {
                 let asked = questions::ask(shared, ask, self.peer, attempt, self.anonymous);
                 self.doing = Doing::Asked(asked);
             }
+            // Of clients' streams none says so.
+            Output::S2s(_) => {}
             Output::StartTls(proceed) => self.start_tls(proceed, scratch, now, cx),
             Output::Close(error) => {
                 tracing::debug!(

@@ -188,6 +188,19 @@ impl Dialback {
         Ok(Dialback { pair, id, says })
     }
 
+    /// Its domains, the one on the side of whoever sent this request first.
+    pub(super) fn ends(&self) -> Pair {
+        match self.id {
+            None => self.pair.clone(),
+            Some(_) => self.pair.inverse(),
+        }
+    }
+
+    /// Whether an answer to the other one would be an answer to this one.
+    pub(super) fn is_about(&self, other: &Dialback) -> bool {
+        self.pair == other.pair && self.id == other.id
+    }
+
     /// The answer to this element.
     pub fn answer(&self, says: Says) -> Dialback {
         Dialback {

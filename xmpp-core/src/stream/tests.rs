@@ -310,6 +310,7 @@ fn word(output: &Output) -> String {
         Output::Resume { .. } => "ask resume".into(),
         Output::Refuse(_) => "refuse".into(),
         Output::Close(_) => "close".into(),
+        Output::S2s(_) => unreachable!("a server's"),
         Output::Resumable(_)
         | Output::Detach
         | Output::Reattach(_)

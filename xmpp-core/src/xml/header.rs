@@ -25,6 +25,8 @@ pub struct StreamHeader {
     pub lang: Option<String>,
     /// `version` (§4.7.5); none means 0.9.
     pub version: Option<Version>,
+    /// Whether a prefix is bound to `jabber:server:dialback` (XEP-0220 §2.4.1): the other side does Server Dialback.
+    pub dialback: bool,
 }
 
 /// A content namespace: the default namespace of a stream (RFC 6120 §4.8.2).
@@ -135,6 +137,7 @@ impl Sink for ReadHeader {
             id: value("id"),
             lang: value("xml:lang"),
             version: value("version").as_deref().map(Version::parse),
+            dialback: scope.declares(crate::s2s::dialback::NS),
         };
         self.0 = Some(Opened {
             header,

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use super::{Tag, ns};
+use crate::s2s::dialback;
 
 /// The namespaces that a first-level element inherits from the stream header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,11 @@ impl Scope {
         Some(namespace)
     }
 
+    /// Whether a prefix is bound to the namespace.
+    pub(crate) fn declares(&self, namespace: &str) -> bool {
+        self.prefixes.iter().any(|(_, bound)| bound == namespace)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.prefixes.len() + usize::from(!self.default.is_empty())
     }
@@ -59,7 +65,7 @@ fn known(namespace: &str) -> Cow<'static, str> {
         ns::SERVER => Cow::Borrowed(ns::SERVER),
         ns::COMPONENT => Cow::Borrowed(ns::COMPONENT),
         ns::STREAM => Cow::Borrowed(ns::STREAM),
-        "jabber:server:dialback" => Cow::Borrowed("jabber:server:dialback"),
+        dialback::NS => Cow::Borrowed(dialback::NS),
         other => Cow::Owned(other.to_owned()),
     }
 }

@@ -1,0 +1,620 @@
+//! A stream that we open to another server.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::header::{self, BIDI, BIDI_FEATURE, SASL, TLS};
+use super::initiator::{Initiator, refuse, verified};
+use super::link::{Ending, Link, is_dialback, is_error, nonza};
+use super::receiver::Receiver;
+use super::{
+    Ask, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify, dialback,
+};
+use crate::machine::Machine;
+use crate::sasl::{Channel, Mechanism, encode};
+use crate::stream::{self, NotResumed, StreamCondition, StreamError};
+use crate::time::Now;
+use crate::xml::{Element, Received, StreamHeader};
+
+/// The initiating side. See the [module](super).
+///
+/// [`Input::Open`] begins. What is requested before the stream is open waits, and then goes the shortest way that the policy for the
+/// peer and its offer allow: EXTERNAL for the pair of the stream itself, if it is requested, and dialback for all others. A
+/// stream that is opened only to have keys verified needs no pair at all.
+pub struct Outgoing {
+    link: Link,
+    state: State,
+    /// Our domain and the peer's, for the header.
+    pair: Pair,
+    policy: Policy,
+    /// Requested before the stream is open.
+    pairs: Vec<Pair>,
+    verifies: Vec<Verify>,
+    /// Requested with another Target Domain than that of the stream: is the certificate right for it too?
+    asked: Vec<(Pair, Instant)>,
+    /// The peer's header declares dialback.
+    dialback: bool,
+    /// SASL is over, well or badly.
+    sasl: Sasl,
+    /// Until when the stream has to be open, or the peer has to close its side.
+    deadline: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sasl {
+    Untried,
+    Failed,
+    Done,
+}
+
+enum State {
+    /// There is no connection.
+    Idle,
+    /// The peer's header is to come.
+    Opening,
+    /// Its features are to come.
+    Waiting,
+    /// They came, or it has none; is its certificate right?
+    Asked(Option<Element>),
+    /// `<starttls/>` is out.
+    Proceeding,
+    /// `<proceed/>` came.
+    Securing,
+    /// `<auth/>` is out; what the features offered beside it.
+    Authenticating(Element),
+    /// Pairs are requested and granted, and the stanzas of those that are flow.
+    Open,
+    /// Our `</stream:stream>` is out, the peer's is to come.
+    Closing,
+    /// The end.
+    Closed,
+}
+
+impl Outgoing {
+    /// A stream from the one domain of the pair to the other. `channel` says whether TLS is there already (XEP-0368); `policy`
+    /// is that for the peer, until [`Input::Known`] brings a newer one.
+    pub fn new(
+        settings: Arc<Settings>,
+        pair: Pair,
+        policy: Policy,
+        channel: &Channel,
+        now: Now,
+    ) -> Outgoing {
+        let deadline = now.instant + settings.timeouts.login;
+        let mut link = Link::new(settings, channel.tls, now);
+        link.initiator = Some(Initiator::default());
+        Outgoing {
+            link,
+            state: State::Idle,
+            pair,
+            policy,
+            pairs: Vec::new(),
+            verifies: Vec::new(),
+            asked: Vec::new(),
+            dialback: false,
+            sasl: Sasl::Untried,
+            deadline,
+        }
+    }
+
+    fn received(
+        &mut self,
+        received: Received,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        self.link.heard(now);
+        match (std::mem::replace(&mut self.state, State::Closed), received) {
+            (State::Closed, _) => {}
+            (state, Received::Whitespace) => self.state = state,
+            (State::Closing, Received::Close) => self.closed(None, out),
+            // RFC 6120 §4.4: what the peer sends until it closes its side is still processed.
+            (State::Closing, Received::Stanza(stanza)) => {
+                // It is closed already.
+                let _ = self.link.stanza(stanza, now, out);
+                self.state = State::Closing;
+            }
+            (State::Closing, _) => self.state = State::Closing,
+            (State::Idle, _) => self.state = State::Idle,
+            (_, Received::Close) => return Err(Ending::Clean),
+            (_, Received::Element(element)) if is_error(&element) => {
+                out.push(stream::Output::S2s(Output::PeerError(Box::new(element))));
+                return Err(Ending::Clean);
+            }
+            (State::Opening, Received::Header(header)) => self.header(header, out)?,
+            (State::Waiting, Received::Element(element)) if is_features(&element) => {
+                self.features(element, now, out)?;
+            }
+            (State::Proceeding, Received::Element(element)) => self.proceed(&element, out)?,
+            (State::Authenticating(features), Received::Element(element)) => {
+                self.authenticated(features, &element, now, out)?;
+            }
+            (State::Open, received) => {
+                self.state = State::Open;
+                self.open(received, now, out)?;
+            }
+            (_, Received::Header(_)) => return Err(StreamCondition::BadFormat.into()),
+            // RFC 6120 §4.9.3.12
+            (_, Received::Stanza(_) | Received::Malformed(_)) => {
+                return Err(StreamCondition::NotAuthorized.into());
+            }
+            // While the question is open the driver holds back what the peer sends; before the handshake nothing may come.
+            (State::Asked(_) | State::Securing, Received::Element(_)) => {
+                return Err(StreamCondition::PolicyViolation.into());
+            }
+            (State::Opening | State::Waiting, Received::Element(_)) => {
+                return Err(StreamCondition::UnsupportedStanzaType.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Our header.
+    fn begin(&mut self, out: &mut Vec<stream::Output>) {
+        // RFC 6120 §4.7.3: "the initiating entity MUST NOT include an 'id' attribute" of its own.
+        self.link.id.clear();
+        let (from, to) = (self.pair.from().clone(), self.pair.to().clone());
+        self.link.greet(Some(&from), Some(&to), true, out);
+        self.state = State::Opening;
+    }
+
+    /// The peer's header.
+    fn header(
+        &mut self,
+        header: StreamHeader,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        header::check(&header)?;
+        let modern = header::is_modern(&header);
+        // RFC 6120 §4.7.3: "For response stream headers, the receiving entity MUST include the 'id' attribute"
+        let id = header
+            .id
+            .filter(|id| (1..=dialback::ID_LEN_MAX).contains(&id.len()));
+        self.link.id = id.ok_or(StreamCondition::BadFormat)?;
+        self.link.lang = header.lang.map(Into::into);
+        self.dialback = header.dialback;
+        if modern {
+            // RFC 6120 §4.3.2: the receiving entity sends its features.
+            self.state = State::Waiting;
+            return Ok(());
+        }
+        if self.policy.tls && !self.link.tls {
+            return Err(self.give_up(Refusal::Unencrypted, out));
+        }
+        self.ask(None, out);
+        Ok(())
+    }
+
+    fn features(
+        &mut self,
+        features: Element,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        if !self.link.tls {
+            if features.child("starttls", TLS).is_some() {
+                nonza(&Element::new("starttls", TLS), out);
+                self.state = State::Proceeding;
+                return Ok(());
+            }
+            if self.policy.tls {
+                return Err(self.give_up(Refusal::Unencrypted, out));
+            }
+        }
+        match self.sasl {
+            Sasl::Done => self.start(Some(&features), now, out),
+            Sasl::Untried | Sasl::Failed => {
+                self.ask(Some(features), out);
+                Ok(())
+            }
+        }
+    }
+
+    /// RFC 6120 §13.7.2: is the certificate that the peer has shown one for its domain?
+    fn ask(&mut self, features: Option<Element>, out: &mut Vec<stream::Output>) {
+        let asked = Ask::Pair(self.pair.inverse());
+        out.push(stream::Output::S2s(Output::Ask(asked)));
+        self.state = State::Asked(features);
+    }
+
+    fn proceed(&mut self, element: &Element, out: &mut Vec<stream::Output>) -> Result<(), Ending> {
+        match (element.name(), element.ns()) {
+            ("proceed", TLS) => {
+                // The client's side of the handshake speaks first.
+                out.push(stream::Output::StartTls(b""));
+                self.state = State::Securing;
+                Ok(())
+            }
+            ("failure", TLS) => Err(self.give_up(Refusal::Unencrypted, out)),
+            _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+        }
+    }
+
+    /// The handshake is over: RFC 6120 §5.4.3.3, a new stream begins, and nothing of the old one counts.
+    fn secured(&mut self, channel: &Channel, out: &mut Vec<stream::Output>) {
+        if matches!(self.state, State::Securing) {
+            self.link.tls = channel.tls;
+            self.begin(out);
+        }
+    }
+
+    /// What is known of the peer.
+    fn known(
+        &mut self,
+        features: Option<Element>,
+        known: Known,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        let policy = match self.admit(known) {
+            Ok(policy) => policy,
+            Err(why) => return Err(self.give_up(why, out)),
+        };
+        self.policy = policy;
+        let certified = known.certified && self.link.tls;
+        let Some(features) = features else {
+            return self.start(None, now, out);
+        };
+        if policy.bidi && features.child("bidi", BIDI_FEATURE).is_some() {
+            // XEP-0288 §2.2: "This SHOULD be done before either SASL negotiation or Server Dialback."
+            nonza(&Element::new("bidi", BIDI), out);
+            self.link.receiver = Some(Receiver::default());
+        }
+        let wanted = self.pairs.contains(&self.pair);
+        if wanted && offers_external(&features) && policy.proof.is_external(certified) {
+            // XEP-0178 §3: "the connecting server SHOULD include the authorization identity for backward compatibility."
+            let authzid = encode(self.pair.from().as_str().as_bytes());
+            let auth = Element::new("auth", SASL)
+                .with_attr("mechanism", Mechanism::External.name())
+                .with_text(&authzid);
+            nonza(&auth, out);
+            self.state = State::Authenticating(features);
+            return Ok(());
+        }
+        self.start(Some(&features), now, out)
+    }
+
+    fn authenticated(
+        &mut self,
+        features: Element,
+        element: &Element,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        match (element.name(), element.ns()) {
+            ("success", SASL) => {
+                self.sasl = Sasl::Done;
+                // RFC 6120 §6.4.6: "the initiating entity MUST initiate a new stream over the existing TCP connection".
+                out.push(stream::Output::Restart);
+                self.begin(out);
+                Ok(())
+            }
+            ("failure", SASL) => {
+                self.sasl = Sasl::Failed;
+                self.start(Some(&features), now, out)
+            }
+            // EXTERNAL has one message, and it was sent.
+            ("challenge", SASL) => {
+                nonza(&Element::new("abort", SASL), out);
+                self.state = State::Authenticating(features);
+                Ok(())
+            }
+            _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+        }
+    }
+
+    /// The stream is open: what has waited is requested.
+    fn start(
+        &mut self,
+        features: Option<&Element>,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        let (feature, errors) = header::dialback(features);
+        let dialback = self.dialback || feature;
+        if self.sasl != Sasl::Done && !dialback {
+            return Err(self.give_up(Refusal::NoMethod, out));
+        }
+        if let Some(initiator) = &mut self.link.initiator {
+            initiator.multiplexes = errors;
+        }
+        self.state = State::Open;
+        if self.sasl == Sasl::Done {
+            self.link.grant(self.pair.clone(), out);
+            self.pairs.retain(|pair| *pair != self.pair);
+        }
+        for pair in std::mem::take(&mut self.pairs) {
+            match dialback {
+                true => self.request(pair, now, out),
+                false => refuse(pair, Refusal::NoMethod, out),
+            }
+        }
+        for verify in std::mem::take(&mut self.verifies) {
+            self.link.verify(verify, now, out);
+        }
+        Ok(())
+    }
+
+    /// We want to send a pair.
+    fn request(&mut self, pair: Pair, now: Now, out: &mut Vec<stream::Output>) {
+        if pair.to() == self.pair.to() {
+            return self.link.request(pair, now, out);
+        }
+        if self.asked.iter().any(|(asked, _)| *asked == pair) {
+            return;
+        }
+        let limits = self.link.settings.limits;
+        if self.asked.len() >= limits.pairs {
+            return refuse(pair, Refusal::Full, out);
+        }
+        out.push(stream::Output::S2s(Output::Ask(Ask::Pair(pair.inverse()))));
+        self.asked.push((pair, now.instant + limits.answer));
+    }
+
+    /// What is known of the peer as another Target Domain: it is held to what the first one was.
+    fn target_known(&mut self, ends: &Pair, known: Known, now: Now, out: &mut Vec<stream::Output>) {
+        let pair = ends.inverse();
+        let Some(at) = self.asked.iter().position(|(asked, _)| *asked == pair) else {
+            return;
+        };
+        self.asked.remove(at);
+        match self.admit(known) {
+            Ok(_) => self.link.request(pair, now, out),
+            Err(why) => refuse(pair, why, out),
+        }
+    }
+
+    /// The policy, if the peer is good enough for it.
+    fn admit(&self, known: Known) -> Result<Policy, Refusal> {
+        let policy = known.policy.filter(|_| known.ours).ok_or(Refusal::Policy)?;
+        if policy.tls && !self.link.tls {
+            return Err(Refusal::Unencrypted);
+        }
+        // Without TLS nobody has shown anything.
+        if !policy.proof.is_possible(known.certified && self.link.tls) {
+            return Err(Refusal::Certificate);
+        }
+        Ok(policy)
+    }
+
+    /// What comes on an open stream.
+    fn open(
+        &mut self,
+        received: Received,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        match received {
+            Received::Stanza(stanza) => self.link.stanza(stanza, now, out)?,
+            Received::Malformed(malformed) => self.link.malformed(&malformed, out)?,
+            Received::Element(element) if is_dialback(&element) => {
+                self.link.dialback(&element, now, out)?;
+            }
+            Received::Element(_) => return Err(StreamCondition::UnsupportedStanzaType.into()),
+            Received::Header(_) => return Err(StreamCondition::BadFormat.into()),
+            Received::Close => return Err(Ending::Clean),
+            Received::Whitespace => {}
+        }
+        Ok(())
+    }
+
+    fn told(
+        &mut self,
+        input: Input,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        let limits = self.link.settings.limits;
+        match (std::mem::replace(&mut self.state, State::Closed), input) {
+            (State::Idle, Input::Open) => {
+                self.deadline = now.instant + self.link.settings.timeouts.login;
+                self.begin(out);
+            }
+            (State::Asked(features), Input::Known(pair, known)) if pair == self.pair.inverse() => {
+                self.known(features, known, now, out)?;
+            }
+            (State::Open, input) => {
+                self.state = State::Open;
+                match input {
+                    Input::Request(pair) => self.request(pair, now, out),
+                    Input::Verify(verify) => self.link.verify(verify, now, out),
+                    Input::Known(pair, known) => {
+                        self.target_known(&pair, known, now, out);
+                        self.link.known(&pair, known, now, out);
+                    }
+                    Input::Verified(verify, verdict) => {
+                        self.link.verified(&verify, verdict, now, out)?;
+                    }
+                    Input::Open => {}
+                }
+            }
+            (state @ (State::Closing | State::Closed), Input::Request(pair)) => {
+                self.state = state;
+                refuse(pair, Refusal::Direction, out);
+            }
+            (state @ (State::Closing | State::Closed), Input::Verify(verify)) => {
+                self.state = state;
+                verified(verify, Verdict::NotFound, out);
+            }
+            (state, Input::Request(pair)) => {
+                self.state = state;
+                if self.pairs.contains(&pair) {
+                    return Ok(());
+                }
+                match self.pairs.len() < limits.pairs {
+                    true => self.pairs.push(pair),
+                    false => refuse(pair, Refusal::Full, out),
+                }
+            }
+            (state, Input::Verify(verify)) => {
+                self.state = state;
+                match self.verifies.len() < limits.verifies {
+                    true => self.verifies.push(verify),
+                    false => verified(verify, Verdict::NotFound, out),
+                }
+            }
+            // What was asked before the stream ended, or never.
+            (state, Input::Open | Input::Known(..) | Input::Verified(..)) => self.state = state,
+        }
+        Ok(())
+    }
+
+    /// Nothing that waits can be had on this stream.
+    fn give_up(&mut self, why: Refusal, out: &mut Vec<stream::Output>) -> Ending {
+        for pair in self.pairs.drain(..) {
+            refuse(pair, why.clone(), out);
+        }
+        for verify in self.verifies.drain(..) {
+            verified(verify, Verdict::NotFound, out);
+        }
+        Ending::Clean
+    }
+
+    fn end(&mut self, ending: Ending, out: &mut Vec<stream::Output>) {
+        let (from, to) = (self.pair.from().clone(), self.pair.to().clone());
+        let error = self.link.end(ending, Some(&from), Some(&to), out);
+        self.closed(error, out);
+    }
+
+    /// The server wants the stream to end.
+    fn close(&mut self, error: Option<StreamError>, now: Now, out: &mut Vec<stream::Output>) {
+        match (&self.state, error) {
+            (State::Closed, _) | (State::Closing, None) => {}
+            (State::Closing, Some(_)) | (State::Idle, _) => self.closed(None, out),
+            (_, Some(error)) => self.end(error.into(), out),
+            (_, None) => self.part(now, out),
+        }
+    }
+
+    /// Closes our side, and waits for the peer's.
+    fn part(&mut self, now: Now, out: &mut Vec<stream::Output>) {
+        self.link.end(Ending::Clean, None, None, out);
+        self.refuse_all(out);
+        self.deadline = now.instant + self.link.settings.timeouts.close;
+        self.state = State::Closing;
+    }
+
+    fn closed(&mut self, error: Option<StreamCondition>, out: &mut Vec<stream::Output>) {
+        self.link.abandon(out);
+        self.refuse_all(out);
+        out.push(stream::Output::Close(error));
+        self.state = State::Closed;
+    }
+
+    /// What waits for the stream to open has waited in vain.
+    fn refuse_all(&mut self, out: &mut Vec<stream::Output>) {
+        let asked = self.asked.drain(..).map(|(pair, _)| pair);
+        for pair in self.pairs.drain(..).chain(asked) {
+            refuse(pair, Refusal::Timeout, out);
+        }
+        for verify in self.verifies.drain(..) {
+            verified(verify, Verdict::Timeout, out);
+        }
+    }
+}
+
+impl Machine for Outgoing {
+    type Input = stream::Input;
+    type Output = stream::Output;
+
+    fn handle(&mut self, input: stream::Input, now: Now, out: &mut Vec<stream::Output>) {
+        let done = match input {
+            stream::Input::Received(received) => self.received(received, now, out),
+            stream::Input::S2s(input) => self.told(input, now, out),
+            stream::Input::Send(envelope) => {
+                match self.state {
+                    State::Open => self.link.send(envelope, now, out),
+                    _ => out.push(stream::Output::S2s(Output::Unsent(envelope))),
+                }
+                Ok(())
+            }
+            stream::Input::Secured(channel) => {
+                self.secured(&channel, out);
+                Ok(())
+            }
+            stream::Input::Injected if matches!(self.state, State::Securing) => {
+                let error = StreamError::new(StreamCondition::PolicyViolation);
+                Err(error.with_text("data behind <proceed/>").into())
+            }
+            stream::Input::Unreadable(error) => match self.state {
+                State::Closed | State::Idle => Ok(()),
+                State::Closing => {
+                    self.closed(None, out);
+                    Ok(())
+                }
+                _ => Err(StreamError::from(error).into()),
+            },
+            stream::Input::Close(error) => {
+                self.close(error, now, out);
+                Ok(())
+            }
+            stream::Input::Eof => {
+                if !matches!(self.state, State::Closed) {
+                    self.closed(None, out);
+                }
+                Ok(())
+            }
+            // There is no layer that resumes.
+            stream::Input::Resumed(_) => {
+                out.push(stream::Output::Refuse(NotResumed::Unknown(None)));
+                Ok(())
+            }
+            stream::Input::Injected
+            | stream::Input::Answered(_)
+            | stream::Input::Resume(_)
+            | stream::Input::Settled
+            | stream::Input::Flush => Ok(()),
+        };
+        if let Err(ending) = done {
+            self.end(ending, out);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now, out: &mut Vec<stream::Output>) {
+        match self.state {
+            State::Closed => {}
+            State::Open => {
+                for (pair, _) in self
+                    .asked
+                    .extract_if(.., |(_, until)| *until <= now.instant)
+                {
+                    refuse(pair, Refusal::Timeout, out);
+                }
+                if self.link.tick(now, out).is_err() {
+                    self.part(now, out);
+                }
+            }
+            _ if now.instant < self.deadline => {}
+            State::Closing | State::Idle => self.closed(None, out),
+            _ => self.end(StreamCondition::ConnectionTimeout.into(), out),
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Closed => None,
+            State::Open => {
+                let asked = self.asked.iter().map(|(_, until)| *until);
+                Some(asked.fold(self.link.next_timeout(), Instant::min))
+            }
+            _ => Some(self.deadline),
+        }
+    }
+}
+
+fn is_features(element: &Element) -> bool {
+    element.is("features", crate::xml::ns::STREAM)
+}
+
+fn offers_external(features: &Element) -> bool {
+    let mechanisms = features.child("mechanisms", SASL);
+    mechanisms.is_some_and(|mechanisms| {
+        let external = Mechanism::External.name();
+        mechanisms
+            .children()
+            .any(|mechanism| mechanism.text().trim() == external)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! What the tests of both sides have in common: a machine with the reader in front of it, as a driver has them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Ask, Input, Known, Output, Pair, Policy, Proof, Settings, Verdict, Verify, dialback};
+use crate::machine::Machine;
+use crate::sasl::Channel;
+use crate::server::{Random, Timeouts};
+use crate::stanza::Stanza;
+use crate::stream;
+use crate::time::{Now, Timestamp};
+use crate::xml::{Limits, Reader};
+
+/// The ID of all streams.
+pub(super) const ID: &str = "00000000000000000000000000000000";
+
+struct Zeros;
+
+impl Random for Zeros {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        secret: dialback::Secret::new(b"s3cr3tf0rd14lb4ck"),
+        starttls: true,
+        timeouts: Timeouts {
+            idle: Some(Duration::from_secs(600)),
+            ..Timeouts::default()
+        },
+        limits: super::Limits {
+            pairs: 3,
+            verifies: 2,
+            ..super::Limits::default()
+        },
+        features: Vec::new(),
+        random: Arc::new(Zeros),
+    }
+}
+
+pub(super) fn now() -> Now {
+    #[allow(clippy::disallowed_methods)] // an instant cannot be made of nothing
+    let instant = Instant::now();
+    Now {
+        instant,
+        utc: Timestamp(0),
+    }
+}
+
+pub(super) fn channel(tls: bool) -> Channel {
+    Channel {
+        tls,
+        ..Channel::default()
+    }
+}
+
+pub(super) fn pair(from: &str, to: &str) -> Pair {
+    Pair::new(&from.parse().unwrap(), &to.parse().unwrap())
+}
+
+/// Our domain, a certificate that is right or not, and the default policy with this proof.
+pub(super) fn known(certified: bool, proof: Proof) -> Known {
+    Known {
+        ours: true,
+        certified,
+        policy: Some(Policy {
+            proof,
+            ..Policy::default()
+        }),
+    }
+}
+
+pub(super) fn lax(mut known: Known) -> Known {
+    known.policy.as_mut().unwrap().tls = false;
+    known
+}
+
+pub(super) fn verify(from: &str, to: &str, id: &str, key: &str) -> Verify {
+    Verify {
+        pair: pair(from, to),
+        id: id.into(),
+        key: key.into(),
+    }
+}
+
+pub(super) struct Bench<M> {
+    pub(super) machine: M,
+    pub(super) reader: Reader,
+    pub(super) now: Now,
+}
+
+impl<M: Machine<Input = stream::Input, Output = stream::Output>> Bench<M> {
+    pub(super) fn new(machine: M, now: Now) -> Bench<M> {
+        Bench {
+            machine,
+            reader: Reader::new(Limits::default()),
+            now,
+        }
+    }
+
+    pub(super) fn input(&mut self, input: stream::Input) -> Vec<stream::Output> {
+        if matches!(input, stream::Input::Secured(_)) {
+            self.reader = Reader::new(Limits::default());
+        }
+        let mut out = Vec::new();
+        self.machine.handle(input, self.now, &mut out);
+        if out
+            .iter()
+            .any(|output| matches!(output, stream::Output::Restart))
+        {
+            self.reader.restart();
+        }
+        out
+    }
+
+    pub(super) fn tell(&mut self, input: Input) -> Vec<stream::Output> {
+        self.input(stream::Input::S2s(input))
+    }
+
+    pub(super) fn receive(&mut self, text: &str) -> Vec<stream::Output> {
+        let mut input = text.as_bytes();
+        let mut out = Vec::new();
+        loop {
+            match self.reader.next(&mut input) {
+                Ok(Some(received)) => out.extend(self.input(stream::Input::Received(received))),
+                Ok(None) => return out,
+                Err(error) => {
+                    out.extend(self.input(stream::Input::Unreadable(error)));
+                    return out;
+                }
+            }
+        }
+    }
+
+    /// Something on the first level, whatever the reader of this state expects.
+    pub(super) fn first_level(&mut self, header: &str, text: &str) -> Vec<stream::Output> {
+        let mut reader = Reader::new(Limits::default());
+        reader.next(&mut header.as_bytes()).unwrap();
+        match reader.next(&mut text.as_bytes()) {
+            Ok(Some(received)) => self.input(stream::Input::Received(received)),
+            Ok(None) => panic!("{text} is not whole"),
+            Err(error) => self.input(stream::Input::Unreadable(error)),
+        }
+    }
+
+    pub(super) fn send(&mut self, from: &str, to: &str) -> Vec<stream::Output> {
+        let stanza = Stanza::parse(&format!("<message from='{from}' to='{to}'/>")).unwrap();
+        self.input(stream::Input::Send(stanza.into()))
+    }
+
+    pub(super) fn wait(&mut self, seconds: u64) -> Vec<stream::Output> {
+        self.now.instant += Duration::from_secs(seconds);
+        let mut out = Vec::new();
+        self.machine.handle_timeout(self.now, &mut out);
+        out
+    }
+}
+
+pub(super) fn words(outputs: &[stream::Output]) -> String {
+    outputs.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// What is written.
+pub(super) fn text(outputs: &[stream::Output]) -> String {
+    let mut bytes = Vec::new();
+    for output in outputs {
+        match output {
+            stream::Output::Write(written) => bytes.extend_from_slice(written),
+            stream::Output::Send(envelope) => envelope.stanza.write(&mut bytes),
+            _ => {}
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// What an output is, in a word.
+fn word(output: &stream::Output) -> String {
+    match output {
+        stream::Output::Write(bytes) => written(&String::from_utf8_lossy(bytes)),
+        stream::Output::Send(_) => "send".into(),
+        stream::Output::Deliver(..) => "deliver".into(),
+        stream::Output::StartTls(_) => "start TLS".into(),
+        stream::Output::Restart => "restart".into(),
+        stream::Output::Refuse(_) => "refuse".into(),
+        stream::Output::Close(_) => "close".into(),
+        stream::Output::S2s(output) => match output {
+            Output::Ask(Ask::Pair(pair)) => format!("ask {}", short(pair)),
+            Output::Ask(Ask::Verify(verify)) => format!("ask to verify {}", short(&verify.pair)),
+            Output::Accepted(pair) => format!("accepted {}", short(pair)),
+            Output::Granted(pair) => format!("granted {}", short(pair)),
+            Output::Refused(pair, why) => format!("refused {} {why:?}", short(pair)),
+            Output::Verified(_, verdict) => format!("verified {verdict:?}"),
+            Output::Unsent(_) => "unsent".into(),
+            Output::Bounce(_) => "bounce".into(),
+            Output::PeerError(_) => "peer's error".into(),
+        },
+        other => unreachable!("{other:?}"),
+    }
+}
+
+/// The first labels.
+fn short(pair: &Pair) -> String {
+    let label = |domain: &str| domain.split('.').next().unwrap_or_default().to_owned();
+    let (from, to) = (label(pair.from().as_str()), label(pair.to().as_str()));
+    format!("{from}>{to}")
+}
+
+fn written(text: &str) -> String {
+    if text.starts_with("<?xml") {
+        return "header".into();
+    }
+    if text.starts_with("<stream:features>") {
+        return "features".into();
+    }
+    if let Some(error) = text.strip_prefix("<stream:error><") {
+        return error.split(' ').next().unwrap_or_default().to_uppercase();
+    }
+    match text {
+        "</stream:stream>" => return "footer".into(),
+        " " => return "space".into(),
+        _ => {}
+    }
+    let elements: Vec<_> = text
+        .split('<')
+        .skip(1)
+        .filter(|element| !element.starts_with('/'))
+        .map(|element| element.split([' ', '/', '>']).next().unwrap_or_default())
+        .collect();
+    let kind = text.split(" type='").nth(1);
+    let kind = kind.and_then(|rest| rest.split('\'').next());
+    let last = elements.last().filter(|_| elements.len() > 1);
+    match (kind, last) {
+        (Some("error"), Some(last)) => format!("{} {last}", elements[0]),
+        (Some(kind), _) => format!("{} {kind}", elements[0]),
+        (None, Some(last)) => format!("{} {last}", elements[0]),
+        (None, None) => elements[0].to_owned(),
+    }
+}
+
+/// Something that happens, under its name.
+pub(super) type Event<M> = (&'static str, fn(&mut Bench<M>) -> Vec<stream::Output>);
+
+/// What follows of each event in each state. `states` makes them all anew.
+pub(super) fn table<M: Machine<Input = stream::Input, Output = stream::Output>>(
+    states: fn() -> Vec<(&'static str, Bench<M>)>,
+    events: &[Event<M>],
+) -> String {
+    let mut table = String::new();
+    for (i, (state, _)) in states().iter().enumerate() {
+        table += &format!("== {state}\n");
+        for (event, happens) in events {
+            let (_, mut bench) = states().swap_remove(i);
+            let result = words(&happens(&mut bench));
+            let result = if result.is_empty() { "-" } else { &result };
+            table += &format!("{event}: {result}\n");
+        }
+    }
+    table
+}
+
+/// Holds a table to what it was.
+pub(super) fn hold(table: &str, expected: &str, side: &str) {
+    if table != expected {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/src/s2s");
+        let path = format!("{dir}/{side}/table.new.txt");
+        std::fs::write(&path, table).unwrap();
+        panic!("the table differs from s2s/{side}/table.txt; what it is now: {path}");
+    }
+}
+
+pub(super) fn answer_verified(verify: Verify, verdict: Verdict) -> stream::Input {
+    stream::Input::S2s(Input::Verified(verify, verdict))
+}
