@@ -42,7 +42,7 @@ pub(super) fn write(
     bytes
 }
 
-/// A new stream ID, 128 random bits. RFC 6120 §4.7.3: "the stream ID MUST be unique [...] and unpredictable"
+/// A new stream ID, 128 random bits. RFC 6120 §4.7.3: "The stream ID MUST be both unpredictable and non-repeating"
 pub(super) fn id(settings: &Settings) -> String {
     let mut id = [0; 16];
     settings.random.fill(&mut id);

@@ -50,7 +50,7 @@ impl Initiator {
             return out.push(stream::Output::S2s(Output::Granted(pair)));
         }
         let requested = || self.requests.iter().map(|(pair, _)| pair);
-        // §2.1.1: whoever "is currently not attempting to get a verified connection for this domain pair [...] sends a new
+        // §2.1.1: whoever "is currently not attempting to get a verified connection for this domain pair, it sends a new
         // dialback key"
         if requested().any(|requested| *requested == pair) {
             return;

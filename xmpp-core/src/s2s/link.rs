@@ -106,7 +106,7 @@ impl Link {
         if self.receiver.as_ref().is_some_and(Receiver::is_proven)
             && matches!(malformed.cause, Cause::From | Cause::To)
         {
-            // RFC 6120 §4.9.3.7: "the 'from' or 'to' attribute violates the rules for XMPP addresses"
+            // RFC 6120 §4.9.3.7: "or the value violates the rules for XMPP addresses"
             return Err(StreamCondition::ImproperAddressing);
         }
         self.check(from.as_ref(), to.as_ref())?;
@@ -117,7 +117,7 @@ impl Link {
     }
 
     fn check(&self, from: Option<&Jid>, to: Option<&Jid>) -> Result<(), StreamCondition> {
-        // RFC 6120 §4.9.3.12: "the entity has attempted to send XML stanzas [...] before the stream has been authenticated"
+        // RFC 6120 §4.9.3.12: "The entity has attempted to send XML stanzas or other outbound data before the stream has been authenticated"
         let Some(receiver) = self.receiver.as_ref().filter(|r| r.is_proven()) else {
             return Err(StreamCondition::NotAuthorized);
         };

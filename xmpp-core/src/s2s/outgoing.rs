@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::header::{self, BIDI, BIDI_FEATURE, SASL, TLS};
 use super::initiator::{Initiator, refuse, verified};
-use super::link::{Ending, Link, is_dialback, is_error, nonza};
-use super::receiver::Receiver;
-use super::{
-    Ask, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify, dialback,
-};
+use super::link::{Ending, Link, is_dialback, is_error};
+use super::{Ask, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify};
 use crate::machine::Machine;
-use crate::sasl::{Channel, Mechanism, encode};
+use crate::sasl::Channel;
 use crate::stream::{self, NotResumed, StreamCondition, StreamError};
 use crate::time::Now;
-use crate::xml::{Element, Received, StreamHeader};
+use crate::xml::{Element, Received};
+
+mod negotiation;
+#[cfg(test)]
+mod tests;
 
 /// The initiating side. See the [module](super).
 ///
@@ -145,192 +145,6 @@ impl Outgoing {
             (State::Opening | State::Waiting, Received::Element(_)) => {
                 return Err(StreamCondition::UnsupportedStanzaType.into());
             }
-        }
-        Ok(())
-    }
-
-    /// Our header.
-    fn begin(&mut self, out: &mut Vec<stream::Output>) {
-        // RFC 6120 §4.7.3: "the initiating entity MUST NOT include an 'id' attribute" of its own.
-        self.link.id.clear();
-        let (from, to) = (self.pair.from().clone(), self.pair.to().clone());
-        self.link.greet(Some(&from), Some(&to), true, out);
-        self.state = State::Opening;
-    }
-
-    /// The peer's header.
-    fn header(
-        &mut self,
-        header: StreamHeader,
-        out: &mut Vec<stream::Output>,
-    ) -> Result<(), Ending> {
-        header::check(&header)?;
-        let modern = header::is_modern(&header);
-        // RFC 6120 §4.7.3: "For response stream headers, the receiving entity MUST include the 'id' attribute"
-        let id = header
-            .id
-            .filter(|id| (1..=dialback::ID_LEN_MAX).contains(&id.len()));
-        self.link.id = id.ok_or(StreamCondition::BadFormat)?;
-        self.link.lang = header.lang.map(Into::into);
-        self.dialback = header.dialback;
-        if modern {
-            // RFC 6120 §4.3.2: the receiving entity sends its features.
-            self.state = State::Waiting;
-            return Ok(());
-        }
-        if self.policy.tls && !self.link.tls {
-            return Err(self.give_up(Refusal::Unencrypted, out));
-        }
-        self.ask(None, out);
-        Ok(())
-    }
-
-    fn features(
-        &mut self,
-        features: Element,
-        now: Now,
-        out: &mut Vec<stream::Output>,
-    ) -> Result<(), Ending> {
-        if !self.link.tls {
-            if features.child("starttls", TLS).is_some() {
-                nonza(&Element::new("starttls", TLS), out);
-                self.state = State::Proceeding;
-                return Ok(());
-            }
-            if self.policy.tls {
-                return Err(self.give_up(Refusal::Unencrypted, out));
-            }
-        }
-        match self.sasl {
-            Sasl::Done => self.start(Some(&features), now, out),
-            Sasl::Untried | Sasl::Failed => {
-                self.ask(Some(features), out);
-                Ok(())
-            }
-        }
-    }
-
-    /// RFC 6120 §13.7.2: is the certificate that the peer has shown one for its domain?
-    fn ask(&mut self, features: Option<Element>, out: &mut Vec<stream::Output>) {
-        let asked = Ask::Pair(self.pair.inverse());
-        out.push(stream::Output::S2s(Output::Ask(asked)));
-        self.state = State::Asked(features);
-    }
-
-    fn proceed(&mut self, element: &Element, out: &mut Vec<stream::Output>) -> Result<(), Ending> {
-        match (element.name(), element.ns()) {
-            ("proceed", TLS) => {
-                // The client's side of the handshake speaks first.
-                out.push(stream::Output::StartTls(b""));
-                self.state = State::Securing;
-                Ok(())
-            }
-            ("failure", TLS) => Err(self.give_up(Refusal::Unencrypted, out)),
-            _ => Err(StreamCondition::UnsupportedStanzaType.into()),
-        }
-    }
-
-    /// The handshake is over: RFC 6120 §5.4.3.3, a new stream begins, and nothing of the old one counts.
-    fn secured(&mut self, channel: &Channel, out: &mut Vec<stream::Output>) {
-        if matches!(self.state, State::Securing) {
-            self.link.tls = channel.tls;
-            self.begin(out);
-        }
-    }
-
-    /// What is known of the peer.
-    fn known(
-        &mut self,
-        features: Option<Element>,
-        known: Known,
-        now: Now,
-        out: &mut Vec<stream::Output>,
-    ) -> Result<(), Ending> {
-        let policy = match self.admit(known) {
-            Ok(policy) => policy,
-            Err(why) => return Err(self.give_up(why, out)),
-        };
-        self.policy = policy;
-        let certified = known.certified && self.link.tls;
-        let Some(features) = features else {
-            return self.start(None, now, out);
-        };
-        if policy.bidi && features.child("bidi", BIDI_FEATURE).is_some() {
-            // XEP-0288 §2.2: "This SHOULD be done before either SASL negotiation or Server Dialback."
-            nonza(&Element::new("bidi", BIDI), out);
-            self.link.receiver = Some(Receiver::default());
-        }
-        let wanted = self.pairs.contains(&self.pair);
-        if wanted && offers_external(&features) && policy.proof.is_external(certified) {
-            // XEP-0178 §3: "the connecting server SHOULD include the authorization identity for backward compatibility."
-            let authzid = encode(self.pair.from().as_str().as_bytes());
-            let auth = Element::new("auth", SASL)
-                .with_attr("mechanism", Mechanism::External.name())
-                .with_text(&authzid);
-            nonza(&auth, out);
-            self.state = State::Authenticating(features);
-            return Ok(());
-        }
-        self.start(Some(&features), now, out)
-    }
-
-    fn authenticated(
-        &mut self,
-        features: Element,
-        element: &Element,
-        now: Now,
-        out: &mut Vec<stream::Output>,
-    ) -> Result<(), Ending> {
-        match (element.name(), element.ns()) {
-            ("success", SASL) => {
-                self.sasl = Sasl::Done;
-                // RFC 6120 §6.4.6: "the initiating entity MUST initiate a new stream over the existing TCP connection".
-                out.push(stream::Output::Restart);
-                self.begin(out);
-                Ok(())
-            }
-            ("failure", SASL) => {
-                self.sasl = Sasl::Failed;
-                self.start(Some(&features), now, out)
-            }
-            // EXTERNAL has one message, and it was sent.
-            ("challenge", SASL) => {
-                nonza(&Element::new("abort", SASL), out);
-                self.state = State::Authenticating(features);
-                Ok(())
-            }
-            _ => Err(StreamCondition::UnsupportedStanzaType.into()),
-        }
-    }
-
-    /// The stream is open: what has waited is requested.
-    fn start(
-        &mut self,
-        features: Option<&Element>,
-        now: Now,
-        out: &mut Vec<stream::Output>,
-    ) -> Result<(), Ending> {
-        let (feature, errors) = header::dialback(features);
-        let dialback = self.dialback || feature;
-        if self.sasl != Sasl::Done && !dialback {
-            return Err(self.give_up(Refusal::NoMethod, out));
-        }
-        if let Some(initiator) = &mut self.link.initiator {
-            initiator.multiplexes = errors;
-        }
-        self.state = State::Open;
-        if self.sasl == Sasl::Done {
-            self.link.grant(self.pair.clone(), out);
-            self.pairs.retain(|pair| *pair != self.pair);
-        }
-        for pair in std::mem::take(&mut self.pairs) {
-            match dialback {
-                true => self.request(pair, now, out),
-                false => refuse(pair, Refusal::NoMethod, out),
-            }
-        }
-        for verify in std::mem::take(&mut self.verifies) {
-            self.link.verify(verify, now, out);
         }
         Ok(())
     }
@@ -605,16 +419,3 @@ impl Machine for Outgoing {
 fn is_features(element: &Element) -> bool {
     element.is("features", crate::xml::ns::STREAM)
 }
-
-fn offers_external(features: &Element) -> bool {
-    let mechanisms = features.child("mechanisms", SASL);
-    mechanisms.is_some_and(|mechanisms| {
-        let external = Mechanism::External.name();
-        mechanisms
-            .children()
-            .any(|mechanism| mechanism.text().trim() == external)
-    })
-}
-
-#[cfg(test)]
-mod tests;

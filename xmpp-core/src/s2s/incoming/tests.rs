@@ -3,6 +3,9 @@
 use super::super::testing::*;
 use super::super::{Proof, Verify};
 use super::*;
+use crate::s2s::{Ask, dialback};
+use crate::sasl;
+use crate::xml::Element;
 
 /// Domains: the peer's are capulet.example and rooms.example, ours are montague.example and chat.example.
 const HEADER: &str = "<?xml version='1.0'?><stream:stream from='capulet.example' to='montague.example' version='1.0' \

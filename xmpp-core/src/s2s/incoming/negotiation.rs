@@ -1,0 +1,271 @@
+//! From a header to what has to be proven: features, TLS, bidi and SASL (RFC 6120 §4.3).
+
+use super::{Incoming, State};
+use crate::BareJid;
+use crate::s2s::header::{self, BIDI, BIDI_FEATURE, SASL, TLS};
+use crate::s2s::initiator::Initiator;
+use crate::s2s::link::{Ending, is_dialback, nonza};
+use crate::s2s::receiver::Receiver;
+use crate::s2s::{Ask, Known, Output, Policy, dialback};
+use crate::sasl::{self, Channel, Mechanism, decode, decode_initial};
+use crate::stream::{self, StreamCondition, StreamError};
+use crate::time::Now;
+use crate::xml::{Element, StreamHeader};
+
+impl Incoming {
+    pub(super) fn header(
+        &mut self,
+        header: StreamHeader,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        // Every restart has a header of its own in answer (RFC 6120 §4.3.3).
+        self.link.greeted = false;
+        self.link.id = header::id(&self.link.settings);
+        if !std::mem::replace(&mut self.begun, true) {
+            // The first one came in time; from here on the first proof has its own.
+            let times = self.link.settings.timeouts;
+            self.deadline += times.login.saturating_sub(times.header);
+        }
+        header::check(&header)?;
+        let pair = header::pair(&header)?;
+        // What SASL has proven is a pair, and the stream remains that pair's.
+        if self.authenticated
+            && let Some(proven) = &self.pair
+        {
+            if proven.from() != pair.from() {
+                return Err(StreamCondition::InvalidFrom.into());
+            }
+            if proven.to() != pair.to() {
+                return Err(StreamCondition::HostUnknown.into());
+            }
+        }
+        let modern = header::is_modern(&header);
+        self.link.lang = header.lang.map(Into::into);
+        out.push(stream::Output::S2s(Output::Ask(Ask::Pair(pair.clone()))));
+        self.pair = Some(pair);
+        self.known = None;
+        self.state = State::Asked { modern };
+        Ok(())
+    }
+
+    /// What is known of the domains of the header.
+    pub(super) fn opened(
+        &mut self,
+        modern: bool,
+        known: Known,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        if !known.ours {
+            self.pair = None;
+            return Err(StreamCondition::HostUnknown.into());
+        }
+        self.known = Some(known);
+        let Some(policy) = known.policy else {
+            return Err(StreamCondition::PolicyViolation.into());
+        };
+        if !modern && policy.tls && !self.link.tls {
+            let error = StreamError::new(StreamCondition::UnsupportedVersion);
+            return Err(error.with_text("encryption is required").into());
+        }
+        let (from, to) = self.ends();
+        self.link.greet(from.as_ref(), to.as_ref(), modern, out);
+        if modern {
+            let features = self.features(known, policy);
+            out.push(stream::Output::Write(header::features(&features)));
+        }
+        self.state = State::Open;
+        Ok(())
+    }
+
+    fn features(&self, known: Known, policy: Policy) -> Vec<Element> {
+        let mut features = Vec::new();
+        if self.may_start_tls() {
+            let mut starttls = Element::new("starttls", TLS);
+            if policy.tls {
+                // RFC 6120 §5.3.1: "if the receiving entity includes the <required/> child element [...], the parties MUST consider TLS as mandatory-to-negotiate."
+                starttls = starttls.with_child(Element::new("required", TLS));
+            }
+            features.push(starttls);
+        }
+        // XEP-0288 §2.1: "both before and after TLS negotiation"
+        if policy.bidi && self.link.initiator.is_none() && !self.authenticated {
+            features.push(Element::new("bidi", BIDI_FEATURE));
+        }
+        if policy.tls && !self.link.tls {
+            return features;
+        }
+        if self.offers_external(known, policy) {
+            let external = Element::new("mechanism", SASL).with_text(Mechanism::External.name());
+            features.push(Element::new("mechanisms", SASL).with_child(external));
+        }
+        features.push(dialback::feature());
+        features.extend(self.link.settings.features.iter().cloned());
+        features
+    }
+
+    /// XEP-0178 §3: "If the 'from' attribute of the stream header sent by Server1 can be matched against one of the
+    /// identifiers provided in the certificate [...], Server2 SHOULD advertise the SASL EXTERNAL mechanism."
+    fn offers_external(&self, known: Known, policy: Policy) -> bool {
+        self.link.tls && !self.authenticated && policy.proof.is_external(known.certified)
+    }
+
+    /// Whether no key has come.
+    fn is_fresh(&self) -> bool {
+        self.link.receiver.as_ref().is_none_or(Receiver::is_idle)
+    }
+
+    fn may_start_tls(&self) -> bool {
+        self.link.settings.starttls && !self.link.tls
+    }
+
+    /// An element on an open stream.
+    pub(super) fn element(
+        &mut self,
+        element: &Element,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        match (element.name(), element.ns()) {
+            _ if is_dialback(element) => self.link.dialback(element, now, out),
+            ("starttls", TLS) => self.starttls(out),
+            ("auth", SASL) if !self.authenticated => self.auth(element, out),
+            (_, SASL) => Err(StreamCondition::NotAuthorized.into()),
+            ("bidi", BIDI) => self.bidi(),
+            // RFC 6120 §4.9.3.24: "a first-level child of the stream that is not supported"
+            _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+        }
+    }
+
+    fn starttls(&mut self, out: &mut Vec<stream::Output>) -> Result<(), Ending> {
+        if !self.may_start_tls() {
+            // RFC 6120 §5.4.2.2: "the receiving entity MUST return a <failure/> element [...], MUST close the XML stream"
+            nonza(&Element::new("failure", TLS), out);
+            return Err(Ending::Clean);
+        }
+        // What is being proven would be forgotten.
+        if !self.is_fresh() {
+            return Err(StreamCondition::PolicyViolation.into());
+        }
+        out.push(stream::Output::StartTls(
+            b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        ));
+        self.state = State::Securing;
+        Ok(())
+    }
+
+    /// The handshake is over. RFC 6120 §5.4.3.3: the receiving entity "MUST discard any information transmitted in layers
+    /// above TCP that it obtained from the initiating entity in an insecure manner before TLS took effect".
+    pub(super) fn secured(&mut self, channel: &Channel) {
+        if matches!(self.state, State::Securing) {
+            self.link.tls = channel.tls;
+            self.link.greeted = false;
+            self.link.lang = None;
+            self.link.initiator = None;
+            self.pair = None;
+            self.known = None;
+            self.state = State::Opening;
+        }
+    }
+
+    fn bidi(&mut self) -> Result<(), Ending> {
+        let policy = self.known.and_then(|known| known.policy);
+        let Some(policy) = policy.filter(|policy| policy.bidi) else {
+            return Err(StreamCondition::UnsupportedStanzaType.into());
+        };
+        // XEP-0288 §2.2: "This SHOULD be done before either SASL negotiation or Server Dialback", and §2.1: "STARTTLS
+        // negotiation MUST be completed before enabling bidirectionality".
+        let late = self.link.initiator.is_some() || self.link.is_proven();
+        if late || policy.tls && !self.link.tls {
+            return Err(StreamCondition::PolicyViolation.into());
+        }
+        // XEP-0288 §2.2: "a connecting server that uses bidi and dialback MUST support dialback error conditions"
+        self.link.initiator = Some(Initiator::multiplexing());
+        Ok(())
+    }
+
+    /// `<auth/>`
+    fn auth(&mut self, element: &Element, out: &mut Vec<stream::Output>) -> Result<(), Ending> {
+        if !self.link.tls {
+            return self.refused(sasl::Condition::EncryptionRequired, out);
+        }
+        if element.attr("mechanism") != Some(Mechanism::External.name()) {
+            return self.refused(sasl::Condition::InvalidMechanism, out);
+        }
+        // SASL begins the stream anew, with another ID, for which the keys that have come are not.
+        if !self.is_fresh() {
+            return self.refused(sasl::Condition::NotAuthorized, out);
+        }
+        match decode_initial(&element.text()) {
+            Ok(Some(authzid)) => self.external(&authzid, out),
+            Ok(None) => {
+                nonza(&Element::new("challenge", SASL), out);
+                self.state = State::Challenged;
+                Ok(())
+            }
+            Err(failure) => self.refused(failure.condition, out),
+        }
+    }
+
+    /// `<response/>` or `<abort/>`
+    pub(super) fn response(
+        &mut self,
+        element: &Element,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        match (element.name(), element.ns()) {
+            ("response", SASL) => match decode(&element.text()) {
+                Ok(authzid) => self.external(&authzid, out),
+                Err(failure) => self.refused(failure.condition, out),
+            },
+            ("abort", SASL) => self.refused(sasl::Condition::Aborted, out),
+            ("auth", SASL) => self.refused(sasl::Condition::MalformedRequest, out),
+            _ => Err(StreamCondition::NotAuthorized.into()),
+        }
+    }
+
+    fn external(&mut self, authzid: &[u8], out: &mut Vec<stream::Output>) -> Result<(), Ending> {
+        let (Some(pair), Some(known)) = (self.pair.clone(), self.known) else {
+            return Err(StreamCondition::NotAuthorized.into());
+        };
+        let offered = known
+            .policy
+            .is_some_and(|policy| self.offers_external(known, policy));
+        if !offered {
+            // XEP-0178 §3: "Else Server2 SHOULD return a <not-authorized/> error and either close Server1's TCP connection
+            // or continue with a Server Dialback (XEP-0220) negotiation."
+            return self.refused(sasl::Condition::NotAuthorized, out);
+        }
+        // XEP-0178 §3: "If Server2 needs to assign an authorization identity during SASL negotiation, it SHOULD use the value
+        // of the 'from' attribute of the stream header sent by Server1."
+        let asked = std::str::from_utf8(authzid).ok();
+        let is_from = |asked: &str| BareJid::new(asked).is_ok_and(|asked| asked == *pair.from());
+        if !asked.is_some_and(|asked| asked.is_empty() || is_from(asked)) {
+            return self.refused(sasl::Condition::InvalidAuthzid, out);
+        }
+        nonza(&Element::new("success", SASL), out);
+        self.authenticated = true;
+        self.link.accept(pair, out);
+        // RFC 6120 §6.4.6: the receiving entity waits for a new initial stream header.
+        out.push(stream::Output::Restart);
+        self.link.lang = None;
+        self.state = State::Opening;
+        Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        condition: sasl::Condition,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        let condition = Element::new(condition.name(), SASL);
+        nonza(&Element::new("failure", SASL).with_child(condition), out);
+        self.state = State::Open;
+        self.attempts += 1;
+        // RFC 6120 §6.4.5: "If the initiating entity exceeds the number of retries, the receiving entity MUST close the
+        // stream with a stream error, which SHOULD be <policy-violation/>"
+        if self.attempts >= self.link.settings.limits.attempts {
+            return Err(StreamCondition::PolicyViolation.into());
+        }
+        Ok(())
+    }
+}
