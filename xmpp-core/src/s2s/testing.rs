@@ -274,3 +274,70 @@ pub(super) fn hold(table: &str, expected: &str, side: &str) {
 pub(super) fn answer_verified(verify: Verify, verdict: Verdict) -> stream::Input {
     stream::Input::S2s(Input::Verified(verify, verdict))
 }
+
+/// Lets these things happen one after the other, and holds what comes of them to what must never be otherwise. The number behind the
+/// last event stands for the time-out.
+pub(super) fn walk<M: Machine<Input = stream::Input, Output = stream::Output>>(
+    mut bench: Bench<M>,
+    proven: &[stream::Output],
+    events: &[Event<M>],
+    steps: &[usize],
+) {
+    let mut accepted = Vec::new();
+    let mut granted = Vec::new();
+    let mut closed = bench.machine.next_timeout().is_none();
+    note(proven, &mut accepted, &mut granted);
+    for step in steps {
+        let out = match events.get(*step) {
+            Some((_, happens)) => happens(&mut bench),
+            None => {
+                let Some(at) = bench.machine.next_timeout() else {
+                    continue;
+                };
+                bench.now.instant = bench.now.instant.max(at);
+                let out = bench.wait(0);
+                let next = bench.machine.next_timeout();
+                let later = next.is_none_or(|next| next > bench.now.instant);
+                assert!(later, "a time-out that does not go away");
+                out
+            }
+        };
+        for output in &out {
+            note(std::slice::from_ref(output), &mut accepted, &mut granted);
+            match output {
+                stream::Output::Deliver(stanza, _) => {
+                    let (from, to) = (stanza.from().unwrap(), stanza.to().unwrap());
+                    let proven = accepted.iter().any(|pair: &Pair| pair.covers(from, to));
+                    assert!(proven, "{stanza:?} is delivered, and was not proven");
+                }
+                stream::Output::Send(envelope) => {
+                    let stanza = &envelope.stanza;
+                    let (from, to) = (stanza.from().unwrap(), stanza.to().unwrap());
+                    let proven = granted.iter().any(|pair: &Pair| pair.covers(from, to));
+                    assert!(proven, "{stanza:?} is sent, and was not granted");
+                }
+                _ => {}
+            }
+            let is_answer = matches!(
+                output,
+                stream::Output::Refuse(_)
+                    | stream::Output::S2s(
+                        Output::Refused(..) | Output::Verified(..) | Output::Unsent(_)
+                    )
+            );
+            assert!(!closed || is_answer, "{output:?} after the end");
+            closed |= matches!(output, stream::Output::Close(_));
+        }
+        assert_eq!(closed, bench.machine.next_timeout().is_none());
+    }
+}
+
+fn note(outputs: &[stream::Output], accepted: &mut Vec<Pair>, granted: &mut Vec<Pair>) {
+    for output in outputs {
+        match output {
+            stream::Output::S2s(Output::Accepted(pair)) => accepted.push(pair.clone()),
+            stream::Output::S2s(Output::Granted(pair)) => granted.push(pair.clone()),
+            _ => {}
+        }
+    }
+}

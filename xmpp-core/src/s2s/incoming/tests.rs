@@ -275,6 +275,30 @@ fn every_input_has_its_result_in_every_state() {
     );
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn no_order_of_events_lets_through_what_is_not_proven(
+        steps in proptest::collection::vec(0..=events().len(), 0..60)
+    ) {
+        walk(plain(), &[], &events(), &steps);
+    }
+
+    #[test]
+    fn nor_one_that_begins_in_the_midst(
+        start in 0..states().len(),
+        steps in proptest::collection::vec(0..=events().len(), 0..20)
+    ) {
+        let (_, bench) = states().swap_remove(start);
+        // What may have been proven on the way there.
+        let proven = [
+            stream::Output::S2s(Output::Accepted(ours())),
+            stream::Output::S2s(Output::Granted(ours().inverse())),
+        ];
+        walk(bench, &proven, &events(), &steps);
+    }
+}
+
 /// RFC 6120 §4.7 and §4.9.3: a header that will not do is answered with a header of ours and the error.
 #[test]
 fn headers_are_refused_with_the_error_the_rfc_names() {

@@ -237,6 +237,30 @@ fn every_input_has_its_result_in_every_state() {
     );
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn no_order_of_events_lets_through_what_is_not_proven(
+        steps in proptest::collection::vec(0..=events().len(), 0..60)
+    ) {
+        walk(plain(), &[], &events(), &steps);
+    }
+
+    #[test]
+    fn nor_one_that_begins_in_the_midst(
+        start in 0..states().len(),
+        steps in proptest::collection::vec(0..=events().len(), 0..20)
+    ) {
+        let (_, bench) = states().swap_remove(start);
+        // What may have been proven on the way there.
+        let proven = [
+            stream::Output::S2s(Output::Accepted(theirs())),
+            stream::Output::S2s(Output::Granted(ours())),
+        ];
+        walk(bench, &proven, &events(), &steps);
+    }
+}
+
 /// RFC 6120 §4.7.1, §4.7.2, §4.7.3: 'from' and 'to', and no 'id'.
 #[test]
 fn our_header_names_both_domains_and_has_no_id() {
