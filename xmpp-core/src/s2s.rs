@@ -126,7 +126,7 @@ pub struct Known {
     pub ours: bool,
     /// Whether the peer's certificate is trusted, and is right for the domain on its side (RFC 6120 §13.7.2).
     pub certified: bool,
-    /// The policy for the peer; `None`: there are no streams with it.
+    /// The policy for the peer; `None`: there are no streams with it, as there are none with a domain of our own.
     pub policy: Option<Policy>,
 }
 
