@@ -80,7 +80,7 @@ pub enum Input {
     Request(Pair),
     /// Ask the peer whether this key is one of its own. Answered by [`Output::Verified`].
     Verify(Verify),
-    /// The answer to [`Ask::Pair`].
+    /// The answer to [`Ask::Pair`] and to [`Ask::Stream`].
     Known(Pair, Known),
     /// The answer to [`Ask::Verify`].
     Verified(Verify, Verdict),
@@ -115,6 +115,8 @@ pub enum Ask {
     /// What is known of these two: [`from`](Pair::from) is a domain on the peer's side, [`to`](Pair::to) one on ours, whoever
     /// wants to send. Answered by [`Input::Known`].
     Pair(Pair),
+    /// The same for the domains of the stream itself. Until it is answered, nothing more is to be read from the peer.
+    Stream(Pair),
     /// Ask the authoritative server, on another stream. Answered by [`Input::Verified`].
     Verify(Verify),
 }

@@ -188,6 +188,7 @@ fn word(output: &stream::Output) -> String {
         stream::Output::Close(_) => "close".into(),
         stream::Output::S2s(output) => match output {
             Output::Ask(Ask::Pair(pair)) => format!("ask {}", short(pair)),
+            Output::Ask(Ask::Stream(pair)) => format!("ask first {}", short(pair)),
             Output::Ask(Ask::Verify(verify)) => format!("ask to verify {}", short(&verify.pair)),
             Output::Accepted(pair) => format!("accepted {}", short(pair)),
             Output::Granted(pair) => format!("granted {}", short(pair)),

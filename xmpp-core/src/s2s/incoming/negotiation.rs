@@ -41,7 +41,7 @@ impl Incoming {
         }
         let modern = header::is_modern(&header);
         self.link.lang = header.lang.map(Into::into);
-        out.push(stream::Output::S2s(Output::Ask(Ask::Pair(pair.clone()))));
+        out.push(stream::Output::S2s(Output::Ask(Ask::Stream(pair.clone()))));
         self.pair = Some(pair);
         self.known = None;
         self.state = State::Asked { modern };

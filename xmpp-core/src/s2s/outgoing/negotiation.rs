@@ -75,7 +75,7 @@ impl Outgoing {
 
     /// RFC 6120 §13.7.2: is the certificate that the peer has shown one for its domain?
     fn ask(&mut self, features: Option<Element>, out: &mut Vec<stream::Output>) {
-        let asked = Ask::Pair(self.pair.inverse());
+        let asked = Ask::Stream(self.pair.inverse());
         out.push(stream::Output::S2s(Output::Ask(asked)));
         self.state = State::Asked(features);
     }

@@ -409,7 +409,7 @@ fn a_peer_without_encryption_is_left_unless_the_policy_allows_it() {
         ..Policy::default()
     };
     let mut b = begun(bench(false, open));
-    assert_eq!(words(&b.receive(&ancient)), "ask montague>capulet");
+    assert_eq!(words(&b.receive(&ancient)), "ask first montague>capulet");
     assert_eq!(
         words(&b.tell(Input::Known(theirs(), lax(wrong())))),
         "db:result"
@@ -595,7 +595,7 @@ impl Servers {
             let mut answers = Vec::new();
             for output in &from_us {
                 match output {
-                    stream::Output::S2s(Output::Ask(Ask::Pair(pair))) => {
+                    stream::Output::S2s(Output::Ask(Ask::Pair(pair) | Ask::Stream(pair))) => {
                         answers.push(Input::Known(pair.clone(), known_to_us));
                     }
                     stream::Output::StartTls(_) => secured = true,
@@ -617,7 +617,7 @@ impl Servers {
             let mut at = 0;
             while at < from_peer.len() {
                 let answer = match &from_peer[at] {
-                    stream::Output::S2s(Output::Ask(Ask::Pair(pair))) => {
+                    stream::Output::S2s(Output::Ask(Ask::Pair(pair) | Ask::Stream(pair))) => {
                         Input::Known(pair.clone(), known_to_peer)
                     }
                     // The authoritative server has the same secret.
