@@ -51,7 +51,7 @@ pub struct Outbound<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AckError {
     /// More was acknowledged than sent. XEP-0198 §6: "the local entity SHOULD generate an
-    /// undefined-condition stream error that includes a <handled-count-too-high/> element".
+    /// undefined-condition stream error that includes a `<handled-count-too-high/>` element".
     #[error("{h} stanzas acknowledged, {sent} sent")]
     TooHigh {
         /// What was acknowledged.

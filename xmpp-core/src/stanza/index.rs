@@ -44,6 +44,8 @@ struct Found {
     name: Span,
     /// Where the namespace stands; `None` for the content namespace.
     ns: Option<Span>,
+    /// Whether its name has the prefix `xml`, which nobody declares.
+    xml: bool,
 }
 
 /// The start tag of a stanza.
@@ -150,6 +152,7 @@ impl Indexer {
             name: child.name.back(start),
             ns: match child.ns {
                 Some(span) => EntryNs::At(span.back(start)),
+                None if child.xml => EntryNs::Escaped(ns::XML.into()),
                 None => EntryNs::Content,
             },
         };
@@ -182,6 +185,7 @@ impl Sink for Indexer {
                 whole: tag.span,
                 name: tag.name.local(),
                 ns,
+                xml: matches!(namespace, Bound::Outer(ns::XML)),
             });
         }
         Ok(())
@@ -401,6 +405,16 @@ mod tests {
             let stanza = Stanza::parse(text).unwrap();
             assert_eq!(stanza.payload().as_bytes(), payload, "{text}");
         }
+    }
+
+    /// Nobody would send it; what a filter looks for must be what is relayed all the same.
+    #[test]
+    fn a_child_in_the_namespace_of_xml_itself_is_known_as_such() {
+        let text = "<iq type='get' id='x'><xml:query xmlns='urn:x'/></iq>";
+        let stanza = Stanza::parse(text).unwrap();
+        let child = stanza.payload().children().next().unwrap();
+        assert!(child.is("query", ns::XML));
+        assert!(child.is(child.element().name(), child.element().ns()));
     }
 
     #[test]
