@@ -11,28 +11,25 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 use crate::account::{Account, Accounts};
-use crate::directory::{Directory, Resources};
-use crate::im::carbons;
+use crate::directory::Directory;
 use crate::mailbox::{
-    Budget, Depths, Envelope, Mailbox, Origin, Queue, QueueLimits, Reason, Settlement, Share,
-    Source, Undelivered,
+    Budget, Depths, Envelope, Mailbox, Origin, Queue, QueueLimits, Reason, Settlement,
 };
 use crate::metrics::Metrics;
-use crate::module::{
-    Delivery, Dispatch, Hooks, IqHandler, Request, Scope, SessionEvent, Target, Verb, Verdict,
-};
-use crate::router::{Recipients, Route, Router};
+use crate::module::{Dispatch, Hooks, SessionEvent, Verdict};
+use crate::router::{Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
-use crate::stanza::{Condition, IqType, Kind, MessageType, Stanza, StanzaError};
+use crate::stanza::{Condition, Kind, Stanza, StanzaError};
 use crate::store::Stores;
 use crate::stream::StreamError;
 use crate::time::{Clock, Now};
-use crate::xml::Element;
-use crate::{BareJid, FullJid, Jid};
+use crate::{FullJid, Jid};
 
 mod accounts;
+mod answers;
 mod builder;
 mod config;
+mod delivery;
 mod ranges;
 mod served;
 mod tasks;
@@ -256,20 +253,6 @@ impl Server {
         }
     }
 
-    /// What a session was not given, oldest first, goes the way it would have gone without it.
-    pub(crate) fn give_back(&self, left: VecDeque<Envelope>) -> Dispatch {
-        if left.is_empty() {
-            return Dispatch::DONE;
-        }
-        let server = self.clone();
-        Dispatch::Pending(Box::pin(async move {
-            for envelope in left {
-                server.reroute(envelope).await;
-            }
-            Settlement::Done
-        }))
-    }
-
     /// The directory's entry for a session, as long as it is bound.
     pub fn resource(&self, session: &Session) -> Option<Arc<Resource>> {
         let all = self.inner.directory.resources(session.bare().as_str());
@@ -357,380 +340,6 @@ impl Server {
         }
     }
 
-    fn deliver(
-        &self,
-        mut stanza: Stanza,
-        origin: Origin,
-        account: crate::directory::Resources,
-        recipients: Recipients,
-    ) -> Dispatch {
-        // All resources of an account share it; one on another node is filtered there.
-        let session = recipients.as_slice().iter().find_map(|r| r.session());
-        let mut share = None;
-        if let Some(session) = session {
-            let mut delivery = Delivery {
-                stanza: &mut stanza,
-                account: session.account(),
-                resources: &account,
-                to: Some(&recipients),
-                origin: &origin,
-                share: None,
-            };
-            if let Some(refused) = self.filter_inbound(&mut delivery) {
-                return refused;
-            }
-            share = delivery.share;
-        }
-        match recipients {
-            Recipients::One(one) => self.hand_over(stanza, origin, &one, share),
-            Recipients::Many(many) => self.fan_out(stanza, origin, &many, share),
-        }
-    }
-
-    /// To one session.
-    fn hand_over(
-        &self,
-        stanza: Stanza,
-        origin: Origin,
-        one: &Resource,
-        share: Option<Share>,
-    ) -> Dispatch {
-        let pushed = one.mailbox().push_shared(stanza, origin, share.clone());
-        let Settlement::Failed(failed) = pushed else {
-            return Dispatch::Done(pushed);
-        };
-        // One whose queue is full waits for the message itself. One that has ended in
-        // between gets nothing later: a copy elsewhere will do.
-        let is_lost = || share.is_none_or(|share| share.give_up());
-        match failed.reason == Reason::Full || is_lost() {
-            true => self.detour(failed, one),
-            false => Dispatch::DONE,
-        }
-    }
-
-    /// To several sessions. It is safe as soon as one of them has it for sure.
-    fn fan_out(
-        &self,
-        stanza: Stanza,
-        origin: Origin,
-        many: &[Arc<Resource>],
-        share: Option<Share>,
-    ) -> Dispatch {
-        // What is never sent another way needs nobody to know who has got it.
-        let share = share.or_else(|| stanza.is_kept().then(|| Share::among(many.len())));
-        let mut taken = None;
-        let mut lost = None;
-        for resource in many {
-            let (stanza, origin) = (stanza.clone(), origin.clone());
-            match resource
-                .mailbox()
-                .push_shared(stanza, origin, share.clone())
-            {
-                Settlement::Failed(failed) => {
-                    if share.as_ref().is_some_and(Share::give_up) {
-                        lost = Some((failed, resource));
-                    }
-                }
-                settlement => taken = taken.or(Some(settlement)),
-            }
-        }
-        match (lost, taken) {
-            (Some((failed, resource)), _) => self.detour(failed, resource),
-            (None, Some(settlement)) => Dispatch::Done(settlement),
-            (None, None) => Dispatch::DONE,
-        }
-    }
-
-    /// A session could not take a stanza: it counts as unavailable.
-    fn detour(&self, failed: Undelivered, resource: &Resource) -> Dispatch {
-        let Undelivered {
-            stanza,
-            origin,
-            reason,
-        } = failed;
-        match stanza.kind() {
-            Kind::Message(MessageType::Chat | MessageType::Normal) => {
-                let account = resource.jid().to_bare();
-                match resource.session() {
-                    Some(session) => {
-                        let detour = session.detour();
-                        let stored = self.keep_accepted(stanza, account, Some(session.clone()));
-                        Dispatch::Pending(Box::pin(async move {
-                            let settlement = stored.finish().await;
-                            drop(detour);
-                            settlement
-                        }))
-                    }
-                    None => self.keep(stanza, origin, account),
-                }
-            }
-            // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
-            Kind::Presence(_) | Kind::Message(MessageType::Headline) => Dispatch::DONE,
-            _ => self.refuse(&stanza, &reason.into()),
-        }
-    }
-
-    /// A session leaves a stanza waiting for too long: as if its mailbox were full.
-    pub(crate) async fn overdue(&self, envelope: Envelope) {
-        let Envelope { stanza, origin, .. } = envelope;
-        let Some(to) = stanza.to().cloned() else {
-            return;
-        };
-        let all = self.inner.directory.resources(to.bare_str());
-        let resource = match to.is_bare() {
-            true => able(&all).into_iter().next(),
-            false => crate::directory::find(&all, to.as_str()),
-        };
-        let reason = Reason::Full;
-        let dispatch = match resource {
-            Some(resource) => {
-                let failed = Undelivered {
-                    stanza,
-                    origin,
-                    reason,
-                };
-                self.detour(failed, &resource)
-            }
-            None if stanza.is_kept() => self.keep_accepted(stanza, to.to_bare(), None),
-            // An entity's.
-            None => self.refuse(&stanza, &reason.into()),
-        };
-        let _ = dispatch.finish().await;
-    }
-
-    /// What waited for a session that has ended.
-    async fn reroute(&self, envelope: Envelope) {
-        let Envelope {
-            mut stanza,
-            mut origin,
-            ref share,
-            ..
-        } = envelope;
-        let is_shared = share.is_some();
-        if share.as_ref().is_some_and(|share| !share.give_up()) {
-            return; // another has it
-        }
-        if origin.source == Source::Copy {
-            // Without a share it is lost. With the last one it is all that is left of the
-            // message that it was made of.
-            match carbons::original(&stanza) {
-                Some(original) if is_shared => stanza = original,
-                _ => return,
-            }
-            origin = Origin::SERVER;
-        }
-        let _ = match stanza.kind() {
-            // It had been accepted for this account: it is delivered to another
-            // resource or kept, as if sent to the bare JID.
-            _ if stanza.is_kept() => match stanza.to().map(Jid::to_bare) {
-                Some(account) => self.to_the_able(stanza, origin, account).finish().await,
-                None => Settlement::Done,
-            },
-            Kind::Iq(IqType::Get | IqType::Set) => {
-                self.refuse(&stanza, &Condition::ServiceUnavailable.into())
-                    .finish()
-                    .await
-            }
-            _ => Settlement::Done,
-        };
-    }
-
-    /// To the most available resources of an account; kept if there are none.
-    fn to_the_able(&self, stanza: Stanza, origin: Origin, account: BareJid) -> Dispatch {
-        let all = self.inner.directory.resources(account.as_str());
-        match &able(&all)[..] {
-            [] => self.keep_accepted(stanza, account, None),
-            many => self.fan_out(stanza, origin, many, None),
-        }
-    }
-
-    fn filter_inbound(&self, delivery: &mut Delivery<'_>) -> Option<Dispatch> {
-        for filter in &self.inner.hooks.inbound {
-            match filter.inbound(delivery, self) {
-                Verdict::Pass => {}
-                Verdict::Refuse(error) => return Some(self.refuse(delivery.stanza, &error)),
-                Verdict::Drop => return Some(Dispatch::DONE),
-            }
-        }
-        None
-    }
-
-    // --- what the server does itself ---
-
-    fn ask_server(&self, stanza: Stanza, to: Jid, origin: Origin) -> Dispatch {
-        let server = self.clone();
-        match stanza.kind() {
-            Kind::Iq(IqType::Get | IqType::Set) => Dispatch::Pending(Box::pin(async move {
-                let target = Target::Server(to.to_bare());
-                server.answer(stanza, target, &origin).await;
-                Settlement::Done
-            })),
-            // Nobody reads messages to the server; a module may serve the domain as an entity.
-            Kind::Message(_) => self.refuse(&stanza, &Condition::ServiceUnavailable.into()),
-            _ => Dispatch::DONE,
-        }
-    }
-
-    fn ask_account(&self, stanza: Stanza, origin: Origin, jid: BareJid) -> Dispatch {
-        let server = self.clone();
-        Dispatch::Pending(Box::pin(async move {
-            let account = match server.account(&jid).await {
-                Ok(account) => account,
-                Err(error) => return server.refuse(&stanza, &error).finish_boxed().await,
-            };
-            let mut stanza = stanza;
-            if let Some(refused) = server.filter_unattended(&mut stanza, &account, &origin) {
-                return refused.finish_boxed().await;
-            }
-            match stanza.kind() {
-                Kind::Iq(_) => {
-                    let target = Target::Account(account);
-                    server.answer(stanza, target, &origin).await;
-                }
-                _ => {
-                    if let Some(handler) = &server.inner.hooks.presence {
-                        handler.received(stanza, account, origin, &server).await;
-                    }
-                }
-            }
-            Settlement::Done
-        }))
-    }
-
-    /// A message that no session can take.
-    fn keep(&self, stanza: Stanza, origin: Origin, jid: BareJid) -> Dispatch {
-        let server = self.clone();
-        Dispatch::Pending(Box::pin(async move {
-            let mut stanza = stanza;
-            let refused = match server.account(&jid).await {
-                Err(error) => server.refuse(&stanza, &error),
-                Ok(account) => match server.filter_unattended(&mut stanza, &account, &origin) {
-                    Some(refused) => refused,
-                    None => return server.store(stanza, &account, None).await,
-                },
-            };
-            refused.finish_boxed().await
-        }))
-    }
-
-    /// The same for one that the account's filters have seen when a session was to take it;
-    /// perhaps this one, which had no room.
-    fn keep_accepted(
-        &self,
-        stanza: Stanza,
-        jid: BareJid,
-        missed: Option<Arc<Session>>,
-    ) -> Dispatch {
-        let server = self.clone();
-        Dispatch::Pending(Box::pin(async move {
-            match server.account(&jid).await {
-                Err(error) => server.refuse(&stanza, &error).finish_boxed().await,
-                Ok(account) => server.store(stanza, &account, missed.as_ref()).await,
-            }
-        }))
-    }
-
-    async fn store(
-        &self,
-        stanza: Stanza,
-        account: &Arc<Account>,
-        missed: Option<&Arc<Session>>,
-    ) -> Settlement {
-        // RFC 6121 §8.5.1: "return a <service-unavailable/> stanza error to the sender"
-        let mut error = Condition::ServiceUnavailable.into();
-        if account.exists()
-            && let Some(handler) = &self.inner.hooks.offline
-        {
-            match handler.keep(stanza.clone(), account, missed, self).await {
-                Ok(()) => return Settlement::Done,
-                Err(reason) => error = reason,
-            }
-        }
-        self.refuse(&stanza, &error).finish_boxed().await
-    }
-
-    fn filter_unattended(
-        &self,
-        stanza: &mut Stanza,
-        account: &Arc<Account>,
-        origin: &Origin,
-    ) -> Option<Dispatch> {
-        let resources = self.inner.directory.resources(account.jid().as_str());
-        self.filter_inbound(&mut Delivery {
-            stanza,
-            account,
-            resources: &resources,
-            to: None,
-            origin,
-            share: None,
-        })
-    }
-
-    /// Answers an IQ request; whatever has no handler gets `<service-unavailable/>`
-    /// (RFC 6120 §8.4), always.
-    async fn answer(&self, stanza: Stanza, target: Target, origin: &Origin) {
-        let unavailable = StanzaError::new(Condition::ServiceUnavailable);
-        let answered = match self.request(&stanza, target, origin) {
-            None => self.reply(&stanza, Err(unavailable)),
-            Some((handler, request)) => {
-                let unchanged = match &request.target {
-                    Target::Account(account) if handler.is_snapshot(&request) => {
-                        Some(account.unchanged().await)
-                    }
-                    _ => None,
-                };
-                let answered = self.reply(&stanza, handler.handle(&request, self).await);
-                // What a session gets is in its queue.
-                drop(unchanged);
-                answered
-            }
-        };
-        let _ = answered.finish_boxed().await;
-    }
-
-    fn reply(&self, stanza: &Stanza, result: Result<Option<Element>, StanzaError>) -> Dispatch {
-        let reply = match result {
-            Ok(None) => stanza.reply(),
-            Ok(Some(child)) => stanza.reply().with_child(&child),
-            Err(error) => return self.refuse(stanza, &error),
-        };
-        self.route(reply, Origin::SERVER)
-    }
-
-    /// The request that an IQ stanza is, and who answers it.
-    fn request(
-        &self,
-        stanza: &Stanza,
-        target: Target,
-        origin: &Origin,
-    ) -> Option<(&dyn IqHandler, Request)> {
-        let child = stanza.payload().children().next()?;
-        let scope = match target {
-            Target::Server(_) => Scope::Server,
-            Target::Account(_) => Scope::Account,
-        };
-        let hooks = &self.inner.hooks;
-        let handler = hooks.iq_handler(scope, child.name(), child.ns())?;
-        let from = stanza.from().cloned()?;
-        // By the origin, not by the address: who says he is somebody is not.
-        let session = self
-            .session_of(&from)
-            .filter(|session| origin.source == Source::Session(session.id()));
-        let request = Request {
-            from,
-            verb: if stanza.kind() == Kind::Iq(IqType::Set) {
-                Verb::Set
-            } else {
-                Verb::Get
-            },
-            payload: child.element(),
-            target,
-            session,
-            lang: stanza.lang().map(str::to_owned),
-        };
-        Some((&**handler, request))
-    }
-
     /// The session that lives here and has exactly this full JID.
     pub fn session_of(&self, jid: &Jid) -> Option<Arc<Session>> {
         let all = self.inner.directory.resources(jid.bare_str());
@@ -777,15 +386,6 @@ impl Server {
             jid.as_str(),
         )
     }
-}
-
-/// The most available resources of an account (RFC 6121 §8.5.2.1.1).
-fn able(all: &Resources) -> Vec<Arc<Resource>> {
-    let able = all.iter().filter_map(|r| Some((r.priority()?, r)));
-    let able: Vec<_> = able.filter(|(priority, _)| *priority >= 0).collect();
-    let top = able.iter().map(|(priority, _)| *priority).max();
-    let most = able.iter().filter(|(priority, _)| Some(*priority) == top);
-    most.map(|(_, resource)| (*resource).clone()).collect()
 }
 
 /// A freshly bound session and its entry in the directory.

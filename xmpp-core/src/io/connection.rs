@@ -17,7 +17,6 @@ use std::time::Instant;
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
-use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::control::{Call, Control};
@@ -25,11 +24,10 @@ use super::handover::Refused;
 use super::limits::Ticket;
 use super::listener::Shared;
 use super::throttle::Attempt;
-use super::wire::{BoxIo, Wire};
+use super::wire::Wire;
 use crate::machine::Machine as _;
-use crate::mailbox::{Envelope, Origin, Outcome, Settlement, SmPoint};
+use crate::mailbox::{Envelope, Settlement, SmPoint};
 use crate::metrics::Tally;
-use crate::module::Dispatch;
 use crate::sasl;
 use crate::server::{Bound, Server};
 use crate::session::{Feed, Session};
@@ -38,10 +36,13 @@ use crate::stream::{
     Answer, BoxStream, Input, NotResumed, Output, Resume, StreamCondition, StreamError,
 };
 use crate::time::Now;
-use crate::xml::{Reader, Received};
+use crate::xml::Reader;
 
 mod burst;
 mod charge;
+mod end;
+mod inbound;
+mod outbound;
 mod questions;
 mod resumption;
 mod unsettled;
@@ -317,69 +318,6 @@ impl Connection {
         }
     }
 
-    fn deliver(
-        &mut self,
-        stanza: Stanza,
-        point: Option<SmPoint>,
-        scratch: &mut Scratch,
-        now: Now,
-        cx: &mut Context<'_>,
-    ) {
-        if !matches!(self.doing, Doing::Nothing) {
-            self.waiting.push_back((stanza, point));
-            return;
-        }
-        let Some(session) = &self.session else { return };
-        let origin = Origin {
-            sm: point,
-            ..Origin::session(session.id())
-        };
-        match self.shared.server.submit(stanza, session, origin) {
-            Dispatch::Done(settlement) => self.settle(settlement, scratch, now, cx),
-            Dispatch::Pending(mut future) => match future.as_mut().poll(cx) {
-                Poll::Ready(settlement) => self.settle(settlement, scratch, now, cx),
-                Poll::Pending => self.doing = Doing::Dispatching(future),
-            },
-        }
-    }
-
-    /// Settlements reach the stream in the order of the stanzas.
-    fn settle(
-        &mut self,
-        settlement: Settlement,
-        scratch: &mut Scratch,
-        now: Now,
-        cx: &mut Context<'_>,
-    ) {
-        match settlement {
-            Settlement::Later(later) => {
-                let until = now.instant + self.server().config().timeouts.settle;
-                self.unsettled.push_back(Unsettled::Later(later, until));
-            }
-            _ if self.unsettled.is_empty() => self.input(Input::Settled, scratch, now, cx),
-            _ => self.unsettled.push_back(Unsettled::Done),
-        }
-    }
-
-    fn start_tls(
-        &mut self,
-        proceed: &'static [u8],
-        scratch: &mut Scratch,
-        now: Now,
-        cx: &mut Context<'_>,
-    ) {
-        if self.more || !self.reader.is_at_boundary() {
-            return self.input(Input::Injected, scratch, now, cx);
-        }
-        let Wire::Plain(io) = std::mem::replace(&mut self.wire, Wire::Gone) else {
-            return;
-        };
-        let mut before = std::mem::take(&mut self.unsent);
-        before.append(&mut scratch.write);
-        before.extend_from_slice(proceed);
-        self.doing = Doing::Securing(Box::pin(secure(self.shared.clone(), io, before)));
-    }
-
     fn check_end(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
         // The end of a session is news also while nothing else is taken from its queue.
         if let Some(session) = &self.session {
@@ -490,191 +428,6 @@ impl Connection {
         true
     }
 
-    fn poll_settlements(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        let mut busy = false;
-        for unsettled in &mut self.unsettled {
-            if !unsettled.hurry(now.instant, &self.shared.server) {
-                break;
-            }
-        }
-        while let Some(front) = self.unsettled.front_mut() {
-            if front.poll(cx).is_pending() {
-                break;
-            }
-            self.unsettled.pop_front();
-            self.input(Input::Settled, scratch, now, cx);
-            busy = true;
-        }
-        busy
-    }
-
-    fn poll_feed(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        let Some(session) = &self.session else {
-            return false;
-        };
-        if self.is_held() {
-            return false;
-        }
-        match std::mem::replace(&mut self.feed, Feeding::Nothing) {
-            Feeding::Nothing => match session.take_feed() {
-                Some(feed) => {
-                    self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()))
-                }
-                None => return false,
-            },
-            Feeding::Pulling(mut future) => match future.as_mut().poll(cx) {
-                Poll::Pending => {
-                    self.feed = Feeding::Pulling(future);
-                    return false;
-                }
-                Poll::Ready(page) if page.stanzas.is_empty() => {}
-                Poll::Ready(page) => {
-                    for stanza in page.stanzas {
-                        self.input(Input::Send(stanza.into()), scratch, now, cx);
-                    }
-                    self.feed = Feeding::Writing(page.feed);
-                }
-            },
-            Feeding::Writing(feed) if self.is_written(scratch) => {
-                self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()));
-            }
-            writing @ Feeding::Writing(_) => {
-                self.feed = writing;
-                return false;
-            }
-        }
-        true
-    }
-
-    /// What waits for the client, unless a burst comes first or it is not reading.
-    fn poll_queue(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        let Some(session) = &self.session else {
-            return false;
-        };
-        if self.is_held() || !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
-            return false;
-        }
-        let Some(envelopes) = session.take(4 * CHUNK) else {
-            return false;
-        };
-        for envelope in envelopes {
-            self.input(Input::Send(envelope), scratch, now, cx);
-        }
-        true
-    }
-
-    /// Sends what waits for the client before its session ends, as far as it reads. What it
-    /// is not given stays in the queue, and goes the way it would have gone without it.
-    fn drain_queue(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
-        let Some(session) = self.session.clone() else {
-            return;
-        };
-        // What comes meanwhile is too late.
-        let (_, mut waiting) = session.queue().depth();
-        // Nor does it overtake a burst.
-        while waiting > 0
-            && matches!(self.feed, Feeding::Nothing)
-            && self.unsent.is_empty()
-            && let Some(envelopes) = session.take(CHUNK)
-        {
-            for envelope in envelopes {
-                waiting = waiting.saturating_sub(envelope.stanza.size());
-                self.input(Input::Send(envelope), scratch, now, cx);
-            }
-            if self.write(scratch, now, cx).is_err() {
-                return; // found again when the rest is written
-            }
-        }
-    }
-
-    fn poll_read(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        if !matches!(self.doing, Doing::Nothing)
-            || !self.unsent.is_empty()
-            || self.is_behind()
-            || self.unsettled.len() >= UNSETTLED
-            || scratch.write.len() >= CHUNK
-            || self.detached
-        {
-            return false;
-        }
-        let mut memory = scratch.read.take().unwrap_or_else(|| Box::new([0; CHUNK]));
-        let busy = self.read_into(&mut memory, scratch, now, cx);
-        scratch.read = Some(memory);
-        busy
-    }
-
-    /// Whether a burst keeps so much waiting that answers to what the client sends would
-    /// not find room.
-    fn is_behind(&self) -> bool {
-        let limit = self.server().config().session_queue.stanzas / 2;
-        !matches!(self.feed, Feeding::Nothing)
-            && self
-                .session
-                .as_ref()
-                .is_some_and(|session| session.queue().depth().0 > limit)
-    }
-
-    fn read_into(
-        &mut self,
-        memory: &mut [u8; CHUNK],
-        scratch: &mut Scratch,
-        now: Now,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        let mut buf = ReadBuf::new(memory);
-        match self.wire.poll_read(cx, &mut buf) {
-            Poll::Pending => false,
-            Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                scratch.received.bytes(buf.filled().len());
-                self.consume(buf.filled(), scratch, now, cx);
-                true
-            }
-            Poll::Ready(_) => {
-                self.lost(scratch, now, cx);
-                true
-            }
-        }
-    }
-
-    /// The connection is gone.
-    fn lost(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
-        self.wire = Wire::Gone;
-        self.unsent = Vec::new();
-        scratch.write.clear();
-        self.flushing = false;
-        // What could not be written goes the way of what waits.
-        scratch.returned.append(&mut self.take_unwritten());
-        self.input(Input::Eof, scratch, now, cx);
-        scratch.write.clear();
-    }
-
-    /// Gives bytes to the reader, and what it finds to the stream, until a question
-    /// is open; the rest waits.
-    fn consume(&mut self, mut input: &[u8], scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) {
-        while matches!(self.phase, Phase::Open) {
-            match self.doing {
-                Doing::Nothing => {}
-                // White space, else the handshake would not have begun.
-                Doing::Securing(_) => return,
-                _ => {
-                    self.unread = input.to_vec();
-                    return;
-                }
-            }
-            match self.reader.next(&mut input) {
-                Ok(Some(received)) => {
-                    self.more = !input.trim_ascii().is_empty();
-                    if let (Received::Header(_), Some(ticket)) = (&received, &mut self.ticket) {
-                        ticket.greeted();
-                    }
-                    self.input(Input::Received(received), scratch, now, cx);
-                }
-                Ok(None) => return,
-                Err(error) => return self.input(Input::Unreadable(error), scratch, now, cx),
-            }
-        }
-    }
-
     fn poll_timer(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
         let settle = self.unsettled.front().and_then(Unsettled::until);
         let Some(due) = self.stream.next_timeout().into_iter().chain(settle).min() else {
@@ -697,72 +450,6 @@ impl Connection {
             return !self.armed;
         }
         false
-    }
-
-    /// From now on, if not before, the stream keeps what it sends.
-    fn keeps(&mut self) {
-        if self.keeping == Keeping::Nothing {
-            self.keeping = Keeping::Some;
-        }
-    }
-
-    fn is_held(&self) -> bool {
-        self.keeping == Keeping::Enough
-    }
-
-    fn is_written(&self, scratch: &Scratch) -> bool {
-        self.unsent.is_empty() && scratch.write.is_empty() && !self.flushing
-    }
-
-    /// Writes what the turn produced: once, however many stanzas it is.
-    fn write(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> io::Result<()> {
-        if !scratch.write.is_empty() && self.unsent.is_empty() {
-            let mut outputs = std::mem::take(&mut scratch.outputs);
-            self.stream.handle(Input::Flush, now, &mut outputs);
-            for output in outputs.drain(..) {
-                self.perform(output, scratch, now, cx);
-            }
-            scratch.outputs = outputs;
-        }
-        if !self.unsent.is_empty() {
-            let mut unsent = std::mem::take(&mut self.unsent);
-            unsent.append(&mut scratch.write);
-            let written = self.write_some(&unsent, cx)?;
-            scratch.sent.bytes(written);
-            if written < unsent.len() {
-                unsent.drain(..written);
-                self.unsent = unsent;
-            }
-        } else if !scratch.write.is_empty() {
-            let written = self.write_some(&scratch.write, cx)?;
-            scratch.sent.bytes(written);
-            self.unsent.extend_from_slice(&scratch.write[written..]);
-            scratch.write.clear();
-        }
-        if self.flushing && self.wire.poll_flush(cx)?.is_ready() {
-            self.flushing = false;
-        }
-        if self.unsent.is_empty() {
-            for envelope in self.take_unwritten() {
-                envelope.settle(Outcome::Settled);
-            }
-        }
-        Ok(())
-    }
-
-    fn write_some(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<usize> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match self.wire.poll_write(cx, &bytes[written..])? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(n) => {
-                    written += n;
-                    self.flushing = true;
-                }
-                Poll::Pending => break,
-            }
-        }
-        Ok(written)
     }
 
     fn poll_with(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Poll<()> {
@@ -823,113 +510,6 @@ impl Connection {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-
-    fn peer_is_done(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> bool {
-        for _ in 0..TURNS {
-            let memory = scratch.read.get_or_insert_with(|| Box::new([0; CHUNK]));
-            let mut buf = ReadBuf::new(&mut memory[..]);
-            match self.wire.poll_read(cx, &mut buf) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) => return true,
-            }
-        }
-        // Others have their turn.
-        cx.waker().wake_by_ref();
-        false
-    }
-
-    fn take_unwritten(&mut self) -> Vec<Envelope> {
-        self.unwritten
-            .take()
-            .map_or_else(Vec::new, |unwritten| unwritten.0)
-    }
-
-    /// The session ends with its connection. What its client had sent is still dealt
-    /// with: it may hold up others until it is.
-    fn end(&mut self, unacknowledged: Vec<Envelope>) {
-        self.control.close_offers();
-        self.refuse_offer(NotResumed::Unknown(None));
-        if let Some(resumable) = self.resumable.take() {
-            self.shared.resumable.leave(&resumable.id, None);
-        }
-        let sent = match std::mem::replace(&mut self.doing, Doing::Nothing) {
-            Doing::Dispatching(sent) => Some(sent),
-            Doing::Asked(question) => {
-                self.abandon(question);
-                None
-            }
-            _ => None,
-        };
-        let waiting = std::mem::take(&mut self.waiting);
-        // What of a burst is kept until it is acknowledged comes back with the rest: it is
-        // no longer to be had from where it came from, or it would come twice.
-        let fed = match std::mem::replace(&mut self.feed, Feeding::Nothing) {
-            Feeding::Writing(feed) if self.keeping != Keeping::Nothing => {
-                Some(burst::pull(feed, self.server().budget()))
-            }
-            // The last part of it has been written.
-            Feeding::Pulling(page) => Some(page),
-            _ => None,
-        };
-        let Some(session) = self.session.take() else {
-            if tokio::runtime::Handle::try_current().is_ok() {
-                let server = self.server();
-                server.leave_to_itself(server.give_back(unacknowledged.into()));
-            }
-            return;
-        };
-        let server = self.server().clone();
-        let left = server.end_with(&session, unacknowledged);
-        if let (None, Dispatch::Done(_), true, None) = (&sent, &left, waiting.is_empty(), &fed) {
-            return;
-        }
-        self.leaving = Some(Box::pin(async move {
-            if let Some(sent) = sent {
-                let _ = sent.await;
-            }
-            for (stanza, point) in waiting {
-                let origin = Origin {
-                    sm: point,
-                    ..Origin::session(session.id())
-                };
-                let _ = server.submit(stanza, &session, origin).finish().await;
-            }
-            let left = left.finish().await;
-            if let Some(fed) = fed {
-                drop(fed.await);
-            }
-            left
-        }));
-    }
-
-    /// A question whose answer nobody waits for; a session that comes of it ends at once.
-    fn abandon(&mut self, question: BoxFuture<'static, Answered>) {
-        let server = self.server().clone();
-        self.leaving = Some(Box::pin(async move {
-            match question.await.bound {
-                Some(bound) => server.end(&bound.session).finish().await,
-                None => Settlement::Done,
-            }
-        }));
-    }
-}
-
-/// Also when a handler panics, or the runtime stops: a session does not stay behind.
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let mut charged = std::mem::take(&mut self.charged);
-        charged.give_back(self.server().budget());
-        let unwritten = self.take_unwritten();
-        self.end(unwritten);
-        if let Some(left) = self.leaving.take()
-            && tokio::runtime::Handle::try_current().is_ok()
-        {
-            self.server().spawn(async move {
-                let _ = left.await;
-            });
-        }
-    }
 }
 
 impl Future for Connection {
@@ -957,18 +537,6 @@ impl Future for Connection {
         SCRATCH.set(Some(scratch));
         poll
     }
-}
-
-/// `<proceed/>`, and the handshake behind it.
-async fn secure(
-    shared: Arc<Shared>,
-    mut io: BoxIo,
-    before: Vec<u8>,
-) -> io::Result<(Wire, sasl::Channel)> {
-    use tokio::io::AsyncWriteExt;
-    io.write_all(&before).await?;
-    io.flush().await?;
-    shared.handshake(io).await
 }
 
 #[cfg(test)]
