@@ -94,11 +94,10 @@ async fn day(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
     let offline = stores.offline.clone();
     let mut rng = Rng::new(seed).fork();
     stores.offline = Arc::new(store::Slow::new(offline.clone(), plan.store, rng.fork()));
-    let mut builder = World::managing(seed, options)
-        .stores(stores)
-        // Else what one device leaves waiting may be stored, and then is any device's: the
-        // oracle knows who is to get what (`tests/settlement.rs` has the bound itself).
-        .configure(|config| config.timeouts.settle = UNBOUNDED);
+    let mut builder = World::managing(seed, options).stores(stores);
+    if !plan.hurry {
+        builder = builder.configure(|config| config.timeouts.settle = UNBOUNDED);
+    }
     if let Some(fault) = fault {
         builder = fault.plant(builder);
     }

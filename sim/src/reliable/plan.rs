@@ -19,6 +19,9 @@ pub struct Plan {
     /// How often a connection is cut at the very moment at which a sender hears that his
     /// message is handled: once in so many times; 0: never.
     pub spite: u64,
+    /// Whether a count waits for a recipient no longer than `Timeouts::settle`. Then what a device
+    /// leaves waiting is stored, and goes to whichever device of that person is first to take it.
+    pub hurry: bool,
 }
 
 /// A device of somebody.
@@ -123,6 +126,7 @@ impl Plan {
             store: Duration::from_millis(*rng.pick(&[0, 0, 50, 3000, 3000])),
             window: *rng.pick(&[500, 500, 3]),
             spite: *rng.pick(&[0, 0, 4, 1]),
+            hurry: rng.one_in(2),
         }
     }
 }

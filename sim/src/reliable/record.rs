@@ -298,9 +298,13 @@ impl fmt::Display for Record {
             store,
             window,
             spite,
+            hurry,
             ..
         } = self.plan;
-        writeln!(f, "store {store:?}, window {window}, spite {spite}")?;
+        writeln!(
+            f,
+            "store {store:?}, window {window}, spite {spite}, hurry {hurry}"
+        )?;
         for (number, device) in self.plan.devices.iter().enumerate() {
             let Device {
                 person,

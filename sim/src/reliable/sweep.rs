@@ -143,6 +143,7 @@ fn plan(visit: usize, side: Side, mishap: Mishap, back: Duration) -> Plan {
         store: ms(20),
         window: 500,
         spite: 0,
+        hurry: false,
     }
 }
 
