@@ -268,7 +268,7 @@ fn poll_either(
 }
 
 /// The number of a message whose body is whole and comes from pair `index`.
-fn number(body: &[u8], index: usize, filler: &str) -> Option<u64> {
+pub(crate) fn number(body: &[u8], index: usize, filler: &str) -> Option<u64> {
     let mut words = std::str::from_utf8(body).ok()?.splitn(3, ' ');
     let ours = words.next()?.parse() == Ok(index);
     let number = words.next()?.parse().ok()?;

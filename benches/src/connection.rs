@@ -176,6 +176,15 @@ impl Connection {
         poll_fn(|cx| self.poll_write_out(cx)).await
     }
 
+    /// Cuts the connection: the server is told by a reset.
+    pub fn reset(self) -> io::Result<()> {
+        match &self.transport {
+            Transport::Plain(stream) => stream.set_zero_linger(),
+            Transport::Tls(stream) => stream.get_ref().0.set_zero_linger(),
+            Transport::Upgrading => Ok(()),
+        }
+    }
+
     /// Gives back buffers that a connection at rest does not need.
     pub fn rest(&mut self) {
         self.compact();

@@ -36,6 +36,11 @@ impl Histogram {
         self.max = self.max.max(duration);
     }
 
+    /// How many have been counted.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
     /// The duration that a `share` (0 to 1) of all do not exceed, rounded up to its bucket's end.
     pub fn quantile(&self, share: f64) -> Duration {
         let rank = (share * self.total as f64).ceil() as u64;

@@ -18,7 +18,8 @@
 //! | [`process`] | what a server's process tree costs: CPU time and resident memory |
 //! | [`meter`] | the phases of a run, its progress display and its measured interval |
 //! | [`report`] | the result, as text or JSON |
-//! | [`chat`], [`ping`], [`logins`], [`idle`], [`handshake`] | the loads |
+//! | [`chat`], [`ping`], [`logins`], [`idle`], [`handshake`], [`resumptions`], [`outages`] | the loads |
+//! | [`cutter`] | a relay that cuts the connections it carries |
 //! | [`relay`] | the lower bound: a server that only moves lines between sockets |
 
 // A measuring tool owns clocks and tasks by its nature; nothing here is a protocol machine.
@@ -27,6 +28,7 @@
 pub mod account;
 pub mod chat;
 pub mod connection;
+pub mod cutter;
 pub mod flight;
 pub mod handshake;
 pub mod idle;
@@ -36,10 +38,12 @@ pub mod logins;
 pub mod management;
 pub mod meter;
 pub mod oracle;
+pub mod outages;
 pub mod ping;
 pub mod process;
 pub mod relay;
 pub mod report;
+pub mod resumptions;
 pub mod scanner;
 pub mod scram;
 pub mod session;

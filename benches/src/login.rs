@@ -79,6 +79,9 @@ pub struct Target {
     pub keys: Cache,
 }
 
+/// What makes a session available.
+pub const AVAILABLE: &[u8] = b"<presence/>";
+
 /// How long a whole login may take: servers under load are slow, not dead.
 const LOGIN: Duration = Duration::from_secs(60);
 /// Logins under way at once when many sessions are needed.
@@ -124,10 +127,7 @@ impl Target {
     async fn available(&self, index: usize) -> io::Result<Session> {
         let mut session = self.login(index).await?;
         if self.peer == Peer::Server {
-            session
-                .connection
-                .outbox()
-                .extend_from_slice(b"<presence/>");
+            session.connection.outbox().extend_from_slice(AVAILABLE);
             if let Some(management) = &mut session.management {
                 management.sent(1);
             }
@@ -136,11 +136,62 @@ impl Target {
         Ok(session)
     }
 
+    /// Logs in as account `index` and goes on with its stream `id`, of which `h` stanzas have come (XEP-0198 §5). Gives how many of ours have been
+    /// handled; `None` if there is no such stream.
+    pub async fn resume(
+        &self,
+        index: usize,
+        id: &str,
+        h: u32,
+    ) -> io::Result<(Connection, Option<u32>)> {
+        let resumed = async {
+            let connection = Connection::open(self.address, self.source(index)).await?;
+            let mut connection = self.enter_account(connection, index).await?;
+            let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>");
+            connection.outbox().extend_from_slice(resume.as_bytes());
+            let answer = connection.stanza().await?;
+            let handled = match scanner::name(answer) {
+                b"failed" => None,
+                b"resumed" => Some(management::count(answer)?),
+                _ => return Err(unexpected("an answer to <resume/>", answer)),
+            };
+            Ok((connection, handled))
+        };
+        timeout(LOGIN, resumed)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     async fn enter(&self, index: usize) -> io::Result<Session> {
-        let mut connection = Connection::open(self.address, self.source(index)).await?;
+        let connection = Connection::open(self.address, self.source(index)).await?;
         if self.peer == Peer::Relay {
             return self.enter_relay(connection, index).await;
         }
+        let mut connection = self.enter_account(connection, index).await?;
+        connection.outbox().extend_from_slice(
+            b"<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+        );
+        let result = connection.stanza().await?;
+        let jid = scanner::text(result, "jid").ok_or_else(|| unexpected("a bound JID", result))?;
+        let jid = String::from_utf8_lossy(jid).into_owned();
+        let mut management = None;
+        if self.managed {
+            connection.outbox().extend_from_slice(management::ENABLE);
+            management = Some(Management::enabled(connection.stanza().await?)?);
+        }
+        Ok(Session {
+            connection,
+            jid,
+            management,
+        })
+    }
+
+    /// Secures the connection, logs in and waits for the features behind that.
+    async fn enter_account(
+        &self,
+        mut connection: Connection,
+        index: usize,
+    ) -> io::Result<Connection> {
         match self.security {
             Security::None => {}
             Security::Direct => connection.secure(self.tls.clone(), &self.domain).await?,
@@ -159,23 +210,7 @@ impl Target {
         self.authenticate(&mut connection, index).await?;
         connection.restart();
         self.open_stream(&mut connection, "<bind").await?;
-        connection.outbox().extend_from_slice(
-            b"<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
-        );
-        let result = connection.stanza().await?;
-        let jid = scanner::text(result, "jid").ok_or_else(|| unexpected("a bound JID", result))?;
-        let jid = String::from_utf8_lossy(jid).into_owned();
-        let mut management = None;
-        if self.managed {
-            connection.outbox().extend_from_slice(management::ENABLE);
-            expect(&mut connection, "enabled").await?;
-            management = Some(Management::default());
-        }
-        Ok(Session {
-            connection,
-            jid,
-            management,
-        })
+        Ok(connection)
     }
 
     async fn enter_relay(&self, mut connection: Connection, index: usize) -> io::Result<Session> {

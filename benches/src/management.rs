@@ -13,6 +13,8 @@ const WINDOW: u32 = 16;
 /// The counters of one stream.
 #[derive(Debug, Default)]
 pub struct Management {
+    /// The stream's name, if it can be resumed.
+    id: Option<String>,
     received: u32,
     sent: u32,
     acknowledged: u32,
@@ -21,6 +23,35 @@ pub struct Management {
 }
 
 impl Management {
+    /// The server's answer to [`ENABLE`]. Nothing has been counted yet.
+    pub fn enabled(answer: &[u8]) -> io::Result<Management> {
+        if scanner::name(answer) != b"enabled" {
+            return Err(unexpected("<enabled/>", answer));
+        }
+        let id = scanner::attribute(answer, "id");
+        Ok(Management {
+            id: id.map(|id| String::from_utf8_lossy(id).into_owned()),
+            ..Management::default()
+        })
+    }
+
+    /// The stream's name, if it can be resumed.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Stanzas that have come.
+    pub fn received(&self) -> u32 {
+        self.received
+    }
+
+    /// The stream goes on, and the server has handled so many stanzas.
+    pub fn resumed(&mut self, h: u32) -> io::Result<()> {
+        // What was asked on the connection before is not answered on this one.
+        self.asked = self.acknowledged;
+        self.acknowledge(h)
+    }
+
     /// An element came; gives what has to be answered. An acknowledgement of more than was sent, or of less than before, ends the run.
     pub fn hear(&mut self, element: &[u8]) -> io::Result<Option<Vec<u8>>> {
         match scanner::name(element) {
@@ -31,15 +62,7 @@ impl Management {
                     format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into_bytes(),
                 ));
             }
-            b"a" => {
-                let h = scanner::attribute(element, "h")
-                    .and_then(|h| std::str::from_utf8(h).ok()?.parse().ok());
-                let right = |h: &u32| h.wrapping_sub(self.acknowledged) <= self.under_way();
-                let h: u32 = h
-                    .filter(right)
-                    .ok_or_else(|| unexpected("a count that can be right", element))?;
-                self.acknowledged = h;
-            }
+            b"a" => self.acknowledge(count(element)?)?,
             _ => {}
         }
         Ok(None)
@@ -64,6 +87,24 @@ impl Management {
     pub fn under_way(&self) -> u32 {
         self.sent.wrapping_sub(self.acknowledged)
     }
+
+    fn acknowledge(&mut self, h: u32) -> io::Result<()> {
+        if h.wrapping_sub(self.acknowledged) > self.under_way() {
+            let (sent, before) = (self.sent, self.acknowledged);
+            return Err(io::Error::other(format!(
+                "the server has handled {h}, of {sent} sent, and {before} before"
+            )));
+        }
+        self.acknowledged = h;
+        Ok(())
+    }
+}
+
+/// The count in `<a/>` or `<resumed/>`.
+pub(crate) fn count(element: &[u8]) -> io::Result<u32> {
+    scanner::attribute(element, "h")
+        .and_then(|h| std::str::from_utf8(h).ok()?.parse().ok())
+        .ok_or_else(|| unexpected("a count", element))
 }
 
 #[cfg(test)]

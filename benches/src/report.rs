@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{latency::Latency, oracle::Tally};
+use crate::{latency::Latency, oracle::Tally, outages::Survived};
 
 /// What a run found.
 #[derive(Debug, Default, Serialize)]
@@ -27,6 +27,8 @@ pub struct Report {
     pub oracle: Option<Tally>,
     /// What idle sessions cost.
     pub memory: Option<Memory>,
+    /// What the connections went through.
+    pub survived: Option<Survived>,
 }
 
 /// Resident memory of the server.
@@ -45,10 +47,13 @@ pub struct Memory {
 }
 
 impl Report {
-    /// Whether nothing that was owed is missing.
+    /// Whether nothing that was owed is missing. Where nothing was resumed, resumption is not shown to work.
     pub fn is_clean(&self) -> bool {
         self.oracle.is_none_or(|tally| tally.is_clean())
             && self.memory.is_none_or(|memory| memory.ended == 0)
+            && self
+                .survived
+                .is_none_or(|survived| survived.resumptions > 0)
     }
 }
 
@@ -94,6 +99,18 @@ impl fmt::Display for Report {
                 f,
                 "  {sessions} sessions, {ended} ended: {before_kib} KiB before, {after_kib} KiB after, {kib_per_session:.1} KiB each"
             )?;
+        }
+        if let Some(survived) = &self.survived {
+            let (cuts, resumptions) = (survived.cuts, survived.resumptions);
+            write!(f, "  connections: {cuts}; {resumptions} resumptions")?;
+            if let Some(back) = survived.back_after {
+                write!(
+                    f,
+                    ", back after p50 {:.1} ms, p99 {:.1} ms",
+                    back.p50_ms, back.p99_ms
+                )?;
+            }
+            writeln!(f)?;
         }
         if let Some(tally) = &self.oracle {
             writeln!(f, "  oracle: {tally}")?;

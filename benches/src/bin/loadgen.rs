@@ -11,9 +11,11 @@ use benches::{
     logins::Logins,
     meter::{Meter, Plan},
     oracle::Fault,
+    outages::Outages,
     ping::Ping,
     process::ProcessTree,
     report::Report,
+    resumptions::Resumptions,
     scram::Cache,
     tls::{self, Handshakes, Identity},
 };
@@ -75,6 +77,37 @@ enum Command {
         /// Accounts that take turns.
         #[arg(long, default_value_t = 100)]
         accounts: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Streams that are cut and resumed (XEP-0198), from the first packet to `<resumed/>`.
+    Resumption {
+        /// Resumptions at once; each worker makes one after the other.
+        #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+        workers: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Chat both ways over connections that are cut at random, with streams that are resumed (XEP-0198).
+    Outages {
+        /// Pairs; both sides send.
+        #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+        pairs: usize,
+        /// Messages a second from each side.
+        #[arg(long, default_value_t = 20.0, value_parser = positive)]
+        rate: f64,
+        /// Bytes of a message's body.
+        #[arg(long, default_value_t = 64)]
+        body: usize,
+        /// Mean seconds until a connection is cut.
+        #[arg(long, default_value_t = 1.0, value_parser = positive)]
+        every: f64,
+        /// What is random comes from this.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Make the first receiver err, to see the oracle turn red.
+        #[arg(long)]
+        plant: Option<Fault>,
         #[command(flatten)]
         common: Common,
     },
@@ -227,6 +260,29 @@ fn execute(command: Command) -> io::Result<bool> {
         } => {
             let logins = Logins { workers, accounts };
             common.run(async |target, meter| logins.run(target, meter).await)
+        }
+        Command::Resumption { workers, common } => {
+            let resumptions = Resumptions { workers };
+            common.run(async |target, meter| resumptions.run(target, meter).await)
+        }
+        Command::Outages {
+            pairs,
+            rate,
+            body,
+            every,
+            seed,
+            plant,
+            common,
+        } => {
+            let outages = Outages {
+                pairs,
+                rate,
+                body,
+                every: seconds(every)?,
+                seed,
+                plant,
+            };
+            common.run(async |target, meter| outages.run(target, meter).await)
         }
         Command::Idle {
             sessions,

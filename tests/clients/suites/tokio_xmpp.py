@@ -1,70 +1,16 @@
-"""A client on the Rust library tokio-xmpp; see `../tokio-xmpp/src/main.rs`."""
+"""A client on the Rust library tokio-xmpp."""
 
-import asyncio
-import os
 import re
-import sys
-from pathlib import Path
 
+from harness import tokio_xmpp
 from harness.case import ClientTest
 from harness.server import Account
-
-PROGRAM = Path(sys.prefix).parent / "tokio-xmpp" / "debug" / "tokio-xmpp-client"
-TIMEOUT = 20.0
-
-
-class TokioClient:
-    """The running program: lines in, lines out."""
-
-    def __init__(self, process: asyncio.subprocess.Process):
-        self.process = process
-        self.seen: list[str] = []
-
-    def tell(self, line: str):
-        self.process.stdin.write(f"{line}\n".encode())
-
-    async def wait_for(self, pattern: str) -> str:
-        """Reads lines until one matches as a whole, and returns it."""
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                while raw := await self.process.stdout.readline():
-                    line = raw.decode().rstrip("\n")
-                    self.seen.append(line)
-                    if re.fullmatch(pattern, line):
-                        return line
-        except TimeoutError:
-            pass
-        raise AssertionError(f"no line {pattern!r} among {self.seen}")
-
-    async def quit(self) -> int:
-        """Closes the stream; returns the exit status."""
-        self.tell("quit")
-        return await asyncio.wait_for(self.process.wait(), TIMEOUT)
+from harness.tokio_xmpp import TokioClient
 
 
 class TokioXmpp(ClientTest):
-    async def start(
-        self, account: Account, resource: str = "", *, direct_tls=False, trusted=True
-    ) -> TokioClient:
-        kind = "direct-tls" if direct_tls else "starttls"
-        port = self.server.direct_tls_port if direct_tls else self.server.starttls_port
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM, kind, f"{self.server.address}:{port}",
-            f"{account.jid}/{resource}" if resource else account.jid, account.password,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {
-                "SSL_CERT_FILE": str(self.server.ca) if trusted else "/dev/null",
-                "SSL_CERT_DIR": "/nonexistent",
-            },
-        )
-        self.addAsyncCleanup(self.end, process)
-        return TokioClient(process)
-
-    async def end(self, process):
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    async def start(self, account: Account, resource: str = "", **settings) -> TokioClient:
+        return await tokio_xmpp.start(self, account, resource, **settings)
 
     async def test_it_logs_in_by_starttls_and_leaves(self):
         account = self.account()
