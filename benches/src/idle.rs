@@ -29,14 +29,15 @@ impl Idle {
         let before = self.server.resident()?;
         let ended = Rc::new(Cell::new(0));
         let mut held = JoinSet::new();
-        for mut session in target.enter_all(self.sessions, meter).await? {
+        let each = |_, mut session: Session| {
             session.connection.rest();
             let ended = ended.clone();
             held.spawn_local(async move {
                 let _ = hold(session).await;
                 ended.set(ended.get() + 1);
             });
-        }
+        };
+        target.enter_each(self.sessions, meter, each).await?;
         meter.show(format!("{} sessions are quiet", self.sessions));
         sleep(self.settle).await;
         let after = self.server.resident()?;

@@ -103,10 +103,23 @@ impl Target {
 
     /// Logs in accounts 0 to `count`, several at a time, and makes each available.
     pub async fn enter_all(&self, count: usize, meter: &Meter) -> io::Result<Vec<Session>> {
-        let mut logins = JoinSet::new();
         let mut sessions: Vec<(usize, Session)> = Vec::with_capacity(count);
-        let mut next = 0;
-        while sessions.len() < count {
+        let each = |index, session| sessions.push((index, session));
+        self.enter_each(count, meter, each).await?;
+        sessions.sort_by_key(|(index, _)| *index);
+        Ok(sessions.into_iter().map(|(_, session)| session).collect())
+    }
+
+    /// The same, and gives each away as it comes: it may have to answer before the last is there.
+    pub async fn enter_each(
+        &self,
+        count: usize,
+        meter: &Meter,
+        mut each: impl FnMut(usize, Session),
+    ) -> io::Result<()> {
+        let mut logins = JoinSet::new();
+        let (mut next, mut entered) = (0, 0);
+        while entered < count {
             while next < count && logins.len() < AT_ONCE {
                 let (target, index) = (self.clone(), next);
                 logins.spawn_local(async move { Ok((index, target.available(index).await?)) });
@@ -114,14 +127,15 @@ impl Target {
             }
             if let Some(ended) = logins.join_next().await {
                 let login: io::Result<_> = ended.map_err(io::Error::other)?;
-                sessions.push(login?);
+                let (index, session) = login?;
+                each(index, session);
+                entered += 1;
             }
-            if sessions.len().is_multiple_of(AT_ONCE) {
-                meter.show(format!("{} of {count} logged in", sessions.len()));
+            if entered.is_multiple_of(AT_ONCE) {
+                meter.show(format!("{entered} of {count} logged in"));
             }
         }
-        sessions.sort_by_key(|(index, _)| *index);
-        Ok(sessions.into_iter().map(|(_, session)| session).collect())
+        Ok(())
     }
 
     async fn available(&self, index: usize) -> io::Result<Session> {
