@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::plan::{Device, Mode, Plan, Visit};
 use crate::chat::{Left, Message};
 use crate::client::Heard;
-use crate::xml::{CLIENT, Tree};
+use crate::xml::{CLIENT, STREAM, Tree};
 
 const DELAY: &str = "urn:xmpp:delay";
 const CARBONS: &str = "urn:xmpp:carbons:2";
@@ -226,7 +226,7 @@ impl Record {
     }
 
     /// When a device told the server what it had received and that its session ends, and heard
-    /// that it did.
+    /// that it did. Not if the server ended it with an error meanwhile: then it has not read that.
     pub fn closed(&self, device: usize, session: u32) -> Option<Duration> {
         use crate::xml::Heard::Footer;
         let mut left = None;
@@ -237,6 +237,9 @@ impl Record {
             match event.what {
                 What::Leaves => left = Some(event.at),
                 What::Resumed => left = None,
+                What::Heard(ref tree) | What::Told(ref tree) if tree.is("error", STREAM) => {
+                    return None;
+                }
                 What::Ended(Heard::Xml(Footer)) if left.is_some() => return left,
                 _ => {}
             }
