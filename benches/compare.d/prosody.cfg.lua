@@ -1,4 +1,4 @@
--- Prosody for benches/compare. @DIR@, @PLAIN@ and @TLS@ are filled in.
+-- Prosody for benches/compare. What stands between two @ is filled in.
 -- The features of an ordinary server that a client must ask for are loaded; nothing archives, and no limit throttles the load.
 run_as_root = false
 daemonize = false
@@ -8,14 +8,13 @@ certificates = "@DIR@"
 interfaces = { "127.0.0.1" }
 c2s_ports = { @PLAIN@ }
 c2s_direct_tls_ports = { @TLS@ }
-s2s_ports = { }
 http_ports = { }
 https_ports = { }
 admin_socket = "@DIR@/prosody.sock"
 modules_enabled = {
-	"roster"; "saslauth"; "tls"; "disco"; "blocklist"; "carbons"; "private"; "vcard_legacy"; "ping"; "time"; "version"; "offline"; "lastactivity"; "smacks";
+	"roster"; "saslauth"; "tls"; "disco"; "blocklist"; "carbons"; "private"; "vcard_legacy"; "ping"; "time"; "version"; "offline"; "lastactivity"; "smacks"; @MODULES@
 }
-modules_disabled = { "s2s"; "admin_shell" }
+@S2S@
 authentication = "internal_hashed"
 storage = "internal"
 c2s_require_encryption = false
@@ -23,4 +22,4 @@ allow_unencrypted_plain_auth = true
 network_settings = { tcp_backlog = 1024 }
 ssl = { certificate = "@DIR@/cert.pem"; key = "@DIR@/key.pem" }
 log = { { levels = { min = "warn" }; to = "file"; filename = "@DIR@/prosody.log" } }
-VirtualHost "localhost"
+VirtualHost "@DOMAIN@"

@@ -34,6 +34,8 @@ pub struct Chat {
     pub body: usize,
     /// A fault for the first pair's oracle.
     pub plant: Option<Fault>,
+    /// Where the receivers log in, if that is another server.
+    pub receivers: Option<Target>,
 }
 
 /// When a sender sends.
@@ -54,21 +56,20 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 impl Chat {
     /// Logs everybody in, chats, and judges.
     pub async fn run(&self, target: &Target, meter: &Meter) -> io::Result<Report> {
-        let mut sessions = target.enter_all(self.pairs * 2, meter).await?.into_iter();
+        let pairs = self.enter(target, meter).await?;
         let mut tasks = JoinSet::new();
         let begin = Instant::now();
-        let mut index = 0;
-        while let (Some(sender), Some(receiver)) = (sessions.next(), sessions.next()) {
+        for (index, (sender, receiver)) in pairs.into_iter().enumerate() {
             let pair = Pair::new(self, index, begin, sender, receiver);
             tasks.spawn_local(pair.run(meter.clone()));
-            index += 1;
         }
         let pace = match self.pace {
             Pace::Window(window) => format!("window {window}"),
             Pace::Rate(rate) => format!("{rate} a second"),
         };
+        let where_to = self.receivers.as_ref().map_or("", |_| " on two servers");
         let load = format!(
-            "chat, {} pairs, {pace}, {} byte bodies",
+            "chat, {} pairs{where_to}, {pace}, {} byte bodies",
             self.pairs, self.body
         );
         let (report, tallies) = meter.run(load, tasks).await?;
@@ -78,6 +79,20 @@ impl Chat {
             oracle: Some(tally),
             ..report
         })
+    }
+}
+
+impl Chat {
+    /// The sessions of each pair. The first accounts of either server, if there are two.
+    async fn enter(&self, target: &Target, meter: &Meter) -> io::Result<Vec<(Session, Session)>> {
+        let Some(receivers) = &self.receivers else {
+            let mut sessions = target.enter_all(self.pairs * 2, meter).await?.into_iter();
+            let pair = |_| Some((sessions.next()?, sessions.next()?));
+            return Ok((0..self.pairs).filter_map(pair).collect());
+        };
+        let senders = target.enter_all(self.pairs, meter).await?;
+        let receivers = receivers.enter_all(self.pairs, meter).await?;
+        Ok(senders.into_iter().zip(receivers).collect())
     }
 }
 

@@ -199,7 +199,13 @@ impl Meter {
         Ok(Sample {
             at: Instant::now(),
             operations: self.0.operations.get(),
-            server: self.0.plan.server.map(|server| server.cpu()).transpose()?,
+            server: self
+                .0
+                .plan
+                .server
+                .as_ref()
+                .map(ProcessTree::cpu)
+                .transpose()?,
             own: ProcessTree::own().cpu()?,
         })
     }

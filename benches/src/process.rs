@@ -2,26 +2,26 @@
 
 use std::{collections::HashMap, fs, io, time::Duration};
 
-/// A process and its descendants (ejabberd's `beam.smp` has helpers, others fork workers).
-#[derive(Debug, Clone, Copy)]
+/// A process and its descendants (ejabberd's `beam.smp` has helpers, others fork workers), or several of them taken together.
+#[derive(Debug, Clone)]
 pub struct ProcessTree {
-    root: u32,
+    roots: Vec<u32>,
 }
 
 /// Ticks a second in `/proc/PID/stat`: `USER_HZ`, which is 100 on every architecture that runs these servers (proc(5)).
 const TICKS: u64 = 100;
 
 impl ProcessTree {
-    /// The tree below `root`, which must be running.
-    pub fn new(root: u32) -> io::Result<ProcessTree> {
-        stat(root)?;
-        Ok(ProcessTree { root })
+    /// The trees below `roots`, which must be running.
+    pub fn new(roots: Vec<u32>) -> io::Result<ProcessTree> {
+        roots.iter().try_for_each(|&root| stat(root).map(drop))?;
+        Ok(ProcessTree { roots })
     }
 
     /// This process.
     pub fn own() -> ProcessTree {
         ProcessTree {
-            root: std::process::id(),
+            roots: vec![std::process::id()],
         }
     }
 
@@ -41,7 +41,8 @@ impl ProcessTree {
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .filter_map(|pid| Some((pid, stat(pid).ok()?)))
             .collect();
-        let mut members = vec![(self.root, stat(self.root)?)];
+        let root = |&root: &u32| Ok((root, stat(root)?));
+        let mut members: Vec<_> = self.roots.iter().map(root).collect::<io::Result<_>>()?;
         let mut at = 0;
         while let Some(&(parent, _)) = members.get(at) {
             let children = all.iter().filter(|(_, stat)| stat.parent == parent);
@@ -127,6 +128,6 @@ mod tests {
 
     #[test]
     fn a_process_that_is_not_there_is_an_error() {
-        assert!(ProcessTree::new(u32::MAX).is_err());
+        assert!(ProcessTree::new(vec![u32::MAX]).is_err());
     }
 }

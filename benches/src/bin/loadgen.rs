@@ -49,6 +49,12 @@ enum Command {
         /// Bytes of a message's body.
         #[arg(long, default_value_t = 64)]
         body: usize,
+        /// Where the receivers log in, if that is another server: between the two go messages.
+        #[arg(long, requires = "to_domain")]
+        to_server: Option<SocketAddr>,
+        /// The receivers' domain.
+        #[arg(long, requires = "to_server")]
+        to_domain: Option<String>,
         /// Make the first receiver err, to see the oracle turn red.
         #[arg(long)]
         plant: Option<Fault>,
@@ -181,9 +187,9 @@ struct Common {
     /// Loopback addresses to connect from; 0 uses the system's choice.
     #[arg(long, default_value_t = 100)]
     sources: u8,
-    /// The server's process; its CPU time and memory are reported, children included.
+    /// The server's process; its CPU time and memory are reported, children included. Several are added up.
     #[arg(long)]
-    pid: Option<u32>,
+    pid: Vec<u32>,
     /// Seconds of load before the measured interval.
     #[arg(long, default_value_t = 2.0)]
     warm_up: f64,
@@ -228,15 +234,23 @@ fn execute(command: Command) -> io::Result<bool> {
             window,
             rate,
             body,
+            to_server,
+            to_domain,
             plant,
             common,
         } => {
+            let receivers = to_server.zip(to_domain).map(|(address, domain)| Target {
+                address,
+                domain,
+                ..common.target()
+            });
             let pace = rate.map_or(Pace::Window(window), Pace::Rate);
             let chat = Chat {
                 pairs,
                 pace,
                 body,
                 plant,
+                receivers,
             };
             common.run(async |target, meter| chat.run(target, meter).await)
         }
@@ -355,7 +369,8 @@ impl Common {
     }
 
     fn process(&self) -> io::Result<Option<ProcessTree>> {
-        self.pid.map(ProcessTree::new).transpose()
+        let pids = Some(self.pid.clone()).filter(|pids| !pids.is_empty());
+        pids.map(ProcessTree::new).transpose()
     }
 }
 
