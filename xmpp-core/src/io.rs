@@ -6,6 +6,7 @@
 
 mod connection;
 mod control;
+pub mod dial;
 mod handover;
 mod limits;
 mod listener;
