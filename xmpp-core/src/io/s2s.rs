@@ -39,6 +39,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tracing::Instrument as _;
 
 use super::control::Call;
@@ -48,19 +49,18 @@ use super::listener::{Listener, Security};
 use super::tls::Shown;
 use super::wire::{BoxIo, Io, Wire};
 use crate::s2s::links::{self, LinkId};
-use crate::s2s::{self, Incoming, Outgoing, Pair, dialback};
+use crate::s2s::{self, Incoming, Outgoing, Pair, Policy, dialback};
 use crate::sasl::Channel;
 use crate::server::{Server, Timeouts};
 use crate::stanza::Condition;
-use crate::stream;
 use crate::{BareJid, xml};
 
 mod connection;
-mod domains;
 mod gate;
 mod handle;
 mod manager;
 mod peers;
+mod standin;
 #[cfg(test)]
 mod tests;
 
@@ -70,7 +70,6 @@ pub use handle::{Direction, LinkView, State};
 pub use peers::{Peers, Rules};
 
 use connection::{Connection, Parts};
-use domains::Domains;
 use gate::Post;
 use handle::Handle;
 
@@ -98,8 +97,6 @@ pub struct Config {
     pub secret: Option<dialback::Secret>,
     /// How many connections are accepted; default 10 000, 1000 that have proven nothing, 50 of these from one network.
     pub accept: AcceptLimits,
-    /// Connections that one domain may have open to us, by what it has proven; default 20.
-    pub per_domain: usize,
     /// Times: [`header`](Timeouts::header), [`login`](Timeouts::login) (until a pair is proven; default 30 s),
     /// [`keepalive`](Timeouts::keepalive), [`idle`](Timeouts::idle) (without any stanza; default 30 min),
     /// [`close`](Timeouts::close) and [`settle`](Timeouts::settle).
@@ -127,7 +124,6 @@ impl Default for Config {
                 before_login: 1000,
                 before_login_per_address: 50,
             },
-            per_domain: 20,
             timeouts: Timeouts {
                 login: Duration::from_secs(30),
                 idle: Some(Duration::from_secs(30 * 60)),
@@ -158,10 +154,11 @@ struct Shared {
     peers: Arc<Peers>,
     post: Arc<Post>,
     admission: Arc<Admission>,
-    domains: Arc<Domains>,
     handles: Mutex<BTreeMap<LinkId, Arc<Handle>>>,
     next: AtomicU64,
     stopping: AtomicBool,
+    /// A connection has gone.
+    gone: Notify,
 }
 
 impl Federation {
@@ -191,10 +188,10 @@ impl Federation {
             peers,
             post: gate.post().clone(),
             admission: Arc::new(Admission::new(config.accept)),
-            domains: Arc::new(Domains::new(config.per_domain)),
             handles: Mutex::default(),
             next: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            gone: Notify::new(),
             config,
             server: server.clone(),
         });
@@ -258,7 +255,7 @@ impl Federation {
             return;
         };
         let seat = shared.enter(handle.clone());
-        let span = tracing::debug_span!("s2s", id = id.0, ?peer);
+        let span = tracing::debug_span!("s2s", id = %id, ?peer);
         let io: BoxIo = Box::new(io);
         let task = async move {
             let _seat = seat;
@@ -328,7 +325,7 @@ impl Federation {
 
 impl Shared {
     fn new_id(&self) -> LinkId {
-        LinkId(self.next.fetch_add(1, Ordering::Relaxed))
+        LinkId::In(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The handshake: our side of it by whether we have opened the connection; `direct` if it comes before everything else.
@@ -351,15 +348,20 @@ impl Shared {
     /// Opens a connection for the link manager, and drives it.
     fn dial(self: &Arc<Shared>, id: LinkId, pair: Pair) {
         let peer = pair.to().to_string();
-        let handle = Arc::new(Handle::new(id, Direction::Outgoing, peer, Some(pair.to().clone())));
+        let handle = Arc::new(Handle::new(
+            id,
+            Direction::Outgoing,
+            peer,
+            Some(pair.to().clone()),
+        ));
         let seat = self.enter(handle.clone());
-        let span = tracing::debug_span!("s2s", id = id.0, to = %pair.to());
+        let span = tracing::debug_span!("s2s", id = %id, to = %pair.to());
         let shared = self.clone();
         let task = async move {
             let _seat = seat;
             let opened = tokio::select! {
                 opened = shared.open(&pair, &handle) => opened,
-                () = handle.control.called() => Err(Condition::RemoteServerTimeout),
+                () = handle.unwanted() => Err(Condition::RemoteServerTimeout),
             };
             let (wire, shown, stream) = match opened {
                 Ok(opened) => opened,
@@ -391,11 +393,9 @@ impl Shared {
         handle: &Handle,
     ) -> Result<(Wire, Shown, s2s::BoxStream), Condition> {
         let metrics = &self.server.metrics().s2s;
-        let ours = self.server.hosts(pair.to().as_str());
-        let Some(policy) = self.peers.policy(pair.to()).filter(|_| !ours) else {
-            // RFC 6120 §8.3.3.8: "e.g., sending to entities at a blacklisted domain"
-            return Err(Condition::NotAllowed);
-        };
+        // It may have been blocked, or become one of ours, since the stanza came.
+        let policy = self.policy(pair.to());
+        let policy = policy.ok_or(Condition::RemoteServerNotFound)?;
         let dialled = self.dial.dial(pair.from(), pair.to()).await;
         let dialled = dialled.map_err(|error| {
             metrics.failed_dials.increment();
@@ -427,6 +427,15 @@ impl Shared {
         let inner = Outgoing::new(settings, pair.clone(), policy, &channel(&wire), now);
         let stream = self.server.hooks().wrap_outgoing(Box::new(inner));
         Ok((wire, shown, stream))
+    }
+
+    /// What a domain on the other side is held to; `None`: there are no streams with it.
+    fn policy(&self, domain: &BareJid) -> Option<Policy> {
+        // Nobody else speaks for what is ours.
+        match self.server.hosts(domain.as_str()) {
+            true => None,
+            false => self.peers.policy(domain),
+        }
     }
 
     /// Ends every connection at once.
@@ -462,6 +471,7 @@ struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.shared.lock().remove(&self.id);
+        self.shared.gone.notify_one();
         self.shared.server.metrics().s2s.connections.went();
     }
 }

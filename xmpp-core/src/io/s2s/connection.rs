@@ -15,18 +15,18 @@ use futures::future::BoxFuture;
 use tokio::time::Sleep;
 
 use super::Shared;
-use super::domains::Place;
 use super::handle::{Handle, State};
 use crate::BareJid;
-use crate::io::connection::Unsettled;
+use crate::io::connection::{Charged, Unsettled};
 use crate::io::control::Call;
 use crate::io::limits::Ticket;
 use crate::io::tls::Shown;
 use crate::io::wire::Wire;
 use crate::machine::Machine as _;
-use crate::mailbox::{Envelope, Settlement, SmPoint};
+use crate::mailbox::{Settlement, SmPoint};
 use crate::metrics::Tally;
-use crate::s2s::{self, BoxStream, LinkId, Pair, links};
+use crate::s2s::links::{self, LinkId};
+use crate::s2s::{BoxStream, Pair};
 use crate::sasl::Channel;
 use crate::stanza::Stanza;
 use crate::stream::{Input, Output, StreamCondition, StreamError};
@@ -75,10 +75,16 @@ pub(super) struct Connection {
     unsettled: VecDeque<Unsettled>,
     /// What the stream is to be told when it has said all that it has to say.
     answers: VecDeque<Input>,
+    /// What is held beside, taken from the budget.
+    charged: Charged,
     /// What the link manager is to be told at the end of the turn.
     news: Vec<links::Input>,
-    /// The domains that the peer has proven to be its own, with their places.
-    senders: Vec<(BareJid, Option<Place>)>,
+    /// The domains that the peer has proven to be its own.
+    senders: Vec<BareJid>,
+    /// What the link manager has for the stream, taken together.
+    inputs: VecDeque<Input>,
+    /// The stream error that we have sent.
+    error: Option<StreamCondition>,
     sleep: Pin<Box<Sleep>>,
     sleeps_until: Instant,
     armed: bool,
@@ -137,8 +143,11 @@ impl Connection {
             waiting: VecDeque::new(),
             unsettled: VecDeque::new(),
             answers: VecDeque::new(),
+            charged: Charged::default(),
             news: Vec::new(),
             senders: Vec::new(),
+            inputs: VecDeque::new(),
+            error: None,
             sleep: Box::pin(tokio::time::sleep_until(now.instant.into())),
             sleeps_until: now.instant,
             armed: false,
@@ -179,7 +188,10 @@ impl Connection {
             Output::Write(bytes) => self.outbound.write(&bytes),
             Output::Send(envelope) => {
                 self.sent.stanza(envelope.stanza.kind());
-                self.outbound.send(envelope);
+                let size = envelope.stanza.size();
+                if self.outbound.send(envelope) {
+                    self.written(size);
+                }
             }
             Output::Deliver(stanza, point) => {
                 self.received.stanza(stanza.kind());
@@ -187,25 +199,30 @@ impl Connection {
             }
             Output::Restart => self.reader.restart(),
             Output::StartTls(proceed) => self.start_tls(proceed),
-            Output::S2s(output) => self.perform_s2s(output, now),
-            Output::Return(envelope) => self.outbound.returned.push(envelope),
+            Output::S2s(output) => self.perform_s2s(output),
+            Output::Return(envelope) => self.news.push(links::Input::Lost(self.id(), envelope)),
+            Output::Resumable(name) => self.news.push(links::Input::Resumable(self.id(), name)),
+            Output::Hold(hold) => self.news.push(links::Input::Hold(self.id(), hold)),
             Output::Close(error) => {
-                tracing::debug!(error = error.as_ref().map(|error| error.name()), "stream ends");
+                tracing::debug!(
+                    error = error.as_ref().map(|error| error.name()),
+                    "stream ends"
+                );
                 if let Some(error) = &error {
                     self.shared.server.metrics().s2s.stream_failed(error);
                 }
                 self.phase = Phase::Draining;
                 self.handle.facts().state = State::Closing;
+                self.error = error;
                 // Nothing more is read.
                 self.unread = Vec::new();
                 self.leave();
                 let limit = self.shared.config.timeouts.close;
                 self.sleep.as_mut().reset((now.instant + limit).into());
             }
-            // How far it is acknowledged is the layer's business.
-            Output::Resumable(_) | Output::Hold(_) | Output::NotResumable(_) => {}
-            // Of streams between servers none says so.
-            Output::Detach
+            // A session that ends says so itself; of streams between servers none says the others.
+            Output::NotResumable(_)
+            | Output::Detach
             | Output::Reattach(_)
             | Output::Refuse(_)
             | Output::Stranger(_)
@@ -338,7 +355,14 @@ impl Connection {
         for _ in 0..TURNS {
             let behind = self.outbound.is_behind();
             let mut busy = self.phase == Phase::Open && self.turn(now, cx);
-            if self.write(now, cx).is_err() {
+            let mut written = self.write(now, cx);
+            if written.is_ok() && !self.charge() {
+                // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service the stream."
+                let error = StreamError::new(StreamCondition::ResourceConstraint);
+                self.input(Input::Close(Some(error)), now, cx);
+                written = self.write(now, cx);
+            }
+            if written.is_err() {
                 self.lost(now, cx);
                 busy = true;
             }
@@ -375,10 +399,20 @@ impl Connection {
         Poll::Pending
     }
 
+    /// Settles with the server's budget what this connection holds; `false` if there is no room for a stanza of which a part
+    /// has come.
+    fn charge(&mut self) -> bool {
+        let free = self.shared.config.xml_before_proof.stanza_bytes;
+        let rest = self.unread.capacity() + self.outbound.held();
+        let (partial, budget) = (self.reader.held(), self.shared.server.budget());
+        self.charged.charge(rest, partial, free, budget)
+    }
+
     /// What this turn has brought is told and counted.
     fn tell(&mut self) {
         let metrics = &self.shared.server.metrics().s2s;
-        self.handle.count(&self.received, &self.sent);
+        let (received, sent) = (self.received.counted_bytes(), self.sent.counted_bytes());
+        self.handle.count(received, sent);
         self.received.settle(&metrics.received);
         self.sent.settle(&metrics.sent);
         self.shared.post.tell(&mut self.news);

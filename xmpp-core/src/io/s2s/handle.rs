@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use crate::BareJid;
 use crate::io::control::Control;
-use crate::mailbox::Envelope;
+use crate::s2s::Pair;
 use crate::s2s::links::LinkId;
-use crate::s2s::{Pair, Verdict};
 use crate::stream::Input;
 
 /// Reaches a connection, and shows it.
@@ -146,6 +146,19 @@ impl Handle {
         let mut inputs = self.lock();
         let first = !std::mem::replace(&mut inputs.closed, true);
         first.then(|| std::mem::take(&mut inputs.queue))
+    }
+
+    /// Waits until the connection is not wanted any more; for when there is none yet.
+    pub(super) async fn unwanted(&self) {
+        std::future::poll_fn(|cx| {
+            self.control.register(cx);
+            let is_close = |input: &Input| matches!(input, Input::Close(_));
+            match self.control.answer().is_some() || self.lock().queue.iter().any(is_close) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     pub(super) fn count(&self, received: u64, sent: u64) {

@@ -45,6 +45,13 @@ impl Peers {
         self.rules.store(rules.into());
     }
 
+    /// Whether there are streams with a domain at all.
+    pub(super) fn speaks_with(&self, domain: &str) -> bool {
+        let rules = self.rules.load();
+        let exception = rules.exceptions.get(domain);
+        exception.unwrap_or(&rules.default).is_some()
+    }
+
     /// What a domain is held to; `None`: there are no streams with it.
     pub fn policy(&self, domain: &BareJid) -> Option<Policy> {
         let rules = self.rules.load();

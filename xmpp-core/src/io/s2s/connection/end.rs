@@ -15,24 +15,33 @@ impl Connection {
     /// The connection is gone.
     pub(super) fn lost(&mut self, now: Now, cx: &mut Context<'_>) {
         self.wire = Wire::Gone;
-        self.input(Input::Eof, now, cx);
-        // Also where the stream had ended before.
-        self.phase = Phase::Draining;
-        self.report_end();
+        match self.phase {
+            // What is left of it may have to wait for what is under way.
+            Phase::Open => self.input(Input::Eof, now, cx),
+            _ => self.phase = Phase::Over,
+        }
     }
 
     /// Tells the link manager, once, and gives back what the peer has not been sent.
     pub(super) fn report_end(&mut self) {
-        if let Some(mut waiting) = self.handle.close() {
-            let mut returned = self.outbound.give_back();
-            returned.append(&mut waiting);
-            self.news.push(links::Input::Ended(self.handle.id, returned));
+        let Some(waiting) = self.handle.close() else {
+            return;
+        };
+        let mut returned = self.outbound.give_back();
+        let inputs = std::mem::take(&mut self.inputs);
+        for input in inputs.into_iter().chain(waiting) {
+            if let Input::Send(envelope) = input {
+                returned.push(envelope);
+            }
         }
+        let error = self.error.take();
+        let ended = links::Ended { error, returned };
+        self.news.push(links::Input::Ended(self.id(), ended));
     }
 
     /// The stream is over. What the peer had sent is still dealt with.
     pub(super) fn leave(&mut self) {
-        self.senders.clear();
+        self.unsettled.clear();
         self.ticket = None;
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing);
         let waiting = std::mem::take(&mut self.waiting);
@@ -72,6 +81,7 @@ impl Connection {
 /// Also when a handler panics, or the runtime stops: nobody waits for a connection that is not there.
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.charged.give_back(self.shared.server.budget());
         self.report_end();
         self.tell();
     }

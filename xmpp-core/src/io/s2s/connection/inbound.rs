@@ -89,12 +89,18 @@ impl Connection {
             return;
         };
         self.outbound.write(proceed);
-        let before = self.outbound.take_unsent();
+        let before = self.outbound.take_bytes();
         let secured = secure(self.shared.clone(), io, before, self.opened.clone());
         self.doing = Doing::Securing(Box::pin(secured));
     }
 
-    pub(super) fn deliver(&mut self, stanza: Stanza, point: Option<SmPoint>, now: Now, cx: &mut Context<'_>) {
+    pub(super) fn deliver(
+        &mut self,
+        stanza: Stanza,
+        point: Option<SmPoint>,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
         if !matches!(self.doing, Doing::Nothing) {
             self.waiting.push_back((stanza, point));
             return;
@@ -119,9 +125,13 @@ impl Connection {
     /// The domain that has sent this; without an allocation, since it is known already.
     fn sender_of(&self, stanza: &Stanza) -> Option<BareJid> {
         let from = stanza.from()?;
-        let mut known = self.senders.iter().map(|(domain, _)| domain);
-        let known = known.find(|domain| domain.as_str() == from.domain());
-        Some(known.cloned().unwrap_or_else(|| from.to_bare().domain_jid()))
+        let mut senders = self.senders.iter();
+        let known = senders.find(|domain| domain.as_str() == from.domain());
+        Some(
+            known
+                .cloned()
+                .unwrap_or_else(|| from.to_bare().domain_jid()),
+        )
     }
 
     /// Settlements reach the stream in the order of the stanzas.

@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::{BEHIND, CHUNK, Connection, Phase};
-use crate::mailbox::{Envelope, Outcome};
+use crate::io::wire::Wire;
 use crate::machine::Machine as _;
+use crate::mailbox::{Envelope, Outcome};
 use crate::s2s::links;
 use crate::stream::Input;
 use crate::time::Now;
@@ -26,8 +27,6 @@ pub(super) struct Outbound {
     announced: bool,
     /// What stands in it, and where each ends.
     unwritten: VecDeque<(u64, Envelope)>,
-    /// What the stream gave back when it ended: it is older.
-    pub(super) returned: Vec<Envelope>,
     /// When the peer stopped reading.
     stalled: Option<Instant>,
 }
@@ -37,13 +36,23 @@ impl Outbound {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(super) fn send(&mut self, envelope: Envelope) {
+    /// Whether a layer keeps the stanza: then it comes back from there.
+    pub(super) fn send(&mut self, envelope: Envelope) -> bool {
         envelope.stanza.write(&mut self.bytes);
-        // What a layer keeps comes back from there.
-        if !envelope.is_kept() {
+        let kept = envelope.is_kept();
+        if !kept {
             let end = self.base + self.bytes.len() as u64;
             self.unwritten.push_back((end, envelope));
         }
+        kept
+    }
+
+    /// The bytes that the wire has not taken; there are no stanzas among them.
+    pub(super) fn take_bytes(&mut self) -> Vec<u8> {
+        self.forget();
+        self.base += self.bytes.len() as u64;
+        self.announced = false;
+        std::mem::take(&mut self.bytes)
     }
 
     /// Whether the peer reads so slowly that it is given no more.
@@ -66,7 +75,7 @@ impl Outbound {
     }
 
     /// What has been written when the wire holds nothing back.
-    fn written(&mut self) -> impl ExactSizeIterator<Item = Envelope> {
+    fn written(&mut self) -> impl Iterator<Item = Envelope> {
         let here = self.base + self.taken as u64;
         let mut unwritten = self.unwritten.iter();
         let count = unwritten.position(|(end, _)| *end > here);
@@ -85,13 +94,19 @@ impl Outbound {
         }
     }
 
-    /// The connection is gone: what was not written comes back, the oldest first.
-    pub(super) fn give_back(&mut self) -> Vec<Envelope> {
+    /// The connection is gone; what stood in these bytes is still [given back](Outbound::give_back).
+    fn discard(&mut self) {
         self.bytes = Vec::new();
         (self.taken, self.flushing, self.stalled) = (0, false, None);
-        let mut back = std::mem::take(&mut self.returned);
-        back.extend(self.unwritten.drain(..).map(|(_, envelope)| envelope));
-        back
+    }
+
+    /// What was not written comes back, the oldest first.
+    pub(super) fn give_back(&mut self) -> Vec<Envelope> {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        unwritten
+            .into_iter()
+            .map(|(_, envelope)| envelope)
+            .collect()
     }
 }
 
@@ -101,7 +116,7 @@ impl Connection {
         let mut busy = false;
         while self.phase == Phase::Open
             && !self.outbound.is_behind()
-            && let Some(input) = self.handle.next()
+            && let Some(input) = self.next_input()
         {
             self.input(input, now, cx);
             busy = true;
@@ -109,8 +124,27 @@ impl Connection {
         busy
     }
 
+    fn next_input(&mut self) -> Option<Input> {
+        if self.inputs.is_empty() {
+            self.handle.take(&mut self.inputs);
+        }
+        self.inputs.pop_front()
+    }
+
+    /// So many bytes of stanzas are no longer ours to give back.
+    pub(super) fn written(&mut self, size: usize) {
+        match self.news.last_mut() {
+            Some(links::Input::Written(_, bytes)) => *bytes += size,
+            _ => self.news.push(links::Input::Written(self.handle.id, size)),
+        }
+    }
+
     /// Writes what the turn produced: once, however many stanzas it is.
     pub(super) fn write(&mut self, now: Now, cx: &mut Context<'_>) -> io::Result<()> {
+        if matches!(self.wire, Wire::Gone) {
+            self.outbound.discard();
+            return Ok(());
+        }
         if !self.outbound.bytes.is_empty() && self.outbound.taken == 0 && !self.outbound.announced {
             self.outbound.announced = true;
             let mut outputs = std::mem::take(&mut self.outputs);
@@ -122,7 +156,10 @@ impl Connection {
         let before = outbound.taken;
         let mut blocked = false;
         while outbound.taken < outbound.bytes.len() {
-            match self.wire.poll_write(cx, &outbound.bytes[outbound.taken..])? {
+            match self
+                .wire
+                .poll_write(cx, &outbound.bytes[outbound.taken..])?
+            {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(n) => {
                     outbound.taken += n;
@@ -142,13 +179,16 @@ impl Connection {
         };
         if outbound.flushing && self.wire.poll_flush(cx)?.is_ready() {
             outbound.flushing = false;
-            let written = outbound.written();
-            let count = written.len();
-            written.for_each(|envelope| envelope.settle(Outcome::Settled));
-            if count > 0 {
-                self.news.push(links::Input::Written(self.handle.id, count));
+            let mut size = 0;
+            for envelope in outbound.written() {
+                size += envelope.stanza.size();
+                envelope.settle(Outcome::Settled);
+            }
+            if size > 0 {
+                self.written(size);
             }
         }
+        let outbound = &mut self.outbound;
         // What was taken is not kept for ever while the rest grows.
         if outbound.taken == outbound.bytes.len() || outbound.taken >= BEHIND {
             outbound.forget();

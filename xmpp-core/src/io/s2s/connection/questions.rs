@@ -1,17 +1,19 @@
 //! What a stream between servers asks and tells.
 
-use super::{Connection, Input, StreamCondition, StreamError};
-use crate::io::limits::Ticket;
-use crate::s2s::{self, Ask, Known, Output, Pair, links};
-use crate::time::Now;
+use super::Connection;
+use crate::io::tls::PeerTls;
 use crate::mailbox::Origin;
+use crate::s2s::links;
+use crate::s2s::{self, Ask, Known, Output, Pair};
+use crate::stream::Input;
 
 impl Connection {
-    pub(super) fn perform_s2s(&mut self, output: Output, _now: Now) {
+    pub(super) fn perform_s2s(&mut self, output: Output) {
         match output {
             Output::Ask(Ask::Pair(pair) | Ask::Stream(pair)) => {
                 let known = self.known(&pair);
-                self.answers.push_back(Input::S2s(s2s::Input::Known(pair, known)));
+                self.answers
+                    .push_back(Input::S2s(s2s::Input::Known(pair, known)));
             }
             Output::Accepted(pair) => self.accepted(pair),
             Output::Granted(pair) => {
@@ -24,8 +26,12 @@ impl Connection {
                 server.leave_to_itself(server.route(stanza, Origin::SERVER));
             }
             Output::PeerError(error) => {
-                tracing::debug!(peer = %self.handle.peer, error = ?error, "the peer ends the stream");
+                tracing::debug!(?error, "the peer ends the stream");
                 self.tell_manager(Output::PeerError(error));
+            }
+            Output::Ask(Ask::Session(claim)) => {
+                self.asking = true;
+                self.tell_manager(Output::Ask(Ask::Session(claim)));
             }
             other => self.tell_manager(other),
         }
@@ -42,22 +48,8 @@ impl Connection {
         }
         self.reader.set_limits(self.shared.config.xml.clone());
         self.handle.facts().accepted(&pair);
-        let domain = pair.from();
-        if !self.senders.iter().any(|(sender, _)| sender == domain) {
-            let place = match self.opened {
-                // It is one of ours, and counted as such.
-                Some(_) => None,
-                None => match self.shared.domains.enter(domain) {
-                    Some(place) => Some(place),
-                    None => {
-                        let full = StreamError::new(StreamCondition::ResourceConstraint);
-                        let full = full.with_text("too many connections from this domain");
-                        self.answers.push_back(Input::Close(Some(full)));
-                        return;
-                    }
-                },
-            };
-            self.senders.push((domain.clone(), place));
+        if !self.senders.contains(pair.from()) {
+            self.senders.push(pair.from().clone());
         }
         tracing::debug!(from = %pair.from(), to = %pair.to(), "pair proven");
         self.tell_manager(Output::Accepted(pair));
@@ -65,19 +57,13 @@ impl Connection {
 
     /// What is known of these two: the domain on the peer's side comes first.
     fn known(&self, pair: &Pair) -> Known {
-        let Shared {
-            server, config, tls, ..
-        } = &*self.shared;
-        // Nobody else speaks for what is ours.
-        let policy = match server.hosts(pair.from().as_str()) {
-            true => None,
-            false => self.shared.peers.policy(pair.from()),
-        };
-        let certified = policy.is_some()
-            && tls.as_ref().is_some_and(|tls| tls.certifies(&self.shown, pair.from()));
+        let shared = &self.shared;
+        let policy = shared.policy(pair.from());
+        let certifies = |tls: &PeerTls| tls.certifies(&self.shown, pair.from());
+        let certified = policy.is_some() && shared.tls.as_ref().is_some_and(certifies);
         self.handle.facts().certified |= certified;
         Known {
-            ours: server.hosts(pair.to().as_str()),
+            ours: shared.server.hosts(pair.to().as_str()),
             certified,
             policy,
         }
