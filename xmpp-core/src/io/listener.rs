@@ -361,7 +361,7 @@ impl Drop for Place {
 
 /// Nagle's algorithm would hold back what has been coalesced already; and a peer
 /// that has vanished is noticed within minutes.
-fn tune(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(300)))?;
