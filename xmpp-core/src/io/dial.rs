@@ -11,8 +11,18 @@ use super::Io;
 use crate::BareJid;
 use crate::stanza::Condition;
 
+mod addresses;
+mod dialer;
+#[cfg(feature = "dns")]
+mod dns;
+mod order;
+mod race;
 mod resolver;
 
+pub use addresses::{Addresses, Network, NotANetwork};
+pub use dialer::{DialConfig, Dialer, Target};
+#[cfg(feature = "dns")]
+pub use dns::{Dns, DnsError};
 pub use resolver::{Resolver, Srv, Unresolved};
 
 /// Connects to a server of another domain.
@@ -47,19 +57,19 @@ impl fmt::Debug for Dialled {
     }
 }
 
-/// Why there is no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why there is no connection. Where several servers fail, each in its way, the last of these is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
     /// There is no such domain, or its operator says that there is no server for it.
     #[error("the domain has no server")]
     NotFound,
-    /// The domain names no server, and at its own address nobody answers on the registered port.
-    #[error("the domain names no server, and its host does not answer")]
-    NoAnswer,
     /// The servers have only addresses that are not dialled, by policy.
     #[error("the server's addresses are not allowed")]
     Forbidden,
+    /// The domain names no server, and at its own address nobody answers on the registered port.
+    #[error("the domain names no server, and its host does not answer")]
+    NoAnswer,
     /// The name service does not answer, or says that it cannot.
     #[error("the name service fails")]
     Unresolved,
