@@ -14,7 +14,9 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 
 use crate::session::SessionId;
-use crate::stanza::Stanza;
+use crate::stanza::{Kind, Stanza};
+use crate::time::Timestamp;
+use crate::xml::Element;
 
 mod budget;
 mod settlement;
@@ -168,6 +170,33 @@ impl Envelope {
             settle: None,
             kept: true,
         }
+    }
+
+    /// A second envelope for the same stanza, for the connection, while whoever keeps this one answers for it: whoever waits
+    /// for the stanza waits for this one, and the share stays with it.
+    pub fn copy(&self) -> Envelope {
+        Envelope {
+            stanza: self.stanza.clone(),
+            origin: self.origin.clone(),
+            share: None,
+            settle: None,
+            kept: true,
+        }
+    }
+
+    /// The stanza as it goes another way, `domain` having sent it in vain at that time. XEP-0198 §4: "servers SHOULD add a delay element
+    /// with the original (failed) delivery timestamp, as per XEP-0203".
+    pub fn late(mut self, domain: &str, at: Timestamp) -> Envelope {
+        const DELAY: &str = "urn:xmpp:delay";
+        let is_message = matches!(self.stanza.kind(), Kind::Message(_));
+        let payload = self.stanza.payload();
+        if is_message && !payload.children().any(|child| child.is("delay", DELAY)) {
+            let delay = Element::new("delay", DELAY)
+                .with_attr("from", domain)
+                .with_attr("stamp", &at.to_string());
+            self.stanza = self.stanza.with_child(&delay);
+        }
+        self
     }
 
     /// Whether somebody [keeps](Envelope::keep) the stanza until it is acknowledged.

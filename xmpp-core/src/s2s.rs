@@ -28,12 +28,14 @@ pub mod links;
 mod outgoing;
 mod receiver;
 mod session;
+mod sessions;
 #[cfg(test)]
 mod testing;
 
 pub use incoming::Incoming;
 pub use outgoing::Outgoing;
 pub use session::{Claim, Ended, Found, Sent, Session};
+pub use sessions::{Do, SessionLimits, Sessions};
 
 /// A stream between servers, perhaps in layers.
 pub type BoxStream = Box<dyn Stream>;
