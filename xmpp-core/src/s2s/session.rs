@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use super::Pair;
 use crate::mailbox::Envelope;
-use crate::stanza::Kind;
 use crate::time::Timestamp;
-use crate::xml::Element;
 
 /// A stream that has lost its connection, and which another connection can go on with.
 #[derive(Debug)]
@@ -109,21 +107,11 @@ impl Session {
 }
 
 impl Sent {
-    /// The stanza as it goes another way, and perhaps for the second time. XEP-0198 §4: "servers SHOULD add a delay element with
-    /// the original (failed) delivery timestamp, as per XEP-0203".
+    /// The stanza as it goes another way, and perhaps for the second time.
     pub fn late(self) -> Envelope {
-        const DELAY: &str = "urn:xmpp:delay";
-        let Sent { mut envelope, at } = self;
-        let is_message = matches!(envelope.stanza.kind(), Kind::Message(_));
-        let payload = envelope.stanza.payload();
-        if is_message && !payload.children().any(|child| child.is("delay", DELAY)) {
-            let mut delay = Element::new("delay", DELAY).with_attr("stamp", &at.to_string());
-            if let Some(from) = envelope.stanza.from() {
-                delay = delay.with_attr("from", from.domain());
-            }
-            envelope.stanza = envelope.stanza.with_child(&delay);
-        }
-        envelope
+        let from = self.envelope.stanza.from();
+        let domain = from.map_or_else(String::new, |from| from.domain().to_owned());
+        self.envelope.late(&domain, self.at)
     }
 }
 
