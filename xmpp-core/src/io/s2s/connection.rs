@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::time::Sleep;
@@ -44,6 +44,8 @@ use outbound::Outbound;
 const CHUNK: usize = 16 * 1024;
 /// What is written by the stream and not taken by the socket before the link takes no more.
 const BEHIND: usize = 4 * CHUNK;
+/// How long a peer is waited for at most whose stream has ended without an error.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Turns in one go before other connections have theirs.
 const TURNS: usize = 4;
 /// Stanzas whose settlement is open before the peer is read no further.
@@ -392,6 +394,11 @@ impl Connection {
                 Phase::Draining => {
                     if !self.outbound.is_written() || self.wire.poll_shutdown(cx).is_pending() {
                         return Poll::Pending;
+                    }
+                    if self.error.is_none() {
+                        // Both have had their last words, or we have waited for the peer's.
+                        let limit = self.shared.config.timeouts.close.min(FAREWELL);
+                        self.sleep.as_mut().reset((now.instant + limit).into());
                     }
                     self.report_end();
                     self.phase = Phase::Lingering;
