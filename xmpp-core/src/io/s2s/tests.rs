@@ -216,13 +216,16 @@ impl Site {
         Site { server, federation }
     }
 
+    /// Makes an account, unless it is there.
+    async fn account(&self, jid: &BareJid) {
+        let accounts = &self.server.stores().accounts;
+        accounts.create(jid, &Credentials::default()).await.unwrap();
+    }
+
     /// Binds a resource of an account, which is made if need be.
     async fn login(&self, jid: &str) -> Person {
         let jid = FullJid::new(jid).unwrap();
-        let accounts = self.server.stores().accounts.clone();
-        let _ = accounts
-            .create(&jid.to_bare(), &Credentials::default())
-            .await;
+        self.account(&jid.to_bare()).await;
         let account = self.server.account(&jid.to_bare()).await.unwrap();
         let bound = self.server.bind(account, Some(jid.resource())).unwrap();
         Person {

@@ -19,8 +19,10 @@ async fn friends(a: &Site, b: &Site) {
             pending_in: None,
             approved: false,
         };
+        let account = account.parse().unwrap();
+        site.account(&account).await;
         let rosters = &site.server.stores().rosters;
-        rosters.put(&account.parse().unwrap(), &item).await.unwrap();
+        rosters.put(&account, &item).await.unwrap();
     }
 }
 
