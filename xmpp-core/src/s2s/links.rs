@@ -153,6 +153,10 @@ impl Links {
             }
             super::Output::Session(session) => self.suspended(link, session, now, out),
             super::Output::Ended(ended) => {
+                let session = self.links.by_id(link).and_then(|link| link.session.clone());
+                if session.as_ref() == Some(&ended.id) {
+                    self.resolve(link, now, out);
+                }
                 self.with_sessions(now, out, |sessions, todo| sessions.ended(ended, todo));
             }
             super::Output::Denied(claim) => {
