@@ -24,6 +24,7 @@ mod header;
 mod incoming;
 mod initiator;
 mod link;
+pub mod links;
 mod outgoing;
 mod receiver;
 mod session;
