@@ -54,6 +54,7 @@ impl Site {
         };
         site.set("listen__starttls", r#"["127.0.0.1:0"]"#);
         site.set("listen__direct_tls", r#"["127.0.0.1:0"]"#);
+        site.set("s2s__listen", r#"["127.0.0.1:0"]"#);
         site
     }
 
