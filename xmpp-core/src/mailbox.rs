@@ -225,6 +225,12 @@ impl Envelope {
         self.kept
     }
 
+    /// Whoever takes it out of where it waits says so; `false` if it has been
+    /// [withdrawn](Later::withdraw), and is not to be delivered.
+    pub(crate) fn read(&self) -> bool {
+        self.settle.as_ref().is_none_or(Settle::read)
+    }
+
     /// Reports that the stanza is safe, and keeps it: it is in a queue that outlives the
     /// connection.
     pub fn settled(&mut self) {
@@ -513,7 +519,7 @@ impl State {
 /// What has not been withdrawn.
 fn present(taken: Option<VecDeque<Envelope>>) -> Option<VecDeque<Envelope>> {
     taken.map(|mut envelopes| {
-        envelopes.retain(|e| e.settle.as_ref().is_none_or(Settle::read));
+        envelopes.retain(Envelope::read);
         envelopes
     })
 }

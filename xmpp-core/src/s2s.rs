@@ -33,6 +33,7 @@ mod sessions;
 mod testing;
 
 pub use incoming::Incoming;
+pub use links::Links;
 pub use outgoing::Outgoing;
 pub use session::{Claim, Ended, Found, Sent, Session};
 pub use sessions::{Do, SessionLimits, Sessions};
@@ -92,7 +93,7 @@ pub trait Layer: Send + Sync + 'static {
 
 /// A Domain Pair (XEP-0220 §1.3): the Sender Domain and the Target Domain. Stanzas go from the one to the other; the way back
 /// is another pair.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pair {
     from: BareJid,
     to: BareJid,

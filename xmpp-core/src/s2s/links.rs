@@ -5,152 +5,208 @@
 //! a pair, takes back what a connection that is lost has not written, finds the streams over which keys are verified, and keeps the
 //! [sessions](super::Session) that are to be resumed. It opens no socket and looks nothing up: that is its driver's part.
 //!
-//! Within a [pair](Pair) stanzas keep their order (RFC 6120 §10.1), over connections too: those of one pair are never on two
+//! Within a [pair](super::Pair) stanzas keep their order (RFC 6120 §10.1), over connections too: those of one pair are never on two
 //! connections at once.
 
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::Pair;
+use super::{Pair, Sessions};
 use crate::BareJid;
-use crate::mailbox::Envelope;
-use crate::stanza::Condition;
-use crate::stream::{self, StreamCondition};
+use crate::machine::Machine;
+use crate::mailbox::Budget;
+use crate::server::Random;
+use crate::time::Now;
 
+mod event;
+mod life;
 mod limits;
+mod line;
+mod pause;
+mod queue;
+mod seam;
+mod session;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod verify;
+mod way;
 
+pub use event::{Down, LinkEvent};
 pub use limits::{Backoff, Limits};
+pub use seam::{Ended, Input, LinkId, Output};
 
-/// One connection to another server, from the first attempt to its end. A number is not used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LinkId {
-    /// One that another server has opened; who accepts it counts them.
-    In(u64),
-    /// One that we open; [`Links`](super::Links) counts them.
-    Out(u64),
+use line::{Depth, Domain, Line};
+use session::Held;
+use table::Table;
+use timers::Timer;
+use verify::Verification;
+
+/// The link manager. See the [module](self).
+pub struct Links {
+    limits: Limits,
+    random: Arc<dyn Random>,
+    budget: Arc<Budget>,
+    lines: HashMap<Pair, Line>,
+    domains: HashMap<BareJid, Domain>,
+    links: Table,
+    /// Connections that were opened so far.
+    dials: u64,
+    timers: BTreeSet<(Instant, Timer)>,
+    /// Domains of which there is nothing but that they have failed, by when that is forgotten.
+    remembered: BTreeSet<(Instant, BareJid)>,
+    /// All that waits.
+    depth: Depth,
+    /// What waits until there may be one connection more.
+    short: VecDeque<Pair>,
+    /// The keys that are being verified, the oldest first.
+    verifications: BTreeMap<u64, Verification>,
+    verified: u64,
+    /// The sessions that others have with us.
+    sessions: Sessions<LinkId>,
+    /// Those that we have with others and that wait for a connection.
+    held: BTreeMap<Arc<str>, Held>,
+    closed: bool,
 }
 
-impl fmt::Display for LinkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LinkId::In(n) => write!(f, "in {n}"),
-            LinkId::Out(n) => write!(f, "out {n}"),
+/// How much there is of everything at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Connections that others have opened.
+    pub incoming: usize,
+    /// Connections that we have opened, or open.
+    pub outgoing: usize,
+    /// Stanzas that wait for a link.
+    pub stanzas: usize,
+    /// Bytes of XML that wait for a link.
+    pub bytes: usize,
+    /// Sessions that wait for a connection, of both directions.
+    pub sessions: usize,
+    /// Keys that are being verified.
+    pub verifications: usize,
+}
+
+impl Links {
+    /// No links yet. What waits is taken from `budget`.
+    pub fn new(limits: Limits, random: Arc<dyn Random>, budget: Arc<Budget>) -> Links {
+        Links {
+            limits,
+            random,
+            budget,
+            lines: HashMap::new(),
+            domains: HashMap::new(),
+            links: Table::default(),
+            dials: 0,
+            timers: BTreeSet::new(),
+            remembered: BTreeSet::new(),
+            depth: Depth::default(),
+            short: VecDeque::new(),
+            verifications: BTreeMap::new(),
+            verified: 0,
+            sessions: Sessions::new(limits.sessions),
+            held: BTreeMap::new(),
+            closed: false,
+        }
+    }
+
+    /// How much there is of everything.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            incoming: self.links.incoming(),
+            outgoing: self.links.outgoing,
+            stanzas: self.depth.stanzas,
+            bytes: self.depth.bytes,
+            sessions: self.held.len() + self.sessions.waiting().count(),
+            verifications: self.verifications.len(),
+        }
+    }
+
+    /// Whether all is closed ([`Input::Close`]) and every connection gone.
+    pub fn is_over(&self) -> bool {
+        self.closed && self.links.len() == 0
+    }
+
+    fn told(&mut self, link: LinkId, output: super::Output, now: Now, out: &mut Vec<Output>) {
+        match output {
+            super::Output::Accepted(pair) => self.accepted(link, pair, out),
+            super::Output::Granted(pair) => self.granted(link, pair, now, out),
+            super::Output::Refused(pair, why) => self.refused(link, &pair, why, now, out),
+            super::Output::Unsent(envelope) => self.unsent(link, envelope, now, out),
+            super::Output::Bounce(stanza) => self.send(stanza.into(), now, out),
+            super::Output::PeerError(error) => {
+                if let Some(link) = self.links.by_id(link) {
+                    let condition = error.children().next();
+                    link.error = condition.map(|condition| condition.name().to_owned());
+                }
+            }
+            super::Output::Ask(super::Ask::Verify(verify)) => {
+                self.verify(link, verify, now, out);
+            }
+            super::Output::Verified(verify, verdict) => {
+                self.verified(link, &verify, verdict, now, out);
+            }
+            super::Output::Ask(super::Ask::Session(claim)) => {
+                self.with_sessions(now, out, |sessions, todo| sessions.claim(link, claim, todo));
+            }
+            super::Output::Session(session) => self.suspended(link, session, now, out),
+            super::Output::Ended(ended) => {
+                self.with_sessions(now, out, |sessions, todo| sessions.ended(ended, todo));
+            }
+            super::Output::Denied(claim) => {
+                self.with_sessions(now, out, |sessions, todo| {
+                    sessions.denied(link, &claim, todo);
+                });
+            }
+            // The driver's.
+            super::Output::Ask(super::Ask::Pair(_) | super::Ask::Stream(_)) => {}
         }
     }
 }
 
-/// What happens to the links.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Input {
-    /// A stanza for another domain. It has both addresses.
-    Send(Envelope),
-    /// Another server has opened a connection; its [`Incoming`](super::Incoming) stream is there.
-    Accepted(LinkId),
-    /// The connection that was to be opened ([`Output::Dial`]) is there, and its [`Outgoing`](super::Outgoing) stream is made. What is
-    /// to be done first comes out, [`Open`](super::Input::Open) last.
-    Connected(LinkId),
-    /// It cannot be opened: [`Condition::RemoteServerNotFound`] if the domain has no server, and what waits for it comes
-    /// back at once; else [`Condition::RemoteServerTimeout`], and it is tried again.
-    NotConnected(LinkId, Condition),
-    /// What the stream of a link tells: all but what its driver answers itself, [`Ask::Pair`](super::Ask::Pair) and
-    /// [`Ask::Stream`](super::Ask::Stream).
-    ///
-    /// [`Unsent`](super::Output::Unsent) is what was handed over and comes back. What comes back of a pair does so in the order in
-    /// which it was handed over, with what [`Ended`](Input::Ended) brings behind it.
-    Stream(LinkId, super::Output),
-    /// From now on another connection can go on with the session of this one
-    /// ([`stream::Output::Resumable`]).
-    Resumable(LinkId, Arc<str>),
-    /// Of what was handed over, so many bytes of XML ([`Stanza::size`](crate::stanza::Stanza::size)) are written, or in the
-    /// keeping of a layer that waits for the acknowledgement. Room for as many more.
-    Written(LinkId, usize),
-    /// The peer has acknowledged so many stanzas (XEP-0198). For [`LinkEvent::Acked`] alone: who waits for a stanza hears of it from
-    /// its envelope.
-    Acked(LinkId, u32),
-    /// Whether the stream has enough that is not acknowledged ([`stream::Output::Hold`]).
-    Hold(LinkId, bool),
-    /// This was sent and is not acknowledged, and the stream ends without a session ([`stream::Output::Return`]): it may
-    /// have arrived.
-    Lost(LinkId, Envelope),
-    /// The connection is gone, and with it the stream; nothing more comes from it.
-    Ended(LinkId, Ended),
-    /// The server stops: all links are closed, and what waits comes back.
-    Close,
-}
+impl Machine for Links {
+    type Input = Input;
+    type Output = Output;
 
-/// The end of a connection that was there.
-#[derive(Debug, Default)]
-pub struct Ended {
-    /// The stream error that we have sent, if any.
-    pub error: Option<StreamCondition>,
-    /// What was handed over and was not [written](Input::Written), in that order.
-    pub returned: Vec<Envelope>,
-}
+    fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        match input {
+            Input::Send(envelope) => self.send(envelope, now, out),
+            Input::Written(link, bytes) => self.written(link, bytes, now, out),
+            Input::Hold(link, hold) => self.hold(link, hold, now, out),
+            Input::Acked(link, stanzas) => {
+                out.push(Output::Event(LinkEvent::Acked(link, stanzas)));
+            }
+            Input::Accepted(link) => self.incoming(link, out),
+            Input::Connected(link) => self.connected(link, now, out),
+            Input::NotConnected(link, why) => self.not_connected(link, why, now, out),
+            Input::Stream(link, output) => self.told(link, output, now, out),
+            Input::Resumable(link, id) => self.resumable(link, id, now, out),
+            Input::Lost(_, envelope) => {
+                self.give_back(envelope, crate::stanza::Condition::RemoteServerTimeout, out);
+            }
+            Input::Ended(link, ended) => self.ended(link, ended, now, out),
+            Input::Close => self.close(now, out),
+        }
+    }
 
-/// What is to be done.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Output {
-    /// Open a connection for a stream from the one domain to the other. Answered by [`Input::Connected`] or
-    /// [`Input::NotConnected`].
-    Dial(LinkId, Pair),
-    /// This is for the stream of the link. Before [`Input::Connected`] it can only be [`Close`](stream::Input::Close): then the
-    /// attempt is given up, and answered all the same. What is for a link that is gone is of no effect, but for
-    /// [`Send`](stream::Input::Send): that comes back with [`Input::Ended`].
-    Stream(LinkId, stream::Input),
-    /// This stanza is not delivered: back to its sender with this error, if it may be
-    /// [answered](crate::stanza::Stanza::error_reply) so.
-    Return(Envelope, Condition),
-    /// For those above.
-    Event(LinkEvent),
-}
+    fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
+        self.expire(now, out);
+    }
 
-/// What those who send to other servers may want to know of the links.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LinkEvent {
-    /// The peer has proven that it may send for [`Pair::from`].
-    Authenticated(LinkId, Pair),
-    /// The pair's stanzas go over this link from now on.
-    Up {
-        /// The link.
-        link: LinkId,
-        /// The pair.
-        pair: Pair,
-        /// Whether it goes on with a session: nothing is lost or doubled. Else what was on its way when the link before it ended may be.
-        resumed: bool,
-    },
-    /// The pair's stanzas do not go over this link any more.
-    Down {
-        /// The link.
-        link: LinkId,
-        /// The pair.
-        pair: Pair,
-        /// Why.
-        why: Down,
-    },
-    /// The peer has acknowledged so many stanzas.
-    Acked(LinkId, u32),
-    /// So much waits for this domain. Told when it begins to be, doubles, halves, or is nothing any more.
-    Waiting {
-        /// The domain.
-        to: BareJid,
-        /// Bytes of XML.
-        bytes: usize,
-    },
-}
-
-/// Why a link carries nothing any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Down {
-    /// The connection was lost, and another one may go on with the session.
-    Suspended,
-    /// One of the two has ended the stream, with nothing to say, or the connection was lost.
-    Ended,
-    /// We have ended it with this error.
-    Error(StreamCondition),
-    /// The peer has, with the error of that name.
-    Peer(String),
+    fn next_timeout(&self) -> Option<Instant> {
+        let timers = self.timers.first().map(|(at, _)| *at);
+        let remembered = self.remembered.first().map(|(at, _)| *at);
+        let verification = self.verifications.values().next().map(|it| it.until);
+        [
+            timers,
+            remembered,
+            verification,
+            self.sessions.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
 }

@@ -54,6 +54,8 @@ pub enum Do<L> {
     Tell(L, Input),
     /// A session is over. It has sent this, and nobody knows whether it arrived: it goes the way of what waits for its pair.
     Late(Envelope),
+    /// A session that has waited is over, and its stanzas are out: these are the pairs that it could send, which may go another way now.
+    Over(Vec<Pair>),
 }
 
 #[derive(Debug)]
@@ -200,6 +202,25 @@ impl<L: Copy + Eq> Sessions<L> {
         });
     }
 
+    /// The peer has gone on with the pair, and without the session: those that wait and could send it are over.
+    pub fn give_up(&mut self, pair: &Pair, out: &mut Vec<Do<L>>) {
+        let theirs = self
+            .waiting()
+            .filter(|session| session.granted.contains(pair));
+        let mut ids: Vec<_> = theirs.map(|session| session.id.clone()).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.end(&id, out);
+        }
+    }
+
+    /// All that wait are over.
+    pub fn close(&mut self, out: &mut Vec<Do<L>>) {
+        while let Some((_, id)) = self.until.first().cloned() {
+            self.end(&id, out);
+        }
+    }
+
     /// Whether a session waits that could send this pair: there should be no other way for it meanwhile.
     pub fn waits_for(&self, pair: &Pair) -> bool {
         self.waiting().any(|session| session.granted.contains(pair))
@@ -245,8 +266,10 @@ impl<L: Copy + Eq> Sessions<L> {
     /// A session that waits is over.
     fn end(&mut self, id: &Arc<str>, out: &mut Vec<Do<L>>) {
         if let Some(Place::Waiting(session, _)) = self.take(id) {
+            let granted = session.granted.clone();
             let (late, ended) = session.end();
             out.extend(late.map(Do::Late));
+            out.push(Do::Over(granted));
             self.ended(ended, out);
         }
     }

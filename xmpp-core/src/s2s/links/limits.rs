@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::mailbox::QueueLimits;
+use crate::s2s::SessionLimits;
 
 /// Bounds of [`Links`](crate::s2s::Links). What waits counts against the server's memory besides.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +37,14 @@ pub struct Limits {
     pub verifies: usize,
     /// How long the verification of a key may take, with the connection for it; default 30 s.
     pub verify: Duration,
-    /// Sessions that wait to be resumed; default 2000. With one more, that which would end first ends.
-    pub sessions: usize,
-    /// Sessions that are over, of which the count is remembered (`<failed h=/>`); default 2000.
-    pub ended: usize,
+    /// Sessions of ours that wait for a connection; default 2000. With one more, the one that would end first ends.
+    pub held: usize,
+    /// Those that others have with us.
+    pub sessions: SessionLimits,
     /// How long a domain that could not be reached, and a pair that was refused, is left alone.
     pub backoff: Backoff,
-    /// How long a link has to be up for its end not to count as a failure, if anything waits then; default 30 s.
+    /// How long a link has to be of use, for the next one not to wait as after a first failure if this one ends while something waits;
+    /// default 30 s.
     pub stable: Duration,
 }
 
@@ -67,8 +69,8 @@ impl Default for Limits {
             incoming_domain: 10,
             verifies: 1000,
             verify: Duration::from_secs(30),
-            sessions: 2000,
-            ended: 2000,
+            held: 2000,
+            sessions: SessionLimits::default(),
             backoff: Backoff::default(),
             stable: Duration::from_secs(30),
         }
