@@ -143,7 +143,7 @@ impl Link {
                 out.push(ack(h));
             }
             Nonza::Request => {}
-            Nonza::Ack(Some(h)) => match running.acknowledged(*h) {
+            Nonza::Ack(Some(h)) => match running.acknowledged(*h, out) {
                 Ok(()) => running.hold(out),
                 Err(AckError::TooHigh { h, sent }) => self.fail(too_high(h, sent), now, out),
                 // An answer that something has overtaken.
@@ -163,6 +163,7 @@ impl Link {
         &mut self,
         session: Box<Session>,
         h: Counter,
+        out: &mut Vec<Output>,
     ) -> Result<&mut Running, (Box<Session>, AckError)> {
         let sent = Counter(session.acked).plus(session.queue.len() as u32);
         let acked = Counter(session.acked);
@@ -177,7 +178,7 @@ impl Link {
         }
         let mut running = Running::restored(*session, self.shared.clone());
         running
-            .acknowledged(h)
+            .acknowledged(h, out)
             .expect("it is between what was acknowledged and what was sent");
         Ok(self.running.insert(Box::new(running)))
     }

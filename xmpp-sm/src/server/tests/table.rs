@@ -536,6 +536,7 @@ fn word(output: &Output) -> String {
                 let (handled, acked) = (session.handled, session.acked);
                 format!("session {id} {handled}/{acked}+{waits}")
             }
+            s2s::Output::Acked(n) => format!("acked {n}"),
             s2s::Output::Ended(ended) => format!("ended at {}", ended.handled),
             s2s::Output::Denied(_) => "denied".into(),
             other => format!("{other:?}"),

@@ -570,7 +570,10 @@ impl World {
             s2s::Output::Session(session) => self.keep(side, session),
             s2s::Output::Ended(ended) => self.table.ended(ended, &mut out),
             s2s::Output::Denied(claim) => self.table.denied(link, &claim, &mut out),
-            s2s::Output::Accepted(_) | s2s::Output::Refused(..) | s2s::Output::PeerError(_) => {}
+            s2s::Output::Accepted(_)
+            | s2s::Output::Acked(_)
+            | s2s::Output::Refused(..)
+            | s2s::Output::PeerError(_) => {}
             other => panic!("{other:?}"),
         }
         self.do_all(out);
