@@ -226,20 +226,6 @@ impl<L: Copy + Eq> Sessions<L> {
         self.waiting().any(|session| session.granted.contains(pair))
     }
 
-    /// The pair has been granted to a connection that does not go on with the session which waits to send it: that one is over. Else what comes
-    /// next would overtake what it has sent.
-    pub fn supersede(&mut self, pair: &Pair, out: &mut Vec<Do<L>>) {
-        let with = |session: &&Session| session.granted.contains(pair);
-        let over: Vec<_> = self
-            .waiting()
-            .filter(with)
-            .map(|it| it.id.clone())
-            .collect();
-        for id in over {
-            self.end(&id, out);
-        }
-    }
-
     /// Those that wait.
     pub fn waiting(&self) -> impl Iterator<Item = &Session> {
         self.places.values().filter_map(|place| match place {
@@ -312,3 +298,6 @@ impl<L: Copy + Eq> Sessions<L> {
 fn domain(accepted: &[Pair]) -> Option<&BareJid> {
     accepted.first().map(Pair::from)
 }
+
+#[cfg(test)]
+mod tests;

@@ -603,7 +603,7 @@ impl World {
             self.input(side, other, Input::Close(Some(error)));
         }
         if side == Side::B {
-            self.table.supersede(&pair, out);
+            self.table.give_up(&pair, out);
         }
         if let Some(conn) = self.conns.get_mut(&key(side, link)) {
             conn.granted.push(pair);
@@ -636,6 +636,7 @@ impl World {
             match it {
                 Do::Tell(link, input) => self.tell(Side::B, link, input),
                 Do::Late(envelope) => back.push(envelope),
+                Do::Over(_) => {}
                 other => panic!("{other:?}"),
             }
         }
