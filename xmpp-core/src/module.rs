@@ -364,7 +364,7 @@ pub struct Hooks {
     pub(crate) offline: Option<Arc<dyn OfflineHandler>>,
     pub(crate) stream_features: Vec<Arc<dyn Feature>>,
     pub(crate) layers: Vec<Arc<dyn Layer>>,
-    pub(crate) link_layers: Vec<Arc<dyn s2s::Layer>>,
+    pub(crate) peer_layers: Vec<Arc<dyn s2s::Layer>>,
     pub(crate) link_watchers: Vec<Arc<dyn LinkWatcher>>,
     pub(crate) stranger_iq: Handlers<dyn StrangerHandler>,
     pub(crate) error: Option<BuildError>,
@@ -539,9 +539,9 @@ impl Hooks {
         self.layers.push(layer);
     }
 
-    /// Wraps every stream between servers; the layer registered last is outermost.
-    pub fn link_layer(&mut self, layer: Arc<dyn s2s::Layer>) {
-        self.link_layers.push(layer);
+    /// Wraps every stream with another server; the layer registered last is outermost.
+    pub fn peer_layer(&mut self, layer: Arc<dyn s2s::Layer>) {
+        self.peer_layers.push(layer);
     }
 
     /// Follows the links to other servers.
@@ -576,21 +576,21 @@ impl Hooks {
             .fold(stream, |inner, layer| layer.wrap(inner))
     }
 
-    /// What the layers of streams between servers advertise.
-    pub fn link_features(&self) -> Vec<Element> {
-        let features = self.link_layers.iter().filter_map(|layer| layer.feature());
-        features.collect()
+    /// What layers advertise to other servers: [`s2s::Settings::features`].
+    pub fn peer_features(&self) -> Vec<Element> {
+        let layers = self.peer_layers.iter();
+        layers.filter_map(|layer| layer.feature()).collect()
     }
 
     /// A stream that another server has opened, in all layers.
     pub fn wrap_incoming(&self, stream: s2s::BoxStream) -> s2s::BoxStream {
-        let layers = self.link_layers.iter();
+        let layers = self.peer_layers.iter();
         layers.fold(stream, |inner, layer| layer.incoming(inner))
     }
 
     /// A stream that we open to another server, in all layers.
     pub fn wrap_outgoing(&self, stream: s2s::BoxStream) -> s2s::BoxStream {
-        let layers = self.link_layers.iter();
+        let layers = self.peer_layers.iter();
         layers.fold(stream, |inner, layer| layer.outgoing(inner))
     }
 

@@ -65,7 +65,7 @@ impl StreamManagement {
 impl Module for StreamManagement {
     fn register(self: Arc<Self>, on: &mut Hooks) {
         on.layer(self.clone());
-        on.link_layer(self);
+        on.peer_layer(self);
     }
 
     fn ready(&self, server: &Server) -> Result<(), BuildError> {

@@ -156,9 +156,10 @@ pub fn build(
             server.software.version = env!("CARGO_PKG_VERSION").to_owned();
         })
         .modules(im::all())
-        .module(StreamManagement::new(
-            config.stream_management.clone().into(),
-        ));
+        .module(
+            StreamManagement::new(config.stream_management.clone().into())
+                .peers(config.s2s.stream_management.clone().into()),
+        );
     if let Some(gate) = gate {
         builder = builder.remote(gate.mailbox());
     }

@@ -60,7 +60,6 @@ mod gate;
 mod handle;
 mod manager;
 mod peers;
-mod standin;
 #[cfg(test)]
 mod tests;
 
@@ -178,7 +177,7 @@ impl Federation {
             starttls: tls.is_some(),
             timeouts: config.timeouts,
             limits: config.stream,
-            features: server.hooks().link_features(),
+            features: server.hooks().peer_features(),
             random: server.random_source(),
         });
         let shared = Arc::new(Shared {

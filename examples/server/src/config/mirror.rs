@@ -249,8 +249,8 @@ mirror!(
         incoming_domain: usize,
         verifies: usize,
         verify: Span,
-        sessions: usize,
-        ended: usize,
+        held: usize,
+        sessions: Sessions,
         backoff: Backoff,
         stable: Span,
     }
@@ -277,6 +277,27 @@ mirror!(
     TotalQueue of mailbox::QueueLimits = links::Limits::default().total, {
         stanzas: usize,
         bytes: Size,
+    }
+);
+
+mirror!(
+    /// Sessions that others have with us.
+    Sessions of s2s::SessionLimits = s2s::SessionLimits::default(), {
+        waiting: usize,
+        ended: usize,
+        domain: usize,
+    }
+);
+
+mirror!(
+    /// `[s2s.stream_management]`: streams between servers that are acknowledged and can be resumed.
+    PeerManagement of xmpp_sm::server::Options = xmpp_sm::server::Options::default(), {
+        max: Span,
+        stanzas: usize,
+        bytes: Size,
+        requests: Requests,
+        answer: Span,
+        grace: Span,
     }
 );
 

@@ -15,7 +15,7 @@ use xmpp_core::s2s::dialback::Secret;
 use xmpp_core::{io, s2s};
 
 use super::listen::Addresses;
-use super::mirror::{PeerPolicy, S2sLimits};
+use super::mirror::{PeerManagement, PeerPolicy, S2sLimits};
 use super::value::{Hidden, Text};
 
 /// `[s2s]`
@@ -47,6 +47,8 @@ pub struct S2s {
     /// By domain.
     #[serde(deserialize_with = "domains")]
     pub peers: BTreeMap<String, Peer>,
+    /// Streams that are acknowledged and can be resumed.
+    pub stream_management: PeerManagement,
     pub limits: S2sLimits,
 }
 
@@ -150,6 +152,7 @@ impl Default for S2s {
             strangers: true,
             policy: PeerPolicy::default(),
             peers: BTreeMap::new(),
+            stream_management: PeerManagement::default(),
             limits: S2sLimits::default(),
         }
     }

@@ -23,7 +23,7 @@ use crate::io::limits::Ticket;
 use crate::io::tls::Shown;
 use crate::io::wire::Wire;
 use crate::machine::Machine as _;
-use crate::mailbox::{Settlement, SmPoint};
+use crate::mailbox::{Envelope, Settlement, SmPoint};
 use crate::metrics::Tally;
 use crate::s2s::links::{self, LinkId};
 use crate::s2s::{BoxStream, Pair};
@@ -70,6 +70,10 @@ pub(super) struct Connection {
     doing: Doing,
     /// Whether a question is open on which reading waits.
     asking: bool,
+    /// The stream has given its connection up and waits for what is under way; the connection is closed by then.
+    detached: Option<Instant>,
+    /// What came for a stream without a connection.
+    late: Vec<Envelope>,
     /// Stanzas from the peer that wait for the one in `doing`.
     waiting: VecDeque<(Stanza, Option<SmPoint>)>,
     unsettled: VecDeque<Unsettled>,
@@ -140,6 +144,8 @@ impl Connection {
             outbound: Outbound::default(),
             doing: Doing::Nothing,
             asking: false,
+            detached: None,
+            late: Vec::new(),
             waiting: VecDeque::new(),
             unsettled: VecDeque::new(),
             answers: VecDeque::new(),
@@ -220,9 +226,9 @@ impl Connection {
                 let limit = self.shared.config.timeouts.close;
                 self.sleep.as_mut().reset((now.instant + limit).into());
             }
+            Output::Detach => self.detached = Some(now.instant + self.shared.config.timeouts.close),
             // A session that ends says so itself; of streams between servers none says the others.
             Output::NotResumable(_)
-            | Output::Detach
             | Output::Reattach(_)
             | Output::Refuse(_)
             | Output::Stranger(_)
@@ -322,12 +328,14 @@ impl Connection {
         }
         let settle = self.unsettled.front().and_then(Unsettled::until);
         let stalled = self.outbound.until(self.shared.config.stall);
+        let closed = self.detached.filter(|_| !matches!(self.wire, Wire::Gone));
         let times = self.stream.next_timeout().into_iter();
-        let Some(due) = times.chain(settle).chain(stalled).min() else {
+        let Some(due) = times.chain(settle).chain(stalled).chain(closed).min() else {
             return false;
         };
         if due <= now.instant {
-            if stalled.is_some_and(|stalled| stalled <= now.instant) {
+            let over = |time: Option<Instant>| time.is_some_and(|time| time <= now.instant);
+            if over(stalled) || over(closed) {
                 tracing::debug!("the peer does not read");
                 self.lost(now, cx);
                 return true;
@@ -367,6 +375,12 @@ impl Connection {
                 busy = true;
             }
             busy |= behind && !self.outbound.is_behind();
+            if self.detached.is_some()
+                && self.outbound.is_written()
+                && self.wire.poll_shutdown(cx).is_ready()
+            {
+                self.wire = Wire::Gone;
+            }
             match self.phase {
                 Phase::Open if busy => continue,
                 Phase::Open => return Poll::Pending,

@@ -12,9 +12,9 @@ use futures::FutureExt as _;
 
 use super::Shared;
 use super::gate::Batch;
-use super::standin::Links;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
+use crate::s2s::links::Links;
 use crate::s2s::links::{Input, LinkId, Output};
 use crate::stanza::{Condition, StanzaError};
 use crate::stream;

@@ -28,6 +28,7 @@ impl Connection {
             return;
         };
         let mut returned = self.outbound.give_back();
+        returned.append(&mut self.late);
         let inputs = std::mem::take(&mut self.inputs);
         for input in inputs.into_iter().chain(waiting) {
             if let Input::Send(envelope) = input {

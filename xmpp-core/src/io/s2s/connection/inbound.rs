@@ -29,6 +29,7 @@ impl Connection {
         if self.phase != Phase::Open
             || !matches!(self.doing, Doing::Nothing)
             || self.asking
+            || self.detached.is_some()
             || !self.unread.is_empty()
             || self.outbound.is_behind()
             || self.unsettled.len() >= UNSETTLED

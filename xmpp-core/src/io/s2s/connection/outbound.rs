@@ -9,7 +9,7 @@ use super::{BEHIND, CHUNK, Connection, Phase};
 use crate::io::wire::Wire;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
-use crate::s2s::links;
+use crate::s2s::{self, links};
 use crate::stream::Input;
 use crate::time::Now;
 
@@ -118,8 +118,14 @@ impl Connection {
             && !self.outbound.is_behind()
             && let Some(input) = self.next_input()
         {
-            self.input(input, now, cx);
             busy = true;
+            match input {
+                Input::Send(envelope) if self.detached.is_some() => self.late.push(envelope),
+                input => {
+                    self.asking &= !matches!(input, Input::S2s(s2s::Input::Session(_)));
+                    self.input(input, now, cx);
+                }
+            }
         }
         busy
     }

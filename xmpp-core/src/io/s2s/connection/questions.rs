@@ -2,7 +2,6 @@
 
 use super::Connection;
 use crate::io::tls::PeerTls;
-use crate::mailbox::Origin;
 use crate::s2s::links;
 use crate::s2s::{self, Ask, Known, Output, Pair};
 use crate::stream::Input;
@@ -19,11 +18,6 @@ impl Connection {
             Output::Granted(pair) => {
                 self.handle.facts().granted(&pair);
                 self.tell_manager(Output::Granted(pair));
-            }
-            // Not on the stream on which it came, but on whichever there is.
-            Output::Bounce(stanza) => {
-                let server = &self.shared.server;
-                server.leave_to_itself(server.route(stanza, Origin::SERVER));
             }
             Output::PeerError(error) => {
                 tracing::debug!(?error, "the peer ends the stream");
