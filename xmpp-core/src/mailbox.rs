@@ -154,6 +154,27 @@ impl Envelope {
         }
     }
 
+    /// What an [`Inbox`] that takes this stanza answers: whoever waits hears when the envelope is
+    /// [settled](Envelope::settle), and cannot take it back meanwhile.
+    pub fn taken(&mut self) -> Settlement {
+        if self.origin.sm.is_none() {
+            return Settlement::Done;
+        }
+        let (settle, later) = Later::new();
+        self.settle = Some(settle);
+        Settlement::Later(later)
+    }
+
+    /// What an [`Inbox`] that does not take this stanza answers.
+    pub fn refused(self, reason: Reason) -> Settlement {
+        let Envelope { stanza, origin, .. } = self;
+        Settlement::Failed(Undelivered {
+            stanza,
+            origin,
+            reason,
+        })
+    }
+
     /// Whether somebody waits to hear what becomes of the stanza.
     pub fn is_awaited(&self) -> bool {
         self.settle.is_some()
@@ -535,12 +556,7 @@ impl Inbox for Queue {
             None
         };
         if let Some(reason) = reason {
-            let Envelope { stanza, origin, .. } = envelope;
-            return Settlement::Failed(Undelivered {
-                stanza,
-                origin,
-                reason,
-            });
+            return envelope.refused(reason);
         }
         let settlement = match &envelope.origin.sm {
             None => Settlement::Done,

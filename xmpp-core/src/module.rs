@@ -16,6 +16,7 @@ use crate::im::form;
 use crate::mailbox::{Origin, Settlement, Share};
 use crate::router::Recipients;
 use crate::s2s;
+use crate::s2s::links::LinkEvent;
 use crate::server::{BuildError, Server};
 use crate::session::{Resource, Session};
 use crate::stanza::{Condition, Stanza, StanzaError};
@@ -235,6 +236,12 @@ pub trait SessionWatcher: Send + Sync + 'static {
     fn session(&self, event: SessionEvent, session: &Arc<Session>, server: &Server);
 }
 
+/// Follows the links to other servers. Calls do not wait; what takes longer is spawned ([`Server::spawn`]).
+pub trait LinkWatcher: Send + Sync + 'static {
+    /// Something happened to a link. Events of one link come in their order.
+    fn link(&self, event: &LinkEvent, server: &Server);
+}
+
 /// What happens to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -358,6 +365,7 @@ pub struct Hooks {
     pub(crate) stream_features: Vec<Arc<dyn Feature>>,
     pub(crate) layers: Vec<Arc<dyn Layer>>,
     pub(crate) peer_layers: Vec<Arc<dyn s2s::Layer>>,
+    pub(crate) link_watchers: Vec<Arc<dyn LinkWatcher>>,
     pub(crate) stranger_iq: Handlers<dyn StrangerHandler>,
     pub(crate) error: Option<BuildError>,
 }
@@ -536,6 +544,11 @@ impl Hooks {
         self.peer_layers.push(layer);
     }
 
+    /// Follows the links to other servers.
+    pub fn watch_links(&mut self, watcher: Arc<dyn LinkWatcher>) {
+        self.link_watchers.push(watcher);
+    }
+
     /// The handler of IQ requests with this child.
     pub fn iq_handler(&self, scope: Scope, name: &str, ns: &str) -> Option<&Arc<dyn IqHandler>> {
         self.iq.get(&scope)?.get(ns)?.get(name)
@@ -579,6 +592,13 @@ impl Hooks {
     pub fn wrap_outgoing(&self, stream: s2s::BoxStream) -> s2s::BoxStream {
         let layers = self.peer_layers.iter();
         layers.fold(stream, |inner, layer| layer.outgoing(inner))
+    }
+
+    /// Tells everyone who follows links.
+    pub fn tell_of_link(&self, event: &LinkEvent, server: &Server) {
+        for watcher in &self.link_watchers {
+            watcher.link(event, server);
+        }
     }
 
     /// Disco features of a scope, in the order of registration.

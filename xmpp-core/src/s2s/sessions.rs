@@ -299,3 +299,6 @@ impl<L: Copy + Eq> Sessions<L> {
 fn domain(accepted: &[Pair]) -> Option<&BareJid> {
     accepted.first().map(Pair::from)
 }
+
+#[cfg(test)]
+mod tests;

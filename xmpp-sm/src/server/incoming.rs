@@ -137,7 +137,7 @@ impl Incoming {
 
     /// Here is the session; the peer has handled `h` of what it was sent.
     fn resume(&mut self, session: Box<Session>, h: Counter, now: Now, out: &mut Vec<Output>) {
-        match self.link.resume(session, h) {
+        match self.link.resume(session, h, out) {
             Ok(running) => {
                 let resumed = Element::new("resumed", nonza::NS)
                     .with_attr("previd", &running.id)
