@@ -117,6 +117,8 @@ impl Links {
             return;
         };
         line.way = Way::Up(slot);
+        // What comes back from now on is older than all that waits.
+        line.older = 0;
         line.why = None;
         line.pause.forget();
         link.lines.push(pair.clone());
@@ -221,7 +223,6 @@ impl Links {
         }
         let holder = link.session.clone();
         let holder = holder.filter(|_| link.pending.contains(pair));
-        let pending = holder.is_some();
         self.leave(pair);
         if let Some(name) = holder {
             self.hold_line(pair, &name);
@@ -235,10 +236,10 @@ impl Links {
         self.seek(pair, now, out);
         self.look(pair, out);
         // Nothing is left that the session could be resumed with.
-        if pending
-            && let Some(link) = self.links.get(slot)
+        if let Some(link) = self.links.get(slot)
             && link.dialled.is_some()
             && link.lines.is_empty()
+            && !link.pending.is_empty()
         {
             self.end(id, None, out);
         }
