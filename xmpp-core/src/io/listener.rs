@@ -273,7 +273,7 @@ impl Shared {
         match tls.accept(io).await {
             Ok((stream, channel)) => {
                 metrics.handshakes.increment();
-                Ok((Wire::Tls(Box::new(stream)), channel))
+                Ok((Wire::Tls(Box::new(stream.into())), channel))
             }
             Err(error) => {
                 metrics.failed_handshakes.increment();
