@@ -6,9 +6,11 @@
 
 mod connection;
 mod control;
+pub mod dial;
 mod handover;
 mod limits;
 mod listener;
+pub mod s2s;
 mod surroundings;
 mod throttle;
 mod tls;

@@ -14,7 +14,9 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 
 use crate::session::SessionId;
-use crate::stanza::Stanza;
+use crate::stanza::{Kind, Stanza};
+use crate::time::Timestamp;
+use crate::xml::Element;
 
 mod budget;
 mod settlement;
@@ -152,6 +154,27 @@ impl Envelope {
         }
     }
 
+    /// What an [`Inbox`] that takes this stanza answers: whoever waits hears when the envelope is
+    /// [settled](Envelope::settle), and cannot take it back meanwhile.
+    pub fn taken(&mut self) -> Settlement {
+        if self.origin.sm.is_none() {
+            return Settlement::Done;
+        }
+        let (settle, later) = Later::new();
+        self.settle = Some(settle);
+        Settlement::Later(later)
+    }
+
+    /// What an [`Inbox`] that does not take this stanza answers.
+    pub fn refused(self, reason: Reason) -> Settlement {
+        let Envelope { stanza, origin, .. } = self;
+        Settlement::Failed(Undelivered {
+            stanza,
+            origin,
+            reason,
+        })
+    }
+
     /// Whether somebody waits to hear what becomes of the stanza.
     pub fn is_awaited(&self) -> bool {
         self.settle.is_some()
@@ -170,9 +193,42 @@ impl Envelope {
         }
     }
 
+    /// A second envelope for the same stanza, for the connection, while whoever keeps this one answers for it: whoever waits
+    /// for the stanza waits for this one, and the share stays with it.
+    pub fn copy(&self) -> Envelope {
+        Envelope {
+            stanza: self.stanza.clone(),
+            origin: self.origin.clone(),
+            share: None,
+            settle: None,
+            kept: true,
+        }
+    }
+
+    /// The stanza as it goes another way, `domain` having sent it in vain at that time. XEP-0198 §4: "servers SHOULD add a delay element
+    /// with the original (failed) delivery timestamp, as per XEP-0203".
+    pub fn late(mut self, domain: &str, at: Timestamp) -> Envelope {
+        const DELAY: &str = "urn:xmpp:delay";
+        let is_message = matches!(self.stanza.kind(), Kind::Message(_));
+        let payload = self.stanza.payload();
+        if is_message && !payload.children().any(|child| child.is("delay", DELAY)) {
+            let delay = Element::new("delay", DELAY)
+                .with_attr("from", domain)
+                .with_attr("stamp", &at.to_string());
+            self.stanza = self.stanza.with_child(&delay);
+        }
+        self
+    }
+
     /// Whether somebody [keeps](Envelope::keep) the stanza until it is acknowledged.
     pub fn is_kept(&self) -> bool {
         self.kept
+    }
+
+    /// Whoever takes it out of where it waits says so; `false` if it has been
+    /// [withdrawn](Later::withdraw), and is not to be delivered.
+    pub(crate) fn read(&self) -> bool {
+        self.settle.as_ref().is_none_or(Settle::read)
     }
 
     /// Reports that the stanza is safe, and keeps it: it is in a queue that outlives the
@@ -463,7 +519,7 @@ impl State {
 /// What has not been withdrawn.
 fn present(taken: Option<VecDeque<Envelope>>) -> Option<VecDeque<Envelope>> {
     taken.map(|mut envelopes| {
-        envelopes.retain(|e| e.settle.as_ref().is_none_or(Settle::read));
+        envelopes.retain(Envelope::read);
         envelopes
     })
 }
@@ -500,12 +556,7 @@ impl Inbox for Queue {
             None
         };
         if let Some(reason) = reason {
-            let Envelope { stanza, origin, .. } = envelope;
-            return Settlement::Failed(Undelivered {
-                stanza,
-                origin,
-                reason,
-            });
+            return envelope.refused(reason);
         }
         let settlement = match &envelope.origin.sm {
             None => Settlement::Done,

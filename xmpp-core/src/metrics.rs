@@ -114,9 +114,50 @@ pub struct Metrics {
     /// Times that a stored message could not be read, and was not delivered. It stays where
     /// it is and is met again, so this grows beyond the number of such messages.
     pub unreadable_messages: Counter,
+    /// Connections with other servers.
+    pub s2s: Federation,
     logins: Counters<{ Mechanism::ALL.len() }>,
     failed_logins: Counters<{ Mechanism::ALL.len() }>,
     stream_errors: Counters<{ StreamCondition::NAMES.len() }>,
+}
+
+/// What a server has counted of its connections with others.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Federation {
+    /// Connections, whoever opened them.
+    pub connections: Gauge,
+    /// Connections that the limits turned away.
+    pub refused: Counter,
+    /// Connections that had proven nothing and gave way to newcomers.
+    pub evicted: Counter,
+    /// Connections that could not be opened.
+    pub failed_dials: Counter,
+    /// TLS handshakes that succeeded.
+    pub handshakes: Counter,
+    /// TLS handshakes that failed.
+    pub failed_handshakes: Counter,
+    /// Stanzas that could not be delivered and went back to their senders.
+    pub returned: Counter,
+    /// What other servers have sent.
+    pub received: Traffic,
+    /// What they have been sent.
+    pub sent: Traffic,
+    stream_errors: Counters<{ StreamCondition::NAMES.len() }>,
+}
+
+impl Federation {
+    /// We have ended a stream with this error.
+    pub fn stream_failed(&self, condition: &StreamCondition) {
+        let mut names = StreamCondition::NAMES.iter();
+        let at = names.position(|name| *name == condition.name());
+        self.stream_errors.at(at);
+    }
+
+    /// Streams that we have ended with an error, by its name (RFC 6120 §4.9.3).
+    pub fn stream_errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.stream_errors.named(StreamCondition::NAMES)
+    }
 }
 
 impl Metrics {
@@ -194,6 +235,11 @@ impl Tally {
             Kind::Presence(_) => self.presences += 1,
             Kind::Iq(_) => self.iqs += 1,
         }
+    }
+
+    /// Bytes that have been counted.
+    pub fn counted_bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Adds what has been counted, and begins anew.

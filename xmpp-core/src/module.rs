@@ -15,6 +15,8 @@ use crate::directory::Resources;
 use crate::im::form;
 use crate::mailbox::{Origin, Settlement, Share};
 use crate::router::Recipients;
+use crate::s2s;
+use crate::s2s::links::LinkEvent;
 use crate::server::{BuildError, Server};
 use crate::session::{Resource, Session};
 use crate::stanza::{Condition, Stanza, StanzaError};
@@ -234,6 +236,12 @@ pub trait SessionWatcher: Send + Sync + 'static {
     fn session(&self, event: SessionEvent, session: &Arc<Session>, server: &Server);
 }
 
+/// Follows the links to other servers. Calls do not wait; what takes longer is spawned ([`Server::spawn`]).
+pub trait LinkWatcher: Send + Sync + 'static {
+    /// Something happened to a link. Events of one link come in their order.
+    fn link(&self, event: &LinkEvent, server: &Server);
+}
+
 /// What happens to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -356,6 +364,8 @@ pub struct Hooks {
     pub(crate) offline: Option<Arc<dyn OfflineHandler>>,
     pub(crate) stream_features: Vec<Arc<dyn Feature>>,
     pub(crate) layers: Vec<Arc<dyn Layer>>,
+    pub(crate) peer_layers: Vec<Arc<dyn s2s::Layer>>,
+    pub(crate) link_watchers: Vec<Arc<dyn LinkWatcher>>,
     pub(crate) stranger_iq: Handlers<dyn StrangerHandler>,
     pub(crate) error: Option<BuildError>,
 }
@@ -529,6 +539,16 @@ impl Hooks {
         self.layers.push(layer);
     }
 
+    /// Wraps every stream with another server; the layer registered last is outermost.
+    pub fn peer_layer(&mut self, layer: Arc<dyn s2s::Layer>) {
+        self.peer_layers.push(layer);
+    }
+
+    /// Follows the links to other servers.
+    pub fn watch_links(&mut self, watcher: Arc<dyn LinkWatcher>) {
+        self.link_watchers.push(watcher);
+    }
+
     /// The handler of IQ requests with this child.
     pub fn iq_handler(&self, scope: Scope, name: &str, ns: &str) -> Option<&Arc<dyn IqHandler>> {
         self.iq.get(&scope)?.get(ns)?.get(name)
@@ -554,6 +574,31 @@ impl Hooks {
         self.layers
             .iter()
             .fold(stream, |inner, layer| layer.wrap(inner))
+    }
+
+    /// What layers advertise to other servers: [`s2s::Settings::features`].
+    pub fn peer_features(&self) -> Vec<Element> {
+        let layers = self.peer_layers.iter();
+        layers.filter_map(|layer| layer.feature()).collect()
+    }
+
+    /// A stream that another server has opened, in all layers.
+    pub fn wrap_incoming(&self, stream: s2s::BoxStream) -> s2s::BoxStream {
+        let layers = self.peer_layers.iter();
+        layers.fold(stream, |inner, layer| layer.incoming(inner))
+    }
+
+    /// A stream that we open to another server, in all layers.
+    pub fn wrap_outgoing(&self, stream: s2s::BoxStream) -> s2s::BoxStream {
+        let layers = self.peer_layers.iter();
+        layers.fold(stream, |inner, layer| layer.outgoing(inner))
+    }
+
+    /// Tells everyone who follows links.
+    pub fn tell_of_link(&self, event: &LinkEvent, server: &Server) {
+        for watcher in &self.link_watchers {
+            watcher.link(event, server);
+        }
     }
 
     /// Disco features of a scope, in the order of registration.

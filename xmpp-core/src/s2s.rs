@@ -8,11 +8,14 @@
 //! have is [`Input`] and [`Output`] here. Questions do not stop a stream: any number can be open at once, and an answer names what was asked.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::machine::Machine;
 use crate::mailbox::Envelope;
 use crate::server::{Random, Timeouts};
 use crate::stanza::{Condition, Stanza};
+use crate::stream;
+use crate::time::Now;
 use crate::xml::Element;
 use crate::{BareJid, Jid};
 
@@ -21,17 +24,76 @@ mod header;
 mod incoming;
 mod initiator;
 mod link;
+pub mod links;
 mod outgoing;
 mod receiver;
+mod session;
+mod sessions;
 #[cfg(test)]
 mod testing;
 
 pub use incoming::Incoming;
+pub use links::Links;
 pub use outgoing::Outgoing;
+pub use session::{Claim, Ended, Found, Sent, Session};
+pub use sessions::{Do, SessionLimits, Sessions};
+
+/// A stream between servers, perhaps in layers.
+pub type BoxStream = Box<dyn Stream>;
+
+/// A stream between servers, as a [`Layer`] around it sees it.
+pub trait Stream: Machine<Input = stream::Input, Output = stream::Output> {
+    /// Whether a layer may write elements of its own: the features are there, and the end is not.
+    fn is_open(&self) -> bool;
+
+    /// Whether the connection is encrypted.
+    fn is_encrypted(&self) -> bool;
+}
+
+impl Machine for BoxStream {
+    type Input = stream::Input;
+    type Output = stream::Output;
+
+    fn handle(&mut self, input: stream::Input, now: Now, out: &mut Vec<stream::Output>) {
+        (**self).handle(input, now, out);
+    }
+
+    fn handle_timeout(&mut self, now: Now, out: &mut Vec<stream::Output>) {
+        (**self).handle_timeout(now, out);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        (**self).next_timeout()
+    }
+}
+
+impl Stream for BoxStream {
+    fn is_open(&self) -> bool {
+        (**self).is_open()
+    }
+
+    fn is_encrypted(&self) -> bool {
+        (**self).is_encrypted()
+    }
+}
+
+/// Wraps all streams between servers, to see their inputs first and their outputs last.
+pub trait Layer: Send + Sync + 'static {
+    /// A stream that another server has opened, in this layer.
+    fn incoming(&self, inner: BoxStream) -> BoxStream;
+
+    /// A stream that we open, in this layer.
+    fn outgoing(&self, inner: BoxStream) -> BoxStream;
+
+    /// What belongs into [`Settings::features`] for it.
+    fn feature(&self) -> Option<Element> {
+        None
+    }
+}
 
 /// A Domain Pair (XEP-0220 §1.3): the Sender Domain and the Target Domain. Stanzas go from the one to the other; the way back
 /// is another pair.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pair {
     from: BareJid,
     to: BareJid,
@@ -84,6 +146,12 @@ pub enum Input {
     Known(Pair, Known),
     /// The answer to [`Ask::Verify`].
     Verified(Verify, Verdict),
+    /// The answer to [`Ask::Session`]. An [`Outgoing`] stream is given [`Found::Session`] before [`Input::Open`] if there is one to go on with: it resumes it
+    /// when one of its pairs is granted. A session that a stream has no use for comes back at once ([`Output::Session`]).
+    Session(Found),
+    /// Another connection claims the session of this stream. If the claim is [good](Claim::is_good), the stream ends with `<conflict/>`, and
+    /// the session comes out when all that has been delivered is settled; else [`Output::Denied`].
+    Claimed(Claim),
 }
 
 /// What a stream between servers alone wants done, or tells.
@@ -100,12 +168,23 @@ pub enum Output {
     Refused(Pair, Refusal),
     /// What the peer says to [`Input::Verify`].
     Verified(Verify, Verdict),
-    /// This was to be sent, and belongs to no pair that was [granted](Output::Granted). It is not written.
+    /// This was to be sent, and belongs to no pair that was [granted](Output::Granted). It is not written. Or it was sent by a session, and
+    /// goes the way of what waits for its pair, before all that waits already. Where several come out, the oldest comes first.
     Unsent(Envelope),
     /// The peer sent what is no stanza, and this goes back to it, on whichever stream there is for that.
     Bounce(Stanza),
     /// The peer ends the stream with this error.
     PeerError(Box<Element>),
+    /// The stream's session, which outlives it: the connection was lost, or another one takes it over. All that was delivered is settled. On an
+    /// [`Outgoing`] stream it is to be given to the next one for its peer, also after its [`max`](Session::max), as that is how it is
+    /// learned what the peer has handled. [`stream::Output::Close`] follows.
+    Session(Box<Session>),
+    /// The peer has acknowledged so many stanzas more (XEP-0198). Whoever waits for one of them has been told.
+    Acked(u32),
+    /// The stream's session, of which [`stream::Output::Resumable`] told, is over.
+    Ended(Ended),
+    /// The claim ([`Input::Claimed`]) is not good, or there is no session; nothing has changed.
+    Denied(Claim),
 }
 
 /// A question.
@@ -119,6 +198,9 @@ pub enum Ask {
     Stream(Pair),
     /// Ask the authoritative server, on another stream. Answered by [`Input::Verified`].
     Verify(Verify),
+    /// Is there a session that this connection may go on with? If another connection still has it, that one is asked
+    /// ([`Input::Claimed`]). Answered by [`Input::Session`]; until then nothing more is to be read from the peer.
+    Session(Claim),
 }
 
 /// What is known of a domain on the peer's side and one on ours.

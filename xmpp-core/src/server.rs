@@ -58,6 +58,8 @@ struct Inner {
     config: Config,
     directory: Arc<dyn Directory>,
     router: Arc<dyn Router>,
+    /// Where what is for other servers goes.
+    remote: Option<Mailbox>,
     hooks: Hooks,
     stores: Stores,
     accounts: Arc<Accounts>,
@@ -317,17 +319,25 @@ impl Server {
                 account,
                 to: recipients,
             } => self.deliver(stanza, origin, account, recipients),
-            Route::Entity(mailbox) => match mailbox.push(stanza, origin) {
-                Settlement::Failed(failed) => self.refuse(&failed.stanza, &failed.reason.into()),
-                settlement => Dispatch::Done(settlement),
-            },
+            Route::Entity(mailbox) => self.push(&mailbox, stanza, origin),
             Route::Server => self.ask_server(stanza, to, origin),
             Route::Account(account) => self.ask_account(stanza, origin, account),
             Route::Offline(account) => self.keep(stanza, origin, account),
-            // RFC 6120 §8.3.3.16, until another server can be reached
-            Route::Remote => self.refuse(&stanza, &Condition::RemoteServerNotFound.into()),
+            Route::Remote => match &self.inner.remote {
+                Some(mailbox) => self.push(mailbox, stanza, origin),
+                // RFC 6120 §8.3.3.16: no other server can be reached
+                None => self.refuse(&stanza, &Condition::RemoteServerNotFound.into()),
+            },
             Route::Refuse(condition) => self.refuse(&stanza, &condition.into()),
             Route::Ignore => Dispatch::DONE,
+        }
+    }
+
+    /// To a mailbox that is no session's.
+    fn push(&self, mailbox: &Mailbox, stanza: Stanza, origin: Origin) -> Dispatch {
+        match mailbox.push(stanza, origin) {
+            Settlement::Failed(failed) => self.refuse(&failed.stanza, &failed.reason.into()),
+            settlement => Dispatch::Done(settlement),
         }
     }
 
@@ -377,6 +387,12 @@ impl Server {
     /// Whether `domain` is one of ours.
     pub fn is_local(&self, domain: &str) -> bool {
         self.inner.config.domain(domain).is_some()
+    }
+
+    /// Whether `domain` is one of ours, or one that an entity here [serves](Server::serve): other servers may send to it, and
+    /// nobody else may speak for it.
+    pub fn hosts(&self, domain: &str) -> bool {
+        self.is_local(domain) || self.inner.directory.entity(&[domain]).is_some()
     }
 
     /// A full JID's session, wherever it lives.

@@ -99,6 +99,9 @@ pub enum Output {
     Resumable(Arc<str>),
     /// The connection is gone, and the stream waits for another one. Nothing is read or
     /// written until [`Input::Resumed`].
+    ///
+    /// Of a stream between servers: what is written goes out, and the connection is closed. Nothing comes after it but what
+    /// [`Input::Settled`] leads to: the [session](s2s::Output::Session), and [`Output::Close`].
     Detach,
     /// The other connection is taken ([`Input::Resumed`]), and this goes to it first.
     Reattach(Vec<u8>),

@@ -15,7 +15,7 @@ use xmpp_core::xml::{Element, Received};
 
 use crate::counter::Counter;
 use crate::inbound::Inbound;
-use crate::nonza::{self, Nonza};
+use crate::nonza::{self, Nonza, ack, failed, request, too_high};
 use crate::outbound::{AckError, Outbound, RequestPolicy};
 
 /// How streams are managed.
@@ -211,13 +211,7 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
 
     fn enable(&mut self, jid: FullJid, resume: bool, max: Option<u32>, out: &mut Vec<Output>) {
         let options = &self.shared.options;
-        let mut bytes = [0; 16];
-        self.shared.random.fill(&mut bytes);
-        let id: Arc<str> = bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-            .into();
+        let id = nonza::name(&*self.shared.random);
         // §3: the client's 'max' is "the client's preferred maximum resumption time".
         let wanted = max.map_or(options.max, |max| Duration::from_secs(max.into()));
         let max = (resume && !options.max.is_zero()).then(|| wanted.min(options.max));
@@ -373,7 +367,7 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         out.extend(
             waiting
                 .into_iter()
-                .map(|sent| Output::Return(late(sent, &domain))),
+                .map(|sent| Output::Return(sent.envelope.late(&domain, sent.at))),
         );
         if running.max.is_some() {
             out.push(Output::NotResumable(running.inbound.count().0));
@@ -565,49 +559,6 @@ impl<S> Drop for Managed<S> {
             self.shared.budget.give(running.bytes);
         }
     }
-}
-
-/// The stanza as it goes to somebody else. §4: "servers SHOULD add a delay element with the
-/// original (failed) delivery timestamp, as per XEP-0203".
-fn late(sent: Sent, domain: &str) -> Envelope {
-    const DELAY: &str = "urn:xmpp:delay";
-    let Sent { mut envelope, at } = sent;
-    let is_message = matches!(envelope.stanza.kind(), xmpp_core::stanza::Kind::Message(_));
-    let payload = envelope.stanza.payload();
-    if is_message && !payload.children().any(|child| child.is("delay", DELAY)) {
-        let delay = Element::new("delay", DELAY)
-            .with_attr("from", domain)
-            .with_attr("stamp", &at.to_string());
-        envelope.stanza = envelope.stanza.with_child(&delay);
-    }
-    envelope
-}
-
-fn ack(h: Counter) -> Output {
-    Output::Write(format!("<a xmlns='{}' h='{h}'/>", nonza::NS).into_bytes())
-}
-
-fn request() -> Output {
-    Output::Write(format!("<r xmlns='{}'/>", nonza::NS).into_bytes())
-}
-
-fn failed(condition: Condition, h: Option<Counter>) -> Output {
-    let mut failed = Element::new("failed", nonza::NS);
-    if let Some(h) = h {
-        failed = failed.with_attr("h", &h.to_string());
-    }
-    let condition = Element::new(condition.name(), xmpp_core::xml::ns::STANZA_ERROR);
-    nonza::write(&failed.with_child(condition))
-}
-
-/// §6: "the local entity SHOULD generate an undefined-condition stream error that includes a
-/// <handled-count-too-high/> element"
-fn too_high(h: Counter, sent: Counter) -> StreamError {
-    StreamError::new(StreamCondition::UndefinedCondition).with_detail(
-        Element::new("handled-count-too-high", nonza::NS)
-            .with_attr("h", &h.to_string())
-            .with_attr("send-count", &sent.to_string()),
-    )
 }
 
 #[cfg(test)]

@@ -82,6 +82,37 @@ pub fn delete(config: &Config, jids: &[BareJid]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `links`
+pub fn links(config: &Config) -> anyhow::Result<()> {
+    let reply = with_desk(config, async |desk| desk.ask(Request::Links).await)?;
+    let Reply::Links { links, more } = reply else {
+        bail!("unexpected reply: {reply:?}");
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for link in &links {
+        let yes = |is: bool, what: &'static str| if is { what } else { "" };
+        let line = format!(
+            "{:<8} {:<30} {:<8} {:<4} {:<12} out {} in {} waiting {} received {} sent {} {}",
+            link.id,
+            link.domain.as_deref().unwrap_or("-"),
+            link.state,
+            yes(link.encrypted, "tls"),
+            yes(link.certified, "certified"),
+            link.granted,
+            link.accepted,
+            link.waiting,
+            link.received,
+            link.sent,
+            link.peer,
+        );
+        io::Write::write_fmt(&mut out, format_args!("{}\n", line.trim_end()))?;
+    }
+    if more > 0 {
+        io::Write::write_fmt(&mut out, format_args!("and {more} more\n"))?;
+    }
+    Ok(io::Write::flush(&mut out)?)
+}
+
 /// `users`
 pub fn list(config: &Config, domain: Option<&str>) -> anyhow::Result<()> {
     let domains: Vec<String> = match domain {

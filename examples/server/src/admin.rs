@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
+use xmpp_core::io::s2s::{Federation, LinkView, State};
 use xmpp_core::sasl::{Credentials, Hash, Keys};
 use xmpp_core::server::Server;
 
@@ -30,6 +31,8 @@ const MAX_LINE: usize = 1 << 20;
 const MAX_JIDS: usize = 1000;
 /// Most bytes of JIDs in a reply: as many as a line has room for.
 const MAX_JIDS_BYTES: usize = MAX_LINE - 1024;
+/// Most connections in a reply: each has at most two names of a kilobyte.
+const MAX_LINKS: usize = 400;
 /// Most accounts in a request.
 pub const MAX_ACCOUNTS: usize = 500;
 /// Most bytes of accounts in a request.
@@ -54,6 +57,8 @@ pub enum Request {
     },
     /// Copies the store to a new file.
     Backup { path: PathBuf },
+    /// The connections with other servers: as many as a reply has room for.
+    Links,
 }
 
 /// What comes back.
@@ -62,8 +67,31 @@ pub enum Request {
 pub enum Reply {
     Count { count: usize },
     Jids { jids: Vec<String> },
+    Links { links: Vec<Link>, more: usize },
     Done { done: bool },
     Error { error: String },
+}
+
+/// A connection with another server.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    pub id: String,
+    /// The domain on the other side, as far as it is known.
+    pub domain: Option<String>,
+    /// Its address, or the server that was dialled.
+    pub peer: String,
+    pub state: String,
+    /// The pairs of domains that stanzas go for, out and in.
+    pub granted: usize,
+    pub accepted: usize,
+    pub encrypted: bool,
+    /// Whether the peer's certificate is right for it.
+    pub certified: bool,
+    /// What waits for it.
+    pub waiting: usize,
+    pub received: u64,
+    pub sent: u64,
 }
 
 /// An account and what is stored of its password; the password itself stays where it is.
@@ -133,11 +161,16 @@ pub struct Office {
     /// It serves, or is there just for this: what happens to an account concerns its
     /// sessions and its contacts.
     server: Server,
+    federation: Option<Federation>,
 }
 
 impl Office {
-    pub fn new(store: Store, server: Server) -> Office {
-        Office { store, server }
+    pub fn new(store: Store, server: Server, federation: Option<Federation>) -> Office {
+        Office {
+            store,
+            server,
+            federation,
+        }
     }
 
     /// The reply to a request.
@@ -188,10 +221,40 @@ impl Office {
                     jids: fitting(page),
                 })
             }
+            Request::Links => {
+                let links = self.federation.as_ref().map(Federation::links);
+                let links = links.unwrap_or_default();
+                let more = links.len().saturating_sub(MAX_LINKS);
+                let links = links.iter().take(MAX_LINKS).map(Link::from).collect();
+                Ok(Reply::Links { links, more })
+            }
             Request::Backup { path } => {
                 self.store.backup(&path).await?;
                 Ok(Reply::Done { done: true })
             }
+        }
+    }
+}
+
+impl From<&LinkView> for Link {
+    fn from(view: &LinkView) -> Link {
+        let state = match view.state {
+            State::Opening => "opening",
+            State::Open => "open",
+            State::Closing => "closing",
+        };
+        Link {
+            id: view.id.to_string(),
+            domain: view.domain.as_ref().map(BareJid::to_string),
+            peer: view.peer.clone(),
+            state: state.to_owned(),
+            granted: view.granted.len(),
+            accepted: view.accepted.len(),
+            encrypted: view.encrypted,
+            certified: view.certified,
+            waiting: view.waiting,
+            received: view.received,
+            sent: view.sent,
         }
     }
 }

@@ -7,6 +7,7 @@ mod listen;
 mod mirror;
 mod place;
 mod ranges;
+mod s2s;
 mod value;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use mirror::{
     Accept, AccountExceptions, ContactExceptions, Contacts, Limits, StreamManagement, Throttle,
     Timeouts,
 };
+pub use s2s::S2s;
 pub use value::{Hidden, Span, Text};
 
 /// Fewest PBKDF2 rounds that may be set.
@@ -50,6 +52,7 @@ pub struct Config {
     pub throttle: Throttle,
     pub timeouts: Timeouts,
     pub stream_management: StreamManagement,
+    pub s2s: S2s,
     pub shutdown: Shutdown,
     pub log: Log,
     #[serde(deserialize_with = "distinct")]
@@ -71,6 +74,7 @@ impl Default for Config {
             throttle: Throttle::default(),
             timeouts: Timeouts::default(),
             stream_management: StreamManagement::default(),
+            s2s: S2s::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             domains: vec![Domain::new(
@@ -411,7 +415,11 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let domains = self.domains.iter_mut();
         let named = domains.flat_map(|domain| [&mut domain.certificate, &mut domain.key]);
-        let others = [&mut self.tls.client_authorities, &mut self.postgresql.roots];
+        let others = [
+            &mut self.tls.client_authorities,
+            &mut self.postgresql.roots,
+            &mut self.s2s.authorities,
+        ];
         for path in named.chain(others).flatten() {
             *path = folder.join(&*path);
         }

@@ -111,7 +111,7 @@ fn wanted(config: &Config, insecure: bool) -> Vec<Wanted> {
 
 /// Whether this is what a machine without IPv6 says to an address of IPv6. That has many
 /// words for it, by how IPv6 was turned off; a port that is taken or forbidden is another matter.
-fn is_without_ipv6(address: SocketAddr, error: &io::Error) -> bool {
+pub fn is_without_ipv6(address: SocketAddr, error: &io::Error) -> bool {
     let other = matches!(
         error.kind(),
         ErrorKind::AddrInUse | ErrorKind::PermissionDenied

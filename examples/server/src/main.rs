@@ -7,6 +7,7 @@ mod accounts;
 mod admin;
 mod certificate;
 mod config;
+mod federation;
 mod folder;
 mod listen;
 mod log;
@@ -123,6 +124,9 @@ enum Command {
         force: bool,
     },
 
+    /// Shows the connections with other servers, one a line
+    Links,
+
     /// Copies the SQLite store to a new file while it goes on serving; `restore` goes back
     Backup {
         /// The copy; there must be no such file yet
@@ -231,6 +235,7 @@ fn perform(cli: Cli) -> anyhow::Result<()> {
             days,
             force,
         } => certificate::generate(&domains, &out, days, force),
+        Command::Links => accounts::links(&load()?),
         Command::Backup { to } => accounts::backup(&load()?, &to),
         Command::Restore { from, force } => store::restore(&load()?, &from, force),
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use xmpp_core::mailbox::Depths;
-use xmpp_core::metrics::{Metrics, Traffic};
+use xmpp_core::metrics::{Federation, Metrics, Traffic};
 use xmpp_core::server::Server;
 use xmpp_core::time::Timestamp;
 use xmpp_store::{MAX_QUEUED, MAX_QUEUED_OCTETS, Waiting, Writing};
@@ -27,6 +27,7 @@ pub fn render(
     logins(metrics, &mut text);
     traffic(metrics, &mut text);
     errors(metrics, &mut text);
+    federation(&metrics.s2s, &mut text);
 
     waiting(server, queues, store, &mut text);
     let name = "xmpp_store_changes_failed_total";
@@ -109,14 +110,7 @@ fn traffic(metrics: &Metrics, text: &mut Text) {
         "Stanzas of clients and to clients.",
     );
     for (direction, traffic) in both {
-        for (kind, counter) in [
-            ("message", &traffic.messages),
-            ("presence", &traffic.presences),
-            ("iq", &traffic.iqs),
-        ] {
-            let labels = [("direction", direction), ("kind", kind)];
-            text.sample("xmpp_stanzas_total", &labels, counter.value());
-        }
+        stanzas("xmpp_stanzas_total", direction, traffic, text);
     }
 
     text.family(
@@ -143,6 +137,77 @@ fn errors(metrics: &Metrics, text: &mut Text) {
     let help = "Times that a stored message could not be read; it stays in the store.";
     text.family(name, "counter", help);
     text.sample(name, &[], metrics.unreadable_messages.value());
+}
+
+fn federation(metrics: &Federation, text: &mut Text) {
+    let name = "xmpp_s2s_connections";
+    text.family(name, "gauge", "Connections with other servers.");
+    text.sample(name, &[], metrics.connections.value());
+    for (name, help, counter) in [
+        (
+            "xmpp_s2s_connections_refused_total",
+            "Connections of other servers that the limits turned away.",
+            &metrics.refused,
+        ),
+        (
+            "xmpp_s2s_connections_evicted_total",
+            "Connections of other servers that had proven nothing and gave way to newcomers.",
+            &metrics.evicted,
+        ),
+        (
+            "xmpp_s2s_dials_failed_total",
+            "Connections to other servers that could not be opened.",
+            &metrics.failed_dials,
+        ),
+        (
+            "xmpp_s2s_stanzas_returned_total",
+            "Stanzas for other servers that went back to their senders.",
+            &metrics.returned,
+        ),
+    ] {
+        text.family(name, "counter", help);
+        text.sample(name, &[], counter.value());
+    }
+
+    let name = "xmpp_s2s_tls_handshakes_total";
+    text.family(name, "counter", "TLS handshakes with other servers.");
+    for (result, counter) in [
+        ("ok", &metrics.handshakes),
+        ("failed", &metrics.failed_handshakes),
+    ] {
+        text.sample(name, &[("result", result)], counter.value());
+    }
+
+    let both = [("received", &metrics.received), ("sent", &metrics.sent)];
+    let name = "xmpp_s2s_stanzas_total";
+    text.family(name, "counter", "Stanzas of other servers and to them.");
+    for (direction, traffic) in both {
+        stanzas(name, direction, traffic, text);
+    }
+    let name = "xmpp_s2s_bytes_total";
+    let help = "Bytes of XML of other servers and to them, before encryption.";
+    text.family(name, "counter", help);
+    for (direction, traffic) in both {
+        text.sample(name, &[("direction", direction)], traffic.bytes.value());
+    }
+
+    let name = "xmpp_s2s_stream_errors_total";
+    let help = "Streams with other servers that this one ended with an error.";
+    text.family(name, "counter", help);
+    for (condition, value) in metrics.stream_errors() {
+        text.sample(name, &[("condition", condition)], value);
+    }
+}
+
+fn stanzas(name: &str, direction: &str, traffic: &Traffic, text: &mut Text) {
+    for (kind, counter) in [
+        ("message", &traffic.messages),
+        ("presence", &traffic.presences),
+        ("iq", &traffic.iqs),
+    ] {
+        let labels = [("direction", direction), ("kind", kind)];
+        text.sample(name, &labels, counter.value());
+    }
 }
 
 fn waiting(server: &Server, queues: Depths, store: Waiting, text: &mut Text) {

@@ -9,6 +9,7 @@ use anyhow::bail;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use xmpp_core::im::{self, registration::Registration, service_contacts::ServiceContacts};
+use xmpp_core::io::s2s::{Federation, Gate};
 use xmpp_core::io::{Driver, Tls, surroundings};
 use xmpp_core::sasl::Secret;
 use xmpp_core::server::{self, Server};
@@ -18,10 +19,11 @@ use xmpp_sm::StreamManagement;
 use crate::admin::{Office, Socket};
 use crate::certificate::Identities;
 use crate::config::{Config, Contacts, Encryption};
+use crate::federation::Embassy;
 use crate::metrics::Expiry;
 use crate::monitor::Monitor;
 use crate::notify::{READY, STOPPING, notify};
-use crate::{certificate, folder, listen, log, store};
+use crate::{certificate, federation, folder, listen, log, store};
 
 /// Serves until it is told to end.
 pub fn run(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::Result<()> {
@@ -47,13 +49,20 @@ pub fn check(config: &Config, insecure: bool) -> anyhow::Result<()> {
     folder::check(&config.data)?;
     store::check(config)?;
     let identities = certificate::load_or_make(config, SystemTime::now())?;
-    certificate::tls(config, identities)?;
+    certificate::tls(config, identities.clone())?;
     let secret = folder::read_secret(&config.data)?;
     let secret = secret.unwrap_or_else(|| [0; 32].into());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let _tasks = runtime.enter();
     let stores = Stores::from_one(Arc::new(Memory::new()));
-    build(config, stores, secret, insecure)?;
+    let embassy = Embassy::new(config, identities)?;
+    build(
+        config,
+        stores,
+        secret,
+        insecure,
+        embassy.as_ref().map(Embassy::gate),
+    )?;
     for domain in &config.domains {
         let name = &domain.name.0;
         match &domain.certificate {
@@ -76,12 +85,19 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let secret = folder::secret(&config.data)?;
     // Last of what can fail by itself: a newer schema is there to stay.
     let store = store::open_stores(config).await?;
-    let server = build(config, store.stores.clone(), secret, insecure)?;
+    let embassy = Embassy::new(config, identities.clone())?;
+    let gate = embassy.as_ref().map(Embassy::gate);
+    let server = build(config, store.stores.clone(), secret, insecure, gate)?;
+    let federation = embassy.map(|embassy| embassy.open(config, &server));
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let monitor = Monitor::new(server.clone(), store.clone());
     monitor.set_expiries(expiries(&identities));
-    let socket = Socket::listen(&config.socket(), Office::new(store.clone(), server.clone()));
+    let office = Office::new(store.clone(), server.clone(), federation.clone());
+    let socket = Socket::listen(&config.socket(), office);
     let mut bound = listen::listen(&driver, config, insecure).await?;
+    if let Some(federation) = &federation {
+        federation::listen(federation, config, &mut bound).await?;
+    }
     for address in config.listen.monitoring.iter() {
         bound.push(("monitoring", monitor.listen(*address).await?));
     }
@@ -89,7 +105,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     greet(config, file, &bound, insecure);
     notify(READY);
 
-    let reload = || reload(config, &tls, &monitor);
+    let reload = || reload(config, &tls, federation.as_ref(), &monitor);
     let reload_when_told = async {
         while let Told::Reload = signals.next().await {
             reload();
@@ -130,6 +146,7 @@ pub fn build(
     stores: Stores,
     secret: Secret,
     insecure: bool,
+    gate: Option<&Gate>,
 ) -> anyhow::Result<Server> {
     let mut builder = Server::builder()
         .stores(stores)
@@ -139,9 +156,13 @@ pub fn build(
             server.software.version = env!("CARGO_PKG_VERSION").to_owned();
         })
         .modules(im::all())
-        .module(StreamManagement::new(
-            config.stream_management.clone().into(),
-        ));
+        .module(
+            StreamManagement::new(config.stream_management.clone().into())
+                .peers(config.s2s.stream_management.clone().into()),
+        );
+    if let Some(gate) = gate {
+        builder = builder.remote(gate.mailbox());
+    }
     if config.registration.enabled || config.registration.own_account {
         builder = builder.module(Registration::new(config.registration.options()));
     }
@@ -208,10 +229,14 @@ fn greet(config: &Config, file: Option<&Path>, bound: &listen::Bound, insecure: 
 
 /// The certificates and the client authorities are read again. With a bad one among them
 /// all of the old ones stay, and the answer is `false`.
-fn reload(config: &Config, tls: &Tls, monitor: &Monitor) -> bool {
+fn reload(config: &Config, tls: &Tls, federation: Option<&Federation>, monitor: &Monitor) -> bool {
     let replace = || -> anyhow::Result<()> {
         let identities = certificate::load(config)?;
-        tls.replace_all(identities.clone(), certificate::authorities(config)?)?;
+        let clients = certificate::authorities(config)?;
+        if let Some(peers) = federation.and_then(Federation::tls) {
+            peers.replace(identities.clone(), federation::authorities(config)?)?;
+        }
+        tls.replace_all(identities.clone(), clients)?;
         monitor.set_expiries(expiries(&identities));
         Ok(())
     };

@@ -4,6 +4,8 @@
 
 #[path = "cli/certificates.rs"]
 mod certificates;
+#[path = "cli/federation.rs"]
+mod federation;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/settings.rs"]

@@ -48,9 +48,9 @@ mod resumption;
 mod unsettled;
 
 use burst::Page;
-use charge::Charged;
+pub(super) use charge::Charged;
 use resumption::Resumable;
-use unsettled::Unsettled;
+pub(super) use unsettled::Unsettled;
 
 /// One TLS record; also what is read or written at once.
 const CHUNK: usize = 16 * 1024;

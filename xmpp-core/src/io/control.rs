@@ -45,6 +45,11 @@ impl Control {
         self.waker.wake();
     }
 
+    /// Has the connection's task look again.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
     /// What is wanted, once.
     pub(super) fn answer(&self) -> Option<Call> {
         match self.call.load(Ordering::Acquire) {

@@ -273,7 +273,7 @@ impl Shared {
         match tls.accept(io).await {
             Ok((stream, channel)) => {
                 metrics.handshakes.increment();
-                Ok((Wire::Tls(Box::new(stream)), channel))
+                Ok((Wire::Tls(Box::new(stream.into())), channel))
             }
             Err(error) => {
                 metrics.failed_handshakes.increment();
@@ -361,7 +361,7 @@ impl Drop for Place {
 
 /// Nagle's algorithm would hold back what has been coalesced already; and a peer
 /// that has vanished is noticed within minutes.
-fn tune(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(300)))?;

@@ -21,8 +21,11 @@ use crate::time::Timestamp;
 
 mod authorities;
 mod certificate;
+mod peers;
 
 pub use authorities::ClientAuthorities;
+pub(super) use peers::Shown;
+pub use peers::{Authorities, PeerTls};
 
 /// A certificate chain and its key.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
 /// Anything that carries bytes both ways: a TCP connection, one end of
 /// [`tokio::io::duplex`], what an embedder has.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::initiator::{refuse, verified};
 use super::link::{Ending, Link, is_error};
 use super::receiver::Receiver;
-use super::{Input, Known, Output, Pair, Refusal, Settings, Verdict};
+use super::{Found, Input, Known, Output, Pair, Refusal, Settings, Verdict};
 use crate::BareJid;
 use crate::machine::Machine;
 use crate::sasl::Channel;
@@ -140,7 +140,12 @@ impl Incoming {
             (Input::Verified(verify, verdict), _) => {
                 self.link.verified(&verify, verdict, now, out)?;
             }
-            (Input::Open, _) => {}
+            // There is no layer that resumes.
+            (Input::Session(Found::Session(session)), _) => {
+                out.push(stream::Output::S2s(Output::Session(session)));
+            }
+            (Input::Claimed(claim), _) => out.push(stream::Output::S2s(Output::Denied(claim))),
+            (Input::Open | Input::Session(_), _) => {}
         }
         Ok(())
     }
@@ -196,6 +201,16 @@ impl Incoming {
         self.link.abandon(out);
         out.push(stream::Output::Close(error));
         self.state = State::Closed;
+    }
+}
+
+impl super::Stream for Incoming {
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.link.tls
     }
 }
 

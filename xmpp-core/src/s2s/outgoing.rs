@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::initiator::{Initiator, refuse, verified};
 use super::link::{Ending, Link, is_dialback, is_error};
-use super::{Ask, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify};
+use super::{Ask, Found, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify};
 use crate::machine::Machine;
 use crate::sasl::Channel;
 use crate::stream::{self, NotResumed, StreamCondition, StreamError};
@@ -220,6 +220,17 @@ impl Outgoing {
     ) -> Result<(), Ending> {
         let limits = self.link.settings.limits;
         match (std::mem::replace(&mut self.state, State::Closed), input) {
+            // There is no layer that resumes.
+            (state, Input::Session(found)) => {
+                self.state = state;
+                if let Found::Session(session) = found {
+                    out.push(stream::Output::S2s(Output::Session(session)));
+                }
+            }
+            (state, Input::Claimed(claim)) => {
+                self.state = state;
+                out.push(stream::Output::S2s(Output::Denied(claim)));
+            }
             (State::Idle, Input::Open) => {
                 self.deadline = now.instant + self.link.settings.timeouts.login;
                 self.begin(out);
@@ -239,7 +250,7 @@ impl Outgoing {
                     Input::Verified(verify, verdict) => {
                         self.link.verified(&verify, verdict, now, out)?;
                     }
-                    Input::Open => {}
+                    Input::Open | Input::Session(_) | Input::Claimed(_) => {}
                 }
             }
             (state @ (State::Closing | State::Closed), Input::Request(pair)) => {
@@ -324,6 +335,16 @@ impl Outgoing {
         for verify in self.verifies.drain(..) {
             verified(verify, Verdict::Timeout, out);
         }
+    }
+}
+
+impl super::Stream for Outgoing {
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.link.tls
     }
 }
 

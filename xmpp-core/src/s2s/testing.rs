@@ -197,6 +197,11 @@ fn word(output: &stream::Output) -> String {
             Output::Unsent(_) => "unsent".into(),
             Output::Bounce(_) => "bounce".into(),
             Output::PeerError(_) => "peer's error".into(),
+            Output::Session(_) => "session".into(),
+            Output::Denied(_) => "denied".into(),
+            Output::Ask(Ask::Session(_)) | Output::Ended(_) | Output::Acked(_) => {
+                unreachable!("no layer")
+            }
         },
         other => unreachable!("{other:?}"),
     }

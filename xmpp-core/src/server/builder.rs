@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use super::{Config, Domain, Inner, Random, Server, Spawn};
 use crate::account::Accounts;
 use crate::directory::{Directory, LocalDirectory};
-use crate::mailbox::Budget;
+use crate::mailbox::{Budget, Mailbox};
 use crate::metrics::Metrics;
 use crate::module::{Hooks, Module};
 use crate::router::{Router, Rules};
@@ -14,12 +14,13 @@ use crate::store::{Stores, memory};
 use crate::time::Clock;
 
 /// Builds a [`Server`]. What is not given is: memory stores, the directory of
-/// this process, the rules of the RFCs, no modules.
+/// this process, the rules of the RFCs, no other servers, no modules.
 pub struct Builder {
     config: Config,
     stores: Option<Stores>,
     directory: Option<Arc<dyn Directory>>,
     router: Option<Box<MakeRouter>>,
+    remote: Option<Mailbox>,
     modules: Vec<Arc<dyn Module>>,
 }
 
@@ -70,6 +71,7 @@ impl Builder {
             stores: None,
             directory: None,
             router: None,
+            remote: None,
             modules: Vec::new(),
         }
     }
@@ -104,6 +106,13 @@ impl Builder {
         make: impl FnOnce(Arc<dyn Directory>, &Config) -> Arc<dyn Router> + 'static,
     ) -> Builder {
         self.router = Some(Box::new(make));
+        self
+    }
+
+    /// Where stanzas for domains go that are not ours ([`Route::Remote`](crate::router::Route::Remote)), for instance
+    /// [`io::s2s::Gate::mailbox`](crate::io::s2s::Gate::mailbox). Without it they come back with `<remote-server-not-found/>`.
+    pub fn remote(mut self, mailbox: Mailbox) -> Builder {
+        self.remote = Some(mailbox);
         self
     }
 
@@ -166,6 +175,7 @@ impl Builder {
                 config,
                 directory,
                 router,
+                remote: self.remote,
                 hooks,
                 stores,
                 accounts: Accounts::new(),

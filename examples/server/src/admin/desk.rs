@@ -35,8 +35,8 @@ impl Desk {
             match store::open_stores(config).await {
                 Ok(store) => {
                     let secret = folder::secret(&config.data)?;
-                    let server = run::build(config, store.stores.clone(), secret, false)?;
-                    let office = Office::new(store.clone(), server);
+                    let server = run::build(config, store.stores.clone(), secret, false, None)?;
+                    let office = Office::new(store.clone(), server, None);
                     return Ok(Desk::Alone { office, store });
                 }
                 // It starts, or it ends: then its socket or its store is free soon.

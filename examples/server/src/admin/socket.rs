@@ -147,9 +147,11 @@ mod tests {
             ..Config::default()
         };
         let store = store::open_stores(&config).await.unwrap();
-        let server = run::build(&config, store.stores.clone(), [0; 32].into(), false).unwrap();
+        let server =
+            run::build(&config, store.stores.clone(), [0; 32].into(), false, None).unwrap();
         let path = config.socket();
-        let listen = || Socket::listen(&path, Office::new(store.clone(), server.clone())).unwrap();
+        let listen =
+            || Socket::listen(&path, Office::new(store.clone(), server.clone(), None)).unwrap();
         let (first, second) = (listen(), listen());
         drop(first);
         assert!(UnixStream::connect(&path).await.is_ok());

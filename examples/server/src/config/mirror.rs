@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use xmpp_core::im::service_contacts::ServiceContacts;
-use xmpp_core::{io, mailbox, server, xml};
+use xmpp_core::io::s2s::Config as Federation;
+use xmpp_core::s2s::links;
+use xmpp_core::{io, mailbox, s2s, server, xml};
 
+use super::s2s::Proof;
 use super::value::{OptionalSpan, Size, Span, Uris};
 
 /// A table with the fields of a struct of `xmpp_core`, its values by default, and the
@@ -175,4 +178,158 @@ mirror!(
         status: Uris,
         support: Uris,
     } but ContactExceptions
+);
+
+mirror!(
+    /// `[s2s.policy]`: what other servers are held to.
+    PeerPolicy of s2s::Policy = s2s::Policy::default(), {
+        tls: bool,
+        proof: Proof,
+        bidi: bool,
+    }
+);
+
+mirror!(
+    /// `[s2s.limits]`: times and bounds of connections with other servers.
+    S2sLimits of Federation = Federation::default(), {
+        stall: Span,
+        accept: S2sAccept,
+        timeouts: S2sTimeouts,
+        stream: S2sStream,
+        links: Links,
+        xml_before_proof: BeforeProof,
+        xml: S2sXml,
+    }
+);
+
+mirror!(
+    /// How many connections are taken.
+    S2sAccept of io::AcceptLimits = Federation::default().accept, {
+        connections: usize,
+        before_login: usize,
+        before_login_per_address: usize,
+    }
+);
+
+mirror!(
+    /// Times in the life of a stream between servers.
+    S2sTimeouts of server::Timeouts = Federation::default().timeouts, {
+        header: Span,
+        login: Span,
+        keepalive: Span,
+        idle: OptionalSpan,
+        close: Span,
+        settle: Span,
+    }
+);
+
+mirror!(
+    /// What one stream may hold.
+    S2sStream of s2s::Limits = s2s::Limits::default(), {
+        pairs: usize,
+        verifies: usize,
+        answer: Span,
+        attempts: u32,
+    }
+);
+
+mirror!(
+    /// What may wait for other servers, and how often they are tried.
+    Links of links::Limits = links::Limits::default(), {
+        connect: Span,
+        pair: PairQueue,
+        domain: DomainQueue,
+        total: TotalQueue,
+        window: Size,
+        pairs: usize,
+        domains: usize,
+        outgoing: usize,
+        outgoing_domain: usize,
+        incoming: usize,
+        incoming_domain: usize,
+        verifies: usize,
+        verify: Span,
+        held: usize,
+        sessions: Sessions,
+        backoff: Backoff,
+        stable: Span,
+    }
+);
+
+mirror!(
+    /// What waits for one pair of domains.
+    PairQueue of mailbox::QueueLimits = links::Limits::default().pair, {
+        stanzas: usize,
+        bytes: Size,
+    }
+);
+
+mirror!(
+    /// What waits for one domain.
+    DomainQueue of mailbox::QueueLimits = links::Limits::default().domain, {
+        stanzas: usize,
+        bytes: Size,
+    }
+);
+
+mirror!(
+    /// What waits for all domains together.
+    TotalQueue of mailbox::QueueLimits = links::Limits::default().total, {
+        stanzas: usize,
+        bytes: Size,
+    }
+);
+
+mirror!(
+    /// Sessions that others have with us.
+    Sessions of s2s::SessionLimits = s2s::SessionLimits::default(), {
+        waiting: usize,
+        ended: usize,
+        domain: usize,
+    }
+);
+
+mirror!(
+    /// `[s2s.stream_management]`: streams between servers that are acknowledged and can be resumed.
+    PeerManagement of xmpp_sm::server::Options = xmpp_sm::server::Options::default(), {
+        max: Span,
+        stanzas: usize,
+        bytes: Size,
+        requests: Requests,
+        answer: Span,
+        grace: Span,
+    }
+);
+
+mirror!(
+    /// How long to wait after a failure.
+    Backoff of links::Backoff = links::Backoff::default(), {
+        start: Span,
+        factor: u32,
+        max: Span,
+    }
+);
+
+mirror!(
+    /// What XML a peer may send that has proven nothing.
+    BeforeProof of xml::Limits = Federation::default().xml_before_proof, {
+        stanza_bytes: Size,
+        header_bytes: Size,
+        depth: usize,
+        attributes: usize,
+        bindings: usize,
+        children: usize,
+    }
+);
+
+mirror!(
+    /// What XML a peer may send.
+    S2sXml of xml::Limits = Federation::default().xml, {
+        stanza_bytes: Size,
+        header_bytes: Size,
+        depth: usize,
+        attributes: usize,
+        bindings: usize,
+        children: usize,
+    }
 );

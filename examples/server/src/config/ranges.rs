@@ -41,6 +41,7 @@ pub fn check(config: &Config) -> Checked {
     check_domains(config)?;
     check_registration(config)?;
     check_listen(config)?;
+    check_s2s(config)?;
     let accept = &config.accept;
     positive("accept.connections", accept.connections)?;
     positive("accept.before_login", accept.before_login)?;
@@ -101,6 +102,37 @@ fn check_registration(config: &Config) -> Checked {
     lasts("registration.window", config.registration.window)
 }
 
+/// What holds for clients' streams holds for those of servers.
+fn check_s2s(config: &Config) -> Checked {
+    let settings = config.s2s.config();
+    let mut server = xmpp_core::server::Config::default();
+    server.xml_before_login = settings.xml_before_proof;
+    server.xml = settings.xml;
+    server.timeouts = settings.timeouts;
+    server.session_queue = settings.links.pair;
+    server.memory = usize::MAX;
+    if let Err(BuildError::Setting { name, reason }) = server.check() {
+        let name = name.replace("xml_before_login.", "xml_before_proof.");
+        let name = name.replace("session_queue.", "links.pair.");
+        return refuse(format!("s2s.limits.{name}"), reason);
+    }
+    let (accept, links) = (settings.accept, settings.links);
+    positive("s2s.limits.accept.connections", accept.connections)?;
+    positive("s2s.limits.accept.before_login", accept.before_login)?;
+    let name = "s2s.limits.accept.before_login_per_address";
+    positive(name, accept.before_login_per_address)?;
+    positive("s2s.limits.stream.pairs", settings.stream.pairs)?;
+    positive("s2s.limits.stream.attempts", settings.stream.attempts)?;
+    positive("s2s.limits.links.window", links.window)?;
+    positive("s2s.limits.links.pairs", links.pairs)?;
+    positive("s2s.limits.links.domains", links.domains)?;
+    positive("s2s.limits.links.backoff.factor", links.backoff.factor)?;
+    match settings.stall.is_zero() {
+        true => refuse("s2s.limits.stall", "no time at all"),
+        false => Ok(()),
+    }
+}
+
 fn check_listen(config: &Config) -> Checked {
     let listen = &config.listen;
     let name = |kind: &'static str| move |(i, address)| (format!("listen.{kind}.{i}"), address);
@@ -113,6 +145,13 @@ fn check_listen(config: &Config) -> Checked {
     all.extend(plain("direct_tls", &listen.direct_tls));
     all.extend(plain("plaintext", &listen.plaintext));
     all.extend(plain("monitoring", &listen.monitoring));
+    if config.s2s.enabled {
+        let name = |kind: &'static str| move |(i, address)| (format!("s2s.{kind}.{i}"), address);
+        let starttls = config.s2s.listen.iter().copied().enumerate();
+        all.extend(starttls.map(name("listen")));
+        let direct_tls = config.s2s.direct_tls.iter().copied().enumerate();
+        all.extend(direct_tls.map(name("direct_tls")));
+    }
     for (i, (setting, address)) in all.iter().enumerate() {
         // With port 0 the system chooses one that is free.
         let same = |(_, other): &&(String, SocketAddr)| other == address && address.port() != 0;

@@ -466,7 +466,7 @@ fn every_setting_of_the_library_can_be_set() {
 
 #[test]
 fn the_password_of_the_database_is_not_shown() {
-    let text = "[postgresql]\nurl = \"postgresql://xmpp:secret@localhost/xmpp\"";
+    let text = "[postgresql]\nurl = \"postgresql://xmpp:hush@localhost/xmpp\"";
     let config = Config::parse(text, Vec::new()).unwrap();
-    assert!(!format!("{config:?}").contains("secret"));
+    assert!(!format!("{config:?}").contains("hush"));
 }

@@ -54,6 +54,7 @@ impl Site {
         };
         site.set("listen__starttls", r#"["127.0.0.1:0"]"#);
         site.set("listen__direct_tls", r#"["127.0.0.1:0"]"#);
+        site.set("s2s__listen", r#"["127.0.0.1:0"]"#);
         site
     }
 
@@ -220,6 +221,11 @@ impl Output {
         assert!(self.stderr.contains(saying), "{}", self.stderr);
     }
 
+    /// Whether it has said nothing.
+    pub fn is_empty(&self) -> bool {
+        self.stdout.is_empty()
+    }
+
     #[track_caller]
     pub fn is(&self, stdout: &str) {
         self.succeeds("");
@@ -274,9 +280,14 @@ impl Running {
 
     /// A client with a resource.
     pub fn bind(&self, user: &str, password: &str) -> Client {
+        self.bind_at("localhost", user, password)
+    }
+
+    /// The same, at another domain.
+    pub fn bind_at(&self, domain: &str, user: &str, password: &str) -> Client {
         let mut client = self.connect("starttls");
-        assert!(client.login(user, password));
-        client.open("localhost");
+        assert!(client.login_at(domain, user, password));
+        client.open(domain);
         client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
         let bound = client.read_until(&["</iq>"]);
         assert!(bound.contains("<jid>"), "{bound}");
@@ -348,7 +359,11 @@ impl<S: Read + Write> Client<S> {
     }
 
     fn login(&mut self, user: &str, password: &str) -> bool {
-        self.open("localhost");
+        self.login_at("localhost", user, password)
+    }
+
+    fn login_at(&mut self, domain: &str, user: &str, password: &str) -> bool {
+        self.open(domain);
         let message = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
         self.send(&format!(
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{message}</auth>"
@@ -417,6 +432,12 @@ fn client() -> ConfigBuilder<ClientConfig, WantsClientCert> {
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anything))
+}
+
+/// An address on loopback that is free now, for a server that another one has to know before it starts.
+pub fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
 }
 
 /// Asks again until there is an answer.

@@ -5,7 +5,7 @@ use crate::mailbox::Budget;
 
 /// Bytes taken from the server's budget. `u32`, as all positions in a stanza are.
 #[derive(Default)]
-pub(super) struct Charged {
+pub(in crate::io) struct Charged {
     partial: u32,
     rest: u32,
 }
@@ -17,31 +17,44 @@ impl Connection {
     /// the stream of each client whose stanza comes in two pieces. The rest is there already
     /// and bounded: while any of it waits, nothing more is read or taken from the queue.
     pub(super) fn charge(&mut self) -> bool {
-        let budget = self.shared.server.budget();
+        let config = self.shared.server.config();
+        let free = config.xml_before_login.stanza_bytes;
         let rest = self.unread.capacity() + self.unsent.capacity();
-        if let Some(more) = settle(&mut self.charged.rest, rest, budget) {
-            budget.take_anyway(more as usize);
-            self.charged.rest += more;
-        }
-        if let Some(more) = settle(&mut self.charged.partial, self.reader.held(), budget) {
-            let free = self.server().config().xml_before_login.stanza_bytes;
-            let free = u32::try_from(free).unwrap_or(u32::MAX);
-            let anyway = free.saturating_sub(self.charged.partial).min(more);
-            budget.take_anyway(anyway as usize);
-            self.charged.partial += anyway;
-            let beyond = more - anyway;
-            if beyond > 0 && !budget.take(beyond as usize) {
-                return false;
-            }
-            self.charged.partial += beyond;
-        }
-        true
+        let budget = self.shared.server.budget();
+        self.charged.charge(rest, self.reader.held(), free, budget)
     }
 }
 
 impl Charged {
+    /// Settles what a connection holds: `rest` is there anyway, of `partial` so much is `free` to hold for everybody. `false` if
+    /// there is no room for what is beyond that.
+    pub(in crate::io) fn charge(
+        &mut self,
+        rest: usize,
+        partial: usize,
+        free: usize,
+        budget: &Budget,
+    ) -> bool {
+        if let Some(more) = settle(&mut self.rest, rest, budget) {
+            budget.take_anyway(more as usize);
+            self.rest += more;
+        }
+        if let Some(more) = settle(&mut self.partial, partial, budget) {
+            let free = u32::try_from(free).unwrap_or(u32::MAX);
+            let anyway = free.saturating_sub(self.partial).min(more);
+            budget.take_anyway(anyway as usize);
+            self.partial += anyway;
+            let beyond = more - anyway;
+            if beyond > 0 && !budget.take(beyond as usize) {
+                return false;
+            }
+            self.partial += beyond;
+        }
+        true
+    }
+
     /// Gives everything back.
-    pub(super) fn give_back(&mut self, budget: &Budget) {
+    pub(in crate::io) fn give_back(&mut self, budget: &Budget) {
         settle(&mut self.partial, 0, budget);
         settle(&mut self.rest, 0, budget);
     }

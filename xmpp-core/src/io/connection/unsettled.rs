@@ -11,7 +11,7 @@ use crate::mailbox::Later;
 use crate::server::Server;
 
 /// A stanza that the client has not been told of as handled.
-pub(super) enum Unsettled {
+pub(in crate::io) enum Unsettled {
     /// It is, but an earlier one is not.
     Done,
     /// It will be, at the latest then.
@@ -22,7 +22,7 @@ pub(super) enum Unsettled {
 
 impl Unsettled {
     /// Until when nothing is done about it.
-    pub(super) fn until(&self) -> Option<Instant> {
+    pub(in crate::io) fn until(&self) -> Option<Instant> {
         match self {
             Unsettled::Later(_, until) => Some(*until),
             _ => None,
@@ -34,7 +34,7 @@ impl Unsettled {
     /// What waits in a mailbox is taken back and goes where it would go if the mailbox were
     /// full. What has no other way (presence, an answer), what others get as well, and what its recipient has
     /// taken counts as handled: at most a connection can lose it that acknowledges nothing.
-    pub(super) fn hurry(&mut self, now: Instant, server: &Server) -> bool {
+    pub(in crate::io) fn hurry(&mut self, now: Instant, server: &Server) -> bool {
         let Unsettled::Later(later, until) = self else {
             return true;
         };
@@ -51,7 +51,7 @@ impl Unsettled {
         true
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::io) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Unsettled::Done => Poll::Ready(()),
             Unsettled::Later(later, _) => Pin::new(later).poll(cx).map(drop),

@@ -3,8 +3,8 @@
 
 use crate::BareJid;
 use crate::der::{
-    self, BOOLEAN, GENERALIZED_TIME, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, UTC_TIME,
-    UTF8_STRING, context,
+    self, BOOLEAN, GENERALIZED_TIME, IA5_STRING, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE,
+    UTC_TIME, UTF8_STRING, context,
 };
 use crate::time::Timestamp;
 
@@ -24,6 +24,49 @@ pub(super) fn xmpp_addresses(certificate: &[u8]) -> Vec<BareJid> {
     alternative_names(certificate)
         .map(addresses)
         .unwrap_or_default()
+}
+
+/// Whether a certificate is one of the server of this domain (RFC 6120 §13.7.2.1): it names it as `id-on-dnsSRV`
+/// (`_xmpp-server.`), as `id-on-xmppAddr` or as `dNSName`. It need not have been verified.
+pub(super) fn is_of_server(certificate: &[u8], domain: &BareJid) -> bool {
+    // RFC 6125 §6.4.2: an internationalized name is compared in its ASCII form.
+    let Ok(ascii) = idna::domain_to_ascii(domain.as_str()) else {
+        return false;
+    };
+    let mut names = alternative_names(certificate).unwrap_or_default();
+    while let Some((tag, name, rest)) = der::value(names) {
+        names = rest;
+        let matches = match tag {
+            DNS_NAME => str::from_utf8(name).is_ok_and(|name| is_dns_name_of(name, &ascii)),
+            OTHER_NAME => match other_name(name) {
+                Some((XMPP_ADDRESS, text)) => {
+                    text.parse::<BareJid>().is_ok_and(|jid| jid == *domain)
+                }
+                // RFC 4985 §2: `_Service.Name`
+                Some((DNS_SRV, text)) => text.split_once('.').is_some_and(|(service, name)| {
+                    service.eq_ignore_ascii_case("_xmpp-server")
+                        && name.eq_ignore_ascii_case(&ascii)
+                }),
+                _ => false,
+            },
+            _ => false,
+        };
+        if matches {
+            return true;
+        }
+    }
+    false
+}
+
+/// RFC 6125 §6.4.1, §6.4.3: "If the wildcard character is the only character of the left-most label in the presented
+/// identifier, the client SHOULD NOT compare against anything but the left-most label of the reference identifier".
+fn is_dns_name_of(name: &str, domain: &str) -> bool {
+    match name.strip_prefix("*.") {
+        None => name.eq_ignore_ascii_case(domain),
+        Some(parent) => domain
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && parent.eq_ignore_ascii_case(rest)),
+    }
 }
 
 /// Who has signed a certificate (`issuer`).
@@ -89,27 +132,35 @@ fn subject_alternative_name(mut extensions: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// `otherName [0] { type-id OBJECT IDENTIFIER, value [0] EXPLICIT UTF8String }`
+/// The addresses among `GeneralNames`.
 fn addresses(mut names: &[u8]) -> Vec<BareJid> {
     let mut found = Vec::new();
     while let Some((tag, name, rest)) = der::value(names) {
         names = rest;
-        if tag != context(0) {
+        if tag != OTHER_NAME {
             continue;
         }
-        let address = || {
-            let (id, value) = der::take(name, OBJECT_IDENTIFIER)?;
-            let (value, _) = der::take(value, context(0))?;
-            let (text, _) = der::take(value, UTF8_STRING)?;
-            let known = id == XMPP_ADDRESS;
-            known.then(|| str::from_utf8(text).ok()?.parse().ok())?
-        };
-        found.extend(address());
+        if let Some((XMPP_ADDRESS, text)) = other_name(name) {
+            found.extend(text.parse::<BareJid>());
+        }
         if found.len() == MAX_ADDRESSES {
             break;
         }
     }
     found
+}
+
+/// `otherName [0] { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ... }` of a type whose value is text.
+fn other_name(name: &[u8]) -> Option<(&[u8], &str)> {
+    let (id, value) = der::take(name, OBJECT_IDENTIFIER)?;
+    let (value, _) = der::take(value, context(0))?;
+    let tag = match id {
+        XMPP_ADDRESS => UTF8_STRING,
+        DNS_SRV => IA5_STRING,
+        _ => return None,
+    };
+    let (text, _) = der::take(value, tag)?;
+    Some((id, str::from_utf8(text).ok()?))
 }
 
 /// `UTCTime` and `GeneralizedTime` in the only forms that RFC 5280 §4.1.2.5 allows:
@@ -161,6 +212,12 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// 1.3.6.1.5.5.7.8.5
 const XMPP_ADDRESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 5];
+/// 1.3.6.1.5.5.7.8.7
+const DNS_SRV: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 7];
+/// `otherName` in `GeneralName` (RFC 5280 §4.2.1.6)
+const OTHER_NAME: u8 = context(0);
+/// `dNSName` there, of which the type is implicit
+const DNS_NAME: u8 = 0x82;
 
 #[cfg(test)]
 mod tests {
@@ -204,6 +261,69 @@ mod tests {
         let names: Vec<(&str, bool)> = names.iter().map(|name| (&**name, true)).collect();
         let found = xmpp_addresses(&certificate(&names, |_| {}));
         assert_eq!(found.len(), MAX_ADDRESSES);
+    }
+
+    /// RFC 6120 §13.7.2.1
+    #[test]
+    fn a_server_is_named_in_three_ways() {
+        let named = |names: &[SanType], domain: &str| {
+            let mut whole = certificate(&[], |parameters| {
+                parameters.subject_alt_names = names.into()
+            });
+            // RFC 4985 §2: "SRVName ::= IA5String", which is a string too, and which rcgen has not.
+            let service = whole
+                .windows(2 + 6)
+                .position(|w| w[0] == UTF8_STRING && w[2..] == *b"_xmpp-");
+            if let Some(at) = service {
+                whole[at] = IA5_STRING;
+            }
+            let domain = domain.parse().unwrap();
+            // Each octet of it counts, and none does harm.
+            (0..whole.len()).for_each(|end| assert!(!is_of_server(&whole[..end], &domain)));
+            is_of_server(&whole, &domain)
+        };
+        let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+        let other = |last, value| SanType::OtherName((vec![1, 3, 6, 1, 5, 5, 7, 8, last], value));
+        let address = |text: &str| other(5, text.into());
+        let service = |text: &str| other(7, text.into());
+        for (name, domain, expected) in [
+            (dns("example.org"), "example.org", true),
+            (dns("EXAMPLE.org"), "example.org", true),
+            (dns("example.org"), "im.example.org", false),
+            (dns("im.example.org"), "example.org", false),
+            (dns("*.example.org"), "im.example.org", true),
+            (dns("*.example.org"), "example.org", false),
+            (dns("*.example.org"), "a.im.example.org", false),
+            (dns("i*.example.org"), "im.example.org", false),
+            (dns("*"), "org", false),
+            (dns("xn--bcher-kva.example"), "bücher.example", true),
+            (address("example.org"), "example.org", true),
+            (address("bücher.example"), "bücher.example", true),
+            (address("*.example.org"), "im.example.org", false),
+            (address("juliet@example.org"), "example.org", false),
+            (service("_xmpp-server.example.org"), "example.org", true),
+            (
+                service("_xmpp-server.xn--bcher-kva.example"),
+                "bücher.example",
+                true,
+            ),
+            (service("_xmpp-client.example.org"), "example.org", false),
+            (
+                service("_xmpp-server.*.example.org"),
+                "im.example.org",
+                false,
+            ),
+            (service("example.org"), "example.org", false),
+        ] {
+            assert_eq!(
+                named(std::slice::from_ref(&name), domain),
+                expected,
+                "{name:?} {domain}"
+            );
+        }
+        let two = [dns("other.example"), address("example.org")];
+        assert!(named(&two, "example.org"));
+        assert!(!named(&[], "example.org"));
     }
 
     #[test]

@@ -1,0 +1,483 @@
+//! Other servers: connections both ways, on the machines of [`s2s`](crate::s2s).
+//!
+//! A server is built with a [`Gate`], where stanzas for other domains enter, and [`Federation::start`] opens it:
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use xmpp_core::io::{self, Security, dial::Dial, s2s::{Authorities, Config, Federation, Gate, PeerTls, Peers, Setup}};
+//! # use xmpp_core::server::{Domain, Server};
+//! # async fn start(domain: Domain, identity: io::Identity, dial: Arc<dyn Dial>) -> Result<(), Box<dyn std::error::Error>> {
+//! let gate = Gate::default();
+//! let server = Server::builder()
+//!     .domain(domain)
+//!     .remote(gate.mailbox())
+//!     .build(io::surroundings())?;
+//! let tls = PeerTls::new(vec![("example.org".into(), identity)], Authorities::native()?)?;
+//! let federation = Federation::start(
+//!     server.clone(),
+//!     Setup {
+//!         gate,
+//!         dial,
+//!         tls: Some(tls),
+//!         peers: Arc::new(Peers::default()),
+//!         config: Config::default(),
+//!     },
+//! );
+//! federation.listen("[::]:5269".parse()?, Security::StartTls).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each connection has a task, and one task more drives the [`Links`](crate::s2s::links::Links), which know what waits for
+//! whom. All of them are the server's: [`Server::close`] ends them, after their streams.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tracing::Instrument as _;
+
+use super::control::Call;
+use super::dial::Dial;
+use super::limits::{AcceptLimits, Admission};
+use super::listener::{Listener, Security};
+use super::tls::Shown;
+use super::wire::{BoxIo, Io, Wire};
+use crate::s2s::links::{self, LinkId};
+use crate::s2s::{self, Incoming, Outgoing, Pair, Policy, dialback};
+use crate::sasl::Channel;
+use crate::server::{Server, Timeouts};
+use crate::stanza::Condition;
+use crate::{BareJid, xml};
+
+mod connection;
+mod gate;
+mod handle;
+mod manager;
+mod peers;
+#[cfg(test)]
+mod tests;
+
+pub use super::tls::{Authorities, PeerTls};
+pub use gate::Gate;
+pub use handle::{Direction, LinkView, State};
+pub use peers::{Peers, Rules};
+
+use connection::{Connection, Parts};
+use gate::Post;
+use handle::Handle;
+
+/// What a [`Federation`] is made of.
+pub struct Setup {
+    /// Where the server sends stanzas for other domains.
+    pub gate: Gate,
+    /// How other servers are reached.
+    pub dial: Arc<dyn Dial>,
+    /// Our certificates, and who vouches for those of others. Without it there is no TLS, and nobody to speak with but
+    /// peers of whom none is [required](s2s::Policy::tls).
+    pub tls: Option<PeerTls>,
+    /// What other servers are held to.
+    pub peers: Arc<Peers>,
+    /// Times and bounds.
+    pub config: Config,
+}
+
+/// How connections between servers are treated.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// What our dialback keys are made of (XEP-0185); default random at each start. Servers that speak for one domain need
+    /// the same.
+    pub secret: Option<dialback::Secret>,
+    /// How many connections are accepted; default 10 000, 1000 that have proven nothing, 50 of these from one network.
+    pub accept: AcceptLimits,
+    /// Times: [`header`](Timeouts::header), [`login`](Timeouts::login) (until a pair is proven; default 30 s),
+    /// [`keepalive`](Timeouts::keepalive), [`idle`](Timeouts::idle) (without any stanza; default 30 min),
+    /// [`close`](Timeouts::close) and [`settle`](Timeouts::settle).
+    pub timeouts: Timeouts,
+    /// How long a peer may take nothing off its connection before that is given up; default 1 min.
+    pub stall: Duration,
+    /// What one stream may hold.
+    pub stream: s2s::Limits,
+    /// What may wait for other servers.
+    pub links: links::Limits,
+    /// What XML a peer may send that has proven nothing.
+    pub xml_before_proof: xml::Limits,
+    /// What XML a peer may send; default twice of what a client may.
+    pub xml: xml::Limits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let mut xml = xml::Limits::default();
+        xml.stanza_bytes *= 2;
+        Config {
+            secret: None,
+            accept: AcceptLimits {
+                connections: 10_000,
+                before_login: 1000,
+                before_login_per_address: 50,
+            },
+            timeouts: Timeouts {
+                login: Duration::from_secs(30),
+                idle: Some(Duration::from_secs(30 * 60)),
+                ..Timeouts::default()
+            },
+            stall: Duration::from_secs(60),
+            stream: s2s::Limits::default(),
+            links: links::Limits::default(),
+            xml_before_proof: xml::Limits::before_login(),
+            xml,
+        }
+    }
+}
+
+/// The connections between a server and others. Clone is cheap and names the same ones.
+#[derive(Clone)]
+pub struct Federation {
+    shared: Arc<Shared>,
+}
+
+/// What all connections share.
+struct Shared {
+    server: Server,
+    config: Config,
+    settings: Arc<s2s::Settings>,
+    dial: Arc<dyn Dial>,
+    tls: Option<PeerTls>,
+    peers: Arc<Peers>,
+    post: Arc<Post>,
+    admission: Arc<Admission>,
+    handles: Mutex<BTreeMap<LinkId, Arc<Handle>>>,
+    next: AtomicU64,
+    stopping: AtomicBool,
+    /// A connection has gone.
+    gone: Notify,
+}
+
+impl Federation {
+    /// Opens the gate of a server to others. Must be called on the runtime that the server's tasks run on.
+    pub fn start(server: Server, setup: Setup) -> Federation {
+        let Setup {
+            gate,
+            dial,
+            tls,
+            peers,
+            config,
+        } = setup;
+        let secret = config.secret.clone();
+        let secret = secret.unwrap_or_else(|| dialback::Secret::new(&server.random::<32>()));
+        let settings = Arc::new(s2s::Settings {
+            secret,
+            starttls: tls.is_some(),
+            timeouts: config.timeouts,
+            limits: config.stream,
+            features: server.hooks().peer_features(),
+            random: server.random_source(),
+        });
+        let shared = Arc::new(Shared {
+            settings,
+            dial,
+            tls,
+            peers,
+            post: gate.post().clone(),
+            admission: Arc::new(Admission::new(config.accept)),
+            handles: Mutex::default(),
+            next: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            gone: Notify::new(),
+            config,
+            server: server.clone(),
+        });
+        server.spawn(manager::run(shared.clone()));
+        Federation { shared }
+    }
+
+    /// Listens on a TCP address until the server closes; returns the address, which tells the port if 0 was asked for.
+    ///
+    /// # Errors
+    /// If the address is not to be had, or TLS is asked for without a certificate.
+    pub async fn listen(&self, address: SocketAddr, security: Security) -> io::Result<SocketAddr> {
+        self.check(security)?;
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.serve(listener, security)?;
+        Ok(address)
+    }
+
+    /// Accepts from any listener until the server closes.
+    ///
+    /// # Errors
+    /// If TLS is asked for without a certificate.
+    pub fn serve<L: Listener>(&self, mut listener: L, security: Security) -> io::Result<()> {
+        self.check(security)?;
+        let federation = self.clone();
+        let server = self.shared.server.clone();
+        self.shared.server.spawn(async move {
+            let accept = async {
+                loop {
+                    match listener.accept().await {
+                        Ok((io, peer)) => federation.connect(io, peer, security),
+                        Err(error) => {
+                            // Out of file descriptors, for example: it passes, or the operator reads this.
+                            tracing::warn!(%error, "accept");
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = accept => {}
+                () = server.closing() => {}
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes up one connection that another server has opened, unless the limits refuse it.
+    pub fn connect(&self, io: impl Io, peer: Option<IpAddr>, security: Security) {
+        let shared = self.shared.clone();
+        let metrics = &shared.server.metrics().s2s;
+        let id = shared.new_id();
+        let address = peer.map_or_else(String::new, |peer| peer.to_string());
+        let handle = Arc::new(Handle::new(id, Direction::Incoming, address, None));
+        let now = shared.server.now().instant;
+        let ticket = Admission::admit(&shared.admission, peer, &handle.control, now);
+        let Some(ticket) = ticket.filter(|_| !shared.stopping.load(Ordering::Acquire)) else {
+            metrics.refused.increment();
+            tracing::debug!(?peer, "connection refused: too many");
+            return;
+        };
+        let seat = shared.enter(handle.clone());
+        let span = tracing::debug_span!("s2s", id = %id, ?peer);
+        let io: BoxIo = Box::new(io);
+        let task = async move {
+            let _seat = seat;
+            let (wire, shown) = match security {
+                Security::Direct => {
+                    let limit = shared.config.timeouts.header;
+                    let handshake = tokio::time::timeout(limit, shared.handshake(io, None, true));
+                    let secured = tokio::select! {
+                        secured = handshake => secured,
+                        () = handle.control.called() => return,
+                    };
+                    match secured {
+                        Ok(Ok(secured)) => secured,
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "TLS handshake failed");
+                            return;
+                        }
+                        Err(_) => return,
+                    }
+                }
+                _ => (Wire::Plain(io), Shown::default()),
+            };
+            let channel = channel(&wire);
+            let now = shared.server.now();
+            let inner = Incoming::new(shared.settings.clone(), &channel, now);
+            let stream = shared.server.hooks().wrap_incoming(Box::new(inner));
+            shared.post.tell(&mut vec![links::Input::Accepted(id)]);
+            let parts = Parts {
+                handle,
+                wire,
+                shown,
+                stream,
+                ticket: Some(ticket),
+                opened: None,
+            };
+            Connection::new(shared, parts).await;
+        };
+        self.shared.server.spawn(task.instrument(span));
+    }
+
+    /// All connections at present, for an operator to look at.
+    pub fn links(&self) -> Vec<LinkView> {
+        let handles: Vec<_> = self.shared.lock().values().cloned().collect();
+        handles.iter().map(|handle| handle.view()).collect()
+    }
+
+    /// What other servers are held to; to be [replaced](Peers::replace).
+    pub fn peers(&self) -> &Peers {
+        &self.shared.peers
+    }
+
+    /// Our side of TLS with other servers; to be [replaced](PeerTls::replace).
+    pub fn tls(&self) -> Option<&PeerTls> {
+        self.shared.tls.as_ref()
+    }
+
+    fn check(&self, security: Security) -> io::Result<()> {
+        if security != Security::Plain && self.shared.tls.is_none() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a TLS listener needs a certificate",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn new_id(&self) -> LinkId {
+        LinkId::In(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The handshake: our side of it by whether we have opened the connection; `direct` if it comes before everything else.
+    async fn handshake(
+        &self,
+        io: BoxIo,
+        opened: Option<&Pair>,
+        direct: bool,
+    ) -> io::Result<(Wire, Shown)> {
+        let Some(tls) = &self.tls else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let (stream, shown) = match opened {
+            Some(pair) => tls.connect(io, pair.from(), pair.to(), direct).await?,
+            None => tls.accept(io).await?,
+        };
+        Ok((Wire::Tls(Box::new(stream)), shown))
+    }
+
+    /// Opens a connection for the link manager, and drives it.
+    fn dial(self: &Arc<Shared>, id: LinkId, pair: Pair) {
+        let peer = pair.to().to_string();
+        let handle = Arc::new(Handle::new(
+            id,
+            Direction::Outgoing,
+            peer,
+            Some(pair.to().clone()),
+        ));
+        let seat = self.enter(handle.clone());
+        let span = tracing::debug_span!("s2s", id = %id, to = %pair.to());
+        let shared = self.clone();
+        let task = async move {
+            let _seat = seat;
+            let opened = tokio::select! {
+                opened = shared.open(&pair, &handle) => opened,
+                () = handle.unwanted() => Err(Condition::RemoteServerTimeout),
+            };
+            let (wire, shown, stream) = match opened {
+                Ok(opened) => opened,
+                Err(condition) => {
+                    // Nothing can have been handed over: it was not connected.
+                    let _ = handle.close();
+                    let news = links::Input::NotConnected(id, condition);
+                    shared.post.tell(&mut vec![news]);
+                    return;
+                }
+            };
+            shared.post.tell(&mut vec![links::Input::Connected(id)]);
+            let parts = Parts {
+                handle,
+                wire,
+                shown,
+                stream,
+                ticket: None,
+                opened: Some(pair),
+            };
+            Connection::new(shared, parts).await;
+        };
+        self.server.spawn(task.instrument(span));
+    }
+
+    async fn open(
+        &self,
+        pair: &Pair,
+        handle: &Handle,
+    ) -> Result<(Wire, Shown, s2s::BoxStream), Condition> {
+        let metrics = &self.server.metrics().s2s;
+        // It may have been blocked, or become one of ours, since the stanza came.
+        let policy = self.policy(pair.to());
+        let policy = policy.ok_or(Condition::RemoteServerNotFound)?;
+        let dialled = self.dial.dial(pair.from(), pair.to()).await;
+        let dialled = dialled.map_err(|error| {
+            metrics.failed_dials.increment();
+            tracing::info!(to = %pair.to(), %error, "not connected");
+            error.condition()
+        })?;
+        tracing::debug!(target = dialled.target, "connected");
+        handle.facts().peer = dialled.target;
+        let (wire, shown) = match dialled.direct_tls {
+            false => (Wire::Plain(dialled.stream), Shown::default()),
+            true => {
+                let limit = self.config.timeouts.header;
+                let handshake = self.handshake(dialled.stream, Some(pair), true);
+                let secured = tokio::time::timeout(limit, handshake).await;
+                match secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                    Ok(secured) => {
+                        metrics.handshakes.increment();
+                        secured
+                    }
+                    Err(error) => {
+                        metrics.failed_handshakes.increment();
+                        tracing::info!(to = %pair.to(), %error, "TLS handshake failed");
+                        return Err(Condition::RemoteServerTimeout);
+                    }
+                }
+            }
+        };
+        let (settings, now) = (self.settings.clone(), self.server.now());
+        let inner = Outgoing::new(settings, pair.clone(), policy, &channel(&wire), now);
+        let stream = self.server.hooks().wrap_outgoing(Box::new(inner));
+        Ok((wire, shown, stream))
+    }
+
+    /// What a domain on the other side is held to; `None`: there are no streams with it.
+    fn policy(&self, domain: &BareJid) -> Option<Policy> {
+        // Nobody else speaks for what is ours.
+        match self.server.hosts(domain.as_str()) {
+            true => None,
+            false => self.peers.policy(domain),
+        }
+    }
+
+    /// Ends every connection at once.
+    fn stop(&self) {
+        for handle in self.lock().values() {
+            handle.control.call(Call::Stop);
+        }
+    }
+
+    fn handle(&self, id: LinkId) -> Option<Arc<Handle>> {
+        self.lock().get(&id).cloned()
+    }
+
+    fn enter(self: &Arc<Shared>, handle: Arc<Handle>) -> Seat {
+        let id = handle.id;
+        self.lock().insert(id, handle);
+        self.server.metrics().s2s.connections.came();
+        let shared = self.clone();
+        Seat { shared, id }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<LinkId, Arc<Handle>>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the register; given back when dropped, with the task that held it too.
+struct Seat {
+    shared: Arc<Shared>,
+    id: LinkId,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.lock().remove(&self.id);
+        self.shared.gone.notify_one();
+        self.shared.server.metrics().s2s.connections.went();
+    }
+}
+
+fn channel(wire: &Wire) -> Channel {
+    Channel {
+        tls: wire.is_encrypted(),
+        ..Channel::default()
+    }
+}

@@ -1,0 +1,89 @@
+//! How a connection ends.
+
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
+use super::{CHUNK, Connection, Doing, Phase, TURNS};
+use crate::io::wire::Wire;
+use crate::mailbox::{Origin, Source};
+use crate::s2s::links;
+use crate::stream::Input;
+use crate::time::Now;
+
+impl Connection {
+    /// The connection is gone.
+    pub(super) fn lost(&mut self, now: Now, cx: &mut Context<'_>) {
+        self.wire = Wire::Gone;
+        match self.phase {
+            // What is left of it may have to wait for what is under way.
+            Phase::Open => self.input(Input::Eof, now, cx),
+            _ => self.phase = Phase::Over,
+        }
+    }
+
+    /// Tells the link manager, once, and gives back what the peer has not been sent.
+    pub(super) fn report_end(&mut self) {
+        let Some(waiting) = self.handle.close() else {
+            return;
+        };
+        let mut returned = self.outbound.give_back();
+        returned.append(&mut self.late);
+        let inputs = std::mem::take(&mut self.inputs);
+        for input in inputs.into_iter().chain(waiting) {
+            if let Input::Send(envelope) = input {
+                returned.push(envelope);
+            }
+        }
+        let error = self.error.take();
+        let ended = links::Ended { error, returned };
+        self.news.push(links::Input::Ended(self.id(), ended));
+    }
+
+    /// The stream is over. What the peer had sent is still dealt with.
+    pub(super) fn leave(&mut self) {
+        self.unsettled.clear();
+        self.ticket = None;
+        let doing = std::mem::replace(&mut self.doing, Doing::Nothing);
+        let waiting = std::mem::take(&mut self.waiting);
+        let Doing::Dispatching(sent) = doing else {
+            return;
+        };
+        let server = self.shared.server.clone();
+        self.shared.server.spawn(async move {
+            let _ = sent.await;
+            for (stanza, point) in waiting {
+                let Some(from) = stanza.from() else { continue };
+                let origin = Origin {
+                    source: Source::Remote(from.to_bare().domain_jid()),
+                    sm: point,
+                };
+                let _ = server.route(stanza, origin).finish().await;
+            }
+        });
+    }
+
+    pub(super) fn peer_is_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut memory = [0; CHUNK];
+        for _ in 0..TURNS {
+            let mut buf = ReadBuf::new(&mut memory);
+            match self.wire.poll_read(cx, &mut buf) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => return true,
+            }
+        }
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        false
+    }
+}
+
+/// Also when a handler panics, or the runtime stops: nobody waits for a connection that is not there.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.charged.give_back(self.shared.server.budget());
+        self.report_end();
+        self.tell();
+    }
+}

@@ -1,0 +1,65 @@
+//! What a stream between servers asks and tells.
+
+use super::Connection;
+use crate::io::tls::PeerTls;
+use crate::s2s::links;
+use crate::s2s::{self, Ask, Known, Output, Pair};
+use crate::stream::Input;
+
+impl Connection {
+    pub(super) fn perform_s2s(&mut self, output: Output) {
+        match output {
+            Output::Ask(Ask::Pair(pair) | Ask::Stream(pair)) => {
+                let known = self.known(&pair);
+                self.answers
+                    .push_back(Input::S2s(s2s::Input::Known(pair, known)));
+            }
+            Output::Accepted(pair) => self.accepted(pair),
+            Output::Granted(pair) => {
+                self.handle.facts().granted(&pair);
+                self.tell_manager(Output::Granted(pair));
+            }
+            Output::PeerError(error) => {
+                tracing::debug!(?error, "the peer ends the stream");
+                self.tell_manager(Output::PeerError(error));
+            }
+            Output::Ask(Ask::Session(claim)) => {
+                self.asking = true;
+                self.tell_manager(Output::Ask(Ask::Session(claim)));
+            }
+            other => self.tell_manager(other),
+        }
+    }
+
+    fn tell_manager(&mut self, output: Output) {
+        self.news.push(links::Input::Stream(self.handle.id, output));
+    }
+
+    /// The peer has proven a pair.
+    fn accepted(&mut self, pair: Pair) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.logged_in();
+        }
+        self.reader.set_limits(self.shared.config.xml.clone());
+        self.handle.facts().accepted(&pair);
+        if !self.senders.contains(pair.from()) {
+            self.senders.push(pair.from().clone());
+        }
+        tracing::debug!(from = %pair.from(), to = %pair.to(), "pair proven");
+        self.tell_manager(Output::Accepted(pair));
+    }
+
+    /// What is known of these two: the domain on the peer's side comes first.
+    fn known(&self, pair: &Pair) -> Known {
+        let shared = &self.shared;
+        let policy = shared.policy(pair.from());
+        let certifies = |tls: &PeerTls| tls.certifies(&self.shown, pair.from());
+        let certified = policy.is_some() && shared.tls.as_ref().is_some_and(certifies);
+        self.handle.facts().certified |= certified;
+        Known {
+            ours: shared.server.hosts(pair.to().as_str()),
+            certified,
+            policy,
+        }
+    }
+}

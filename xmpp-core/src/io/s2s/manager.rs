@@ -1,0 +1,216 @@
+//! The task that drives the links: what has come is given to them, and what they want is done.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::Shared;
+use super::gate::Batch;
+use crate::machine::Machine as _;
+use crate::mailbox::{Envelope, Outcome};
+use crate::s2s::links::Links;
+use crate::s2s::links::{Input, LinkId, Output};
+use crate::stanza::{Condition, StanzaError};
+use crate::stream;
+use crate::time::Now;
+
+/// Batches in one go before others have their turn.
+const TURNS: usize = 4;
+/// For the way to the socket and back, beside what a stream's end may take.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Runs until the server closes and all connections are gone.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let server = shared.server.clone();
+    let links = Links::new(
+        shared.config.links,
+        server.random_source(),
+        server.budget().clone(),
+    );
+    let mut manager = Manager {
+        shared,
+        links,
+        outputs: Vec::new(),
+        late: HashMap::new(),
+    };
+    manager.serve().await;
+    manager.end().await;
+}
+
+struct Manager {
+    shared: Arc<Shared>,
+    links: Links,
+    outputs: Vec<Output>,
+    /// What was for a link of whose end we had not been told, and comes back with that.
+    late: HashMap<LinkId, Vec<Envelope>>,
+}
+
+impl Manager {
+    /// Until the server closes.
+    async fn serve(&mut self) {
+        let server = self.shared.server.clone();
+        let mut closing = pin!(server.closing());
+        self.work(&mut closing).await;
+    }
+
+    /// Closes all links and waits until they are gone, or for so long that those which are left are cut.
+    async fn end(&mut self) {
+        let shared = self.shared.clone();
+        shared.stopping.store(true, Ordering::Release);
+        // What stands before the end is still sent, if it can be.
+        self.take(&mut Batch::default());
+        shared.post.close();
+        let now = shared.server.now();
+        self.give(Input::Close, now);
+        // The machines wait for the peers' ends for so long; then they are stopped, and once more that long.
+        let limit = shared.config.timeouts.close + SLACK;
+        for last in [false, true] {
+            let gone = async {
+                while !shared.lock().is_empty() {
+                    shared.gone.notified().await;
+                }
+            };
+            let late = tokio::time::sleep(limit);
+            let until = pin!(async {
+                tokio::select! {
+                    () = gone => false,
+                    () = late => true,
+                }
+            });
+            if !self.work(until).await {
+                break;
+            }
+            if last {
+                tracing::warn!("connections to other servers did not end");
+            }
+            shared.stop();
+        }
+        self.take(&mut Batch::default());
+    }
+
+    /// Does what there is to do until `end` comes; answers what that says.
+    async fn work<T>(&mut self, end: impl Future<Output = T> + Unpin) -> T {
+        let mut end = end;
+        let mut batch = Batch::default();
+        let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+        std::future::poll_fn(|cx| {
+            for _ in 0..TURNS {
+                let post = self.shared.post.clone();
+                let news = post.poll_take(&mut batch, cx).is_ready();
+                if news {
+                    self.deal_with(&mut batch);
+                }
+                let due = self.links.next_timeout();
+                if let Some(due) = due {
+                    sleep.as_mut().reset(due.into());
+                    if sleep.as_mut().poll(cx).is_ready() {
+                        let now = self.shared.server.now();
+                        let mut outputs = std::mem::take(&mut self.outputs);
+                        self.links.handle_timeout(now, &mut outputs);
+                        self.perform(outputs);
+                        continue;
+                    }
+                }
+                if let Poll::Ready(end) = end.poll_unpin(cx) {
+                    return Poll::Ready(end);
+                }
+                if !news {
+                    return Poll::Pending;
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Takes what is there and does not wait.
+    fn take(&mut self, batch: &mut Batch) {
+        let post = self.shared.post.clone();
+        let taken = std::future::poll_fn(|cx| post.poll_take(batch, cx)).now_or_never();
+        if taken.is_some() {
+            self.deal_with(batch);
+        }
+    }
+
+    fn deal_with(&mut self, batch: &mut Batch) {
+        let now = self.shared.server.now();
+        for mut news in batch.news.drain(..) {
+            if let Input::Ended(link, ended) = &mut news
+                && let Some(mut late) = self.late.remove(link)
+            {
+                ended.returned.append(&mut late);
+            }
+            self.give(news, now);
+        }
+        for envelope in batch.stanzas.drain(..) {
+            self.send(envelope, now);
+        }
+    }
+
+    fn send(&mut self, envelope: Envelope, now: Now) {
+        let to = envelope.stanza.to().map(|to| to.domain());
+        match to.is_some_and(|to| self.shared.peers.speaks_with(to)) {
+            true => self.give(Input::Send(envelope), now),
+            // RFC 6120 §8.3.3.8: "e.g., sending to entities at a blacklisted domain"
+            false => self.give_back(envelope, Condition::NotAllowed),
+        }
+    }
+
+    fn give(&mut self, input: Input, now: Now) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.links.handle(input, now, &mut outputs);
+        self.perform(outputs);
+    }
+
+    fn perform(&mut self, mut outputs: Vec<Output>) {
+        for output in outputs.drain(..) {
+            match output {
+                Output::Dial(link, pair) => self.shared.dial(link, pair),
+                Output::Stream(link, input) => self.hand_over(link, input),
+                Output::Return(envelope, condition) => self.give_back(envelope, condition),
+                Output::Event(event) => {
+                    tracing::debug!(?event, "link");
+                    let server = &self.shared.server;
+                    server.hooks().tell_of_link(&event, server);
+                }
+            }
+        }
+        // Its memory serves the next ones.
+        if self.outputs.is_empty() {
+            self.outputs = outputs;
+        }
+    }
+
+    /// To the stream of a link.
+    fn hand_over(&mut self, link: LinkId, input: stream::Input) {
+        let Some(handle) = self.shared.handle(link) else {
+            return self.too_late(link, input);
+        };
+        if let Err(input) = handle.push(input) {
+            self.too_late(link, input);
+        }
+    }
+
+    /// The link has just gone, and its end is on the way here.
+    fn too_late(&mut self, link: LinkId, input: stream::Input) {
+        if let stream::Input::Send(envelope) = input {
+            self.late.entry(link).or_default().push(envelope);
+        }
+    }
+
+    /// Back to its sender.
+    fn give_back(&self, envelope: Envelope, condition: Condition) {
+        let server = &self.shared.server;
+        server.metrics().s2s.returned.increment();
+        let error = StanzaError::new(condition);
+        server.leave_to_itself(server.refuse(&envelope.stanza, &error));
+        envelope.settle(Outcome::Returned);
+    }
+}

@@ -1,0 +1,436 @@
+//! TLS with other servers: both sides show a certificate if they have one, and whom it names is judged when it matters
+//! (RFC 6120 §13.7.2, XEP-0178 §3).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::{Identity, Names, TlsError, certificate, provider};
+use crate::BareJid;
+use crate::io::wire::BoxIo;
+
+/// XEP-0368 §4
+const ALPN: &[u8] = b"xmpp-server";
+
+/// The authorities that vouch for other servers.
+#[derive(Clone)]
+pub struct Authorities {
+    roots: Arc<RootCertStore>,
+    /// For peers that show a certificate which is for clients of TLS alone; none if there are no roots.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Authorities {
+    /// From PEM: one or more certificates of authorities.
+    ///
+    /// # Errors
+    /// If there is none in it, or one that is of no use.
+    pub fn from_pem(pem: &[u8]) -> Result<Authorities, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(pem) {
+            let root = root.map_err(|_| TlsError::NoCertificate)?;
+            roots
+                .add(root)
+                .map_err(|error| TlsError::Authority(error.to_string()))?;
+        }
+        match roots.is_empty() {
+            true => Err(TlsError::NoCertificate),
+            false => Authorities::new(roots),
+        }
+    }
+
+    /// Those that the operating system trusts; there may be none. It reads files.
+    ///
+    /// # Errors
+    /// If the cryptography is not to be had.
+    pub fn native() -> Result<Authorities, TlsError> {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "authorities of the operating system");
+        }
+        let mut roots = RootCertStore::empty();
+        // Such stores hold certificates of every age, and some that nobody can read.
+        roots.add_parsable_certificates(found.certs);
+        Authorities::new(roots)
+    }
+
+    fn new(roots: RootCertStore) -> Result<Authorities, TlsError> {
+        let roots = Arc::new(roots);
+        let clients = match roots.is_empty() {
+            true => None,
+            false => Some(
+                WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
+                    .build()
+                    .map_err(|error| TlsError::Authority(error.to_string()))?,
+            ),
+        };
+        Ok(Authorities { roots, clients })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// Whether nobody vouches for anybody.
+    pub fn is_empty(&self) -> bool {
+        self.roots.is_empty()
+    }
+
+    /// Whether one of them vouches for the first of these certificates now, by way of the others.
+    fn vouch_for(&self, shown: &Shown) -> Result<(), rustls::Error> {
+        let Some((leaf, intermediates)) = shown.chain.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        let algorithms = provider().signature_verification_algorithms.all;
+        let (roots, now) = (&self.roots, UnixTime::now());
+        // Servers' certificates are often for servers of TLS alone, also where they open the connection.
+        let verified = verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            roots,
+            intermediates,
+            now,
+            algorithms,
+        );
+        match (verified, &self.clients) {
+            (Err(_), Some(clients)) if shown.opened => {
+                let verified = clients.verify_client_cert(leaf, intermediates, now);
+                verified.map(drop)
+            }
+            (verified, _) => verified,
+        }
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorities")
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+/// What the peer has shown in the handshake, in which it has proven that it has the first one's key.
+#[derive(Debug, Default)]
+pub(in crate::io) struct Shown {
+    chain: Vec<CertificateDer<'static>>,
+    /// The peer is the side that opened the connection.
+    opened: bool,
+}
+
+/// Our side of TLS with other servers (1.2 and 1.3), whoever opens the connection. Clone is cheap and shares the certificates.
+///
+/// Nothing is resumed: each connection shows its certificates anew.
+#[derive(Clone)]
+pub struct PeerTls {
+    ours: Arc<ArcSwap<Ours>>,
+}
+
+/// What belongs together.
+struct Ours {
+    accepting: Arc<ServerConfig>,
+    opening: HashMap<String, Arc<ClientConfig>>,
+    /// The first of them.
+    default: Arc<ClientConfig>,
+    authorities: Authorities,
+}
+
+impl PeerTls {
+    /// Shows each domain's identity; the first also to peers that name no domain that is known.
+    ///
+    /// # Errors
+    /// If there is no identity, or the cryptography is not to be had.
+    pub fn new(
+        identities: Vec<(String, Identity)>,
+        authorities: Authorities,
+    ) -> Result<PeerTls, TlsError> {
+        let ours = Ours::new(identities, authorities)?;
+        Ok(PeerTls {
+            ours: Arc::new(ArcSwap::from_pointee(ours)),
+        })
+    }
+
+    /// Replaces the identities for all handshakes to come, and the authorities for all that is judged from now on, on
+    /// connections that are there as well. With an error nothing changes.
+    ///
+    /// # Errors
+    /// As for [`new`](PeerTls::new).
+    pub fn replace(
+        &self,
+        identities: Vec<(String, Identity)>,
+        authorities: Authorities,
+    ) -> Result<(), TlsError> {
+        self.ours
+            .store(Arc::new(Ours::new(identities, authorities)?));
+        Ok(())
+    }
+
+    /// The handshake on a connection that was accepted.
+    pub(in crate::io) async fn accept(&self, io: BoxIo) -> io::Result<(TlsStream<BoxIo>, Shown)> {
+        let config = self.ours.load().accepting.clone();
+        let mut stream = TlsAcceptor::from(config).accept(io).await?;
+        let connection = stream.get_mut().1;
+        connection.set_buffer_limit(Some(BUFFER));
+        let chain = own(connection.peer_certificates());
+        let opened = true;
+        Ok((stream.into(), Shown { chain, opened }))
+    }
+
+    /// The handshake on a connection that we have opened from one domain to another; `direct` if it is the first thing
+    /// that happens there (XEP-0368).
+    pub(in crate::io) async fn connect(
+        &self,
+        io: BoxIo,
+        from: &BareJid,
+        to: &BareJid,
+        direct: bool,
+    ) -> io::Result<(TlsStream<BoxIo>, Shown)> {
+        let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
+        let ascii = idna::domain_to_ascii(to.as_str()).map_err(|_| invalid(()))?;
+        let name = ascii.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| invalid(()))?;
+        let connector = TlsConnector::from(self.ours.load().opening(from).clone());
+        let protocols = if direct {
+            vec![ALPN.to_vec()]
+        } else {
+            Vec::new()
+        };
+        let mut stream = connector.with_alpn(protocols).connect(name, io).await?;
+        let connection = stream.get_mut().1;
+        connection.set_buffer_limit(Some(BUFFER));
+        let chain = own(connection.peer_certificates());
+        let opened = false;
+        Ok((stream.into(), Shown { chain, opened }))
+    }
+
+    /// Whether what the peer has shown is right for a domain: an authority vouches for it now, and it names the domain.
+    pub(in crate::io) fn certifies(&self, shown: &Shown, domain: &BareJid) -> bool {
+        let Some(leaf) = shown.chain.first() else {
+            return false;
+        };
+        if !certificate::is_of_server(leaf, domain) {
+            tracing::debug!(%domain, "the certificate does not name the domain");
+            return false;
+        }
+        match self.ours.load().authorities.vouch_for(shown) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%domain, %error, "the certificate is not trusted");
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PeerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerTls")
+    }
+}
+
+/// Bytes that a connection buffers before encryption: one record.
+const BUFFER: usize = 16 * 1024;
+
+impl Ours {
+    fn new(
+        identities: Vec<(String, Identity)>,
+        authorities: Authorities,
+    ) -> Result<Ours, TlsError> {
+        let failed = |error: rustls::Error| TlsError::Provider(error.to_string());
+        let (mut opening, mut default) = (HashMap::new(), None);
+        for (domain, identity) in &identities {
+            let mut config = ClientConfig::builder_with_provider(provider())
+                .with_safe_default_protocol_versions()
+                .map_err(failed)?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Recording(provider())))
+                .with_client_cert_resolver(Arc::new(Shows(identity.key.clone())));
+            config.resumption = Resumption::disabled();
+            let config = Arc::new(config);
+            default.get_or_insert_with(|| config.clone());
+            opening.insert(domain.clone(), config);
+        }
+        let default = default.ok_or(TlsError::Empty)?;
+        let names = Arc::new(Names::new(identities)?);
+        let mut accepting = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(failed)?
+            .with_client_cert_verifier(Arc::new(Recording(provider())))
+            .with_cert_resolver(names);
+        // A peer that offers no protocol is served all the same.
+        accepting.alpn_protocols = vec![ALPN.to_vec()];
+        accepting.session_storage = Arc::new(NoServerSessionStorage {});
+        accepting.send_tls13_tickets = 0;
+        Ok(Ours {
+            accepting: Arc::new(accepting),
+            opening,
+            default,
+            authorities,
+        })
+    }
+
+    fn opening(&self, from: &BareJid) -> &Arc<ClientConfig> {
+        self.opening.get(from.as_str()).unwrap_or(&self.default)
+    }
+}
+
+fn own(chain: Option<&[CertificateDer<'_>]>) -> Vec<CertificateDer<'static>> {
+    let chain = chain.unwrap_or_default();
+    chain.iter().map(|one| one.clone().into_owned()).collect()
+}
+
+/// Shows this certificate, whoever is asked for.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shows {
+    fn resolve(
+        &self,
+        _authorities: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Puts off the verdict until it is asked for a domain: a peer whose certificate means nothing to us can still prove itself
+/// by dialback. Only the proof that it has the certificate's key is demanded at once.
+#[derive(Debug)]
+struct Recording(Arc<CryptoProvider>);
+
+impl Recording {
+    /// A certificate that cannot be read proves nothing and is never trusted later, so it does not matter who signed.
+    fn or_unreadable(
+        certificate: &CertificateDer<'_>,
+        verified: Result<HandshakeSignatureValid, rustls::Error>,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        match ParsedCertificate::try_from(certificate) {
+            Ok(_) => verified,
+            Err(_) => Ok(HandshakeSignatureValid::assertion()),
+        }
+    }
+
+    fn tls12(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        let verified = verify_tls12_signature(message, certificate, signature, algorithms);
+        Recording::or_unreadable(certificate, verified)
+    }
+
+    fn tls13(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        let verified = verify_tls13_signature(message, certificate, signature, algorithms);
+        Recording::or_unreadable(certificate, verified)
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for Recording {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.tls12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.tls13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes()
+    }
+}
+
+impl ClientCertVerifier for Recording {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: whoever has a certificate is to show it.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.tls12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.tls13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes()
+    }
+}

@@ -1,0 +1,317 @@
+//! A connection, from the first attempt to its end.
+
+use super::line::Way;
+use super::table::{Link, Slot};
+use super::verify;
+use super::way::request;
+use super::{Down, Ended, LinkEvent, LinkId, Links, Output};
+use crate::mailbox::Envelope;
+use crate::s2s::{self, Pair, Verdict};
+use crate::stanza::Condition;
+use crate::stream::{self, StreamCondition, StreamError};
+use crate::time::Now;
+
+/// How a link has come to its end.
+struct End {
+    /// What is said to those who had asked for it.
+    why: Condition,
+    verdict: Verdict,
+    error: Option<StreamCondition>,
+    returned: Vec<Envelope>,
+}
+
+impl Links {
+    /// Another server has opened a connection.
+    pub(super) fn incoming(&mut self, id: LinkId, out: &mut Vec<Output>) {
+        if self.links.slot(id).is_some() {
+            return;
+        }
+        let full = self.links.incoming() >= self.limits.incoming;
+        self.links.insert(Link::new(id, None));
+        if full {
+            let error = StreamError::new(StreamCondition::ResourceConstraint);
+            self.end(id, Some(error), out);
+        } else if self.closed {
+            self.end(id, None, out);
+        }
+    }
+
+    /// The peer has proven that it may send the pair.
+    pub(super) fn accepted(&mut self, id: LinkId, pair: Pair, out: &mut Vec<Output>) {
+        let Some(slot) = self.links.slot(id) else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(slot) else {
+            return;
+        };
+        if !link.accepted.contains(&pair) {
+            link.accepted.push(pair.clone());
+        }
+        let jid = pair.from().clone();
+        out.push(Output::Event(LinkEvent::Authenticated(id, pair)));
+        let domain = self.domain(&jid);
+        if domain.links.contains(&slot) {
+            return;
+        }
+        domain.links.push(slot);
+        let links = domain.links.clone();
+        self.make_room_for_domain();
+        let mut others = links.iter().filter_map(|slot| self.links.get(*slot));
+        let theirs = |link: &&Link| link.dialled.is_none() && !link.closing;
+        let count = others.clone().filter(theirs).count();
+        // RFC 6120 §4.9.3.3: "the server is closing the existing stream for this entity because a new stream has been initiated that
+        // conflicts with the existing stream"
+        if count > self.limits.incoming_domain
+            && let Some(oldest) = others.find(theirs).map(|link| link.id)
+        {
+            self.end(oldest, Some(StreamError::conflict()), out);
+        }
+    }
+
+    /// A connection that was to be opened is there.
+    pub(super) fn connected(&mut self, id: LinkId, now: Now, out: &mut Vec<Output>) {
+        let Some(slot) = self.links.slot(id) else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(slot).filter(|link| !link.open) else {
+            return;
+        };
+        link.open = true;
+        if link.closing {
+            return out.push(Output::Stream(id, stream::Input::Close(None)));
+        }
+        self.hand_session_over(slot, now, out);
+        let Some(link) = self.links.get_mut(slot) else {
+            return;
+        };
+        // The pair of the stream itself can be proven by its certificate.
+        let first = |pair: &&Pair| link.dialled.as_ref() == Some(*pair);
+        let pairs = link.lines.iter().filter(first);
+        let pairs = pairs.chain(link.lines.iter().filter(|pair| !first(pair)));
+        out.extend(pairs.map(|pair| request(id, pair.clone())));
+        out.extend(
+            link.verifies
+                .drain(..)
+                .map(|verify| verify::ask(id, verify)),
+        );
+        let open = stream::Input::S2s(s2s::Input::Open);
+        out.push(Output::Stream(id, open));
+    }
+
+    /// It cannot be opened.
+    pub(super) fn not_connected(
+        &mut self,
+        id: LinkId,
+        why: Condition,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let end = End {
+            why,
+            verdict: Verdict::NotFound,
+            error: None,
+            returned: Vec::new(),
+        };
+        if let Some(slot) = self.links.slot(id) {
+            self.gone(slot, end, now, out);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn ended(&mut self, id: LinkId, ended: Ended, now: Now, out: &mut Vec<Output>) {
+        let end = End {
+            why: Condition::RemoteServerTimeout,
+            verdict: Verdict::Timeout,
+            error: ended.error,
+            returned: ended.returned,
+        };
+        match self.links.slot(id) {
+            Some(slot) => self.gone(slot, end, now, out),
+            // Not one that we know of; what it has is not lost all the same.
+            None => {
+                let pairs = self.put_all_back(end.returned, Vec::new(), now, out);
+                self.go_on(&pairs, now, out);
+            }
+        }
+    }
+
+    fn gone(&mut self, slot: Slot, end: End, now: Now, out: &mut Vec<Output>) {
+        let Some(link) = self.links.remove(slot) else {
+            return;
+        };
+        self.budget.give(link.flying);
+        let mut waiting = link.suspended.clone().unwrap_or_default();
+        waiting.extend_from_slice(&link.pending);
+        let carried = self.take_off(slot, &link, end.error, now, out);
+        let was_up = !carried.is_empty();
+        waiting.extend(carried);
+        let returned = link.back.into_iter().chain(end.returned).collect();
+        let pairs = self.put_all_back(returned, link.lines, now, out);
+        let dialled = link.dialled.iter().map(Pair::to);
+        let proven = link.accepted.iter().map(Pair::from);
+        let mut domains: Vec<_> = dialled.chain(proven).cloned().collect();
+        domains.extend(link.granted.iter().map(|pair| pair.to().clone()));
+        for jid in &domains {
+            self.domain(jid).links.retain(|other| *other != slot);
+        }
+        self.abandon_verifications(link.id, end.verdict, out);
+        if let Some(name) = &link.session {
+            self.part_with_session(link.id, name, waiting, now, out);
+        }
+        if matches!(link.id, LinkId::In(_)) {
+            self.with_sessions(now, out, |sessions, todo| sessions.gone(link.id, todo));
+        }
+        if let Some(pair) = &link.dialled {
+            let jid = pair.to();
+            let waits = self.domain(jid).depth.stanzas > 0 || self.holds_for(jid);
+            match link.since {
+                None => self.failed(jid, end.why, now),
+                Some(since) => {
+                    self.domain(jid).pause.forget();
+                    if waits && now.instant < since + self.limits.stable {
+                        self.failed(jid, end.why, now);
+                    }
+                    self.arm_domain(jid);
+                }
+            }
+            if end.why == Condition::RemoteServerNotFound && !was_up {
+                for pair in &pairs {
+                    if self
+                        .lines
+                        .get(pair)
+                        .is_some_and(|line| line.way == Way::None)
+                    {
+                        self.bounce(pair, end.why, out);
+                    }
+                }
+            }
+            self.revive_all(jid, now, out);
+        }
+        self.go_on(&pairs, now, out);
+        for jid in &domains {
+            self.tidy(jid);
+        }
+        self.serve_short(now, out);
+    }
+
+    /// The pairs that had this link have none; those that it carried.
+    fn take_off(
+        &mut self,
+        slot: Slot,
+        link: &Link,
+        error: Option<StreamCondition>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Vec<Pair> {
+        let why = match (&link.suspended, &link.error, error) {
+            (Some(_), ..) => Down::Suspended,
+            (None, Some(name), _) => Down::Peer(name.clone()),
+            (None, None, Some(error)) => Down::Error(error),
+            (None, None, None) => Down::Ended,
+        };
+        let mut carried = Vec::new();
+        for pair in &link.lines {
+            let Some(line) = self.lines.get_mut(pair) else {
+                continue;
+            };
+            let way = std::mem::take(&mut line.way);
+            line.stalled = false;
+            if way == Way::Up(slot) {
+                carried.push(pair.clone());
+                line.until = Some(now.instant + self.limits.connect);
+                out.push(Output::Event(LinkEvent::Down {
+                    link: link.id,
+                    pair: pair.clone(),
+                    why: why.clone(),
+                }));
+            }
+        }
+        carried
+    }
+
+    /// Puts back what has come back, and answers with all the pairs that this concerns.
+    fn put_all_back(
+        &mut self,
+        returned: Vec<Envelope>,
+        mut pairs: Vec<Pair>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Vec<Pair> {
+        for envelope in returned {
+            if let Some(pair) = self.pair(&envelope)
+                && !pairs.contains(&pair)
+            {
+                pairs.push(pair);
+            }
+            self.put_back(envelope, now, out);
+        }
+        for pair in &pairs {
+            if let Some(line) = self.lines.get_mut(pair) {
+                line.older = 0;
+            }
+        }
+        pairs
+    }
+
+    /// Finds ways for what has none.
+    pub(super) fn go_on(&mut self, pairs: &[Pair], now: Now, out: &mut Vec<Output>) {
+        for pair in pairs {
+            self.seek(pair, now, out);
+            self.flush(pair, now, out);
+            self.look(pair, out);
+        }
+    }
+
+    /// What was handed over comes back, or what a session has sent.
+    pub(super) fn unsent(
+        &mut self,
+        id: LinkId,
+        envelope: Envelope,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(pair) = self.pair(&envelope) else {
+            return;
+        };
+        let way = self.lines.get(&pair).map(|line| line.way);
+        if let Some(slot) = self.links.slot(id)
+            && way == Some(Way::Up(slot))
+            && let Some(link) = self.links.get_mut(slot)
+        {
+            // The stream comes to its end; more may come back with that.
+            link.back.push(envelope);
+            return self.end(id, None, out);
+        }
+        self.put_back(envelope, now, out);
+        self.seek(&pair, now, out);
+        self.look(&pair, out);
+    }
+
+    /// Has a link closed, if it is not closing already.
+    pub(super) fn end(&mut self, id: LinkId, error: Option<StreamError>, out: &mut Vec<Output>) {
+        if let Some(link) = self.links.by_id(id)
+            && !std::mem::replace(&mut link.closing, true)
+        {
+            out.push(Output::Stream(id, stream::Input::Close(error)));
+        }
+    }
+
+    /// The server stops.
+    pub(super) fn close(&mut self, now: Now, out: &mut Vec<Output>) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.verifications.clear();
+        self.short.clear();
+        self.drop_sessions(now, out);
+        let mut pairs: Vec<_> = self.lines.keys().cloned().collect();
+        pairs.sort_unstable();
+        for pair in pairs {
+            self.bounce(&pair, Condition::RemoteServerTimeout, out);
+        }
+        let ids: Vec<_> = self.links.iter_mut().map(|link| link.id).collect();
+        for id in ids {
+            self.end(id, None, out);
+        }
+    }
+}

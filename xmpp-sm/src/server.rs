@@ -1,0 +1,70 @@
+//! Stream management between servers, with resumption: the machines around [`s2s`] streams.
+//!
+//! [`Incoming`] is the side that accepted the connection. It offers management, counts, and answers for sessions; [`Outgoing`] is the
+//! side that opened it, enables and resumes. What outlives a connection is a [`Session`](s2s::Session), which is plain data. The rules
+//! are in `docs/design/s2s.md`, "XEP-0198 between servers".
+//!
+//! A pair is [granted](s2s::Output::Granted) to those above when it is known whether the stream goes on with a session: nothing is sent
+//! before that, so that order is kept within each pair.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use xmpp_core::mailbox::Budget;
+#[cfg(doc)]
+use xmpp_core::s2s;
+use xmpp_core::server::Random;
+
+use crate::outbound::RequestPolicy;
+
+mod incoming;
+mod link;
+mod outgoing;
+mod running;
+#[cfg(test)]
+mod tests;
+
+pub use incoming::Incoming;
+pub use outgoing::Outgoing;
+
+/// How streams between servers are managed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// How long a session waits for its next connection; zero: there are none. Default 10 min.
+    pub max: Duration,
+    /// Stanzas that wait to be acknowledged before the stream wants no more of them; default 2000.
+    pub stanzas: usize,
+    /// Bytes of XML that wait, in the same way; default 4 MiB.
+    pub bytes: usize,
+    /// When the peer is asked.
+    pub requests: RequestPolicy,
+    /// How long the peer may take to answer `<enable/>` and `<resume/>`; default 30 s.
+    pub answer: Duration,
+    /// How long an incoming stream that may be used in both directions waits for `<enable/>` or `<resume/>` before it sends without; default 30 s. It
+    /// waits no longer than until the first stanza.
+    pub grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max: Duration::from_secs(600),
+            stanzas: 2000,
+            bytes: 4 << 20,
+            requests: RequestPolicy::default(),
+            answer: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the managed streams between servers share.
+pub struct Surroundings {
+    /// How they are managed.
+    pub options: Options,
+    /// For the names of sessions.
+    pub random: Arc<dyn Random>,
+    /// What waits in a stream is taken from it; what waits in a [`Session`](s2s::Session) is not.
+    pub budget: Arc<Budget>,
+}
