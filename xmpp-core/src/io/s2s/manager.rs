@@ -16,6 +16,7 @@ use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
 use crate::s2s::links::Links;
 use crate::s2s::links::{Input, LinkId, Output};
+use crate::s2s::{self, Found};
 use crate::stanza::{Condition, StanzaError};
 use crate::stream;
 use crate::time::Now;
@@ -200,8 +201,14 @@ impl Manager {
 
     /// The link has just gone, and its end is on the way here.
     fn too_late(&mut self, link: LinkId, input: stream::Input) {
-        if let stream::Input::Send(envelope) = input {
-            self.late.entry(link).or_default().push(envelope);
+        match input {
+            stream::Input::Send(envelope) => self.late.entry(link).or_default().push(envelope),
+            stream::Input::S2s(s2s::Input::Session(Found::Session(session))) => {
+                let now = self.shared.server.now();
+                let back = s2s::Output::Session(session);
+                self.give(Input::Stream(link, back), now);
+            }
+            _ => {}
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::io::ReadBuf;
 use super::{CHUNK, Connection, Doing, Phase, TURNS};
 use crate::io::wire::Wire;
 use crate::mailbox::{Origin, Source};
-use crate::s2s::links;
+use crate::s2s::{self, Found, Output, links};
 use crate::stream::Input;
 use crate::time::Now;
 
@@ -31,8 +31,13 @@ impl Connection {
         returned.append(&mut self.late);
         let inputs = std::mem::take(&mut self.inputs);
         for input in inputs.into_iter().chain(waiting) {
-            if let Input::Send(envelope) = input {
-                returned.push(envelope);
+            match input {
+                Input::Send(envelope) => returned.push(envelope),
+                // It has not reached its stream.
+                Input::S2s(s2s::Input::Session(Found::Session(session))) => {
+                    self.tell_manager(Output::Session(session));
+                }
+                _ => {}
             }
         }
         let error = self.error.take();
