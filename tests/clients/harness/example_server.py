@@ -46,6 +46,11 @@ authorities = "{ca}"
 name_servers = ["{name_server}"]
 allow_networks = ["127.0.0.0/8"]
 
+# Nobody waits for minutes here.
+[s2s.limits.links]
+connect = "10 s"
+backoff = {{ max = "2 s" }}
+
 [s2s.policy]
 proof = "{proof}"
 bidi = {bidi}
