@@ -179,6 +179,8 @@ pub enum Output {
     /// [`Outgoing`] stream it is to be given to the next one for its peer, also after its [`max`](Session::max), as that is how it is
     /// learned what the peer has handled. [`stream::Output::Close`] follows.
     Session(Box<Session>),
+    /// The peer has acknowledged so many stanzas more (XEP-0198). Whoever waits for one of them has been told.
+    Acked(u32),
     /// The stream's session, of which [`stream::Output::Resumable`] told, is over.
     Ended(Ended),
     /// The claim ([`Input::Claimed`]) is not good, or there is no session; nothing has changed.

@@ -41,7 +41,7 @@ pub struct Options {
     pub requests: RequestPolicy,
     /// How long the peer may take to answer `<enable/>` and `<resume/>`; default 30 s.
     pub answer: Duration,
-    /// How long an incoming stream that may be used in both directions waits for `<enable/>` or `<resume/>` before it sends without; default 5 s. It
+    /// How long an incoming stream that may be used in both directions waits for `<enable/>` or `<resume/>` before it sends without; default 30 s. It
     /// waits no longer than until the first stanza.
     pub grace: Duration,
 }
@@ -54,7 +54,7 @@ impl Default for Options {
             bytes: 4 << 20,
             requests: RequestPolicy::default(),
             answer: Duration::from_secs(30),
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(30),
         }
     }
 }

@@ -16,6 +16,9 @@ data = "{folder}/data"
 starttls = ["{address}:{starttls}"]
 direct_tls = ["{address}:{direct_tls}"]
 
+[s2s]
+enabled = false
+
 {client_authorities}
 # Many wrong passwords come from one address here.
 [throttle]

@@ -151,8 +151,15 @@ impl Links {
             super::Output::Ask(super::Ask::Session(claim)) => {
                 self.with_sessions(now, out, |sessions, todo| sessions.claim(link, claim, todo));
             }
+            super::Output::Acked(stanzas) => {
+                out.push(Output::Event(LinkEvent::Acked(link, stanzas)));
+            }
             super::Output::Session(session) => self.suspended(link, session, now, out),
             super::Output::Ended(ended) => {
+                let session = self.links.by_id(link).and_then(|link| link.session.clone());
+                if session.as_ref() == Some(&ended.id) {
+                    self.resolve(link, now, out);
+                }
                 self.with_sessions(now, out, |sessions, todo| sessions.ended(ended, todo));
             }
             super::Output::Denied(claim) => {
@@ -175,9 +182,6 @@ impl Machine for Links {
             Input::Send(envelope) => self.send(envelope, now, out),
             Input::Written(link, bytes) => self.written(link, bytes, now, out),
             Input::Hold(link, hold) => self.hold(link, hold, now, out),
-            Input::Acked(link, stanzas) => {
-                out.push(Output::Event(LinkEvent::Acked(link, stanzas)));
-            }
             Input::Accepted(link) => self.incoming(link, out),
             Input::Connected(link) => self.connected(link, now, out),
             Input::NotConnected(link, why) => self.not_connected(link, why, now, out),

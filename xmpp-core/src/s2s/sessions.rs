@@ -54,8 +54,9 @@ pub enum Do<L> {
     Tell(L, Input),
     /// A session is over. It has sent this, and nobody knows whether it arrived: it goes the way of what waits for its pair.
     Late(Envelope),
-    /// A session that has waited is over, and its stanzas are out: these are the pairs that it could send, which may go another way now.
-    Over(Vec<Pair>),
+    /// The session of this name, which has waited, is over, and its stanzas are out: these are the pairs that it could send. They may go
+    /// another way now.
+    Over(Arc<str>, Vec<Pair>),
 }
 
 #[derive(Debug)]
@@ -202,16 +203,14 @@ impl<L: Copy + Eq> Sessions<L> {
         });
     }
 
-    /// The peer has gone on with the pair, and without the session: those that wait and could send it are over.
-    pub fn give_up(&mut self, pair: &Pair, out: &mut Vec<Do<L>>) {
-        let theirs = self
-            .waiting()
-            .filter(|session| session.granted.contains(pair));
-        let mut ids: Vec<_> = theirs.map(|session| session.id.clone()).collect();
-        ids.sort_unstable();
-        for id in ids {
-            self.end(&id, out);
-        }
+    /// The peer has gone on without the session of that name: if it waits, it is over.
+    pub fn give_up(&mut self, id: &Arc<str>, out: &mut Vec<Do<L>>) {
+        self.end(id, out);
+    }
+
+    /// Whether the session of that name waits for a connection.
+    pub fn is_waiting(&self, id: &str) -> bool {
+        matches!(self.places.get(id), Some(Place::Waiting(..)))
     }
 
     /// All that wait are over.
@@ -251,11 +250,13 @@ impl<L: Copy + Eq> Sessions<L> {
 
     /// A session that waits is over.
     fn end(&mut self, id: &Arc<str>, out: &mut Vec<Do<L>>) {
-        if let Some(Place::Waiting(session, _)) = self.take(id) {
+        if self.is_waiting(id)
+            && let Some(Place::Waiting(session, _)) = self.take(id)
+        {
             let granted = session.granted.clone();
             let (late, ended) = session.end();
             out.extend(late.map(Do::Late));
-            out.push(Do::Over(granted));
+            out.push(Do::Over(id.clone(), granted));
             self.ended(ended, out);
         }
     }
@@ -298,3 +299,6 @@ impl<L: Copy + Eq> Sessions<L> {
 fn domain(accepted: &[Pair]) -> Option<&BareJid> {
     accepted.first().map(Pair::from)
 }
+
+#[cfg(test)]
+mod tests;

@@ -199,7 +199,9 @@ fn word(output: &stream::Output) -> String {
             Output::PeerError(_) => "peer's error".into(),
             Output::Session(_) => "session".into(),
             Output::Denied(_) => "denied".into(),
-            Output::Ask(Ask::Session(_)) | Output::Ended(_) => unreachable!("no layer"),
+            Output::Ask(Ask::Session(_)) | Output::Ended(_) | Output::Acked(_) => {
+                unreachable!("no layer")
+            }
         },
         other => unreachable!("{other:?}"),
     }

@@ -137,14 +137,16 @@ impl Incoming {
 
     /// Here is the session; the peer has handled `h` of what it was sent.
     fn resume(&mut self, session: Box<Session>, h: Counter, now: Now, out: &mut Vec<Output>) {
-        match self.link.resume(session, h) {
+        match self.link.resume(session, h, out) {
             Ok(running) => {
                 let resumed = Element::new("resumed", nonza::NS)
                     .with_attr("previd", &running.id)
                     .with_attr("h", &running.inbound.tell().to_string());
                 out.push(nonza::write(&resumed));
-                out.push(Output::Resumable(running.id.clone()));
+                let id = running.id.clone();
                 self.link.again(out);
+                // Behind what cannot go this way: for the link manager all that is settled now.
+                out.push(Output::Resumable(id));
                 self.link.release(out);
             }
             Err((session, AckError::TooHigh { h, sent })) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xmpp_core::machine::Machine as _;
-use xmpp_core::s2s::{self, Claim, Ended, Pair, Refusal, Session};
+use xmpp_core::s2s::{self, Pair, Session};
 use xmpp_core::stanza::Condition;
 use xmpp_core::stream::{Input, Output, StreamCondition, StreamError};
 use xmpp_core::time::Now;
@@ -15,6 +15,8 @@ use super::running::Running;
 use crate::counter::Counter;
 use crate::nonza::{Nonza, ack, failed, too_high};
 use crate::outbound::AckError;
+
+mod end;
 
 /// A stream with what its management knows of it.
 pub(super) struct Link {
@@ -31,6 +33,8 @@ pub(super) struct Link {
     running: Option<Box<Running>>,
     /// One side has said that it ends the stream: what ends now has not been cut.
     closing: bool,
+    /// The peer has closed its side, and not all that it has sent is settled.
+    parting: bool,
     /// The connection is gone, or another one takes the session over.
     lost: bool,
     /// The stream within has ended so; what was delivered is not all settled.
@@ -59,6 +63,7 @@ impl Link {
             uncounted: 0,
             running: None,
             closing: false,
+            parting: false,
             lost: false,
             draining: None,
             over: false,
@@ -138,7 +143,7 @@ impl Link {
                 out.push(ack(h));
             }
             Nonza::Request => {}
-            Nonza::Ack(Some(h)) => match running.acknowledged(*h) {
+            Nonza::Ack(Some(h)) => match running.acknowledged(*h, out) {
                 Ok(()) => running.hold(out),
                 Err(AckError::TooHigh { h, sent }) => self.fail(too_high(h, sent), now, out),
                 // An answer that something has overtaken.
@@ -158,6 +163,7 @@ impl Link {
         &mut self,
         session: Box<Session>,
         h: Counter,
+        out: &mut Vec<Output>,
     ) -> Result<&mut Running, (Box<Session>, AckError)> {
         let sent = Counter(session.acked).plus(session.queue.len() as u32);
         let acked = Counter(session.acked);
@@ -172,7 +178,7 @@ impl Link {
         }
         let mut running = Running::restored(*session, self.shared.clone());
         running
-            .acknowledged(h)
+            .acknowledged(h, out)
             .expect("it is between what was acknowledged and what was sent");
         Ok(self.running.insert(Box::new(running)))
     }
@@ -189,44 +195,12 @@ impl Link {
         self.pass(Input::Close(Some(error)), now, out);
     }
 
-    /// The connection is gone.
-    pub(super) fn lost(&mut self, now: Now, out: &mut Vec<Output>) {
-        self.lost = !self.closing;
-        self.pass(Input::Eof, now, out);
-    }
-
-    /// Another connection wants the session.
-    pub(super) fn claimed(&mut self, claim: Claim, now: Now, out: &mut Vec<Output>) {
-        let encrypted = self.is_encrypted();
-        let good = |running: &Running| {
-            *claim.id == *running.id
-                && running.max.is_some()
-                && claim.is_good(&self.accepted, encrypted)
-        };
-        match &self.running {
-            Some(running) if good(running) => {}
-            _ => return out.push(Output::S2s(s2s::Output::Denied(claim))),
-        }
-        if self.draining.is_none() {
-            self.lost = true;
-            self.fail(StreamError::new(StreamCondition::Conflict), now, out);
-        }
-    }
-
     /// Handles what is the same on both sides.
     pub(super) fn input(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
             // There is no connection that it could have come over, or that could be closed.
             Input::Received(_) | Input::Close(_) if self.draining.is_some() => {}
-            Input::Received(Received::Close) => {
-                self.closing = true;
-                if self.is_open()
-                    && let Some(running) = &mut self.running
-                {
-                    out.extend(running.inbound.last_word().map(ack));
-                }
-                self.pass(input, now, out);
-            }
+            Input::Received(Received::Close) => self.part(now, out),
             Input::Received(received @ (Received::Stanza(_) | Received::Malformed(_))) => {
                 self.stanza(received, now, out);
             }
@@ -269,9 +243,11 @@ impl Link {
                 out.extend(running.inbound.due().map(ack));
             }
         }
-        match self.draining {
-            Some(_) => self.drained(out),
-            None => self.pass(Input::Settled, now, out),
+        self.pass(Input::Settled, now, out);
+        if self.draining.is_some() {
+            self.drained(out);
+        } else if self.parting && !self.is_delivering() {
+            self.part(now, out);
         }
     }
 
@@ -347,83 +323,6 @@ impl Link {
     fn hold(&mut self, out: &mut Vec<Output>) {
         if let Some(running) = &mut self.running {
             running.hold(out);
-        }
-    }
-
-    /// The stream within has ended.
-    fn end(&mut self, condition: Option<StreamCondition>, out: &mut Vec<Output>) {
-        self.over = true;
-        for pair in self.withheld.take().unwrap_or_default() {
-            let refused = s2s::Output::Refused(pair, Refusal::Timeout);
-            out.push(Output::S2s(refused));
-        }
-        if self.survives() {
-            // What is on its way is not to be sent again.
-            if self.is_delivering() {
-                out.push(Output::Detach);
-            }
-            self.draining = Some(condition);
-            return self.drained(out);
-        }
-        if let Some(running) = self.running.take() {
-            self.give_up(*running, out);
-        }
-        out.push(Output::Close(condition));
-    }
-
-    /// Whether there is a session that goes on without this connection. The initiator of one that has been closed asks how far the peer
-    /// came, if it does not know.
-    fn survives(&self) -> bool {
-        let Some(running) = &self.running else {
-            return false;
-        };
-        let asks = self.side == Side::Initiator && running.is_waiting();
-        running.max.is_some() && (self.lost || asks)
-    }
-
-    /// Whether something that counts is not settled.
-    fn is_delivering(&self) -> bool {
-        let running = self.running.as_ref();
-        running.is_some_and(|running| running.inbound.open() > 0)
-    }
-
-    /// Lets the session go when all that was delivered is settled.
-    fn drained(&mut self, out: &mut Vec<Output>) {
-        if self.is_delivering() {
-            return;
-        }
-        let condition = self.draining.take().flatten();
-        if let Some(running) = self.running.take()
-            && let Some(max) = running.max
-        {
-            let (granted, accepted) = (self.granted.clone(), self.accepted.clone());
-            let session = running.into_session(max, granted, accepted, self.is_encrypted());
-            out.push(Output::S2s(s2s::Output::Session(Box::new(session))));
-        }
-        out.push(Output::Close(condition));
-    }
-
-    /// The session is over: a peer that could have resumed it may get twice what it has not acknowledged; one that could not
-    /// would get much of it twice, so that its sender is told instead.
-    fn give_up(&mut self, running: Running, out: &mut Vec<Output>) {
-        if running.max.is_none() {
-            let waiting = running.into_waiting();
-            return out.extend(
-                waiting
-                    .into_iter()
-                    .map(|sent| Output::Return(sent.envelope)),
-            );
-        }
-        let ended = Ended {
-            id: running.id.clone(),
-            accepted: self.accepted.clone(),
-            encrypted: self.is_encrypted(),
-            handled: running.inbound.count().0,
-        };
-        let waiting = running.into_waiting();
-        out.extend(waiting.into_iter().map(late));
-        if self.side == Side::Receiver {
-            out.push(Output::S2s(s2s::Output::Ended(ended)));
         }
     }
 }

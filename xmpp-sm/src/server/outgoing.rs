@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use xmpp_core::machine::Machine;
-use xmpp_core::mailbox::Outcome;
 use xmpp_core::s2s::{self, Found, Pair, Session};
 use xmpp_core::stream::{Input, Output, StreamCondition, StreamError};
 use xmpp_core::time::Now;
@@ -12,7 +11,7 @@ use xmpp_core::xml::{Element, Received, ns};
 
 use super::Surroundings;
 use super::link::{Link, Side, late};
-use super::running::Running;
+use super::running::{Running, acked};
 use crate::counter::Counter;
 use crate::nonza::{self, Reply, too_high};
 use crate::outbound::AckError;
@@ -155,9 +154,11 @@ impl Outgoing {
             return;
         };
         let error = match resumed {
-            Some((id, h)) if *id == *session.id => match self.link.resume(session, h) {
+            Some((id, h)) if *id == *session.id => match self.link.resume(session, h, out) {
                 Ok(_) => {
                     self.link.again(out);
+                    // So that those above know that nothing is lost or doubled.
+                    out.push(Output::Resumable(id.into()));
                     return self.settle(out);
                 }
                 Err((session, error)) => {
@@ -194,9 +195,11 @@ impl Outgoing {
             return;
         };
         let handled = h.and_then(|h| h.since(Counter(session.acked)));
-        let handled = handled.filter(|n| *n as usize <= session.queue.len());
-        for sent in session.queue.drain(..handled.unwrap_or_default() as usize) {
-            sent.envelope.settle(Outcome::Settled);
+        let handled = handled.unwrap_or_default() as usize;
+        // More than was sent is nonsense, which tells nothing.
+        if handled <= session.queue.len() {
+            let rest = session.queue.split_off(handled);
+            acked(std::mem::replace(&mut session.queue, rest), out);
         }
         out.extend(session.queue.into_iter().map(late));
     }

@@ -75,12 +75,16 @@ impl Running {
     }
 
     /// The peer says what it has handled.
-    pub(super) fn acknowledged(&mut self, h: Counter) -> Result<(), AckError> {
+    pub(super) fn acknowledged(
+        &mut self,
+        h: Counter,
+        out: &mut Vec<Output>,
+    ) -> Result<(), AckError> {
         let covered = self.outbound.ack(h)?;
-        for sent in covered {
-            self.forget(&sent);
-            sent.envelope.settle(Outcome::Settled);
+        for sent in &covered {
+            self.forget(sent);
         }
+        acked(covered, out);
         Ok(())
     }
 
@@ -189,6 +193,16 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.budget.give(self.bytes);
+    }
+}
+
+/// The peer has handled these.
+pub(super) fn acked(covered: VecDeque<Sent>, out: &mut Vec<Output>) {
+    if !covered.is_empty() {
+        out.push(Output::S2s(s2s::Output::Acked(covered.len() as u32)));
+    }
+    for sent in covered {
+        sent.envelope.settle(Outcome::Settled);
     }
 }
 

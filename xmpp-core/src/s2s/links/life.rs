@@ -140,7 +140,11 @@ impl Links {
             return;
         };
         self.budget.give(link.flying);
-        let was_up = self.take_off(slot, &link, end.error, now, out);
+        let mut waiting = link.suspended.clone().unwrap_or_default();
+        waiting.extend_from_slice(&link.pending);
+        let carried = self.take_off(slot, &link, end.error, now, out);
+        let was_up = !carried.is_empty();
+        waiting.extend(carried);
         let returned = link.back.into_iter().chain(end.returned).collect();
         let pairs = self.put_all_back(returned, link.lines, now, out);
         let dialled = link.dialled.iter().map(Pair::to);
@@ -151,7 +155,12 @@ impl Links {
             self.domain(jid).links.retain(|other| *other != slot);
         }
         self.abandon_verifications(link.id, end.verdict, out);
-        self.part_with_session(link.id, link.suspended.unwrap_or_default(), now, out);
+        if let Some(name) = &link.session {
+            self.part_with_session(link.id, name, waiting, now, out);
+        }
+        if matches!(link.id, LinkId::In(_)) {
+            self.with_sessions(now, out, |sessions, todo| sessions.gone(link.id, todo));
+        }
         if let Some(pair) = &link.dialled {
             let jid = pair.to();
             let waits = self.domain(jid).depth.stanzas > 0 || self.holds_for(jid);
@@ -185,7 +194,7 @@ impl Links {
         self.serve_short(now, out);
     }
 
-    /// The pairs that had this link have none; `true` if it carried any.
+    /// The pairs that had this link have none; those that it carried.
     fn take_off(
         &mut self,
         slot: Slot,
@@ -193,14 +202,14 @@ impl Links {
         error: Option<StreamCondition>,
         now: Now,
         out: &mut Vec<Output>,
-    ) -> bool {
+    ) -> Vec<Pair> {
         let why = match (&link.suspended, &link.error, error) {
             (Some(_), ..) => Down::Suspended,
             (None, Some(name), _) => Down::Peer(name.clone()),
             (None, None, Some(error)) => Down::Error(error),
             (None, None, None) => Down::Ended,
         };
-        let mut was_up = false;
+        let mut carried = Vec::new();
         for pair in &link.lines {
             let Some(line) = self.lines.get_mut(pair) else {
                 continue;
@@ -208,7 +217,7 @@ impl Links {
             let way = std::mem::take(&mut line.way);
             line.stalled = false;
             if way == Way::Up(slot) {
-                was_up = true;
+                carried.push(pair.clone());
                 line.until = Some(now.instant + self.limits.connect);
                 out.push(Output::Event(LinkEvent::Down {
                     link: link.id,
@@ -217,7 +226,7 @@ impl Links {
                 }));
             }
         }
-        was_up
+        carried
     }
 
     /// Puts back what has come back, and answers with all the pairs that this concerns.

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::pause::Pause;
@@ -23,6 +24,8 @@ pub(super) struct Line {
     pub(super) until: Option<Instant>,
     /// With this error, if there is one better than that it took too long.
     pub(super) why: Option<Condition>,
+    /// The session for which it is [held](Way::Held).
+    pub(super) holder: Option<Arc<str>>,
     /// The pair was refused.
     pub(super) pause: Pause,
     /// It is among those that wait for a connection to become free.

@@ -53,9 +53,6 @@ pub enum Input {
     /// Of what was handed over, so many bytes of XML ([`Stanza::size`](crate::stanza::Stanza::size)) are written, or in the
     /// keeping of a layer that waits for the acknowledgement. Room for as many more.
     Written(LinkId, usize),
-    /// The peer has acknowledged so many stanzas (XEP-0198). For [`LinkEvent::Acked`] alone: who waits for a stanza hears of it from
-    /// its envelope.
-    Acked(LinkId, u32),
     /// Whether the stream has enough that is not acknowledged ([`stream::Output::Hold`]).
     Hold(LinkId, bool),
     /// This was sent and is not acknowledged, and the stream ends without a session ([`stream::Output::Return`]): it may

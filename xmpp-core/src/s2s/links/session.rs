@@ -52,46 +52,44 @@ impl Links {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let granted = session.granted.clone();
-        let slot = self.links.slot(id);
-        let link = slot.and_then(|slot| self.links.get_mut(slot));
-        let mut dialled = None;
-        let mut unused = Vec::new();
-        if let Some(link) = link {
-            // It was given to the stream, which has not gone on with it.
-            let given = link.session.as_ref() == Some(&session.id) && !link.resumed;
-            link.closing |= !given;
-            if given {
-                link.session = None;
-                unused.clone_from(&granted);
-            }
-            link.suspended = Some(granted.clone());
-            dialled = link.dialled.as_ref().map(|pair| pair.to().clone());
+        let name = session.id.clone();
+        let mut pairs = session.granted.clone();
+        pairs.retain(|pair| waits_for(&session, pair));
+        let mut domain = session.granted.first().map(|pair| pair.to().clone());
+        let mut from = None;
+        if let Some(link) = self.links.by_id(id) {
+            // One that was given to the stream, which has not gone on with it, says nothing of the stream.
+            link.closing |= link.pending.is_empty() && !link.is_given(&name);
+            pairs.append(&mut link.pending);
+            link.session = Some(name.clone());
+            link.suspended = Some(pairs.clone());
+            domain = link
+                .dialled
+                .as_ref()
+                .map(|pair| pair.to().clone())
+                .or(domain);
+            from = Some(id);
         }
-        let known = slot.is_some();
-        match id {
-            LinkId::In(_) => {
+        match (id, domain) {
+            (LinkId::In(_), _) => {
                 self.with_sessions(now, out, |sessions, todo| {
                     sessions.keep(session, now, todo);
                 });
             }
-            LinkId::Out(_) => {
-                let domain = dialled.or_else(|| granted.first().map(|pair| pair.to().clone()));
-                // One that nothing could be sent on has nothing to go on with.
-                if let Some(domain) = domain {
-                    self.keep(session, domain, known.then_some(id), now, out);
+            (LinkId::Out(_), Some(domain)) => self.keep(session, domain, from, now, out),
+            // One on which nothing could be sent has nothing to go on with.
+            (LinkId::Out(_), None) => return,
+        }
+        match from {
+            Some(_) => {
+                for pair in pairs {
+                    if self.is_asked_on(&pair, id) {
+                        self.leave(&pair);
+                        self.hold_line(&pair, &name);
+                    }
                 }
             }
-        }
-        for pair in unused {
-            let line = self.lines.get(&pair);
-            if line.is_some_and(|line| Some(line.way) == slot.map(Way::Asked)) {
-                self.leave(&pair);
-                self.hold_line(&pair);
-            }
-        }
-        if !known {
-            self.part_with_session(id, granted, now, out);
+            None => self.part_with_session(id, &name, pairs, now, out),
         }
     }
 
@@ -129,41 +127,53 @@ impl Links {
         }
     }
 
-    /// A link is gone: its session, if it has left one, may go on with another. Its pairs wait for that.
+    /// A link is gone. If it has left a session that another may go on with, these pairs wait for that.
     pub(super) fn part_with_session(
         &mut self,
         id: LinkId,
-        granted: Vec<Pair>,
+        name: &Arc<str>,
+        pairs: Vec<Pair>,
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let mut pairs = Vec::new();
-        match id {
-            LinkId::In(_) => {
-                let waits = |pair: &Pair| self.sessions.waits_for(pair);
-                pairs.extend(granted.into_iter().filter(waits));
-                self.with_sessions(now, out, |sessions, todo| sessions.gone(id, todo));
-            }
-            LinkId::Out(_) => {
-                for held in self.held.values_mut().filter(|held| held.link == Some(id)) {
+        let waits = match id {
+            LinkId::In(_) => self.sessions.is_waiting(name),
+            LinkId::Out(_) => match self.held.get_mut(name).filter(|it| it.link == Some(id)) {
+                Some(held) => {
                     held.link = None;
-                    pairs.extend_from_slice(&held.session.granted);
+                    true
                 }
-            }
-        }
+                None => false,
+            },
+        };
         for pair in pairs {
-            self.hold_line(&pair);
+            match waits {
+                true => self.hold_line(&pair, name),
+                false => self.free(&pair, name, None, now, out),
+            }
         }
     }
 
-    /// The pair waits for what becomes of a session.
-    fn hold_line(&mut self, pair: &Pair) {
+    /// The pair waits for what becomes of the session of this name.
+    pub(super) fn hold_line(&mut self, pair: &Pair, name: &Arc<str>) {
         let line = self.line(pair);
         if line.way == Way::None {
             line.way = Way::Held;
+            line.holder = Some(name.clone());
             line.until = None;
         }
         self.arm(pair);
+    }
+
+    fn is_asked_on(&self, pair: &Pair, id: LinkId) -> bool {
+        let way = self.lines.get(pair).map(|line| line.way);
+        way.is_some() && way == self.links.slot(id).map(Way::Asked)
+    }
+
+    /// Whether the pair waits for what becomes of that session.
+    fn is_held_by(&self, pair: &Pair, name: &Arc<str>) -> bool {
+        let line = self.lines.get(pair);
+        line.is_some_and(|line| line.way == Way::Held && line.holder.as_ref() == Some(name))
     }
 
     /// Something waits for a pair that is held: now there is a reason to go on with the session.
@@ -228,19 +238,21 @@ impl Links {
         let Some(held) = self.release(&name) else {
             return;
         };
-        let mut wanted: Vec<_> = held.session.granted.clone();
-        let needed = |pair: &Pair| {
-            let line = self.lines.get(pair);
-            held.waits_for(pair) || line.is_some_and(|line| !line.queue.is_empty())
-        };
-        wanted.retain(needed);
+        let mut pending = held.session.granted.clone();
+        pending.retain(|pair| held.waits_for(pair) || self.is_held_by(pair, &name));
+        let mut wanted = pending.clone();
+        wanted.retain(|pair| held.waits_for(pair) || self.is_queued(pair));
         if wanted.is_empty() {
             // Without a pair there is no session.
             wanted.extend(held.session.granted.first().cloned());
         }
-        for pair in &held.session.granted {
-            let wanted = wanted.contains(pair);
-            self.free(pair, wanted.then_some(slot), now, out);
+        for pair in &wanted {
+            // If nothing waits for it here, there is something in the session.
+            self.hold_line(pair, &name);
+            self.free(pair, &name, Some(slot), now, out);
+        }
+        if let Some(link) = self.links.get_mut(slot) {
+            link.pending = pending;
         }
         let found = s2s::Input::Session(Found::Session(held.session));
         out.push(Output::Stream(id, stream::Input::S2s(found)));
@@ -252,40 +264,79 @@ impl Links {
             return;
         };
         let id = link.id;
-        link.session = Some(session.id.clone());
+        let name = session.id.clone();
+        link.session = Some(name.clone());
         link.resumed = false;
         link.suspended = None;
-        let proven = |pair: &&Pair| link.has_proven(pair.to());
-        let here: Vec<_> = session.granted.iter().filter(proven).cloned().collect();
+        let proven = |pair: &Pair| link.has_proven(pair.to());
+        let mut here = session.granted.clone();
+        here.retain(proven);
+        let mut pending = session.granted.clone();
+        pending.retain(|pair| waits_for(&session, pair) || self.is_held_by(pair, &name));
         let mut requests = Vec::new();
-        for pair in &session.granted {
-            let queued = self.lines.get(pair);
-            let queued = queued.is_some_and(|line| !line.queue.is_empty());
-            let is_held = self
-                .lines
-                .get(pair)
-                .is_some_and(|line| line.way == Way::Held);
-            let wanted = here.contains(pair) && (queued || waits_for(&session, pair));
-            if wanted && is_held {
+        for pair in &pending {
+            let wanted = waits_for(&session, pair) || self.is_queued(pair);
+            if wanted && here.contains(pair) && self.is_held_by(pair, &name) {
                 requests.push(request(id, pair.clone()));
+                self.free(pair, &name, Some(slot), now, out);
             }
-            self.free(pair, wanted.then_some(slot), now, out);
+        }
+        if let Some(link) = self.links.get_mut(slot) {
+            link.pending = pending;
         }
         let found = s2s::Input::Session(Found::Session(session));
         out.push(Output::Stream(id, stream::Input::S2s(found)));
         out.append(&mut requests);
     }
 
-    /// The pair is held no more: it is to go over this link, or over any.
-    fn free(&mut self, pair: &Pair, slot: Option<Slot>, now: Now, out: &mut Vec<Output>) {
+    /// It is known whether the stream goes on with the session that it was given; what cannot go over this link has come back.
+    pub(super) fn resolve(&mut self, id: LinkId, now: Now, out: &mut Vec<Output>) {
+        let Some(link) = self.links.by_id(id) else {
+            return;
+        };
+        let pairs = std::mem::take(&mut link.pending);
+        let Some(name) = link.session.clone() else {
+            return;
+        };
+        for pair in &pairs {
+            self.free(pair, &name, None, now, out);
+        }
+        self.go_on(&pairs, now, out);
+    }
+
+    fn is_queued(&self, pair: &Pair) -> bool {
+        let line = self.lines.get(pair);
+        line.is_some_and(|line| !line.queue.is_empty())
+    }
+
+    /// Whether the stream of a link has a session in which something of the pair may wait, and has not gone on with it.
+    pub(super) fn is_pending(&self, pair: &Pair) -> bool {
+        let line = self.lines.get(pair);
+        let Some(Way::Asked(slot)) = line.map(|line| line.way) else {
+            return false;
+        };
+        let link = self.links.get(slot);
+        link.is_some_and(|link| link.pending.contains(pair))
+    }
+
+    /// The pair is held for that session no more: it is to go over this link, or over any.
+    fn free(
+        &mut self,
+        pair: &Pair,
+        name: &Arc<str>,
+        slot: Option<Slot>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.is_held_by(pair, name) {
+            return;
+        }
         let until = now.instant + self.limits.connect;
         let Some(line) = self.lines.get_mut(pair) else {
             return;
         };
-        if line.way != Way::Held {
-            return;
-        }
         line.way = Way::None;
+        line.holder = None;
         line.older = 0;
         line.until = (!line.queue.is_empty()).then_some(until);
         if let Some(slot) = slot
@@ -305,16 +356,16 @@ impl Links {
         if let Some(link) = held.link.and_then(|link| self.links.by_id(link)) {
             link.session = None;
         }
-        let granted = held.session.granted.clone();
+        let mut pairs = held.session.granted.clone();
+        pairs.retain(|pair| self.is_held_by(pair, id));
         let (late, _) = held.session.end();
         for envelope in late {
             self.give_back(envelope, Condition::RemoteServerTimeout, out);
         }
-        for pair in granted {
-            if let Some(line) = self.lines.get_mut(&pair)
-                && line.way == Way::Held
-            {
+        for pair in pairs {
+            if let Some(line) = self.lines.get_mut(&pair) {
                 line.way = Way::None;
+                line.holder = None;
                 self.bounce(&pair, Condition::RemoteServerTimeout, out);
             }
         }
@@ -345,7 +396,11 @@ impl Links {
         let Some(link) = self.links.by_id(id) else {
             return;
         };
-        link.resumed |= link.session.as_ref() == Some(&name);
+        let goes_on = link.session.as_ref() == Some(&name);
+        link.resumed |= goes_on;
+        if goes_on {
+            self.resolve(id, now, out);
+        }
         if matches!(id, LinkId::In(_)) {
             self.with_sessions(now, out, |sessions, todo| sessions.running(id, name, todo));
         }
@@ -383,9 +438,9 @@ impl Links {
                     pairs.extend(self.pair(&envelope));
                     self.put_back(envelope, now, out);
                 }
-                Do::Over(granted) => {
+                Do::Over(name, granted) => {
                     for pair in granted {
-                        self.free(&pair, None, now, out);
+                        self.free(&pair, &name, None, now, out);
                         pairs.push(pair);
                     }
                 }

@@ -42,7 +42,9 @@ pub(super) struct Link {
     /// The session that it is to go on with, or has gone on with.
     pub(super) session: Option<Arc<str>>,
     pub(super) resumed: bool,
-    /// The pairs of its session, which has come out.
+    /// The pairs of a session that its stream was given and has not gone on with yet: what they have sent before is there.
+    pub(super) pending: Vec<Pair>,
+    /// The pairs of which something waits in its session, which has come out.
     pub(super) suspended: Option<Vec<Pair>>,
     /// The stream error of the peer.
     pub(super) error: Option<String>,
@@ -67,6 +69,7 @@ impl Link {
             since: None,
             session: None,
             resumed: false,
+            pending: Vec::new(),
             suspended: None,
             error: None,
         }
@@ -92,6 +95,11 @@ impl Link {
             None => !self.granted.is_empty() && self.has_proven(pair.to()),
         };
         reaches && !self.closing && !self.full
+    }
+
+    /// Whether its stream was given the session of this name and has not gone on with it.
+    pub(super) fn is_given(&self, name: &Arc<str>) -> bool {
+        self.session.as_ref() == Some(name) && !self.resumed
     }
 
     /// Whether the peer has proven that it may send for this domain.

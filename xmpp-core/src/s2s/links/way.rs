@@ -117,6 +117,8 @@ impl Links {
             return;
         };
         line.way = Way::Up(slot);
+        // What comes back from now on is older than all that waits.
+        line.older = 0;
         line.why = None;
         line.pause.forget();
         link.lines.push(pair.clone());
@@ -162,12 +164,18 @@ impl Links {
         if closing {
             return;
         }
+        self.resolve(id, now, out);
         let way = self.lines.get(&pair).map(|line| line.way);
         match way {
+            // Something of it waits elsewhere.
+            Some(Way::Asked(_)) if self.is_pending(&pair) => {}
             Some(Way::None | Way::Asked(_)) => self.up(&pair, slot, now, out),
             // The peer has gone on without the session that it had with us.
             Some(Way::Held) if matches!(id, LinkId::In(_)) => {
-                self.with_sessions(now, out, |sessions, todo| sessions.give_up(&pair, todo));
+                let line = self.lines.get(&pair);
+                if let Some(name) = line.and_then(|line| line.holder.clone()) {
+                    self.with_sessions(now, out, |sessions, todo| sessions.give_up(&name, todo));
+                }
             }
             Some(Way::Held | Way::Up(_)) | None => {}
         }
@@ -213,7 +221,12 @@ impl Links {
             let condition = why.condition();
             line.pause.fail(condition, backoff, random, now.instant);
         }
+        let holder = link.session.clone();
+        let holder = holder.filter(|_| link.pending.contains(pair));
         self.leave(pair);
+        if let Some(name) = holder {
+            self.hold_line(pair, &name);
+        }
         match why {
             // It may be the connection that has failed.
             Refusal::Timeout => {}
@@ -222,6 +235,14 @@ impl Links {
         }
         self.seek(pair, now, out);
         self.look(pair, out);
+        // Nothing is left that the session could be resumed with.
+        if let Some(link) = self.links.get(slot)
+            && link.dialled.is_some()
+            && link.lines.is_empty()
+            && !link.pending.is_empty()
+        {
+            self.end(id, None, out);
+        }
     }
 }
 

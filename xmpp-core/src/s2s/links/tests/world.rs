@@ -1,0 +1,902 @@
+//! A world of servers around the link manager, from a seed: connections that fail and are lost, pairs that are refused, peers
+//! that acknowledge and resume or do not. It knows what has become of each stanza.
+//!
+//! A stream is modelled by what the manager sees of it. A peer has a stanza when it has handled it; without XEP-0198 that is when it is
+//! written.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{domain, limits};
+use crate::machine::Machine as _;
+use crate::mailbox::{Budget, Envelope};
+use crate::s2s::links::{Ended, Input, LinkId, Links, Output};
+use crate::s2s::{self, Ask, Claim, Found, Pair, Refusal, Sent, Session, Verdict, Verify};
+use crate::server::Random;
+use crate::stanza::{Condition, Stanza};
+use crate::stream;
+use crate::time::Now;
+
+const OURS: [&str; 2] = ["a.example", "b.example"];
+const THEIRS: [&str; 4] = ["w.example", "x.example", "y.example", "z.example"];
+
+/// What is done wrong on purpose, so that it is seen that the world would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Of what a link is handed, one in a hundred is not.
+    DropsOne,
+    /// Two that a link is handed at once change places.
+    Swaps,
+    /// What a link has not written does not come back.
+    ForgetsReturned,
+    /// What comes back does so in the wrong order.
+    ReturnsBackwards,
+    /// A stanza comes back and is sent as well.
+    Doubles,
+    /// What is unacknowledged is dropped when the session is over.
+    DropsSession,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// For the manager: it has chance of its own, and the same each time.
+struct Chance(std::sync::Mutex<Rng>);
+
+impl Random for Chance {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut rng = self.0.lock().unwrap();
+        bytes.fill_with(|| rng.next() as u8);
+    }
+}
+
+/// Another server.
+#[derive(Clone, Debug)]
+struct Peer {
+    reachable: bool,
+    found: bool,
+    refuses: bool,
+    multiplexes: bool,
+    /// It has XEP-0198 with resumption.
+    manages: bool,
+    /// How many it has handled, by session.
+    handled: BTreeMap<Arc<str>, u32>,
+    /// Its own sessions with us that have lost their connection.
+    lost: Vec<Arc<str>>,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Conn {
+    peer: usize,
+    open: bool,
+    closing: bool,
+    held: bool,
+    requested: Vec<Pair>,
+    granted: Vec<Pair>,
+    accepted: Vec<Pair>,
+    verifies: Vec<Verify>,
+    /// Handed over, not written.
+    queue: VecDeque<Envelope>,
+    /// Written, not acknowledged; and how many of these the peer has.
+    kept: VecDeque<Envelope>,
+    handled: usize,
+    acked: u32,
+    /// Its name, if there is XEP-0198 on it.
+    session: Option<Arc<str>>,
+    /// To go on with.
+    resumes: Option<Box<Session>>,
+    /// It is known what it goes on with.
+    settled: bool,
+    bidi: bool,
+}
+
+/// What has become of a stanza.
+#[derive(Clone, Debug, Default)]
+struct Fate {
+    delivered: usize,
+    returned: usize,
+    /// A session has ended of which nobody knows how far it came.
+    unknown: bool,
+}
+
+pub(super) struct World {
+    pub(super) links: Links,
+    pub(super) budget: Arc<Budget>,
+    now: Now,
+    rng: Rng,
+    peers: Vec<Peer>,
+    conns: BTreeMap<LinkId, Conn>,
+    accepted: u64,
+    sessions: u64,
+    sent: BTreeMap<Pair, u32>,
+    fates: BTreeMap<(Pair, u32), Fate>,
+    last: BTreeMap<Pair, u32>,
+    asked: Vec<(LinkId, Verify)>,
+    fault: Option<Fault>,
+    calm: bool,
+    /// What is wrong.
+    pub(super) wrong: Vec<String>,
+    pub(super) log: Vec<String>,
+    pub(super) resumed: usize,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, fault: Option<Fault>) -> World {
+        let mut rng = Rng(seed);
+        let budget = Arc::new(Budget::new(1 << 20));
+        let random = Arc::new(Chance(std::sync::Mutex::new(Rng(seed ^ 1))));
+        let peers = (0..THEIRS.len())
+            .map(|_| Peer {
+                reachable: true,
+                found: true,
+                refuses: false,
+                multiplexes: !rng.one_in(4),
+                manages: !rng.one_in(3),
+                handled: BTreeMap::new(),
+                lost: Vec::new(),
+            })
+            .collect();
+        World {
+            links: Links::new(limits(), random, budget.clone()),
+            budget,
+            now: crate::s2s::testing::now(),
+            rng,
+            peers,
+            conns: BTreeMap::new(),
+            accepted: 0,
+            sessions: 0,
+            sent: BTreeMap::new(),
+            fates: BTreeMap::new(),
+            last: BTreeMap::new(),
+            asked: Vec::new(),
+            fault,
+            calm: false,
+            wrong: Vec::new(),
+            log: Vec::new(),
+            resumed: 0,
+        }
+    }
+
+    /// Faults and then peace, in which everything has to come to its end.
+    pub(super) fn run(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.step();
+        }
+        self.calm = true;
+        for peer in &mut self.peers {
+            (peer.reachable, peer.found, peer.refuses) = (true, true, false);
+        }
+        for _ in 0..600 {
+            self.pass(Duration::from_secs(2));
+            let ids: Vec<_> = self.conns.keys().copied().collect();
+            for id in ids {
+                self.progress(id);
+            }
+        }
+        self.judge();
+    }
+
+    fn judge(&mut self) {
+        let waiting = self.links.counts().stanzas;
+        if waiting > 0 {
+            self.wrong
+                .push(format!("{waiting} wait after twenty minutes of peace"));
+        }
+        for ((pair, n), fate) in &self.fates {
+            let ends = fate.delivered + fate.returned;
+            if ends == 0 {
+                self.wrong
+                    .push(format!("{pair:?} {n}: nothing has become of it"));
+            }
+            if ends > 1 && !fate.unknown {
+                self.wrong.push(format!("{pair:?} {n}: {fate:?}"));
+            }
+        }
+        for (by, verify) in &self.asked {
+            self.wrong.push(format!("{verify:?} of {by} has no answer"));
+        }
+        // What is left when all connections are gone and time has passed is forgotten.
+        let ids: Vec<_> = self.conns.keys().copied().collect();
+        for id in ids {
+            self.lose(id, false);
+        }
+        let ids: Vec<_> = self.conns.keys().copied().collect();
+        for id in ids {
+            self.lose(id, false);
+        }
+        for _ in 0..60 {
+            self.pass(Duration::from_secs(60));
+        }
+        let links = &self.links;
+        let left = [
+            ("lines", links.lines.len()),
+            ("domains", links.domains.len()),
+            ("timers", links.timers.len()),
+            ("remembered", links.remembered.len()),
+            ("short", links.short.len()),
+            ("held", links.held.len()),
+            ("verifications", links.verifications.len()),
+            ("bytes of the budget", self.budget.used()),
+        ];
+        for (what, count) in left {
+            if count > 0 && self.conns.is_empty() {
+                self.wrong.push(format!("{count} {what} left"));
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        match self.rng.below(20) {
+            0..=6 => self.send(),
+            7 => {
+                let time = self.rng.below(8000) as u64;
+                self.pass(Duration::from_millis(time));
+            }
+            8..=14 => {
+                if let Some(id) = self.any() {
+                    self.progress(id);
+                }
+            }
+            15 => {
+                if let Some(id) = self.any().filter(|_| self.rng.one_in(2)) {
+                    let clean = self.rng.one_in(4);
+                    self.lose(id, clean);
+                }
+            }
+            16 => self.change_peer(),
+            17 => self.incoming(),
+            18 => self.ask_to_verify(),
+            _ => {
+                // The stream has ended and the connection is still there.
+                if let Some(id) = self.any()
+                    && let Some(conn) = self.conns.get_mut(&id)
+                    && conn.open
+                {
+                    conn.closing = true;
+                }
+            }
+        }
+    }
+
+    fn any(&mut self) -> Option<LinkId> {
+        if self.conns.is_empty() {
+            return None;
+        }
+        let at = self.rng.below(self.conns.len());
+        self.conns.keys().nth(at).copied()
+    }
+
+    fn send(&mut self) {
+        let from = OURS[self.rng.below(OURS.len())];
+        let to = THEIRS[self.rng.below(THEIRS.len())];
+        let pair = Pair::new(&domain(from), &domain(to));
+        let n = self.sent.entry(pair.clone()).or_default();
+        *n += 1;
+        let body = "x".repeat(self.rng.below(400));
+        let text = format!(
+            "<message from='u@{from}/r' to='v@{to}' id='{n}'><body>{body}</body></message>"
+        );
+        self.fates.insert((pair, *n), Fate::default());
+        let stanza = Stanza::parse(&text).unwrap();
+        self.give(Input::Send(stanza.into()));
+    }
+
+    fn change_peer(&mut self) {
+        let at = self.rng.below(self.peers.len());
+        let what = self.rng.below(6);
+        let peer = &mut self.peers[at];
+        match what {
+            0 => peer.reachable = false,
+            1 => peer.found = false,
+            2 => peer.refuses = true,
+            // It has restarted.
+            3 => peer.handled.clear(),
+            _ => (peer.reachable, peer.found, peer.refuses) = (true, true, false),
+        }
+    }
+
+    /// Lets time pass, with what is due meanwhile.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.instant + time;
+        let mut turns = 0;
+        while let Some(due) = self.links.next_timeout().filter(|due| *due <= end) {
+            self.now.instant = self.now.instant.max(due);
+            let mut out = Vec::new();
+            self.links.handle_timeout(self.now, &mut out);
+            self.perform(out);
+            turns += 1;
+            assert!(turns < 10_000, "a time-out that does not go away");
+        }
+        self.now.instant = end;
+    }
+
+    fn give(&mut self, input: Input) {
+        if self.log.len() < 100_000 {
+            self.log.push(format!("> {}", super::shown_input(&input)));
+        }
+        let mut out = Vec::new();
+        self.links.handle(input, self.now, &mut out);
+        self.perform(out);
+    }
+
+    fn perform(&mut self, mut out: Vec<Output>) {
+        let is_send = |output: &Output| matches!(output, Output::Stream(_, stream::Input::Send(_)));
+        if self.fault == Some(Fault::Swaps)
+            && let Some(at) = out.windows(2).position(|two| two.iter().all(is_send))
+        {
+            out.swap(at, at + 1);
+        }
+        for output in out {
+            self.log.push(format!("  < {}", super::shown(&output)));
+            if let Output::Return(envelope, _) | Output::Stream(_, stream::Input::Send(envelope)) =
+                &output
+                && envelope
+                    .stanza
+                    .payload()
+                    .children()
+                    .any(|child| child.name() == "delay")
+                && let Some(fate) = self.fates.get_mut(&number(envelope))
+            {
+                // It was sent by a session that is over.
+                fate.unknown = true;
+            }
+            match output {
+                Output::Dial(id, pair) => {
+                    let peer = peer_of(&pair);
+                    self.conns.insert(id, Conn::new(peer, false));
+                }
+                Output::Stream(id, input) => self.stream(id, input),
+                Output::Return(envelope, _) => {
+                    if self.fault == Some(Fault::Doubles) && self.rng.one_in(20) {
+                        self.deliver(&envelope);
+                    }
+                    if let Some(fate) = self.fates.get_mut(&number(&envelope)) {
+                        fate.returned += 1;
+                    }
+                }
+                Output::Event(s2s::links::LinkEvent::Up { resumed: true, .. }) => self.resumed += 1,
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn stream(&mut self, id: LinkId, input: stream::Input) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            match input {
+                stream::Input::Send(_) => self
+                    .wrong
+                    .push(format!("{id} is gone and is handed a stanza")),
+                stream::Input::S2s(s2s::Input::Session(Found::Session(_))) => {
+                    self.wrong
+                        .push(format!("{id} is gone and is handed a session"));
+                }
+                _ => {}
+            }
+            return;
+        };
+        match input {
+            stream::Input::Send(envelope) => self.handed(id, envelope),
+            stream::Input::Close(_) => conn.closing = true,
+            stream::Input::S2s(s2s::Input::Request(pair)) => {
+                conn.requested.push(pair);
+            }
+            stream::Input::S2s(s2s::Input::Verify(verify)) => conn.verifies.push(verify),
+            stream::Input::S2s(s2s::Input::Verified(verify, _)) => {
+                self.asked
+                    .retain(|(by, asked)| *by != id || *asked != verify);
+            }
+            stream::Input::S2s(s2s::Input::Session(found)) => match id {
+                LinkId::Out(_) => {
+                    if let Found::Session(session) = found {
+                        conn.resumes = Some(session);
+                    }
+                }
+                LinkId::In(_) => self.found(id, found),
+            },
+            stream::Input::S2s(s2s::Input::Claimed(claim)) => {
+                let good = conn.session.as_deref() == Some(&*claim.id)
+                    && claim.is_good(&conn.accepted, true);
+                match good {
+                    true => self.lose(id, false),
+                    false => self.give(Input::Stream(id, s2s::Output::Denied(claim))),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handed(&mut self, id: LinkId, envelope: Envelope) {
+        if self.fault == Some(Fault::DropsOne) && self.rng.one_in(100) {
+            let size = envelope.stanza.size();
+            return self.give(Input::Written(id, size));
+        }
+        let (pair, n) = number(&envelope);
+        let others = self.conns.iter().filter(|(other, _)| **other != id);
+        let of = |envelope: &Envelope| number(envelope).0 == pair;
+        for (other, conn) in others {
+            let there = conn.queue.iter().any(of);
+            let there = there
+                || conn
+                    .resumes
+                    .as_ref()
+                    .is_some_and(|s| s.queue.iter().any(|s| of(&s.envelope)));
+            if there {
+                self.wrong
+                    .push(format!("{pair:?} {n} goes to {id}, with others at {other}"));
+            }
+        }
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        if !conn.granted.contains(&pair) {
+            self.wrong.push(format!(
+                "{pair:?} {n} goes to {id}, where it is not granted"
+            ));
+        }
+        conn.queue.push_back(envelope);
+    }
+
+    /// A connection does some of what there is for it to do.
+    fn progress(&mut self, id: LinkId) {
+        let calm = self.calm;
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let peer = self.peers[conn.peer].clone();
+        if !conn.open {
+            let why = match (conn.closing, peer.found, peer.reachable) {
+                (false, true, true) => {
+                    conn.open = true;
+                    return self.give(Input::Connected(id));
+                }
+                (false, false, _) => Condition::RemoteServerNotFound,
+                _ => Condition::RemoteServerTimeout,
+            };
+            self.conns.remove(&id);
+            return self.give(Input::NotConnected(id, why));
+        }
+        if conn.closing {
+            // What comes then comes back.
+            if self.rng.one_in(2)
+                && let Some(envelope) = conn.queue.pop_front()
+            {
+                return self.give(Input::Stream(id, s2s::Output::Unsent(envelope)));
+            }
+            return self.lose(id, true);
+        }
+        match self.rng.below(6) {
+            0 => self.answer_requests(id),
+            1 => self.verify(id),
+            2 if !calm => {
+                let conn = self.conns.get_mut(&id).unwrap();
+                conn.held = !conn.held && conn.session.is_some();
+                let held = conn.held;
+                self.give(Input::Hold(id, held));
+            }
+            _ => {
+                if calm {
+                    self.answer_requests(id);
+                    self.verify(id);
+                    self.give(Input::Hold(id, false));
+                }
+                self.write(id);
+                self.handle(id);
+            }
+        }
+    }
+
+    fn answer_requests(&mut self, id: LinkId) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let peer = self.peers[conn.peer].clone();
+        for pair in std::mem::take(&mut conn.requested) {
+            let Some(conn) = self.conns.get_mut(&id) else {
+                return;
+            };
+            let why = if conn.granted.contains(&pair) {
+                None
+            } else if peer.refuses {
+                Some(Refusal::Error(Condition::PolicyViolation))
+            } else if matches!(id, LinkId::In(_))
+                && (!conn.bidi
+                    || !conn
+                        .accepted
+                        .iter()
+                        .any(|proven| proven.from() == pair.to()))
+            {
+                Some(Refusal::Direction)
+            } else if !peer.multiplexes && conn.granted.iter().any(|other| *other != pair) {
+                Some(Refusal::Multiplexing)
+            } else {
+                None
+            };
+            match why {
+                Some(why) => self.give(Input::Stream(id, s2s::Output::Refused(pair, why))),
+                None => self.grant(id, pair, peer.manages),
+            }
+        }
+    }
+
+    /// The pair is granted; with the first it is known what the stream goes on with.
+    fn grant(&mut self, id: LinkId, pair: Pair, manages: bool) {
+        let conn = self.conns.get_mut(&id).unwrap();
+        if !conn.granted.contains(&pair) {
+            conn.granted.push(pair.clone());
+        }
+        let first = !std::mem::replace(&mut conn.settled, true);
+        if first && let Some(mut session) = conn.resumes.take() {
+            let peer = &mut self.peers[conn.peer];
+            let fits = session.granted.contains(&pair) && manages;
+            let handled = peer.handled.get(&session.id).copied().filter(|_| fits);
+            match handled {
+                Some(h) => {
+                    for _ in session.acked..h {
+                        session.queue.pop_front();
+                    }
+                    session.acked = h;
+                    let conn = self.conns.get_mut(&id).unwrap();
+                    conn.acked = h;
+                    conn.session = Some(session.id.clone());
+                    self.go_on(id, session);
+                }
+                None => self.over(id, session),
+            }
+        }
+        let conn = self.conns.get_mut(&id).unwrap();
+        if first && manages && conn.session.is_none() {
+            self.enable(id);
+        }
+        self.give(Input::Stream(id, s2s::Output::Granted(pair)));
+    }
+
+    /// What is not acknowledged goes again, as far as its pair is granted.
+    fn go_on(&mut self, id: LinkId, session: Box<Session>) {
+        let name = session.id.clone();
+        let mut back = Vec::new();
+        let conn = self.conns.get_mut(&id).unwrap();
+        for sent in session.queue {
+            let pair = number(&sent.envelope).0;
+            match conn.granted.contains(&pair) {
+                true => conn.kept.push_back(sent.envelope),
+                false => back.push(sent.envelope),
+            }
+        }
+        conn.handled = 0;
+        for envelope in back {
+            self.give(Input::Stream(id, s2s::Output::Unsent(envelope)));
+        }
+        self.give(Input::Resumable(id, name));
+    }
+
+    /// Nobody knows how far the session came.
+    fn over(&mut self, id: LinkId, session: Box<Session>) {
+        for sent in session.queue {
+            if self.fault != Some(Fault::DropsSession) {
+                self.give(Input::Stream(id, s2s::Output::Unsent(sent.late())));
+            }
+        }
+    }
+
+    fn enable(&mut self, id: LinkId) {
+        self.sessions += 1;
+        let name: Arc<str> = format!("s{}", self.sessions).into();
+        let conn = self.conns.get_mut(&id).unwrap();
+        conn.session = Some(name.clone());
+        conn.acked = 0;
+        self.peers[conn.peer].handled.insert(name.clone(), 0);
+        if matches!(id, LinkId::In(_)) {
+            self.give(Input::Resumable(id, name));
+        }
+    }
+
+    fn verify(&mut self, id: LinkId) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        for verify in std::mem::take(&mut conn.verifies) {
+            self.give(Input::Stream(
+                id,
+                s2s::Output::Verified(verify, Verdict::Valid),
+            ));
+        }
+    }
+
+    fn write(&mut self, id: LinkId) {
+        let count = self.rng.below(4) + usize::from(self.calm) * 100;
+        for _ in 0..count {
+            let Some(conn) = self.conns.get_mut(&id) else {
+                return;
+            };
+            if conn.held && !self.calm {
+                return;
+            }
+            let Some(envelope) = conn.queue.pop_front() else {
+                return;
+            };
+            let size = envelope.stanza.size();
+            match conn.session {
+                Some(_) => conn.kept.push_back(envelope),
+                None => self.deliver(&envelope),
+            }
+            self.give(Input::Written(id, size));
+        }
+    }
+
+    /// The peer handles some of what was written, and acknowledges.
+    fn handle(&mut self, id: LinkId) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let Some(name) = conn.session.clone() else {
+            return;
+        };
+        let more = conn.kept.len() - conn.handled;
+        let n = if self.calm {
+            more
+        } else {
+            self.rng.below(more + 1)
+        };
+        let peer = &mut self.peers[conn.peer];
+        let (from, to) = (conn.handled, conn.handled + n);
+        conn.handled = to;
+        // A peer that has forgotten the session while it goes on remembers it again.
+        peer.handled.insert(name, conn.acked + to as u32);
+        let got: Vec<_> = conn.kept.range(from..to).map(number).collect();
+        for one in got {
+            self.arrived(one);
+        }
+        let conn = self.conns.get_mut(&id).unwrap();
+        if self.calm || self.rng.one_in(2) {
+            let handled = std::mem::take(&mut conn.handled);
+            conn.kept.drain(..handled);
+            conn.acked += handled as u32;
+            self.give(Input::Stream(id, s2s::Output::Acked(handled as u32)));
+        }
+    }
+
+    fn deliver(&mut self, envelope: &Envelope) {
+        self.arrived(number(envelope));
+    }
+
+    fn arrived(&mut self, (pair, n): (Pair, u32)) {
+        self.log.push(format!("    {pair:?} {n} arrives"));
+        let Some(fate) = self.fates.get_mut(&(pair.clone(), n)) else {
+            return;
+        };
+        fate.delivered += 1;
+        if fate.delivered > 1 {
+            return;
+        }
+        let last = self.last.entry(pair.clone()).or_default();
+        if n < *last {
+            self.wrong
+                .push(format!("{pair:?}: {n} arrives after {last}"));
+        }
+        *last = n;
+    }
+
+    /// The connection is gone. `clean`: the stream has ended before.
+    fn lose(&mut self, id: LinkId, clean: bool) {
+        let Some(mut conn) = self.conns.remove(&id) else {
+            return;
+        };
+        if !conn.open {
+            return self.give(Input::NotConnected(id, Condition::RemoteServerTimeout));
+        }
+        for pair in conn.requested.drain(..) {
+            self.give(Input::Stream(
+                id,
+                s2s::Output::Refused(pair, Refusal::Timeout),
+            ));
+        }
+        for verify in conn.verifies.drain(..) {
+            self.give(Input::Stream(
+                id,
+                s2s::Output::Verified(verify, Verdict::Timeout),
+            ));
+        }
+        self.asked.retain(|(by, _)| *by != id);
+        if let Some(session) = conn.resumes.take() {
+            self.give(Input::Stream(id, s2s::Output::Session(session)));
+        }
+        // What waits to be acknowledged survives, as a session, or is given up.
+        if let Some(name) = conn.session.take() {
+            let accepted = conn.accepted.clone();
+            let queue: VecDeque<_> = conn
+                .kept
+                .drain(..)
+                .map(|envelope| Sent {
+                    envelope,
+                    at: self.now.utc,
+                })
+                .collect();
+            let session = Box::new(Session {
+                id: name.clone(),
+                granted: conn.granted.clone(),
+                accepted,
+                encrypted: true,
+                max: Duration::from_secs(20),
+                handled: 0,
+                acked: conn.acked,
+                queue,
+            });
+            if clean && session.queue.is_empty() {
+                let (_, ended) = session.end();
+                if matches!(id, LinkId::In(_)) {
+                    self.give(Input::Stream(id, s2s::Output::Ended(ended)));
+                }
+            } else {
+                if matches!(id, LinkId::In(_)) {
+                    self.peers[conn.peer].lost.push(name);
+                }
+                self.give(Input::Stream(id, s2s::Output::Session(session)));
+            }
+        }
+        let mut returned: Vec<_> = conn.queue.into_iter().collect();
+        if self.fault == Some(Fault::ForgetsReturned) {
+            returned.clear();
+        }
+        if self.fault == Some(Fault::ReturnsBackwards) {
+            returned.reverse();
+        }
+        self.give(Input::Ended(
+            id,
+            Ended {
+                error: None,
+                returned,
+            },
+        ));
+    }
+
+    /// A peer opens a connection, for one direction or for both; it may go on with a session that it had.
+    fn incoming(&mut self) {
+        let at = self.rng.below(self.peers.len());
+        self.accepted += 1;
+        let id = LinkId::In(self.accepted);
+        let mut conn = Conn::new(at, true);
+        conn.bidi = !self.rng.one_in(3);
+        let bidi = conn.bidi;
+        self.conns.insert(id, conn);
+        self.give(Input::Accepted(id));
+        let pair = Pair::new(&domain(THEIRS[at]), &domain(OURS[self.rng.below(2)]));
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        if conn.closing {
+            return;
+        }
+        conn.accepted.push(pair.clone());
+        self.give(Input::Stream(id, s2s::Output::Accepted(pair.clone())));
+        if !bidi {
+            return;
+        }
+        let lost = self.peers[at].lost.pop();
+        match lost.filter(|_| !self.rng.one_in(3)) {
+            Some(name) => {
+                let conn = self.conns.get_mut(&id).unwrap();
+                let claim = Claim {
+                    id: name.to_string(),
+                    accepted: conn.accepted.clone(),
+                    encrypted: true,
+                };
+                conn.granted.push(pair.inverse());
+                self.give(Input::Stream(id, s2s::Output::Ask(Ask::Session(claim))));
+            }
+            None => {
+                let manages = self.peers[at].manages;
+                self.grant(id, pair.inverse(), manages);
+            }
+        }
+    }
+
+    /// The answer to a claim.
+    fn found(&mut self, id: LinkId, found: Found) {
+        let conn = self.conns.get_mut(&id).unwrap();
+        conn.settled = true;
+        match found {
+            Found::Session(mut session) => {
+                let peer = &mut self.peers[conn.peer];
+                let handled = peer.handled.get(&session.id).copied();
+                match handled {
+                    Some(h) => {
+                        for _ in session.acked..h {
+                            session.queue.pop_front();
+                        }
+                        conn.acked = h;
+                        session.acked = h;
+                        conn.session = Some(session.id.clone());
+                        self.go_on(id, session);
+                    }
+                    None => {
+                        self.over(id, session);
+                        self.enable(id);
+                    }
+                }
+            }
+            Found::Ended(_) | Found::Unknown => {
+                if self.peers[conn.peer].manages {
+                    self.enable(id);
+                }
+            }
+        }
+        let granted = self.conns[&id].granted.clone();
+        for pair in granted {
+            self.give(Input::Stream(id, s2s::Output::Granted(pair)));
+        }
+    }
+
+    fn ask_to_verify(&mut self) {
+        let Some((id, conn)) = self
+            .conns
+            .iter()
+            .find(|(id, conn)| matches!(id, LinkId::In(_)) && conn.open && !conn.closing)
+        else {
+            return;
+        };
+        let id = *id;
+        let pair = Pair::new(&domain(THEIRS[conn.peer]), &domain(OURS[0]));
+        let verify = Verify {
+            pair,
+            id: format!("{id}"),
+            key: format!("{}", self.rng.next()),
+        };
+        self.asked.push((id, verify.clone()));
+        self.give(Input::Stream(id, s2s::Output::Ask(Ask::Verify(verify))));
+    }
+}
+
+impl Conn {
+    fn new(peer: usize, open: bool) -> Conn {
+        Conn {
+            peer,
+            open,
+            closing: false,
+            held: false,
+            requested: Vec::new(),
+            granted: Vec::new(),
+            accepted: Vec::new(),
+            verifies: Vec::new(),
+            queue: VecDeque::new(),
+            kept: VecDeque::new(),
+            handled: 0,
+            acked: 0,
+            session: None,
+            resumes: None,
+            settled: false,
+            bidi: false,
+        }
+    }
+}
+
+fn peer_of(pair: &Pair) -> usize {
+    let at = THEIRS.iter().position(|name| *name == pair.to().as_str());
+    at.unwrap_or_default()
+}
+
+fn number(envelope: &Envelope) -> (Pair, u32) {
+    let stanza = &envelope.stanza;
+    let (from, to) = (stanza.from().unwrap(), stanza.to().unwrap());
+    let n = stanza.id().unwrap().parse().unwrap();
+    (Pair::new(&from.to_bare(), &to.to_bare()), n)
+}
