@@ -24,9 +24,9 @@ BOUNCE = 60.0
 
 
 class FederationTest(ClientTest):
-    """`server` is the one under test, `peer` of the make `product`."""
+    """`server` is the one under test, `peer` of the make `product`, or of the same one."""
 
-    product: type[Server]
+    product: type[Server] | None = None
     federation = Federation()
     alone = ""
 
@@ -39,7 +39,7 @@ class FederationTest(ClientTest):
 
     @property
     def about(self) -> str:
-        return f"{self.product.name}, {self.federation}"
+        return f"{self.product.name if self.product else 'two of a kind'}, {self.federation}"
 
     async def couple(self) -> tuple[Client, Client]:
         """Romeo on the server under test, Juliet on the other."""
@@ -148,6 +148,11 @@ class ProsodyByCertificateWithAcks(Conversations, FederationTest):
     federation = Federation(certified=True, acks=True)
 
 
+class ProsodyByDirectTls(Conversations, FederationTest):
+    product = Prosody
+    federation = Federation(certified=True, direct_tls=True)
+
+
 class EjabberdByDialback(Conversations, FederationTest):
     product = Ejabberd
 
@@ -183,6 +188,14 @@ class Stopped(FederationTest):
         await romeo.message("back!")
 
 
+class TwoOfAKindByDialback(Conversations, FederationTest):
+    pass
+
+
+class TwoOfAKindByCertificateOnOneStream(Conversations, FederationTest):
+    federation = Federation(certified=True, bidi=True, acks=True)
+
+
 class CutOff:
     """Links that are cut while messages are on their way.
 
@@ -190,7 +203,7 @@ class CutOff:
     message arrives, or there is an error for it, or both; never neither, never twice.
     """
 
-    product = Prosody
+    product: type[Server] | None = Prosody
 
     async def test_what_is_sent_to_the_peer_and_cut_off_arrives_or_comes_back(self):
         romeo, juliet = await self.couple()
@@ -237,12 +250,40 @@ class CutOff:
         self.assertEqual(arrived, [id for id in said if id in set(arrived)], "out of order")
 
 
+class CutOffAndResumed(CutOff):
+    """Two that resume (`docs/design/s2s.md`): everything arrives, once and in order."""
+
+    product = None
+
+    async def settled(self, speaker: Client, listener: Client, said: dict[str, str]):
+        def arrived():
+            return [m["id"] for m in listener.holds(Message, type="chat") if m["id"] in said]
+
+        deadline = time.monotonic() + BOUNCE
+        while len(arrived()) < len(said) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        self.assert_no(speaker, Message, type="error")
+        self.assertEqual([said[id] for id in arrived()], list(said.values()))
+
+
 class CutOffWithAcks(CutOff, FederationTest):
     federation = Federation(certified=True, acks=True, proxied=True)
 
 
 class CutOffOnOneStreamWithAcks(CutOff, FederationTest):
     federation = Federation(certified=True, bidi=True, acks=True, proxied=True)
+
+
+class CutOffAndResumedOnTwoStreams(CutOffAndResumed, FederationTest):
+    federation = Federation(certified=True, acks=True, proxied=True)
+
+
+class CutOffAndResumedOnOneStream(CutOffAndResumed, FederationTest):
+    federation = Federation(certified=True, bidi=True, acks=True, proxied=True)
+
+
+class CutOffAndResumedByDialback(CutOffAndResumed, FederationTest):
+    federation = Federation(acks=True, proxied=True)
 
 
 class Unreachable(ClientTest):
