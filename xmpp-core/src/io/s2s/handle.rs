@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use crate::BareJid;
 use crate::io::control::Control;
+use crate::mailbox::Envelope;
 use crate::s2s::Pair;
 use crate::s2s::links::LinkId;
 use crate::stream::Input;
@@ -121,11 +122,11 @@ impl Handle {
         }
     }
 
-    /// Hands something to the stream, unless the connection has come to its end.
-    pub(super) fn push(&self, input: Input) -> Result<(), Input> {
+    /// Hands something to the stream. Where the connection has come to its end it has no effect, and a stanza comes back.
+    pub(super) fn push(&self, input: Input) -> Option<Envelope> {
         let mut inputs = self.lock();
         if inputs.closed {
-            return Err(input);
+            return unsent(input);
         }
         inputs.queue.push_back(input);
         let first = inputs.queue.len() == 1;
@@ -133,7 +134,7 @@ impl Handle {
         if first {
             self.control.wake();
         }
-        Ok(())
+        None
     }
 
     /// Takes all that waits for the stream, for memory in which nothing does.
@@ -192,6 +193,14 @@ impl Handle {
     /// Nothing that runs under this lock can panic half way through a change.
     fn lock(&self) -> MutexGuard<'_, Inputs> {
         self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stanza that was to be sent.
+pub(super) fn unsent(input: Input) -> Option<Envelope> {
+    match input {
+        Input::Send(envelope) => Some(envelope),
+        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ use futures::FutureExt as _;
 
 use super::Shared;
 use super::gate::Batch;
+use super::handle::unsent;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
 use crate::s2s::links::Links;
@@ -187,19 +188,13 @@ impl Manager {
         }
     }
 
-    /// To the stream of a link.
+    /// To the stream of a link, which may just have gone; then its end is on the way here.
     fn hand_over(&mut self, link: LinkId, input: stream::Input) {
-        let Some(handle) = self.shared.handle(link) else {
-            return self.too_late(link, input);
+        let late = match self.shared.handle(link) {
+            Some(handle) => handle.push(input),
+            None => unsent(input),
         };
-        if let Err(input) = handle.push(input) {
-            self.too_late(link, input);
-        }
-    }
-
-    /// The link has just gone, and its end is on the way here.
-    fn too_late(&mut self, link: LinkId, input: stream::Input) {
-        if let stream::Input::Send(envelope) = input {
+        if let Some(envelope) = late {
             self.late.entry(link).or_default().push(envelope);
         }
     }

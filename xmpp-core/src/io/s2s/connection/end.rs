@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
 use super::{CHUNK, Connection, Doing, Phase, TURNS};
+use crate::io::s2s::handle::unsent;
 use crate::io::wire::Wire;
 use crate::mailbox::{Origin, Source};
 use crate::s2s::links;
@@ -30,11 +31,7 @@ impl Connection {
         let mut returned = self.outbound.give_back();
         returned.append(&mut self.late);
         let inputs = std::mem::take(&mut self.inputs);
-        for input in inputs.into_iter().chain(waiting) {
-            if let Input::Send(envelope) = input {
-                returned.push(envelope);
-            }
-        }
+        returned.extend(inputs.into_iter().chain(waiting).filter_map(unsent));
         let error = self.error.take();
         let ended = links::Ended { error, returned };
         self.news.push(links::Input::Ended(self.id(), ended));
