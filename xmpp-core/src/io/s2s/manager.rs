@@ -12,10 +12,11 @@ use futures::FutureExt as _;
 
 use super::Shared;
 use super::gate::Batch;
+use super::handle::Back;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
-use crate::s2s::links::Links;
-use crate::s2s::links::{Input, LinkId, Output};
+use crate::s2s;
+use crate::s2s::links::{Input, LinkId, Links, Output};
 use crate::stanza::{Condition, StanzaError};
 use crate::stream;
 use crate::time::Now;
@@ -68,9 +69,8 @@ impl Manager {
         shared.post.close();
         let now = shared.server.now();
         self.give(Input::Close, now);
-        // The machines wait for the peers' ends for so long; then they are stopped, and once more that long.
-        let limit = shared.config.timeouts.close + SLACK;
-        for last in [false, true] {
+        // The streams wait for the peers' ends for so long; then they are stopped.
+        for (limit, last) in [(shared.config.timeouts.close + SLACK, false), (SLACK, true)] {
             let gone = async {
                 while !shared.lock().is_empty() {
                     shared.gone.notified().await;
@@ -188,20 +188,20 @@ impl Manager {
         }
     }
 
-    /// To the stream of a link.
+    /// To the stream of a link, which may just have gone; then its end is on the way here.
     fn hand_over(&mut self, link: LinkId, input: stream::Input) {
-        let Some(handle) = self.shared.handle(link) else {
-            return self.too_late(link, input);
+        let back = match self.shared.handle(link) {
+            Some(handle) => handle.push(input),
+            None => Back::of(input),
         };
-        if let Err(input) = handle.push(input) {
-            self.too_late(link, input);
-        }
-    }
-
-    /// The link has just gone, and its end is on the way here.
-    fn too_late(&mut self, link: LinkId, input: stream::Input) {
-        if let stream::Input::Send(envelope) = input {
-            self.late.entry(link).or_default().push(envelope);
+        match back {
+            Some(Back::Stanza(envelope)) => self.late.entry(link).or_default().push(envelope),
+            Some(Back::Session(session)) => {
+                let now = self.shared.server.now();
+                let back = s2s::Output::Session(session);
+                self.give(Input::Stream(link, back), now);
+            }
+            None => {}
         }
     }
 

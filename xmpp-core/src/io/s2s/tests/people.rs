@@ -80,6 +80,18 @@ async fn requests_are_answered_by_servers_accounts_and_clients() {
     let away = ask("juliet@b.example/chamber", info).await;
     is_error(&away, Condition::ServiceUnavailable);
 
+    // What is the account's own is nobody else's business.
+    for own in [
+        "jabber:iq:roster",
+        "jabber:iq:private",
+        "jabber:iq:register",
+    ] {
+        for to in [JULIET, "b.example"] {
+            let answer = ask(to, &format!("<query xmlns='{own}'/>")).await;
+            assert!(answer.error().is_some(), "{to}: {answer}");
+        }
+    }
+
     let to = "juliet@b.example/balcony";
     romeo
         .send(&format!("<iq type='get' id='c' to='{to}'>{info}</iq>"))
