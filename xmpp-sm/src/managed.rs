@@ -9,8 +9,11 @@ use xmpp_core::machine::Machine;
 use xmpp_core::mailbox::{Budget, Envelope, SmPoint};
 use xmpp_core::server::Random;
 use xmpp_core::stanza::Condition;
-use xmpp_core::stream::{Answer, Input, NotResumed, Output, Resume, StreamCondition, StreamError};
-use xmpp_core::time::{Now, Timestamp};
+use xmpp_core::stream::{
+    Answer, Input, NotResumed, Output, Resume, Resumption, Sent, StreamCondition, StreamError,
+    Suspended,
+};
+use xmpp_core::time::Now;
 use xmpp_core::xml::{Element, Received};
 
 use crate::counter::Counter;
@@ -101,11 +104,6 @@ struct Detached {
     until: Instant,
     /// Another is there, which waits until all that the client has sent is handled.
     resume: Option<Resume>,
-}
-
-struct Sent {
-    envelope: Envelope,
-    at: Timestamp,
 }
 
 impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
@@ -328,6 +326,22 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         self.pass(Input::Resumed(resume), now, out);
     }
 
+    /// The machine of before has written this down.
+    fn restore(&mut self, mut suspended: Box<Suspended>, now: Now, out: &mut Vec<Output>) {
+        let resumption = suspended.resumption.take();
+        let jid = suspended.jid.clone();
+        self.pass(Input::Restore(suspended), now, out);
+        let (State::Stranger, Some(resumption)) = (&self.state, resumption) else {
+            return;
+        };
+        let mut running = Running::restored(jid, resumption, now);
+        self.shared.budget.take_anyway(running.bytes);
+        out.push(Output::Resumable(running.id.clone()));
+        running.hold(&self.shared, out);
+        self.state = State::Managed(Box::new(running));
+        out.push(Output::Detach);
+    }
+
     /// Hands an input to the stream within, and minds what comes of it.
     fn pass(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         let before = out.len();
@@ -347,6 +361,9 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
                         out.remove(at);
                         continue;
                     }
+                }
+                (Output::Suspended(suspended), State::Managed(running)) => {
+                    suspended.resumption = running.resumption(now);
                 }
                 (Output::Close(_), _) => {
                     self.end(at, out);
@@ -373,7 +390,7 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         out.extend(
             waiting
                 .into_iter()
-                .map(|sent| Output::Return(late(sent, &domain))),
+                .map(|sent| Output::Return(sent.late(&domain))),
         );
         if running.max.is_some() {
             out.push(Output::NotResumable(running.inbound.count().0));
@@ -383,6 +400,50 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
 }
 
 impl Running {
+    fn restored(jid: FullJid, resumption: Resumption, now: Now) -> Running {
+        let Resumption {
+            id,
+            max,
+            until,
+            handled,
+            acked,
+            sent,
+        } = resumption;
+        let bytes = sent.iter().map(|sent| sent.envelope.stanza.size()).sum();
+        Running {
+            jid,
+            id,
+            max: Some(max),
+            inbound: Inbound::restored(Counter(handled)),
+            outbound: Outbound::restored(Counter(acked), sent),
+            bytes,
+            held: false,
+            closing: false,
+            detached: Some(Detached {
+                // A clock that was set back does not make it wait for longer.
+                until: now.instant + until.since(now.utc).min(max),
+                resume: None,
+            }),
+        }
+    }
+
+    /// What another process needs to go on with this, if that is possible.
+    fn resumption(&self, now: Now) -> Option<Resumption> {
+        let max = self.max.filter(|_| !self.closing)?;
+        let left = match &self.detached {
+            Some(detached) => detached.until.saturating_duration_since(now.instant),
+            None => max,
+        };
+        Some(Resumption {
+            id: self.id.clone(),
+            max,
+            until: now.utc.plus(left),
+            handled: self.inbound.count().0,
+            acked: self.outbound.acked().0,
+            sent: self.outbound.waiting().iter().map(Sent::copy).collect(),
+        })
+    }
+
     /// Keeps what is being sent.
     fn sent(&mut self, envelope: &mut Envelope, now: Now, shared: &Surroundings) {
         // It is where nothing but an acknowledgement removes it.
@@ -481,6 +542,13 @@ impl<S: Machine<Input = Input, Output = Output>> Machine for Managed<S> {
             }
             Input::Resumed(resume) => self.resumed(resume, now, out),
             Input::Eof => self.lost(now, out),
+            Input::Suspend => {
+                if let State::Managed(running) = &mut self.state {
+                    running.last_word(out);
+                }
+                self.pass(Input::Suspend, now, out);
+            }
+            Input::Restore(suspended) => self.restore(suspended, now, out),
             Input::Close(error) => {
                 if let State::Managed(running) = &mut self.state {
                     running.closing = true;
@@ -565,22 +633,6 @@ impl<S> Drop for Managed<S> {
             self.shared.budget.give(running.bytes);
         }
     }
-}
-
-/// The stanza as it goes to somebody else. §4: "servers SHOULD add a delay element with the
-/// original (failed) delivery timestamp, as per XEP-0203".
-fn late(sent: Sent, domain: &str) -> Envelope {
-    const DELAY: &str = "urn:xmpp:delay";
-    let Sent { mut envelope, at } = sent;
-    let is_message = matches!(envelope.stanza.kind(), xmpp_core::stanza::Kind::Message(_));
-    let payload = envelope.stanza.payload();
-    if is_message && !payload.children().any(|child| child.is("delay", DELAY)) {
-        let delay = Element::new("delay", DELAY)
-            .with_attr("from", domain)
-            .with_attr("stamp", &at.to_string());
-        envelope.stanza = envelope.stanza.with_child(&delay);
-    }
-    envelope
 }
 
 fn ack(h: Counter) -> Output {

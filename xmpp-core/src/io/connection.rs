@@ -278,6 +278,7 @@ impl Connection {
             Output::Detach => self.detach(scratch),
             Output::Reattach(bytes) => self.reattach(&bytes, scratch),
             Output::Refuse(reason) => self.refuse_offer(reason),
+            Output::Suspended(_) => {}
             Output::Hold(true) => self.keeping = Keeping::Enough,
             Output::Hold(false) => self.keeping = Keeping::Some,
             Output::Return(envelope) => scratch.returned.push(envelope),
