@@ -9,6 +9,7 @@ mod control;
 mod handover;
 mod limits;
 mod listener;
+mod restart;
 mod surroundings;
 mod throttle;
 mod tls;

@@ -114,6 +114,12 @@ pub struct Metrics {
     /// Times that a stored message could not be read, and was not delivered. It stays where
     /// it is and is met again, so this grows beyond the number of such messages.
     pub unreadable_messages: Counter,
+    /// Sessions that were written down for the next run.
+    pub kept_sessions: Counter,
+    /// Sessions of an earlier run that were taken up.
+    pub restored_sessions: Counter,
+    /// Sessions of an earlier run that could not be read.
+    pub unreadable_sessions: Counter,
     logins: Counters<{ Mechanism::ALL.len() }>,
     failed_logins: Counters<{ Mechanism::ALL.len() }>,
     stream_errors: Counters<{ StreamCondition::NAMES.len() }>,

@@ -31,6 +31,7 @@ mod builder;
 mod config;
 mod delivery;
 mod ranges;
+pub(crate) mod restart;
 mod served;
 mod tasks;
 #[cfg(test)]

@@ -265,11 +265,8 @@ pub trait Sessions: Send + Sync {
     async fn keep(&self, account: &BareJid, name: &str, state: &str) -> Result<()>;
     /// Sessions of all accounts in the order of the accounts' JIDs and then of their names (octet
     /// by octet), those after `after`, which need not exist, at most `limit`.
-    async fn kept(
-        &self,
-        after: Option<(&BareJid, &str)>,
-        limit: usize,
-    ) -> Result<Vec<KeptSession>>;
+    async fn kept(&self, after: Option<(&BareJid, &str)>, limit: usize)
+    -> Result<Vec<KeptSession>>;
     /// Deletes a session. That it is not there is no error.
     async fn release(&self, account: &BareJid, name: &str) -> Result<()>;
     /// Deletes all sessions of an account, because it is being deleted.

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Accounts, BlockLists, KeptSession, Offline, OfflineLimits, OfflineMessage, PrivateElement, PrivateXml,
-    Result, RosterItem, Rosters, Sessions, StoreError, StoredRoster, VCards,
+    Accounts, BlockLists, KeptSession, Offline, OfflineLimits, OfflineMessage, PrivateElement,
+    PrivateXml, Result, RosterItem, Rosters, Sessions, StoreError, StoredRoster, VCards,
 };
 use crate::sasl::Credentials;
 use crate::time::Timestamp;

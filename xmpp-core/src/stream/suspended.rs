@@ -59,13 +59,10 @@ pub struct Sent {
 impl Sent {
     /// The same once more, for a [`Suspended`] that is written down.
     pub fn copy(&self) -> Sent {
-        let mut envelope = Envelope::new(
-            self.envelope.stanza.clone(),
-            self.envelope.origin.clone(),
-        );
-        envelope.share = self.envelope.share.clone();
-        let at = self.at;
-        Sent { envelope, at }
+        Sent {
+            envelope: self.envelope.copy(),
+            at: self.at,
+        }
     }
 
     /// The stanza as it goes to somebody else, or to the same account later; `domain` is the

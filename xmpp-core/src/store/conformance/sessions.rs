@@ -18,7 +18,10 @@ async fn sessions_come_back_as_they_were(stores: Stores) {
     let large = large();
     let longest_name = "n".repeat(255);
     let states = TEXTS.iter().copied().chain([&*large, ""]);
-    for (account, name) in [(bare("ann@example.com"), "one"), (longest(), &*longest_name)] {
+    for (account, name) in [
+        (bare("ann@example.com"), "one"),
+        (longest(), &*longest_name),
+    ] {
         for state in states.clone() {
             ok(stores.sessions.keep(&account, name, state).await);
             let wanted = KeptSession {
@@ -59,7 +62,11 @@ async fn sessions_are_listed_page_by_page(stores: Stores) {
         loop {
             let after = found.last().map(|(account, name)| (account, &**name));
             let page = ok(stores.sessions.kept(after, limit).await);
-            assert!(page.len() <= limit, "{} sessions, {limit} asked for", page.len());
+            assert!(
+                page.len() <= limit,
+                "{} sessions, {limit} asked for",
+                page.len()
+            );
             if page.is_empty() {
                 break;
             }
@@ -97,7 +104,11 @@ async fn forgotten_sessions_are_gone(stores: Stores) {
     ok(stores.sessions.forget(&ann).await);
     ok(stores.sessions.forget(&ann).await);
     let wanted = [(bob, "one".to_owned())];
-    assert_eq!(names(&stores).await, wanted, "those of one account are forgotten");
+    assert_eq!(
+        names(&stores).await,
+        wanted,
+        "those of one account are forgotten"
+    );
 }
 
 async fn names(stores: &Stores) -> Vec<(BareJid, String)> {
