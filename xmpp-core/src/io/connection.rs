@@ -335,7 +335,7 @@ impl Connection {
             Some(Call::Settle) if self.can_be_kept() => {
                 // It may have been called for that as well.
                 self.look(scratch, now, cx);
-                None
+                return true;
             }
             Some(Call::PutAway) if self.can_be_kept() => {
                 self.put_away(scratch, now, cx);
@@ -361,7 +361,7 @@ impl Connection {
             }
             Some(Call::Look) => {
                 self.look(scratch, now, cx);
-                self.session.as_ref().and_then(|s| s.ending())
+                return true;
             }
             // It has just logged in.
             Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
