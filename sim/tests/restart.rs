@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sim::client::{Client, Heard};
 use sim::link::End;
 use sim::world::{WorldBuilder, quiet};
 use sim::{World, run, xml};
-use tokio::time::{Instant, timeout};
-use xmpp_core::store::Stores;
+use tokio::time::{Instant, sleep, timeout};
+use xmpp_core::BareJid;
+use xmpp_core::store::{KeptSession, Result, Sessions, StoreError, Stores};
 
 const SM: &str = "xmlns='urn:xmpp:sm:3'";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -22,8 +24,12 @@ struct Site {
 }
 
 impl Site {
-    async fn new() -> Site {
-        let (stores, start) = (Stores::memory(), Instant::now());
+    fn new() -> Site {
+        Site::on(Stores::memory())
+    }
+
+    fn on(stores: Stores) -> Site {
+        let start = Instant::now();
         let world = World::builder(0).stores(stores.clone()).build();
         Site {
             world,
@@ -56,6 +62,11 @@ impl Site {
     async fn restart(&mut self) -> usize {
         self.stop().await;
         self.start().await
+    }
+
+    async fn offline(&self, name: &str) -> usize {
+        let account = format!("{name}@example.org").parse().unwrap();
+        self.stores.offline.count(&account).await.unwrap()
     }
 
     /// A client that can resume its stream; the stream's name.
@@ -117,7 +128,7 @@ async fn say(client: &mut Client<End>, to: &str, body: &str) {
 #[test]
 fn clients_resume_after_an_upgrade_with_nothing_lost_and_nothing_twice() {
     run(async {
-        let mut site = Site::new().await;
+        let mut site = Site::new();
         let (mut romeo, romeos) = site.login("romeo").await;
         let (mut juliet, juliets) = site.login("juliet").await;
         romeo.send("<presence/>").await.unwrap();
@@ -158,7 +169,7 @@ fn clients_resume_after_an_upgrade_with_nothing_lost_and_nothing_twice() {
 #[test]
 fn a_session_is_what_it_was_and_nobody_has_heard_of_the_restart() {
     run(async {
-        let mut site = Site::new().await;
+        let mut site = Site::new();
         let (mut romeo, romeos) = site.login("romeo").await;
         let (mut juliet, juliets) = site.login("juliet").await;
         let (mut nurse, nurses) = site.login("nurse").await;
@@ -207,5 +218,210 @@ fn a_session_is_what_it_was_and_nobody_has_heard_of_the_restart() {
         let heard = hear(&mut nurse).await;
         assert_eq!(heard.len(), 1, "{heard:?}");
         assert!(heard[0].contains("type='unavailable'"), "{heard:?}");
+    });
+}
+
+/// XEP-0198 §4, RFC 6121 §8: what a session has not received when its time is over is stored.
+#[test]
+fn whose_time_is_over_gets_what_was_missing_from_the_store() {
+    run(async {
+        let mut site = Site::new();
+        let (mut romeo, id) = site.login("romeo").await;
+        romeo.send("<presence/>").await.unwrap();
+        let (mut juliet, _) = site.login("juliet").await;
+        quiet(Duration::from_secs(1)).await;
+        drop(romeo);
+        for body in ["one", "two"] {
+            say(&mut juliet, "romeo@example.org", body).await;
+        }
+        quiet(Duration::from_secs(1)).await;
+        site.stop().await;
+        assert_eq!(site.offline("romeo").await, 0);
+        sleep(Duration::from_secs(601)).await;
+        site.start().await;
+        quiet(Duration::from_secs(1)).await;
+        assert!(site.world.server.directory().is_empty());
+        assert_eq!((site.offline("romeo").await, site.kept().await), (2, 0));
+        let (mut romeo, answer) = site.resume("romeo", &id, 0).await;
+        assert!(
+            answer.contains("<item-not-found") && answer.contains("h='1'"),
+            "{answer}"
+        );
+        romeo.bind(Some("romeo")).await.unwrap();
+        romeo.send("<presence/>").await.unwrap();
+        let heard = hear(&mut romeo).await;
+        assert_eq!(bodies(&heard), ["one", "two"]);
+        let late = heard.iter().filter(|text| text.contains("<delay"));
+        assert_eq!(late.count(), 2, "{heard:?}");
+    });
+}
+
+#[test]
+fn a_crash_behind_a_restart_loses_nothing_that_was_kept() {
+    run(async {
+        let mut site = Site::new();
+        let (mut romeo, id) = site.login("romeo").await;
+        romeo.send("<presence/>").await.unwrap();
+        let (mut juliet, _) = site.login("juliet").await;
+        say(&mut juliet, "romeo@example.org", "one").await;
+        quiet(Duration::from_secs(1)).await;
+        site.restart().await;
+        // Nobody stops this one.
+        quiet(Duration::from_secs(1)).await;
+        assert_eq!(site.kept().await, 2);
+        assert_eq!(site.start().await, 2);
+        let (mut romeo, answer) = site.resume("romeo", &id, 1).await;
+        assert!(answer.starts_with("<resumed "), "{answer}");
+        assert_eq!(bodies(&hear(&mut romeo).await), ["one"]);
+        assert_eq!(site.kept().await, 1);
+        // What its client has left behind must not come back.
+        romeo.send("</stream:stream>").await.unwrap();
+        quiet(Duration::from_secs(1)).await;
+        site.start().await;
+        let (_, answer) = site.resume("romeo", &id, 2).await;
+        assert!(answer.starts_with("<failed "), "{answer}");
+    });
+}
+
+#[test]
+fn what_a_release_does_not_understand_is_stored_or_returned() {
+    run(async {
+        let mut site = Site::new();
+        let (mut romeo, id) = site.login("romeo").await;
+        let (mut juliet, juliets) = site.login("juliet").await;
+        romeo.send("<presence/>").await.unwrap();
+        quiet(Duration::from_secs(1)).await;
+        say(&mut juliet, "romeo@example.org", "one").await;
+        let ask =
+            "<iq type='get' id='q' to='romeo@example.org/romeo'><x xmlns='urn:example'/></iq>";
+        juliet.send(ask).await.unwrap();
+        quiet(Duration::from_secs(1)).await;
+        site.stop().await;
+        let kept = site.stores.sessions.kept(None, 9).await.unwrap();
+        for KeptSession {
+            account,
+            name,
+            state,
+        } in kept
+        {
+            if account.as_str() == "romeo@example.org" {
+                let state = state.replace(" v='1'", " v='2'");
+                let kept = site.stores.sessions.keep(&account, &name, &state);
+                kept.await.unwrap();
+            }
+        }
+        assert_eq!(site.start().await, 1);
+        quiet(Duration::from_secs(1)).await;
+        assert_eq!(site.world.server.metrics().unreadable_sessions.value(), 1);
+        assert_eq!((site.offline("romeo").await, site.kept().await), (1, 1));
+        let (mut juliet, _) = site.resume("juliet", &juliets, 0).await;
+        let heard = hear(&mut juliet).await.concat();
+        assert!(heard.contains("<service-unavailable"), "{heard}");
+        let (_, answer) = site.resume("romeo", &id, 0).await;
+        assert!(answer.starts_with("<failed "), "{answer}");
+    });
+}
+
+/// Takes no session.
+struct Full;
+
+#[async_trait]
+impl Sessions for Full {
+    async fn keep(&self, _: &BareJid, _: &str, _: &str) -> Result<()> {
+        Err(StoreError::Unavailable("full".into()))
+    }
+
+    async fn kept(&self, _: Option<(&BareJid, &str)>, _: usize) -> Result<Vec<KeptSession>> {
+        Ok(Vec::new())
+    }
+
+    async fn release(&self, _: &BareJid, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: &BareJid) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn where_nothing_can_be_kept_clients_are_told_and_nothing_is_lost() {
+    run(async {
+        let mut stores = Stores::memory();
+        stores.sessions = std::sync::Arc::new(Full);
+        let site = Site::on(stores);
+        let (mut romeo, _) = site.login("romeo").await;
+        romeo.send("<presence/>").await.unwrap();
+        let (mut juliet, _) = site.login("juliet").await;
+        say(&mut juliet, "romeo@example.org", "one").await;
+        quiet(Duration::from_secs(1)).await;
+        let (told, ()) = futures::join!(romeo.rest(), site.stop());
+        let told: String = told.iter().map(|heard| heard.to_string()).collect();
+        assert!(told.contains("<system-shutdown"), "{told}");
+        assert_eq!(site.offline("romeo").await, 1, "he has not acknowledged it");
+    });
+}
+
+#[test]
+fn a_final_stop_ends_all_sessions() {
+    run(async {
+        let site = Site::new();
+        let (mut romeo, _) = site.login("romeo").await;
+        let (told, gone) = futures::join!(romeo.rest(), site.world.driver.shutdown(LIMIT));
+        assert!(gone);
+        let told: String = told.iter().map(|heard| heard.to_string()).collect();
+        assert!(told.contains("<system-shutdown"), "{told}");
+        assert_eq!(site.kept().await, 0);
+    });
+}
+
+/// A burst that the stop cuts short goes on, behind what was sent of it and before what came after
+/// it.
+#[test]
+fn stored_messages_that_are_on_their_way_come_once_and_in_order() {
+    for window in [500, 3000, 9000, 13_000] {
+        cut_short(window);
+    }
+}
+
+fn cut_short(window: usize) {
+    run(async {
+        let mut site = Site::new();
+        let account = site.world.account("romeo").await;
+        let mut juliet = site.world.login("juliet").await;
+        let said: Vec<String> = (0..100).map(|n| format!("line{n:03}")).collect();
+        for body in &said[..90] {
+            say(&mut juliet, "romeo@example.org", body).await;
+        }
+        quiet(Duration::from_secs(1)).await;
+        // A line so slow that the server stops in the middle.
+        let mut line = sim::link::Line::perfect();
+        line.window = window;
+        let mut romeo = Client::new(site.world.connect(sim::link::Line::perfect(), line));
+        let mut rng = site.world.rng();
+        romeo
+            .login(&account, Some("romeo"), &mut rng)
+            .await
+            .unwrap();
+        romeo
+            .send(format!("<enable {SM} resume='true'/><presence/>"))
+            .await
+            .unwrap();
+        let enabled = romeo.element().await.unwrap();
+        let id = enabled.attr("id").unwrap().to_owned();
+        quiet(Duration::from_secs(1)).await;
+        for body in &said[90..] {
+            say(&mut juliet, "romeo@example.org/romeo", body).await;
+        }
+        quiet(Duration::from_secs(1)).await;
+        let left = site.offline("romeo").await;
+        assert!((1..=90).contains(&left), "{left} left of {window}");
+        drop(juliet);
+        drop(romeo);
+        assert_eq!(site.restart().await, 1);
+        let (mut romeo, answer) = site.resume("romeo", &id, 0).await;
+        assert!(answer.starts_with("<resumed "), "{answer}");
+        assert_eq!(bodies(&hear(&mut romeo).await), said);
+        assert_eq!(site.offline("romeo").await, 0);
     });
 }

@@ -334,7 +334,8 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         let (State::Stranger, Some(resumption)) = (&self.state, resumption) else {
             return;
         };
-        let mut running = Running::restored(jid, resumption, now);
+        let most = self.shared.options.max;
+        let mut running = Running::restored(jid, resumption, most, now);
         self.shared.budget.take_anyway(running.bytes);
         out.push(Output::Resumable(running.id.clone()));
         running.hold(&self.shared, out);
@@ -400,7 +401,8 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
 }
 
 impl Running {
-    fn restored(jid: FullJid, resumption: Resumption, now: Now) -> Running {
+    /// Waits no longer than `most`, whatever was agreed on in the other process.
+    fn restored(jid: FullJid, resumption: Resumption, most: Duration, now: Now) -> Running {
         let Resumption {
             id,
             max,
@@ -409,6 +411,7 @@ impl Running {
             acked,
             sent,
         } = resumption;
+        let max = max.min(most);
         let bytes = sent.iter().map(|sent| sent.envelope.stanza.size()).sum();
         Running {
             jid,

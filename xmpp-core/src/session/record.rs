@@ -338,3 +338,6 @@ impl Iterator for Items<'_> {
 fn number<T: FromStr>(element: &Element, name: &str) -> Option<T> {
     element.attr(name)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;
