@@ -220,6 +220,7 @@ pub struct Share(Arc<Shared>);
 struct Shared {
     recipients: AtomicUsize,
     /// What stands for it where it is written down; 0 as long as it is not.
+    #[cfg_attr(not(feature = "io"), allow(dead_code))]
     name: AtomicU64,
 }
 
@@ -239,6 +240,7 @@ impl Share {
 
     /// What stands for it where it is written down, the same for all recipients; `random` if
     /// it was not written down before.
+    #[cfg(feature = "io")]
     pub(crate) fn name(&self, random: impl Fn() -> u64) -> u64 {
         let new = random().max(1);
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
@@ -429,6 +431,7 @@ impl Queue {
 
     /// Has these in front, which waited in a queue of before, whatever the bounds; `first` if
     /// bursts that were added do not come before them.
+    #[cfg(feature = "io")]
     pub(crate) fn restore(&self, waiting: VecDeque<Envelope>, first: bool) {
         let size: usize = waiting.iter().map(|e| e.stanza.size()).sum();
         self.budget.take_anyway(size);
@@ -439,6 +442,7 @@ impl Queue {
     }
 
     /// Whether bursts wait.
+    #[cfg(feature = "io")]
     pub(crate) fn has_bursts(&self) -> bool {
         self.lock().bursts
     }

@@ -13,6 +13,7 @@ use crate::stanza::Stanza;
 use crate::stream::StreamError;
 use crate::{BareJid, FullJid, Jid};
 
+#[cfg(feature = "io")]
 pub(crate) mod record;
 
 /// Names one session for as long as any record of it exists: an address can be
@@ -352,6 +353,7 @@ impl Session {
     }
 
     /// The addresses that have directed presence.
+    #[cfg(feature = "io")]
     pub(crate) fn directed(&self) -> Vec<Jid> {
         lock(&self.directed).clone()
     }
