@@ -425,3 +425,20 @@ fn cut_short(window: usize) {
         assert_eq!(site.offline("romeo").await, 0);
     });
 }
+
+/// The sessions of a server that shares the store are none of ours.
+#[test]
+fn what_another_server_has_kept_stays() {
+    run(async {
+        let mut site = Site::new();
+        let (romeo, _) = site.login("romeo").await;
+        drop(romeo);
+        site.stop().await;
+        let kept = site.stores.sessions.kept(None, 9).await.unwrap();
+        let other = "romeo@example.net".parse().unwrap();
+        let keep = site.stores.sessions.keep(&other, "one", &kept[0].state);
+        keep.await.unwrap();
+        assert_eq!(site.start().await, 1);
+        assert_eq!(site.kept().await, 2);
+    });
+}

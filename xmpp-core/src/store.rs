@@ -257,6 +257,8 @@ pub struct KeptSession {
 /// back or has stayed away for too long, and not before: one that was restored and whose server
 /// crashes is there once more.
 ///
+/// Several servers may have one store, if no two of them are for the same domain.
+///
 /// What is kept is as large as what may wait for one session
 /// ([`QueueLimits`](crate::mailbox::QueueLimits), and as much again in its stream).
 #[async_trait]

@@ -53,20 +53,25 @@ impl Driver {
     pub async fn restore(&self) -> store::Result<usize> {
         let shared = &self.shared;
         let mut kept = Kept::default();
-        let mut waiting = Vec::new();
-        while let Some(page) = shared.server.restore(&mut kept).await? {
-            waiting.extend(page.into_iter().map(|one| shared.take_up(one)));
+        let mut all = Vec::new();
+        loop {
+            match shared.server.restore(&mut kept).await {
+                Ok(Some(page)) => all.extend(page),
+                Ok(None) => break,
+                Err(error) => {
+                    let sessions = all.iter().map(|one: &Restored| &one.bound.session);
+                    sessions.for_each(|session| shared.server.put_away(session));
+                    return Err(error);
+                }
+            }
         }
-        let restored = waiting.len();
-        // Only now: what becomes of those whose time is over is for the others too.
-        for connection in waiting {
-            tokio::spawn(connection);
+        let restored = all.len();
+        // All are bound by now: what becomes of those whose time is over is for the others too.
+        for one in all {
+            tokio::spawn(shared.take_up(one));
         }
-        shared
-            .server
-            .metrics()
-            .restored_sessions
-            .add(restored as u64);
+        let metrics = shared.server.metrics();
+        metrics.restored_sessions.add(restored as u64);
         Ok(restored)
     }
 }

@@ -96,6 +96,10 @@ impl Server {
         let mut restored = Vec::new();
         let sessions = page.iter().chain([&last]);
         for (session, account) in sessions.zip(accounts) {
+            // Another server may keep its own in the same store.
+            if !self.is_local(session.account.domain()) {
+                continue;
+            }
             match self.take_up(session, account?, &mut kept.shares) {
                 Some(taken) => restored.push(taken),
                 None => kept.given_up.push(session.clone()),
@@ -132,7 +136,7 @@ impl Server {
             bursts,
         } = record;
         let is_its_own = stream.jid.bare_str() == account.jid().as_str();
-        if !is_its_own || !account.exists() || !self.is_local(account.jid().domain()) {
+        if !is_its_own || !account.exists() {
             tracing::info!(session = %stream.jid, "not restored: there is no such account");
             return None;
         }

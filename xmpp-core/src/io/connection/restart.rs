@@ -150,11 +150,14 @@ impl Connection {
         let Some(resumable) = &mut self.resumable else {
             return left;
         };
-        if let Stage::NotKept(waiting) = std::mem::replace(&mut resumable.stage, Stage::Running) {
-            left.extend(waiting);
-            left = left.into_iter().map(alone).collect();
+        match std::mem::replace(&mut resumable.stage, Stage::Running) {
+            // Whether the store has it, nobody will hear.
+            Stage::NotKept(waiting) | Stage::Keeping(_, waiting) => {
+                left.extend(waiting);
+                left.into_iter().map(alone).collect()
+            }
+            Stage::Running | Stage::Releasing(_) => left,
         }
-        left
     }
 
     /// The store has the session: the connection ends without another word, so that its client
