@@ -53,6 +53,8 @@ pub enum Fault {
     Repeat,
     /// When a stream ends, what its client has not acknowledged is forgotten.
     Abandon,
+    /// After a restart, what a client had not acknowledged is forgotten.
+    Forget,
     /// A stream is resumed before what its client has sent is handled, as if that had never
     /// been received.
     Hurry,
@@ -77,12 +79,13 @@ impl Fault {
 
     /// The faults of managed streams, with the invariants that they break where these are
     /// tried.
-    pub const STREAMS: [(Fault, &'static str); 5] = [
+    pub const STREAMS: [(Fault, &'static str); 6] = [
         (Fault::Boast, "settled"),
         (Fault::Skip, "complete"),
         (Fault::Repeat, "once"),
         (Fault::Abandon, "accounted"),
         (Fault::Hurry, "once"),
+        (Fault::Forget, "complete"),
     ];
 
     /// Plants it in a server.
@@ -102,9 +105,12 @@ impl Fault {
             Fault::Alter => world.module(modules::Alter::default()),
             Fault::Topple => world.module(modules::Topple::default()),
             Fault::Hoard => world.module(modules::Hoard),
-            Fault::Boast | Fault::Skip | Fault::Repeat | Fault::Abandon | Fault::Hurry => {
-                world.module(streams::Streams(self))
-            }
+            Fault::Boast
+            | Fault::Skip
+            | Fault::Repeat
+            | Fault::Abandon
+            | Fault::Hurry
+            | Fault::Forget => world.module(streams::Streams(self)),
             Fault::Trust => world.configure(|config| {
                 config.timeouts.keepalive = Duration::from_secs(365 * 24 * 3600);
             }),

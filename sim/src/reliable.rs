@@ -3,7 +3,8 @@
 //!
 //! Every person has some devices. Most resume their streams, some only acknowledge, a few do
 //! neither. Their links are cut at any byte, stall, hold back; they come back in time or too
-//! late, while the server thinks the old connection alive, or twice at once. In the end every
+//! late, while the server thinks the old connection alive, or twice at once. In some towns the
+//! server is restarted, and sessions go on in its next run. In the end every
 //! device is there on a good link, says again what it was not told is handled, and hears what
 //! was kept for it. The [invariants](crate::invariants) judge the promise:
 //!
@@ -18,12 +19,14 @@ mod store;
 mod sweep;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use xmpp_core::BareJid;
-use xmpp_core::store::{Offline, Stores};
+use xmpp_core::store::Stores;
 use xmpp_sm::Options;
 
 use crate::chat::{self, Clock, Left, Message, Phase, REST, TOO_LONG};
@@ -41,11 +44,16 @@ pub use sweep::{CASES, sweep};
 const SETTLES: Duration = Duration::from_secs(60);
 
 struct Town {
-    world: World,
+    /// The run of the server that is there, or was last.
+    world: Mutex<Arc<World>>,
+    /// Whether there is one.
+    is_up: AtomicBool,
+    /// Sessions that went on in another run.
+    restored: AtomicUsize,
     plan: Plan,
     accounts: Vec<Account>,
-    /// The store behind the slow one.
-    offline: Arc<dyn Offline>,
+    /// The stores behind the slow ones.
+    stores: Stores,
     clock: Clock,
     start: tokio::time::Instant,
     events: Mutex<Vec<Event>>,
@@ -87,21 +95,51 @@ pub fn live(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
 /// Longer than a day.
 const UNBOUNDED: Duration = Duration::from_secs(10 * 86_400);
 
+/// How long a server may take to stop.
+const STOPS: Duration = Duration::from_secs(600);
+
+/// What every run of a town's server has in common.
+struct Site {
+    seed: u64,
+    plan: Plan,
+    fault: Option<Fault>,
+    stores: Stores,
+    start: tokio::time::Instant,
+}
+
+impl Site {
+    fn run(&self, run: u64) -> World {
+        let mut options = Options::default();
+        options.stanzas = self.plan.window;
+        let seed = self.seed ^ run << 48;
+        let stores = self.stores.clone();
+        let mut builder = World::managing(seed, options).stores(stores);
+        if !self.plan.hurry {
+            builder = builder.configure(|config| config.timeouts.settle = UNBOUNDED);
+        }
+        if let Some(fault) = self.fault {
+            builder = fault.plant(builder);
+        }
+        builder.after(self.start).build()
+    }
+}
+
 async fn day(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
-    let mut options = Options::default();
-    options.stanzas = plan.window;
-    let mut stores = Stores::memory();
-    let offline = stores.offline.clone();
+    let stores = Stores::memory();
     let mut rng = Rng::new(seed).fork();
-    stores.offline = Arc::new(store::Slow::new(offline.clone(), plan.store, rng.fork()));
-    let mut builder = World::managing(seed, options).stores(stores);
-    if !plan.hurry {
-        builder = builder.configure(|config| config.timeouts.settle = UNBOUNDED);
-    }
-    if let Some(fault) = fault {
-        builder = fault.plant(builder);
-    }
-    let world = builder.build();
+    let slow = store::Slow::new(stores.clone(), plan.store, rng.fork());
+    let mut slowly = stores.clone();
+    let slow = Arc::new(slow);
+    slowly.offline = slow.clone();
+    slowly.sessions = slow;
+    let site = Site {
+        seed,
+        plan: plan.clone(),
+        fault,
+        stores: slowly,
+        start: tokio::time::Instant::now(),
+    };
+    let world = site.run(0);
     let mut accounts = Vec::new();
     for person in 0..plan.people {
         accounts.push(world.account(&format!("p{person}")).await);
@@ -113,20 +151,49 @@ async fn day(seed: u64, plan: Plan, fault: Option<Fault>) -> Record {
             unexpected: BTreeMap::new(),
             switches: vec![None; plan.devices.len()],
         }),
-        world,
+        world: Mutex::new(Arc::new(world)),
+        is_up: AtomicBool::new(true),
+        restored: AtomicUsize::new(0),
         plan,
         accounts,
-        offline,
+        stores,
         clock: Clock::default(),
-        start: tokio::time::Instant::now(),
+        start: site.start,
         events: Mutex::default(),
     });
-    device::live(&town).await;
+    let restarts = pin!(town.restart(&site));
+    futures::future::join(device::live(&town), restarts).await;
     tokio::time::sleep(REST).await;
     town.record(seed).await
 }
 
 impl Town {
+    /// Restarts the server as planned, as long as there are troubles.
+    async fn restart(&self, site: &Site) {
+        for (restart, run) in self.plan.restarts.iter().zip(1..) {
+            tokio::time::sleep(restart.after).await;
+            if self.clock.phase() > Phase::Troubles {
+                return;
+            }
+            self.is_up.store(false, Ordering::Relaxed);
+            let old = self.world();
+            old.driver.suspend(STOPS).await;
+            old.server.close().await;
+            tokio::time::sleep(restart.down).await;
+            let new = site.run(run);
+            let restored = new.driver.restore().await;
+            let restored = restored.expect("the stores of a simulation do not fail");
+            self.restored.fetch_add(restored, Ordering::Relaxed);
+            *self.world.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+            self.is_up.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn world(&self) -> Arc<World> {
+        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.clone()
+    }
+
     fn note(&self, device: usize, visit: usize, session: u32, what: What) {
         let at = self.start.elapsed();
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,10 +228,11 @@ impl Town {
     }
 
     fn is_away(&self, person: usize) -> bool {
-        let directory = self.world.server.directory();
-        directory
-            .resources(self.account(person).as_str())
-            .is_empty()
+        let account = self.account(person).as_str();
+        let world = self.world();
+        // Between two runs nobody is said to be away.
+        let is_up = self.is_up.load(Ordering::Relaxed);
+        is_up && world.server.directory().resources(account).is_empty()
     }
 
     /// Whether nobody is there to get what is about to be said.
@@ -191,7 +259,7 @@ impl Town {
         if affairs.unexpected.get(&message) != Some(&begun) || !self.is_away(person) {
             return Proof::Anywhere;
         }
-        let kept = chat::kept(&*self.offline, self.account(person));
+        let kept = chat::kept(&*self.stores.offline, self.account(person));
         let kept = kept
             .now_or_never()
             .expect("memory does not keep anybody waiting");
@@ -234,16 +302,19 @@ impl Town {
     }
 
     async fn record(&self, seed: u64) -> Record {
-        let server = &self.world.server;
+        let world = self.world();
+        let server = &world.server;
         let mut kept = Vec::new();
         for person in 0..self.plan.people {
-            let left = chat::kept(&*self.offline, self.account(person)).await;
+            let left = chat::kept(&*self.stores.offline, self.account(person)).await;
             kept.extend(left.into_iter().map(|message| (person, message)));
         }
+        let put_away = self.stores.sessions.kept(None, usize::MAX).await;
+        let put_away = put_away.expect("memory does not fail").len();
         let left = Left {
-            sessions: server.directory().len(),
+            sessions: server.directory().len() + put_away,
             budget: server.budget().used(),
-            connections: self.world.driver.connections(),
+            connections: world.driver.connections(),
             kept: kept.iter().map(|(_, message)| *message).collect(),
         };
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -253,6 +324,7 @@ impl Town {
             events: std::mem::take(&mut events),
             left,
             kept,
+            restored: self.restored.load(Ordering::Relaxed),
         }
     }
 }

@@ -54,6 +54,7 @@ pub struct WorldBuilder {
     builder: Builder,
     driver: DriverConfig,
     tls: Option<Tls>,
+    start: Instant,
 }
 
 /// Runs a future on a runtime of its own, with virtual time: when nobody has anything
@@ -115,6 +116,7 @@ impl World {
                 .module(StreamManagement::new(streams)),
             driver: DriverConfig::default(),
             tls: None,
+            start: tokio::time::Instant::now().into_std(),
         }
     }
 
@@ -190,6 +192,12 @@ impl WorldBuilder {
         self
     }
 
+    /// Its clock goes on from that of a world that began then, and has ended.
+    pub fn after(mut self, start: tokio::time::Instant) -> WorldBuilder {
+        self.start = start.into_std();
+        self
+    }
+
     /// Other stores than those in memory.
     pub fn stores(mut self, stores: Stores) -> WorldBuilder {
         self.builder = self.builder.stores(stores);
@@ -221,7 +229,7 @@ impl WorldBuilder {
     pub fn build(self) -> World {
         let mut rng = Rng::new(self.seed);
         let surroundings = Surroundings {
-            clock: Arc::new(VirtualClock::new()),
+            clock: Arc::new(VirtualClock { start: self.start }),
             random: Arc::new(SeededRandom::new(rng.fork())),
             spawn: Arc::new(TokioSpawn),
         };
@@ -242,14 +250,6 @@ impl WorldBuilder {
 /// The clock of the runtime.
 struct VirtualClock {
     start: Instant,
-}
-
-impl VirtualClock {
-    fn new() -> VirtualClock {
-        VirtualClock {
-            start: tokio::time::Instant::now().into_std(),
-        }
-    }
 }
 
 impl Clock for VirtualClock {

@@ -11,8 +11,12 @@ use sim::world::quiet;
 use sim::{World, run};
 use tokio::time::{sleep, timeout};
 
+use xmpp_core::module::{Hooks, IqHandler, Module, Request, Scope};
+use xmpp_core::server::Server;
+use xmpp_core::stanza::StanzaError;
 use xmpp_core::store::{BlockLists, Offline, OfflineLimits, OfflineMessage, Result, Stores};
 use xmpp_core::time::Timestamp;
+use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
 /// A session that was replaced while its client did not read noticed it only when the
@@ -363,4 +367,55 @@ fn who_is_given_what_was_kept_and_acknowledges_nothing_keeps_nobody_busy() {
         over.send(())
     });
     is_over.recv_timeout(Duration::from_secs(60)).unwrap();
+}
+
+/// What a client had been sent and had not acknowledged was lost when the task of its connection
+/// panicked: only the machine knew of it.
+#[test]
+fn what_was_not_acknowledged_outlives_a_task_that_panics() {
+    /// Does what no module may.
+    struct Panics;
+
+    impl Module for Panics {
+        fn register(self: Arc<Self>, on: &mut Hooks) {
+            on.iq(Scope::Server, "panic", "urn:example:panic", self);
+        }
+    }
+
+    #[async_trait]
+    impl IqHandler for Panics {
+        async fn handle(
+            &self,
+            _: &Request,
+            _: &Server,
+        ) -> std::result::Result<Option<Element>, StanzaError> {
+            panic!("on purpose")
+        }
+    }
+
+    // Not in `run`, where nothing may panic.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = World::builder(0).module(Panics).build();
+        let mut romeo = world.login("romeo").await;
+        let enable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>";
+        romeo.send(enable).await.unwrap();
+        let mut juliet = world.login("juliet").await;
+        let message = "<message to='romeo@example.org' type='chat'><body>Hi</body></message>";
+        juliet.send(message).await.unwrap();
+        quiet(Duration::from_secs(1)).await;
+        let account = "romeo@example.org".parse().unwrap();
+        let kept = || world.server.stores().offline.count(&account);
+        assert_eq!(kept().await.unwrap(), 0);
+        let panic =
+            "<iq type='get' id='p' to='example.org'><panic xmlns='urn:example:panic'/></iq>";
+        romeo.send(panic).await.unwrap();
+        quiet(Duration::from_secs(1)).await;
+        assert_eq!(kept().await.unwrap(), 1);
+        assert_eq!(world.server.directory().len(), 1);
+    });
 }

@@ -10,6 +10,7 @@ pub mod dial;
 mod handover;
 mod limits;
 mod listener;
+mod restart;
 pub mod s2s;
 mod surroundings;
 mod throttle;

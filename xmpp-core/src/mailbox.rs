@@ -7,12 +7,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
+use crate::im::offline::DELAY;
 use crate::session::SessionId;
 use crate::stanza::{Kind, Stanza};
 use crate::time::Timestamp;
@@ -208,7 +209,6 @@ impl Envelope {
     /// The stanza as it goes another way, `domain` having sent it in vain at that time. XEP-0198 §4: "servers SHOULD add a delay element
     /// with the original (failed) delivery timestamp, as per XEP-0203".
     pub fn late(mut self, domain: &str, at: Timestamp) -> Envelope {
-        const DELAY: &str = "urn:xmpp:delay";
         let is_message = matches!(self.stanza.kind(), Kind::Message(_));
         let payload = self.stanza.payload();
         if is_message && !payload.children().any(|child| child.is("delay", DELAY)) {
@@ -218,6 +218,17 @@ impl Envelope {
             self.stanza = self.stanza.with_child(&delay);
         }
         self
+    }
+
+    /// The same once more, for whoever writes it down; nobody waits for it.
+    pub fn record(&self) -> Envelope {
+        Envelope {
+            stanza: self.stanza.clone(),
+            origin: self.origin.clone(),
+            share: self.share.clone(),
+            settle: None,
+            kept: false,
+        }
     }
 
     /// Whether somebody [keeps](Envelope::keep) the stanza until it is acknowledged.
@@ -268,28 +279,56 @@ impl From<Stanza> for Envelope {
 /// sessions were to get is delivered once more, or stored, only if all of them have lost
 /// it, and then once.
 #[derive(Clone, Debug)]
-pub struct Share(Arc<AtomicUsize>);
+pub struct Share(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    recipients: AtomicUsize,
+    /// What stands for it where it is written down; 0 as long as it is not.
+    #[cfg_attr(not(feature = "io"), allow(dead_code))]
+    name: AtomicU64,
+}
 
 impl Share {
     /// A message with so many recipients; each gets a clone.
     pub fn among(recipients: usize) -> Share {
-        Share(Arc::new(AtomicUsize::new(recipients)))
+        Share(Arc::new(Shared {
+            recipients: AtomicUsize::new(recipients),
+            name: AtomicU64::new(0),
+        }))
+    }
+
+    /// The recipients that have not given it up.
+    pub(crate) fn left(&self) -> usize {
+        self.0.recipients.load(Ordering::Acquire)
+    }
+
+    /// What stands for it where it is written down, the same for all recipients; `random` if
+    /// it was not written down before.
+    #[cfg(feature = "io")]
+    pub(crate) fn name(&self, random: impl Fn() -> u64) -> u64 {
+        let new = random().max(1);
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        match self.0.name.compare_exchange(0, new, success, failure) {
+            Ok(_) => new,
+            Err(name) => name,
+        }
     }
 
     /// Counts one recipient more.
     pub fn join(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.recipients.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether there is no other recipient any more.
     pub fn is_last(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 1
+        self.left() == 1
     }
 
     /// One of the recipients will not get it; `true` if none of the others has got it or
     /// still may. To be called once for each recipient at most.
     pub fn give_up(&self) -> bool {
-        self.0.fetch_sub(1, Ordering::AcqRel) == 1
+        self.0.recipients.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }
 
@@ -453,6 +492,24 @@ impl Queue {
         state.detoured = true;
         state.detours += 1;
         Detour(self.clone())
+    }
+
+    /// Has these in front, which waited in a queue of before, whatever the bounds; `first` if
+    /// bursts that were added do not come before them.
+    #[cfg(feature = "io")]
+    pub(crate) fn restore(&self, waiting: VecDeque<Envelope>, first: bool) {
+        let size: usize = waiting.iter().map(|e| e.stanza.size()).sum();
+        self.budget.take_anyway(size);
+        let mut state = self.lock();
+        state.overflowed = first && !waiting.is_empty();
+        state.bytes += size;
+        state.items = waiting;
+    }
+
+    /// Whether bursts wait.
+    #[cfg(feature = "io")]
+    pub(crate) fn has_bursts(&self) -> bool {
+        self.lock().bursts
     }
 
     /// Waits for the oldest stanzas, as [`poll_take`](Queue::poll_take): for an entity with a

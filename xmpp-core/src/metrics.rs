@@ -116,6 +116,12 @@ pub struct Metrics {
     pub unreadable_messages: Counter,
     /// Connections with other servers.
     pub s2s: Federation,
+    /// Sessions that were written down for the next run.
+    pub kept_sessions: Counter,
+    /// Sessions of an earlier run that were taken up.
+    pub restored_sessions: Counter,
+    /// Sessions of an earlier run that could not be read.
+    pub unreadable_sessions: Counter,
     logins: Counters<{ Mechanism::ALL.len() }>,
     failed_logins: Counters<{ Mechanism::ALL.len() }>,
     stream_errors: Counters<{ StreamCondition::NAMES.len() }>,

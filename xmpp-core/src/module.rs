@@ -22,6 +22,7 @@ use crate::session::{Resource, Session};
 use crate::stanza::{Condition, Stanza, StanzaError};
 use crate::store::RosterItem;
 use crate::stream::{BoxStream, Feature, Layer};
+use crate::time::Timestamp;
 use crate::xml::Element;
 use crate::{BareJid, Jid};
 
@@ -259,9 +260,27 @@ pub enum SessionEvent {
     Detached,
     /// Another connection took it up.
     Attached,
+    /// It was put away when the server stopped before, and has been taken up in this run. It is
+    /// what it was, and waits for its client; available, if it was, and nobody has been told.
+    Restored {
+        /// When it was put away.
+        since: Timestamp,
+    },
     /// It has ended and is no longer in the directory. What it had not been
     /// given has been dealt with.
     Ended,
+}
+
+/// Has something of each session that is to be there again when the session goes on in another
+/// run of the server ([`Driver::suspend`](crate::io::Driver::suspend)). What the directory
+/// knows, and who was sent directed presence, is there by itself.
+pub trait SessionKeeper: Send + Sync + 'static {
+    /// What is written down of a session, in the keeper's namespace; `None` if there is nothing.
+    fn write_down(&self, session: &Arc<Session>, server: &Server) -> Option<Element>;
+
+    /// What was written down, perhaps by another release. The session is bound, and its
+    /// watchers have yet to be told so ([`SessionEvent::Restored`]).
+    fn take_up(&self, kept: &Element, session: &Arc<Session>, server: &Server);
 }
 
 /// What becomes of a stanza handed to the server.
@@ -360,6 +379,7 @@ pub struct Hooks {
     pub(crate) outbound: Vec<Arc<dyn OutboundFilter>>,
     pub(crate) inbound: Vec<Arc<dyn InboundFilter>>,
     pub(crate) watchers: Vec<Arc<dyn SessionWatcher>>,
+    pub(crate) keepers: Vec<(&'static str, Arc<dyn SessionKeeper>)>,
     pub(crate) presence: Option<Arc<dyn PresenceHandler>>,
     pub(crate) offline: Option<Arc<dyn OfflineHandler>>,
     pub(crate) stream_features: Vec<Arc<dyn Feature>>,
@@ -510,6 +530,14 @@ impl Hooks {
     /// Follows sessions.
     pub fn watch(&mut self, watcher: Arc<dyn SessionWatcher>) {
         self.watchers.push(watcher);
+    }
+
+    /// Keeps something of each session over a restart, in an element of this namespace.
+    pub fn keep(&mut self, ns: &'static str, keeper: Arc<dyn SessionKeeper>) {
+        if self.keepers.iter().any(|(other, _)| *other == ns) {
+            self.clash(format!("two keepers of sessions for {ns}"));
+        }
+        self.keepers.push((ns, keeper));
     }
 
     /// Deals with presence.

@@ -31,6 +31,8 @@ mod builder;
 mod config;
 mod delivery;
 mod ranges;
+#[cfg(feature = "io")]
+pub(crate) mod restart;
 mod served;
 mod tasks;
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::stanza::Stanza;
 use crate::stream::StreamError;
 use crate::{BareJid, FullJid, Jid};
 
+#[cfg(feature = "io")]
+pub(crate) mod record;
+
 /// Names one session for as long as any record of it exists: an address can be
 /// bound again, an id never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -347,6 +350,12 @@ impl Session {
     /// Whether directed presence was sent to `to`.
     pub fn has_directed(&self, to: &Jid) -> bool {
         lock(&self.directed).contains(to)
+    }
+
+    /// The addresses that have directed presence.
+    #[cfg(feature = "io")]
+    pub(crate) fn directed(&self) -> Vec<Jid> {
+        lock(&self.directed).clone()
     }
 
     /// Takes those addresses that have directed presence and that `chosen` picks.

@@ -241,6 +241,40 @@ pub trait BlockLists: Send + Sync {
     async fn forget(&self, account: &BareJid) -> Result<()>;
 }
 
+/// A session that waits for its client while no server runs (XEP-0198 §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSession {
+    /// Whose it is.
+    pub account: BareJid,
+    /// The name of its stream.
+    pub name: String,
+    /// All that the server has written down of it.
+    pub state: String,
+}
+
+/// Sessions over a restart of the server: one that stops writes down those whose streams can be
+/// resumed, and the next one takes them up. A session leaves the store when its client has come
+/// back or has stayed away for too long, and not before: one that was restored and whose server
+/// crashes is there once more.
+///
+/// Several servers may have one store, if no two of them are for the same domain.
+///
+/// What is kept is as large as what may wait for one session
+/// ([`QueueLimits`](crate::mailbox::QueueLimits), and as much again in its stream).
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Keeps a session, in place of one with the same name. A name has at most 255 octets.
+    async fn keep(&self, account: &BareJid, name: &str, state: &str) -> Result<()>;
+    /// Sessions of all accounts in the order of the accounts' JIDs and then of their names (octet
+    /// by octet), those after `after`, which need not exist, at most `limit`.
+    async fn kept(&self, after: Option<(&BareJid, &str)>, limit: usize)
+    -> Result<Vec<KeptSession>>;
+    /// Deletes a session. That it is not there is no error.
+    async fn release(&self, account: &BareJid, name: &str) -> Result<()>;
+    /// Deletes all sessions of an account, because it is being deleted.
+    async fn forget(&self, account: &BareJid) -> Result<()>;
+}
+
 /// All ports that a server works with. Clone is cheap.
 ///
 /// They may come from one implementation ([`Stores::from_one`]) or from several:
@@ -267,13 +301,15 @@ pub struct Stores {
     pub vcards: Arc<dyn VCards>,
     /// Block lists.
     pub block_lists: Arc<dyn BlockLists>,
+    /// Sessions over a restart.
+    pub sessions: Arc<dyn Sessions>,
 }
 
 impl Stores {
     /// All ports from one implementation.
     pub fn from_one<S>(store: Arc<S>) -> Stores
     where
-        S: Accounts + Rosters + Offline + PrivateXml + VCards + BlockLists + 'static,
+        S: Accounts + Rosters + Offline + PrivateXml + VCards + BlockLists + Sessions + 'static,
     {
         Stores {
             accounts: store.clone(),
@@ -281,7 +317,8 @@ impl Stores {
             offline: store.clone(),
             private_xml: store.clone(),
             vcards: store.clone(),
-            block_lists: store,
+            block_lists: store.clone(),
+            sessions: store,
         }
     }
 
@@ -299,6 +336,7 @@ impl Stores {
         self.private_xml.forget(account).await?;
         self.vcards.forget(account).await?;
         self.block_lists.forget(account).await?;
+        self.sessions.forget(account).await?;
         self.accounts.delete(account).await
     }
 }

@@ -28,11 +28,13 @@ mod error;
 mod features;
 mod header;
 mod login;
+mod suspended;
 #[cfg(test)]
 mod tests;
 
 pub use error::{StreamCondition, StreamError};
 pub use features::{Feature, FeatureContext};
+pub use suspended::{Resumption, Sent, Suspended};
 
 /// A client's stream, perhaps in layers.
 pub type BoxStream = Box<dyn Machine<Input = Input, Output = Output>>;
@@ -70,6 +72,13 @@ pub enum Input {
     /// Another connection, whose stream asks for this, takes the place of the one that carries
     /// this stream or has carried it. For a layer that resumes; without one it is refused.
     Resumed(Resume),
+    /// Say what is to be written down of this stream, so that it can go on in another process
+    /// ([`Output::Suspended`]). Nothing more happens to it but [`Input::Close`], if it does not
+    /// get that far.
+    Suspend,
+    /// First of all inputs: go on with a stream that was suspended, without a connection. Whoever
+    /// resumes streams says [`Output::Resumable`] and [`Output::Detach`].
+    Restore(Box<Suspended>),
     /// What a [`Output::Deliver`] led to is safe (or has come back to its sender);
     /// they settle in order.
     Settled,
@@ -107,6 +116,8 @@ pub enum Output {
     Reattach(Vec<u8>),
     /// The other connection is not taken.
     Refuse(NotResumed),
+    /// What is to be written down of this stream ([`Input::Suspend`]).
+    Suspended(Box<Suspended>),
     /// Whether the session should keep to itself what it has for the client
     /// ([`Input::Send`]): enough waits to be acknowledged.
     Hold(bool),
@@ -503,6 +514,28 @@ impl Stream {
         }
     }
 
+    fn suspend(&self, out: &mut Vec<Output>) {
+        if let State::Bound(jid) = &self.state {
+            out.push(Output::Suspended(Box::new(Suspended {
+                jid: jid.clone(),
+                lang: self.lang.clone(),
+                resumption: None,
+                parts: Vec::new(),
+            })));
+        }
+    }
+
+    fn restore(&mut self, suspended: Suspended, now: Now) {
+        if matches!(self.state, State::Opening) && !self.greeted {
+            self.state = State::Bound(suspended.jid);
+            self.lang = suspended.lang;
+            self.before = None;
+            self.greeted = true;
+            self.heard = now.instant;
+            self.deadline = now.instant;
+        }
+    }
+
     fn answered(&mut self, answer: Answer, out: &mut Vec<Output>) {
         let state = std::mem::replace(&mut self.state, State::Closed);
         match (state, answer) {
@@ -598,6 +631,8 @@ impl Machine for Stream {
             }
             Input::Resume(resume) => self.resume(resume, out),
             Input::Resumed(resume) => self.resumed(resume, now, out),
+            Input::Suspend => self.suspend(out),
+            Input::Restore(suspended) => self.restore(*suspended, now),
             Input::Flush | Input::Settled | Input::S2s(_) => {}
             Input::Answered(answer) => self.answered(answer, out),
             Input::Secured(channel) => self.secured(channel),

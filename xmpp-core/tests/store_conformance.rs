@@ -83,6 +83,13 @@ enum Fault {
     BlockListIsReplaced,
     BlockListIgnoresResource,
     BlockListRemovesLast,
+    SessionsShareAName,
+    SessionKeepsTheFirst,
+    SessionTrims,
+    SessionPageSkipsTheAccount,
+    SessionPageForgetsOrder,
+    SessionIsNeverReleased,
+    SessionReleasesAll,
     ForgetDoesNothing,
 }
 
@@ -94,7 +101,7 @@ const MANY: OfflineLimits = OfflineLimits {
     octets: 9999,
 };
 
-const FAULTS: [Fault; 41] = [
+const FAULTS: [Fault; 48] = [
     CreateOverwrites,
     CreateKeepsLeftovers,
     CreateManyCountsAll,
@@ -135,6 +142,13 @@ const FAULTS: [Fault; 41] = [
     BlockListIsReplaced,
     BlockListIgnoresResource,
     BlockListRemovesLast,
+    SessionsShareAName,
+    SessionKeepsTheFirst,
+    SessionTrims,
+    SessionPageSkipsTheAccount,
+    SessionPageForgetsOrder,
+    SessionIsNeverReleased,
+    SessionReleasesAll,
     ForgetDoesNothing,
 ];
 
@@ -511,6 +525,66 @@ impl BlockLists for Faulty {
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
         self.inner.block_lists.forget(account).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Faulty {
+    async fn keep(&self, account: &BareJid, name: &str, state: &str) -> Result<()> {
+        let store = &self.inner.sessions;
+        let name = match self.has(SessionsShareAName) {
+            true => "one",
+            false => name,
+        };
+        if self.has(SessionKeepsTheFirst) {
+            let kept = store.kept(None, usize::MAX).await?;
+            let is_same = |kept: &KeptSession| kept.account == *account && kept.name == name;
+            if kept.iter().any(is_same) {
+                return Ok(());
+            }
+        }
+        let state = match self.has(SessionTrims) {
+            true => state.trim(),
+            false => state,
+        };
+        store.keep(account, name, state).await
+    }
+
+    async fn kept(
+        &self,
+        after: Option<(&BareJid, &str)>,
+        limit: usize,
+    ) -> Result<Vec<KeptSession>> {
+        let store = &self.inner.sessions;
+        // As one who compares the account alone.
+        if let (true, Some((account, _))) = (self.has(SessionPageSkipsTheAccount), after) {
+            let mut kept = store.kept(after, usize::MAX).await?;
+            kept.retain(|kept| kept.account != *account);
+            kept.truncate(limit);
+            return Ok(kept);
+        }
+        let mut kept = store.kept(after, limit).await?;
+        if self.has(SessionPageForgetsOrder) {
+            kept.reverse();
+        }
+        Ok(kept)
+    }
+
+    async fn release(&self, account: &BareJid, name: &str) -> Result<()> {
+        if self.has(SessionIsNeverReleased) {
+            return Ok(());
+        }
+        if self.has(SessionReleasesAll) {
+            return self.inner.sessions.forget(account).await;
+        }
+        self.inner.sessions.release(account, name).await
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        if self.has(ForgetDoesNothing) {
+            return Ok(());
+        }
+        self.inner.sessions.forget(account).await
     }
 }
 

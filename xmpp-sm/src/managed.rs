@@ -9,8 +9,11 @@ use xmpp_core::machine::Machine;
 use xmpp_core::mailbox::{Budget, Envelope, SmPoint};
 use xmpp_core::server::Random;
 use xmpp_core::stanza::Condition;
-use xmpp_core::stream::{Answer, Input, NotResumed, Output, Resume, StreamCondition, StreamError};
-use xmpp_core::time::{Now, Timestamp};
+use xmpp_core::stream::{
+    Answer, Input, NotResumed, Output, Resume, Resumption, Sent, StreamCondition, StreamError,
+    Suspended,
+};
+use xmpp_core::time::Now;
 use xmpp_core::xml::{Element, Received};
 
 use crate::counter::Counter;
@@ -101,11 +104,6 @@ struct Detached {
     until: Instant,
     /// Another is there, which waits until all that the client has sent is handled.
     resume: Option<Resume>,
-}
-
-struct Sent {
-    envelope: Envelope,
-    at: Timestamp,
 }
 
 impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
@@ -322,6 +320,23 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         self.pass(Input::Resumed(resume), now, out);
     }
 
+    /// The machine of before has written this down.
+    fn restore(&mut self, mut suspended: Box<Suspended>, now: Now, out: &mut Vec<Output>) {
+        let resumption = suspended.resumption.take();
+        let jid = suspended.jid.clone();
+        self.pass(Input::Restore(suspended), now, out);
+        let (State::Stranger, Some(resumption)) = (&self.state, resumption) else {
+            return;
+        };
+        let most = self.shared.options.max;
+        let mut running = Running::restored(jid, resumption, most, now);
+        self.shared.budget.take_anyway(running.bytes);
+        out.push(Output::Resumable(running.id.clone()));
+        running.hold(&self.shared, out);
+        self.state = State::Managed(Box::new(running));
+        out.push(Output::Detach);
+    }
+
     /// Hands an input to the stream within, and minds what comes of it.
     fn pass(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         let before = out.len();
@@ -341,6 +356,9 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
                         out.remove(at);
                         continue;
                     }
+                }
+                (Output::Suspended(suspended), State::Managed(running)) => {
+                    suspended.resumption = running.resumption(now);
                 }
                 (Output::Close(_), _) => {
                     self.end(at, out);
@@ -367,7 +385,7 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         out.extend(
             waiting
                 .into_iter()
-                .map(|sent| Output::Return(sent.envelope.late(&domain, sent.at))),
+                .map(|sent| Output::Return(sent.late(&domain))),
         );
         if running.max.is_some() {
             out.push(Output::NotResumable(running.inbound.count().0));
@@ -377,6 +395,52 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
 }
 
 impl Running {
+    /// Waits no longer than `most`, whatever was agreed on in the other process.
+    fn restored(jid: FullJid, resumption: Resumption, most: Duration, now: Now) -> Running {
+        let Resumption {
+            id,
+            max,
+            until,
+            handled,
+            acked,
+            sent,
+        } = resumption;
+        let max = max.min(most);
+        let bytes = sent.iter().map(|sent| sent.envelope.stanza.size()).sum();
+        Running {
+            jid,
+            id,
+            max: Some(max),
+            inbound: Inbound::restored(Counter(handled)),
+            outbound: Outbound::restored(Counter(acked), sent),
+            bytes,
+            held: false,
+            closing: false,
+            detached: Some(Detached {
+                // A clock that was set back does not make it wait for longer.
+                until: now.instant + until.since(now.utc).min(max),
+                resume: None,
+            }),
+        }
+    }
+
+    /// What another process needs to go on with this, if that is possible.
+    fn resumption(&self, now: Now) -> Option<Resumption> {
+        let max = self.max.filter(|_| !self.closing)?;
+        let left = match &self.detached {
+            Some(detached) => detached.until.saturating_duration_since(now.instant),
+            None => max,
+        };
+        Some(Resumption {
+            id: self.id.clone(),
+            max,
+            until: now.utc.plus(left),
+            handled: self.inbound.count().0,
+            acked: self.outbound.acked().0,
+            sent: self.outbound.waiting().iter().map(Sent::copy).collect(),
+        })
+    }
+
     /// Keeps what is being sent.
     fn sent(&mut self, envelope: &mut Envelope, now: Now, shared: &Surroundings) {
         // It is where nothing but an acknowledgement removes it.
@@ -475,6 +539,13 @@ impl<S: Machine<Input = Input, Output = Output>> Machine for Managed<S> {
             }
             Input::Resumed(resume) => self.resumed(resume, now, out),
             Input::Eof => self.lost(now, out),
+            Input::Suspend => {
+                if let State::Managed(running) = &mut self.state {
+                    running.last_word(out);
+                }
+                self.pass(Input::Suspend, now, out);
+            }
+            Input::Restore(suspended) => self.restore(suspended, now, out),
             Input::Close(error) => {
                 if let State::Managed(running) = &mut self.state {
                     running.closing = true;

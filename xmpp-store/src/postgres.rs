@@ -7,6 +7,7 @@ mod offline;
 mod private_xml;
 mod rosters;
 mod schema;
+mod sessions;
 mod tls;
 mod vcards;
 mod writer;

@@ -10,6 +10,7 @@ mod readers;
 mod restore;
 mod rosters;
 mod schema;
+mod sessions;
 mod vcards;
 mod writer;
 

@@ -231,12 +231,16 @@ impl Registration {
 pub struct Shutdown {
     /// How long clients have to take their leave.
     pub patience: Span,
+    /// Whether sessions that can be resumed go on in the next run, when this one ends by
+    /// SIGTERM.
+    pub keep_sessions: bool,
 }
 
 impl Default for Shutdown {
     fn default() -> Shutdown {
         Shutdown {
             patience: Span(Duration::from_secs(10)),
+            keep_sessions: true,
         }
     }
 }

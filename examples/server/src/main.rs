@@ -61,9 +61,12 @@ struct RunOptions {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves until SIGTERM or Ctrl-C (a graceful end: clients are told, what is queued is
-    /// written); SIGHUP reads the
-    /// certificates and the client authorities again
+    /// Serves until SIGTERM or SIGINT (Ctrl-C)
+    ///
+    /// Either is a graceful end: clients are told, what is queued is written. After SIGTERM
+    /// clients that can resume their sessions do so when the server is started again
+    /// (`shutdown.keep_sessions`); after SIGINT all sessions have ended. A second signal ends the
+    /// server at once. SIGHUP reads the certificates and the client authorities again.
     Run(RunOptions),
 
     /// Adds accounts. The server may be running or not

@@ -137,6 +137,16 @@ fn errors(metrics: &Metrics, text: &mut Text) {
     let help = "Times that a stored message could not be read; it stays in the store.";
     text.family(name, "counter", help);
     text.sample(name, &[], metrics.unreadable_messages.value());
+    let name = "xmpp_kept_sessions_total";
+    let help = "Sessions over a restart: written down, taken up again, not readable.";
+    text.family(name, "counter", help);
+    for (result, value) in [
+        ("kept", metrics.kept_sessions.value()),
+        ("restored", metrics.restored_sessions.value()),
+        ("unreadable", metrics.unreadable_sessions.value()),
+    ] {
+        text.sample(name, &[("result", result)], value);
+    }
 }
 
 fn federation(metrics: &Federation, text: &mut Text) {

@@ -94,34 +94,62 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     monitor.set_expiries(expiries(&identities));
     let office = Office::new(store.clone(), server.clone(), federation.clone());
     let socket = Socket::listen(&config.socket(), office);
-    let mut bound = listen::listen(&driver, config, insecure).await?;
-    if let Some(federation) = &federation {
-        federation::listen(federation, config, &mut bound).await?;
+    let restored = driver.restore().await?;
+    if restored > 0 {
+        tracing::info!(
+            restored,
+            "sessions of the run before wait for their clients"
+        );
     }
-    for address in config.listen.monitoring.iter() {
-        bound.push(("monitoring", monitor.listen(*address).await?));
-    }
+    let listening = async {
+        let mut bound = listen::listen(&driver, config, insecure).await?;
+        if let Some(federation) = &federation {
+            federation::listen(federation, config, &mut bound).await?;
+        }
+        for address in config.listen.monitoring.iter() {
+            bound.push(("monitoring", monitor.listen(*address).await?));
+        }
+        anyhow::Ok(bound)
+    };
+    let bound = match listening.await {
+        Ok(bound) => bound,
+        // The sessions that were restored wait for the next try.
+        Err(error) => {
+            driver.suspend(config.shutdown.patience.0).await;
+            server.close().await;
+            store.close().await?;
+            return Err(error);
+        }
+    };
     monitor.set_ready(true);
     greet(config, file, &bound, insecure);
     notify(READY);
 
     let reload = || reload(config, &tls, federation.as_ref(), &monitor);
-    let reload_when_told = async {
-        while let Told::Reload = signals.next().await {
-            reload();
+    let reload_until_told = async {
+        loop {
+            match signals.next().await {
+                Told::Reload => drop(reload()),
+                Told::End(end) => return end,
+            }
         }
     };
-    tokio::select! {
-        () = reload_when_told => {}
+    let end = tokio::select! {
+        end = reload_until_told => end,
         never = certificate::renew_daily(config, reload) => match never {},
-    }
-    tracing::info!("shutting down");
+    };
+    let keep = end == End::Restart && config.shutdown.keep_sessions;
+    tracing::info!(keep_sessions = keep, "shutting down");
     notify(STOPPING);
     monitor.set_ready(false);
     drop(socket);
     let patience = config.shutdown.patience.0;
     let close = async {
-        if !driver.shutdown(patience).await {
+        let gone = match keep {
+            true => driver.suspend(patience).await,
+            false => driver.shutdown(patience).await,
+        };
+        if !gone {
             tracing::warn!(
                 left = driver.connections(),
                 "clients did not take their leave"
@@ -267,7 +295,16 @@ struct Signals {
 
 enum Told {
     Reload,
-    End,
+    End(End),
+}
+
+/// How the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// To come back: what a service manager says, for an upgrade too.
+    Restart,
+    /// For good: what a person at the keyboard says.
+    Final,
 }
 
 impl Signals {
@@ -282,18 +319,14 @@ impl Signals {
     async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.hangup.recv() => Told::Reload,
-            () = async {
-                tokio::select! {
-                    _ = self.terminate.recv() => {}
-                    _ = self.interrupt.recv() => {}
-                }
-            } => Told::End,
+            _ = self.terminate.recv() => Told::End(End::Restart),
+            _ = self.interrupt.recv() => Told::End(End::Final),
         }
     }
 
     async fn end(&mut self) {
         loop {
-            if let Told::End = self.next().await {
+            if let Told::End(_) = self.next().await {
                 return;
             }
         }

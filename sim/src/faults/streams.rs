@@ -118,6 +118,13 @@ impl Machine for Faulty {
                 resume.h = self.acked;
                 self.hand(Input::Resumed(resume), now, out);
             }
+            (Fault::Forget, Input::Restore(mut suspended)) => {
+                if let Some(resumption) = &mut suspended.resumption {
+                    let sent = std::mem::take(&mut resumption.sent);
+                    resumption.acked = resumption.acked.wrapping_add(sent.len() as u32);
+                }
+                self.hand(Input::Restore(suspended), now, out);
+            }
             (_, input) => self.hand(input, now, out),
         }
     }

@@ -111,7 +111,7 @@ impl Device {
     ) -> bool {
         let _old = lock(&self.old).take();
         let _coming = self.town.comes(self.number);
-        let mut rng = self.town.world.rng();
+        let mut rng = self.town.world().rng();
         let login = timeout(LOGIN, self.enter(i, visit, last.is_some(), &mut rng)).await;
         let entered = match login {
             Ok(Ok(entered)) => entered,
@@ -242,7 +242,7 @@ impl Device {
         rng: &mut Rng,
     ) -> Result<Client<End>, LoginError> {
         let town = &self.town;
-        let end = town.world.connect(visit.up.clone(), visit.down.clone());
+        let end = town.world().connect(visit.up.clone(), visit.down.clone());
         town.can_be_cut(self.number, (!last).then(|| end.switch()));
         let mut client = Client::new(end);
         let account = &town.accounts[town.plan.person(self.number)];

@@ -22,6 +22,17 @@ pub struct Plan {
     /// Whether a count waits for a recipient no longer than `Timeouts::settle`. Then what a device
     /// leaves waiting is stored, and goes to whichever device of that person is first to take it.
     pub hurry: bool,
+    /// When the server is restarted.
+    pub restarts: Vec<Restart>,
+}
+
+/// The server stops for its sessions to go on in the next run.
+#[derive(Clone, Copy, Debug)]
+pub struct Restart {
+    /// How long the run lasts.
+    pub after: Duration,
+    /// How long nobody is there then.
+    pub down: Duration,
 }
 
 /// A device of somebody.
@@ -120,15 +131,34 @@ impl Plan {
             carbons: rng.one_in(2),
             visits: visits(all, people, rng),
         });
-        Plan {
+        let mut plan = Plan {
             people,
             devices: devices.collect(),
             store: Duration::from_millis(*rng.pick(&[0, 0, 50, 3000, 3000])),
             window: *rng.pick(&[500, 500, 3]),
             spite: *rng.pick(&[0, 0, 4, 1]),
             hurry: rng.one_in(2),
+            restarts: Vec::new(),
+        };
+        // Where settlements have no bound a server would not stop.
+        if plan.hurry && !rng.one_in(4) {
+            plan.restarts = restarts(rng);
         }
+        plan
     }
+}
+
+fn restarts(rng: &mut Rng) -> Vec<Restart> {
+    let count = rng.between(1..=6);
+    let restarts = (0..count).map(|_| Restart {
+        after: Duration::from_millis(rng.between(0..=120_000)),
+        down: Duration::from_millis(match rng.below(3) {
+            0 => 0,
+            1 => rng.between(0..=5000),
+            _ => rng.between(0..=150_000),
+        }),
+    });
+    restarts.collect()
 }
 
 fn visits(devices: usize, people: usize, rng: &mut Rng) -> Vec<Visit> {

@@ -27,6 +27,8 @@ pub struct Record {
     pub left: Left,
     /// For whom what is left in the store was kept.
     pub kept: Vec<(usize, Message)>,
+    /// Sessions that went on after a restart, or waited to.
+    pub restored: usize,
 }
 
 /// Something that happened to a device.
@@ -302,11 +304,12 @@ impl fmt::Display for Record {
             window,
             spite,
             hurry,
+            ref restarts,
             ..
         } = self.plan;
         writeln!(
             f,
-            "store {store:?}, window {window}, spite {spite}, hurry {hurry}"
+            "store {store:?}, window {window}, spite {spite}, hurry {hurry}, {restarts:?}"
         )?;
         for (number, device) in self.plan.devices.iter().enumerate() {
             let Device {
@@ -352,6 +355,6 @@ impl fmt::Display for Record {
                 other => writeln!(f, "{other:?}"),
             }?;
         }
-        writeln!(f, "{:?}", self.left)
+        writeln!(f, "{} restored, {:?}", self.restored, self.left)
     }
 }

@@ -1,25 +1,27 @@
 //! A store that takes its time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::sleep;
 use xmpp_core::BareJid;
-use xmpp_core::store::{Offline, OfflineLimits, OfflineMessage, Result};
+use xmpp_core::store::{
+    KeptSession, Offline, OfflineLimits, OfflineMessage, Result, Sessions, Stores,
+};
 use xmpp_core::time::Timestamp;
 
 use crate::rng::Rng;
 
-/// Offline messages, after a while.
+/// Offline messages and sessions, after a while.
 pub(super) struct Slow {
-    inner: Arc<dyn Offline>,
+    inner: Stores,
     most: Duration,
     rng: Mutex<Rng>,
 }
 
 impl Slow {
-    pub(super) fn new(inner: Arc<dyn Offline>, most: Duration, rng: Rng) -> Slow {
+    pub(super) fn new(inner: Stores, most: Duration, rng: Rng) -> Slow {
         Slow {
             inner,
             most,
@@ -48,7 +50,7 @@ impl Offline for Slow {
         limits: OfflineLimits,
     ) -> Result<bool> {
         self.wait().await;
-        self.inner.push(account, at, xml, limits).await
+        self.inner.offline.push(account, at, xml, limits).await
     }
 
     async fn page(
@@ -58,19 +60,45 @@ impl Offline for Slow {
         limit: usize,
     ) -> Result<Vec<OfflineMessage>> {
         self.wait().await;
-        self.inner.page(account, after, limit).await
+        self.inner.offline.page(account, after, limit).await
     }
 
     async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()> {
         self.wait().await;
-        self.inner.delete(account, ids).await
+        self.inner.offline.delete(account, ids).await
     }
 
     async fn count(&self, account: &BareJid) -> Result<usize> {
-        self.inner.count(account).await
+        self.inner.offline.count(account).await
     }
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
-        self.inner.forget(account).await
+        self.inner.offline.forget(account).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Slow {
+    async fn keep(&self, account: &BareJid, name: &str, state: &str) -> Result<()> {
+        self.wait().await;
+        self.inner.sessions.keep(account, name, state).await
+    }
+
+    async fn kept(
+        &self,
+        after: Option<(&BareJid, &str)>,
+        limit: usize,
+    ) -> Result<Vec<KeptSession>> {
+        self.wait().await;
+        self.inner.sessions.kept(after, limit).await
+    }
+
+    async fn release(&self, account: &BareJid, name: &str) -> Result<()> {
+        self.wait().await;
+        self.inner.sessions.release(account, name).await
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.inner.sessions.forget(account).await
     }
 }

@@ -144,6 +144,7 @@ fn plan(visit: usize, side: Side, mishap: Mishap, back: Duration) -> Plan {
         window: 500,
         spite: 0,
         hurry: false,
+        restarts: Vec::new(),
     }
 }
 

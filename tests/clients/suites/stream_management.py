@@ -1,10 +1,12 @@
 """Stream management: acknowledgements and resumption (XEP-0198)."""
 
 import asyncio
+from itertools import count
 
 from slixmpp import Message, Presence
 
 from harness.case import ClientTest
+from harness.server import Options
 from harness.slix import TIMEOUT, Client
 
 PLUGINS = ("xep_0198",)
@@ -131,3 +133,109 @@ class StreamManagement(ClientTest):
         self.assertEqual(await again.resume(), "resumed")
         self.assertEqual(await romeo.stream_error(), "conflict")
         await gone
+
+
+class Restart(ClientTest):
+    options = Options(alone="is restarted")
+
+    async def managed(self, name: str) -> Managed:
+        return await self.client(name, kind=Managed, plugins=PLUGINS)
+
+    async def stopped(self):
+        """The server has ended by SIGTERM."""
+        status = await asyncio.to_thread(self.server.wait)
+        self.assertEqual(status, 0, self.server.log_tail())
+
+    async def test_sessions_go_on_after_restarts_and_have_everything_once_and_in_order(self):
+        romeo, juliet = await self.managed("romeo"), await self.managed("juliet")
+        await self.friends(romeo, juliet)
+        both = {romeo: (juliet, []), juliet: (romeo, [])}
+        numbers = count()
+        acknowledged = set()
+        for who in both:
+            who.add_event_handler("stanza_acked", lambda m: acknowledged.add(m["body"]))
+
+        async def talk(speaker, until):
+            listener, said = both[speaker]
+            while not until.done():
+                said.append(f"line {next(numbers)}")
+                speaker.say(listener.boundjid, said[-1])
+                await asyncio.sleep(0.002)
+
+        for _ in range(3):
+            gone = [asyncio.ensure_future(who.closed()) for who in both]
+            talking = [asyncio.ensure_future(talk(*pair)) for pair in zip(both, gone)]
+            await asyncio.sleep(0.2)
+            self.server.terminate()
+            await asyncio.gather(*gone, *talking)
+            # What is said between the end of the connection and its notice slixmpp forgets, or
+            # sends out of turn.
+            for who, (_, said) in both.items():
+                waiting = {stanza["body"] for _, stanza in who["xep_0198"].unacked_queue}
+                said[:] = [body for body in said if body in acknowledged | waiting]
+            await self.stopped()
+            await asyncio.to_thread(self.server.start)
+            for who in both:
+                self.assertEqual(await who.resume(), "resumed")
+        for who in both:
+            await who.acknowledged()
+        for who in both:
+            await who.barrier()
+        for listener, said in both.values():
+            bodies = listener.bodies
+            self.assertEqual(len(bodies), len(set(bodies)))
+            self.assertEqual([body for body in bodies if body in said], said)
+            self.assertGreater(len(said), 30)
+            # Nobody has seen the other go, or come again.
+            self.assert_no(listener, Presence, type="unavailable")
+            self.assert_no(listener, Message, type="error")
+
+    async def test_who_does_not_come_back_in_time_gets_what_was_missing_from_the_store(self):
+        account = self.account("romeo")
+        romeo = await self.client(account, kind=Managed, plugins=PLUGINS)
+        juliet = await self.managed("juliet")
+        await romeo.cut()
+        juliet.say(romeo.boundjid, "Ay me!")
+        await juliet.acknowledged()
+        self.server.terminate()
+        await self.stopped()
+        await asyncio.to_thread(self.server.start)
+        self.assertEqual(await juliet.resume(), "resumed")
+        # Another session in the place of the one that waits.
+        again = await self.client(account, resource=romeo.boundjid.resource)
+        await again.message("Ay me!")
+        await again.barrier()
+        self.assert_no(again, Message)
+
+    async def test_who_cannot_resume_is_told_system_shutdown(self):
+        romeo = await self.client("romeo")
+        gone = romeo.closed()
+        self.server.terminate()
+        self.assertEqual(await romeo.stream_error(), "system-shutdown")
+        await gone
+        await self.stopped()
+        await asyncio.to_thread(self.server.start)
+
+    async def test_everything_that_was_acknowledged_is_there_after_a_kill(self):
+        account = self.account("romeo")
+        juliet = await self.managed("juliet")
+        acknowledged = []
+        juliet.add_event_handler("stanza_acked", lambda m: acknowledged.append(m["body"]))
+        for n in range(1000):
+            juliet.say(account.jid, f"line {n}")
+
+        async def some():
+            while len(acknowledged) < 100:
+                juliet["xep_0198"].request_ack()
+                await asyncio.sleep(0.001)
+
+        await asyncio.wait_for(some(), TIMEOUT)
+        gone = juliet.closed()
+        self.server.kill()
+        await gone
+        await asyncio.to_thread(self.server.start)
+        romeo = await self.client(account)
+        await romeo.message(acknowledged[-1])
+        found = [message["body"] for message in romeo.holds(Message)]
+        said = [body for body in acknowledged if body]
+        self.assertEqual(found[: len(said) - 1], said[:-1])

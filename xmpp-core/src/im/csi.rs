@@ -222,9 +222,13 @@ impl Machine for Csi {
             input => {
                 // At the end of the stream nothing is left behind: a layer further in may
                 // keep for another connection what this one did not take.
-                if matches!(input, Input::Close(_) | Input::Eof | Input::Unreadable(_)) {
+                if matches!(
+                    input,
+                    Input::Close(_) | Input::Eof | Input::Unreadable(_) | Input::Suspend
+                ) {
                     self.flush(now, out);
                 }
+                self.logged_in |= matches!(input, Input::Restore(_));
                 let before = out.len();
                 self.inner.handle(input, now, out);
                 self.logged_in |= out[before..]

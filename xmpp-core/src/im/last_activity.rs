@@ -11,7 +11,7 @@ use crate::BareJid;
 use crate::account::Account;
 use crate::module::{
     Delivery, Hooks, InboundFilter, IqHandler, Module, OutboundFilter, Request, Scope,
-    SessionEvent, SessionWatcher, Target, Verb, Verdict,
+    SessionEvent, SessionKeeper, SessionWatcher, Target, Verb, Verdict,
 };
 use crate::server::{BuildError, Server};
 use crate::session::{Session, SessionId};
@@ -76,6 +76,7 @@ impl Module for LastActivity {
         }
         on.inbound(self.clone());
         on.outbound(self.clone());
+        on.keep(NS, self.clone());
         on.watch(self);
     }
 
@@ -161,6 +162,19 @@ impl OutboundFilter for LastActivity {
             }
         }
         Verdict::Pass
+    }
+}
+
+/// The last status.
+impl SessionKeeper for LastActivity {
+    fn write_down(&self, session: &Arc<Session>, _: &Server) -> Option<Element> {
+        let farewells = self.lock();
+        let status = farewells.get(&session.id())?;
+        Some(Element::new("query", NS).with_text(status))
+    }
+
+    fn take_up(&self, kept: &Element, session: &Arc<Session>, _: &Server) {
+        self.lock().insert(session.id(), kept.text().into_owned());
     }
 }
 

@@ -145,6 +145,17 @@ impl SessionWatcher for Offline {
                     self.deliveries.begin(session, server);
                 }
             }
+            // What was stored while it was put away comes behind what it had then.
+            SessionEvent::Restored { since } => {
+                let Some(resource) = server.resource(session) else {
+                    return;
+                };
+                if is_able(&resource) {
+                    self.deliveries.begin_until(since, session, server);
+                } else if resource.is_available() {
+                    self.deliveries.is_able(session.id(), false);
+                }
+            }
             SessionEvent::Unavailable | SessionEvent::Ended => {
                 self.deliveries.is_able(session.id(), true);
             }
@@ -230,6 +241,11 @@ impl Deliveries {
     }
 
     fn begin(self: &Arc<Self>, session: &Arc<Session>, server: &Server) {
+        self.begin_until(server.now().utc, session, server);
+    }
+
+    /// First with what was stored until then.
+    fn begin_until(self: &Arc<Self>, until: Timestamp, session: &Arc<Session>, server: &Server) {
         let account = session.bare();
         match self.lock().running.entry(account.clone()) {
             Entry::Occupied(mut running) => {
@@ -247,7 +263,7 @@ impl Deliveries {
             given: 0,
             fit: PAGE,
             done: Vec::new(),
-            until: server.now().utc,
+            until,
             running: true,
         }));
     }

@@ -44,6 +44,7 @@ mod end;
 mod inbound;
 mod outbound;
 mod questions;
+mod restart;
 mod resumption;
 mod unsettled;
 
@@ -171,14 +172,14 @@ impl Connection {
         peer: Option<IpAddr>,
         wire: Wire,
         stream: BoxStream,
-        ticket: Ticket,
+        ticket: Option<Ticket>,
     ) -> Connection {
         let reader = Reader::new(shared.server.config().xml_before_login.clone());
         let sleeps_until = shared.server.now().instant;
         Connection {
             shared,
             control,
-            ticket: Some(ticket),
+            ticket,
             peer,
             wire,
             reader,
@@ -213,6 +214,9 @@ impl Connection {
     /// One turn while the stream is open. `true` if something happened and another
     /// look is worth it.
     fn turn(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
+        if let Some(busy) = self.poll_stage(scratch, now, cx) {
+            return busy;
+        }
         if self.check_end(scratch, now, cx) {
             return true;
         }
@@ -278,12 +282,14 @@ impl Connection {
             Output::Detach => self.detach(scratch),
             Output::Reattach(bytes) => self.reattach(&bytes, scratch),
             Output::Refuse(reason) => self.refuse_offer(reason),
+            // Answered where it is asked for.
+            Output::Suspended(_) => {}
             Output::Hold(true) => self.keeping = Keeping::Enough,
             Output::Hold(false) => self.keeping = Keeping::Some,
             Output::Return(envelope) => scratch.returned.push(envelope),
             Output::NotResumable(handled) => {
                 self.refuse_offer(NotResumed::Unknown(Some(handled)));
-                if let Some(resumable) = self.resumable.take() {
+                if let Some(resumable) = &self.resumable {
                     self.shared.resumable.leave(&resumable.id, Some(handled));
                 }
             }
@@ -308,7 +314,9 @@ impl Connection {
                 // Nothing more is read.
                 self.reader.restart();
                 self.unread = Vec::new();
-                self.end(std::mem::take(&mut scratch.returned));
+                let left = std::mem::take(&mut scratch.returned);
+                let left = self.with_not_kept(left);
+                self.end(left);
                 // Behind the end, so that another session goes on with what is stored; and not
                 // with the connection, which may have a while to wait for its client.
                 self.feed = Feeding::Nothing;
@@ -324,7 +332,18 @@ impl Connection {
             session.queue().register(cx);
         }
         let error = match self.control.answer() {
-            Some(Call::Stop) => Some(StreamError::new(StreamCondition::SystemShutdown)),
+            Some(Call::Settle) if self.can_be_kept() => {
+                // It may have been called for that as well.
+                self.look(scratch, now, cx);
+                return true;
+            }
+            Some(Call::PutAway) if self.can_be_kept() => {
+                self.put_away(scratch, now, cx);
+                return true;
+            }
+            Some(Call::Settle | Call::PutAway | Call::Stop) => {
+                Some(StreamError::new(StreamCondition::SystemShutdown))
+            }
             Some(Call::MakeRoom) if self.ticket.as_ref().is_some_and(Ticket::is_stranger) => {
                 self.server().metrics().evicted_connections.increment();
                 // Who has said nothing is told nothing.
@@ -342,7 +361,7 @@ impl Connection {
             }
             Some(Call::Look) => {
                 self.look(scratch, now, cx);
-                self.session.as_ref().and_then(|s| s.ending())
+                return true;
             }
             // It has just logged in.
             Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
@@ -478,7 +497,8 @@ impl Connection {
                 busy = true;
             }
             // What is held back goes on when something is acknowledged.
-            busy |= blocked || (matches!(self.feed, Feeding::Writing(_)) && !self.is_held());
+            let pulls = matches!(self.feed, Feeding::Writing(_)) && !self.detached;
+            busy |= blocked || (pulls && !self.is_held());
             match &mut self.phase {
                 Phase::Open if busy && self.unsent.is_empty() && !self.flushing => continue,
                 Phase::Open => return Poll::Pending,
@@ -525,6 +545,9 @@ impl Future for Connection {
             sent: Tally::default(),
         });
         let poll = self.poll_with(&mut scratch, cx);
+        if self.shared.is_settling() && self.is_settled() {
+            self.shared.settled(&self.control);
+        }
         // Lost with a connection whose session had ended before.
         let lost = std::mem::take(&mut scratch.returned);
         let server = self.server();

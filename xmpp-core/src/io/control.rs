@@ -1,6 +1,6 @@
 //! What is wanted of a connection from outside its task.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -13,6 +13,7 @@ use crate::stream::NotResumed;
 #[derive(Default)]
 pub(super) struct Control {
     call: AtomicU8,
+    settled: AtomicBool,
     waker: AtomicWaker,
     offer: Mutex<Offer>,
 }
@@ -34,8 +35,12 @@ pub(super) enum Call {
     Look = 1,
     /// It is to close, since somebody else gets its place, unless it has logged in.
     MakeRoom = 2,
+    /// What its client has sent is to be settled; if its stream cannot be resumed, it is to close.
+    Settle = 3,
+    /// Its session is to be written down, for the next run; else it is to close.
+    PutAway = 4,
     /// It is to close with `<system-shutdown/>`.
-    Stop = 3,
+    Stop = 5,
 }
 
 impl Control {
@@ -56,6 +61,16 @@ impl Control {
             0 => None,
             _ => call(self.call.swap(0, Ordering::AcqRel)),
         }
+    }
+
+    /// What its client has sent is settled ([`Call::Settle`]); `false` if that was said before.
+    pub(super) fn settle(&self) -> bool {
+        !self.settled.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether it is.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 
     /// Offers another connection in the place of this one; the last one offered counts.
@@ -123,7 +138,13 @@ impl Offer {
 }
 
 fn call(value: u8) -> Option<Call> {
-    [Call::Look, Call::MakeRoom, Call::Stop]
-        .into_iter()
-        .find(|call| *call as u8 == value)
+    [
+        Call::Look,
+        Call::MakeRoom,
+        Call::Settle,
+        Call::PutAway,
+        Call::Stop,
+    ]
+    .into_iter()
+    .find(|call| *call as u8 == value)
 }

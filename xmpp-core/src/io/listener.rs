@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,8 +64,11 @@ pub enum Security {
 /// Drives the connections of a server. Clone is cheap and names the same driver.
 #[derive(Clone)]
 pub struct Driver {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
+
+/// Those that there are, by number.
+pub(super) type Connections = HashMap<u64, Arc<Control>>;
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -76,11 +79,16 @@ pub(super) struct Shared {
     tls: Option<Tls>,
     admission: Arc<Admission>,
     pub(super) resumable: Resumable,
-    connections: Mutex<HashMap<u64, Arc<Control>>>,
+    connections: Mutex<Connections>,
     next: AtomicU64,
     stopping: AtomicBool,
+    /// Whether what clients have sent is being settled, and nothing more is read.
+    settling: AtomicBool,
+    /// Connections of which it is.
+    settled: AtomicUsize,
     stop: Notify,
-    empty: Notify,
+    /// A connection has gone, or is settled.
+    changed: Notify,
 }
 
 /// How the driver treats connections.
@@ -119,8 +127,10 @@ impl Driver {
                 connections: Mutex::default(),
                 next: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),
+                settling: AtomicBool::new(false),
+                settled: AtomicUsize::new(0),
                 stop: Notify::new(),
-                empty: Notify::new(),
+                changed: Notify::new(),
             }),
         }
     }
@@ -225,22 +235,13 @@ impl Driver {
 
     /// Stops accepting, closes every stream with `<system-shutdown/>`, and waits until
     /// all connections are gone or `limit` is over; `true` if all are gone.
+    ///
+    /// Nobody can go on with a session of this server then: [`suspend`](Driver::suspend) is for a
+    /// server that comes back.
     pub async fn shutdown(&self, limit: Duration) -> bool {
-        self.shared.stopping.store(true, Ordering::Release);
-        self.shared.stop.notify_waiters();
-        for control in self.shared.lock().values() {
-            control.call(Call::Stop);
-        }
-        let gone = async {
-            loop {
-                let empty = self.shared.empty.notified();
-                if self.shared.lock().is_empty() {
-                    return;
-                }
-                empty.await;
-            }
-        };
-        tokio::time::timeout(limit, gone).await.is_ok()
+        self.shared.stop_accepting();
+        self.shared.call(Call::Stop);
+        self.shared.gone(limit).await
     }
 
     /// Connections at present.
@@ -302,14 +303,73 @@ impl Shared {
         };
         let inner = Stream::new(self.settings.clone(), channel, starttls, self.server.now());
         let stream = self.server.hooks().wrap(Box::new(inner) as BoxStream);
-        let connection = Connection::new(self, control, peer, wire, stream, ticket);
+        let connection = Connection::new(self, control, peer, wire, stream, Some(ticket));
         async move {
             connection.await;
             drop(place);
         }
     }
 
-    fn enter(self: &Arc<Shared>, control: Arc<Control>) -> Place {
+    pub(super) fn stop_accepting(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.notify_waiters();
+    }
+
+    /// Calls all connections.
+    pub(super) fn call(&self, call: Call) {
+        for control in self.lock().values() {
+            control.call(call);
+        }
+    }
+
+    /// Waits until all connections are gone or `limit` is over; `true` if all are gone.
+    pub(super) async fn gone(&self, limit: Duration) -> bool {
+        self.until(limit, |connections| connections.is_empty())
+            .await
+    }
+
+    /// Waits until it is so with the connections, or `limit` is over; `true` if it is.
+    pub(super) async fn until(
+        &self,
+        limit: Duration,
+        is_so: impl Fn(&Connections) -> bool,
+    ) -> bool {
+        let so = async {
+            loop {
+                let changed = self.changed.notified();
+                if is_so(&self.lock()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(limit, so).await.is_ok()
+    }
+
+    pub(super) fn set_settling(&self) {
+        self.settling.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_settling(&self) -> bool {
+        self.settling.load(Ordering::Acquire)
+    }
+
+    /// A connection has nothing under way any more.
+    pub(super) fn settled(&self, control: &Control) {
+        if control.settle() {
+            self.settled.fetch_add(1, Ordering::AcqRel);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Whether all connections have said so.
+    pub(super) fn are_settled(&self, connections: &Connections) -> bool {
+        // First the cheap look: each of them has this asked when it has settled.
+        self.settled.load(Ordering::Acquire) >= connections.len()
+            && connections.values().all(|control| control.is_settled())
+    }
+
+    pub(super) fn enter(self: &Arc<Shared>, control: Arc<Control>) -> Place {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(id, control.clone());
         self.server.metrics().connections.came();
@@ -326,12 +386,12 @@ impl Shared {
             return;
         }
         self.server.metrics().connections.went();
-        if connections.is_empty() {
-            self.empty.notify_waiters();
+        if connections.is_empty() || self.is_settling() {
+            self.changed.notify_waiters();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Control>>> {
+    fn lock(&self) -> MutexGuard<'_, Connections> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -348,9 +408,9 @@ struct Guest {
 }
 
 /// A place in the register; given back when dropped, with the task that held it too.
-struct Place {
+pub(super) struct Place {
     shared: Arc<Shared>,
-    id: u64,
+    pub(super) id: u64,
 }
 
 impl Drop for Place {

@@ -264,6 +264,8 @@ impl Machine for Incoming {
             | stream::Input::Answered(_)
             | stream::Input::Resume(_)
             | stream::Input::Settled
+            | stream::Input::Suspend
+            | stream::Input::Restore(_)
             | stream::Input::Flush => Ok(()),
         };
         if let Err(ending) = done {

@@ -26,6 +26,7 @@ mod block_lists;
 mod offline;
 mod private_xml;
 mod rosters;
+mod sessions;
 mod vcards;
 
 use std::fmt::Debug;
@@ -43,6 +44,7 @@ pub use block_lists::block_lists;
 pub use offline::offline;
 pub use private_xml::private_xml;
 pub use rosters::rosters;
+pub use sessions::sessions;
 pub use vcards::vcards;
 
 /// How many calls the suite has under way at once. A store that bounds its queue
@@ -60,6 +62,7 @@ pub async fn all(make: impl AsyncFn() -> Stores) {
     private_xml(&make).await;
     vcards(&make).await;
     block_lists(&make).await;
+    sessions(&make).await;
     deleting_an_account_deletes_everything_of_it(make().await).await;
     a_created_account_starts_empty(make().await).await;
     stores_delete_deletes_everything(make().await).await;
@@ -115,6 +118,7 @@ async fn fill(stores: &Stores, account: &BareJid) {
     ok(stores.vcards.save(account, "<vCard/>").await);
     let blocked = [jid("blocked.example.com")];
     ok(stores.block_lists.change(account, &blocked, &[]).await);
+    ok(stores.sessions.keep(account, "one", "state").await);
 }
 
 async fn check_empty(stores: &Stores, account: &BareJid, when: &str) {
@@ -132,6 +136,7 @@ async fn check_empty(stores: &Stores, account: &BareJid, when: &str) {
     assert_eq!(vcard, None, "vCard {when}");
     let blocked = ok(stores.block_lists.load(account).await);
     assert!(blocked.is_empty(), "block list {when}: {blocked:?}");
+    assert_eq!(sessions_of(stores, account).await, 0, "sessions {when}");
 }
 
 async fn check_full(stores: &Stores, account: &BareJid, when: &str) {
@@ -149,6 +154,12 @@ async fn check_full(stores: &Stores, account: &BareJid, when: &str) {
     assert!(vcard.is_some(), "vCard {when}");
     let blocked = ok(stores.block_lists.load(account).await);
     assert_eq!(blocked.len(), 1, "block list {when}");
+    assert_eq!(sessions_of(stores, account).await, 1, "sessions {when}");
+}
+
+async fn sessions_of(stores: &Stores, account: &BareJid) -> usize {
+    let all = ok(stores.sessions.kept(None, 99).await);
+    all.iter().filter(|kept| kept.account == *account).count()
 }
 
 async fn create(stores: &Stores, account: &BareJid) {

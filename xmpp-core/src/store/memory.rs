@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Accounts, BlockLists, Offline, OfflineLimits, OfflineMessage, PrivateElement, PrivateXml,
-    Result, RosterItem, Rosters, StoreError, StoredRoster, VCards,
+    Accounts, BlockLists, KeptSession, Offline, OfflineLimits, OfflineMessage, PrivateElement,
+    PrivateXml, Result, RosterItem, Rosters, Sessions, StoreError, StoredRoster, VCards,
 };
 use crate::sasl::Credentials;
 use crate::time::Timestamp;
@@ -126,6 +126,8 @@ struct Held {
     private_xml: BTreeMap<(String, String), String>,
     vcard: Option<String>,
     block_list: BTreeSet<Jid>,
+    /// By name.
+    sessions: BTreeMap<String, String>,
 }
 
 #[async_trait]
@@ -356,6 +358,47 @@ impl BlockLists for Memory {
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
         self.clear(account, |held| held.block_list.clear())
+    }
+}
+
+#[async_trait]
+impl Sessions for Memory {
+    async fn keep(&self, account: &BareJid, name: &str, state: &str) -> Result<()> {
+        self.change(account, |held, _| {
+            held.sessions.insert(name.to_owned(), state.to_owned());
+        })
+    }
+
+    async fn kept(
+        &self,
+        after: Option<(&BareJid, &str)>,
+        limit: usize,
+    ) -> Result<Vec<KeptSession>> {
+        let state = self.state();
+        let from = after.map_or(Bound::Unbounded, |(account, _)| Bound::Included(account));
+        let sessions = state
+            .held
+            .range::<BareJid, _>((from, Bound::Unbounded))
+            .flat_map(|(account, held)| held.sessions.iter().map(move |kept| (account, kept)))
+            .filter(|(account, (name, _))| {
+                after.is_none_or(|after| (*account, name.as_str()) > after)
+            });
+        let kept = sessions.map(|(account, (name, state))| KeptSession {
+            account: account.clone(),
+            name: name.clone(),
+            state: state.clone(),
+        });
+        Ok(kept.take(limit).collect())
+    }
+
+    async fn release(&self, account: &BareJid, name: &str) -> Result<()> {
+        self.clear(account, |held| {
+            held.sessions.remove(name);
+        })
+    }
+
+    async fn forget(&self, account: &BareJid) -> Result<()> {
+        self.clear(account, |held| held.sessions.clear())
     }
 }
 

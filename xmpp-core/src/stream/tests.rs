@@ -272,6 +272,18 @@ fn events() -> Vec<Event> {
             b.input(Input::Answered(Answer::NotResumed(reason)))
         }),
         ("resumed", |b| b.input(Input::Resumed(earlier()))),
+        ("suspend", |b| b.input(Input::Suspend)),
+        ("restore", |b| {
+            let suspended = Suspended {
+                jid: FullJid::new("romeo@example.org/garden").unwrap(),
+                lang: Some("it".into()),
+                resumption: None,
+                parts: Vec::new(),
+            };
+            b.input(Input::Restore(Box::new(suspended)));
+            // What it is now, it says.
+            b.input(Input::Suspend)
+        }),
         ("close", |b| b.input(Input::Close(None))),
         ("close, error", |b| {
             b.input(Input::Close(Some(StreamCondition::SystemShutdown.into())))
@@ -309,6 +321,10 @@ fn word(output: &Output) -> String {
         Output::Ask(Ask::Bind { .. }) => "ask bind".into(),
         Output::Resume { .. } => "ask resume".into(),
         Output::Refuse(_) => "refuse".into(),
+        Output::Suspended(suspended) => {
+            let lang = suspended.lang.as_deref().unwrap_or("-");
+            format!("suspended {} {lang}", suspended.jid.resource())
+        }
         Output::Close(_) => "close".into(),
         Output::S2s(_) => unreachable!("a server's"),
         Output::Resumable(_)

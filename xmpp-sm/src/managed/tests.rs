@@ -6,6 +6,7 @@ use super::*;
 use xmpp_core::BareJid;
 use xmpp_core::sasl::Mechanism;
 use xmpp_core::stanza::Stanza;
+use xmpp_core::time::Timestamp;
 use xmpp_core::xml::{Limits, Reader};
 
 const HEADER: &str = "<stream:stream to='example.org' version='1.0' xmlns='jabber:client' \
@@ -56,6 +57,7 @@ impl Machine for Inner {
                 out.push(Output::Close(error.map(|error| error.condition)));
             }
             Input::Eof => out.push(Output::Close(None)),
+            Input::Suspend => out.push(Output::Suspended(Box::new(nothing()))),
             _ => {}
         }
     }
@@ -64,6 +66,16 @@ impl Machine for Inner {
 
     fn next_timeout(&self) -> Option<Instant> {
         None
+    }
+}
+
+/// What a stream writes down of itself.
+fn nothing() -> Suspended {
+    Suspended {
+        jid: FullJid::new("romeo@example.org/orchard").unwrap(),
+        lang: None,
+        resumption: None,
+        parts: Vec::new(),
     }
 }
 
@@ -177,6 +189,21 @@ fn cut(b: &mut Bench) -> Vec<Output> {
     b.input(Input::Eof)
 }
 
+fn suspend(b: &mut Bench) -> Vec<Output> {
+    b.input(Input::Suspend)
+}
+
+/// The machine that goes on with what another says of itself.
+fn next_run(b: &mut Bench) -> Vec<Output> {
+    let suspended = suspend(b).into_iter().find_map(|output| match output {
+        Output::Suspended(suspended) => Some(suspended),
+        _ => None,
+    });
+    let fresh = Managed::new(Inner, b.stream.shared.clone());
+    b.stream = fresh;
+    b.input(Input::Restore(suspended.unwrap()))
+}
+
 fn resumed(b: &mut Bench, h: u32) -> Vec<Output> {
     let (id, lang) = (ID.to_owned(), None);
     b.input(Input::Resumed(Resume { id, h, lang }))
@@ -203,6 +230,11 @@ fn states() -> Vec<(&'static str, Bench)> {
         (
             "detached, another waits",
             resumable().after(&[send, message, cut, |b| resumed(b, 1)]),
+        ),
+        ("restored", resumable().after(&[next_run])),
+        (
+            "restored, both owe",
+            resumable().after(&[send, message, next_run]),
         ),
         (
             "closed",
@@ -256,6 +288,19 @@ fn events() -> Vec<Event> {
         ("footer", |b| b.receive("</stream:stream>")),
         ("close", |b| b.input(Input::Close(None))),
         ("cut", cut),
+        ("suspend", suspend),
+        ("restore", |b| {
+            let mut suspended = nothing();
+            suspended.resumption = Some(Resumption {
+                id: "earlier".into(),
+                max: Duration::from_secs(600),
+                until: b.now.utc.plus(Duration::from_secs(6)),
+                handled: 7,
+                acked: 8,
+                sent: VecDeque::new(),
+            });
+            b.input(Input::Restore(Box::new(suspended)))
+        }),
         ("three seconds", |b| b.wait(Duration::from_secs(3))),
         ("a minute", |b| b.wait(Duration::from_secs(60))),
         ("ten minutes", |b| b.wait(Duration::from_secs(600))),
@@ -289,6 +334,16 @@ fn word(output: &Output) -> String {
         Output::Resume { .. } => "ask resume".into(),
         Output::LoggedIn { .. } => "logged in".into(),
         Output::Close(_) => "close".into(),
+        Output::Suspended(suspended) => match &suspended.resumption {
+            Some(resumption) => format!(
+                "suspended until {}, handled {}, acked {}, sent {}",
+                resumption.until,
+                resumption.handled,
+                resumption.acked,
+                resumption.sent.len()
+            ),
+            None => "suspended".into(),
+        },
         other => format!("{other:?}"),
     }
 }

@@ -22,10 +22,18 @@ pub(super) struct Step {
 }
 
 /// All steps in their order.
-pub(super) const STEPS: &[Step] = &[Step {
-    sql: include_str!("schema/0001.sql"),
-    needs: 1,
-}];
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        sql: include_str!("schema/0001.sql"),
+        needs: 1,
+    },
+    // A release that does not know it leaves the sessions of deleted accounts behind, which
+    // whoever knows it refuses.
+    Step {
+        sql: include_str!("schema/0002.sql"),
+        needs: 1,
+    },
+];
 
 /// Held while a server migrates: the two numbers of an advisory lock ("xmpp", "stor").
 const LOCK: &str = "SELECT pg_advisory_xact_lock(2020437104, 1937010546)";

@@ -165,6 +165,7 @@ fn clear(db: &Connection, account: &BareJid) -> rusqlite::Result<()> {
         "DELETE FROM private_xml WHERE account = ?1",
         "DELETE FROM vcard WHERE account = ?1",
         "DELETE FROM blocked WHERE account = ?1",
+        "DELETE FROM session WHERE account = ?1",
     ] {
         db.prepare_cached(delete)?.execute([account.as_str()])?;
     }

@@ -12,7 +12,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{OpenError, Trying};
 
 /// All steps in their order.
-pub(super) const STEPS: &[&str] = &[include_str!("schema/0001.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+];
 
 /// Marks the file as ours (`PRAGMA application_id`): "xmpp".
 const APPLICATION: u32 = u32::from_be_bytes(*b"xmpp");

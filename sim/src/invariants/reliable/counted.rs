@@ -12,9 +12,11 @@ pub fn check(record: &Record) -> Result<(), String> {
         match &event.what {
             What::Lied(why) => return Err(format!("d{device} is told nonsense: {why}")),
             What::Told(tree) if tree.is("error", xml::STREAM) => {
-                // Its session or stream went on elsewhere, or it was silent for too long.
-                let usual = ["conflict", "connection-timeout"];
-                if usual.iter().all(|name| tree.child(name, STREAMS).is_none()) {
+                // Its session or stream went on elsewhere, or it was silent for too long; or the
+                // server stops, and this is not a stream that could go on.
+                let stops = (!record.plan.restarts.is_empty()).then_some("system-shutdown");
+                let mut usual = ["conflict", "connection-timeout"].into_iter().chain(stops);
+                if usual.all(|name| tree.child(name, STREAMS).is_none()) {
                     return Err(format!("d{device} hears {tree}"));
                 }
             }

@@ -9,7 +9,7 @@ use super::{Answered, CHUNK, Connection, Doing, Feeding, Keeping, Scratch, TURNS
 use crate::io::wire::Wire;
 use crate::mailbox::{Envelope, Origin, Settlement};
 use crate::module::Dispatch;
-use crate::stream::{Input, NotResumed};
+use crate::stream::{Input, NotResumed, Output};
 use crate::time::Now;
 
 impl Connection {
@@ -45,8 +45,10 @@ impl Connection {
     pub(super) fn end(&mut self, unacknowledged: Vec<Envelope>) {
         self.control.close_offers();
         self.refuse_offer(NotResumed::Unknown(None));
+        let mut stored = None;
         if let Some(resumable) = self.resumable.take() {
             self.shared.resumable.leave(&resumable.id, None);
+            stored = resumable.stored.then_some(resumable.id);
         }
         let sent = match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Dispatching(sent) => Some(sent),
@@ -76,7 +78,10 @@ impl Connection {
         };
         let server = self.server().clone();
         let left = server.end_with(&session, unacknowledged);
-        if let (None, Dispatch::Done(_), true, None) = (&sent, &left, waiting.is_empty(), &fed) {
+        if let (None, Dispatch::Done(_), None) = (&sent, &left, &fed)
+            && waiting.is_empty()
+            && stored.is_none()
+        {
             return;
         }
         self.leaving = Some(Box::pin(async move {
@@ -94,8 +99,30 @@ impl Connection {
             if let Some(fed) = fed {
                 drop(fed.await);
             }
+            // What it was not given is elsewhere now.
+            if let Some(name) = stored {
+                server.release_session(session.bare(), &name).await;
+            }
             left
         }));
+    }
+
+    /// What the stream has kept and gives back now, since nobody will drive it any more.
+    fn give_up(&mut self) -> Vec<Envelope> {
+        if self.session.is_none() {
+            return Vec::new();
+        }
+        let now = self.server().now();
+        let mut outputs = Vec::new();
+        // One that can be resumed would wait for its client, but for the second.
+        for last in [Input::Eof, Input::Close(None)] {
+            self.stream.handle(last, now, &mut outputs);
+        }
+        let returned = outputs.into_iter().filter_map(|output| match output {
+            Output::Return(envelope) => Some(envelope),
+            _ => None,
+        });
+        returned.collect()
     }
 
     /// A question whose answer nobody waits for; a session that comes of it ends at once.
@@ -115,8 +142,10 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut charged = std::mem::take(&mut self.charged);
         charged.give_back(self.server().budget());
-        let unwritten = self.take_unwritten();
-        self.end(unwritten);
+        let mut left = self.take_unwritten();
+        left.append(&mut self.give_up());
+        let left = self.with_not_kept(left);
+        self.end(left);
         if let Some(left) = self.leaving.take()
             && tokio::runtime::Handle::try_current().is_ok()
         {

@@ -30,6 +30,7 @@ impl Connection {
             || self.unsettled.len() >= UNSETTLED
             || scratch.write.len() >= CHUNK
             || self.detached
+            || self.shared.is_settling()
         {
             return false;
         }

@@ -41,7 +41,9 @@ impl Connection {
                     self.feed = Feeding::Writing(page.feed);
                 }
             },
-            Feeding::Writing(feed) if self.is_written(scratch) => {
+            // What nobody takes stays where it is for now, and so does what comes behind it: in
+            // the store it is safer.
+            Feeding::Writing(feed) if self.is_written(scratch) && !self.detached => {
                 self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()));
             }
             writing @ Feeding::Writing(_) => {

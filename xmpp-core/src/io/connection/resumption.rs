@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use super::restart::Stage;
 use super::{Connection, Doing, Phase, Scratch};
 use crate::io::handover::{Handover, Refused};
 use crate::io::wire::Wire;
@@ -17,6 +18,9 @@ pub(super) struct Resumable {
     pub(super) id: Arc<str>,
     /// Another connection, which it has not taken yet.
     offer: Option<Box<Handover>>,
+    /// It is of an earlier run, and the store has it still.
+    pub(super) stored: bool,
+    pub(super) stage: Stage,
 }
 
 // The earlier connection's part: it keeps the stream.
@@ -27,7 +31,12 @@ impl Connection {
         let account = session.bare().clone();
         let control = self.control.clone();
         self.shared.resumable.enter(id.clone(), account, control);
-        self.resumable = Some(Box::new(Resumable { id, offer: None }));
+        self.resumable = Some(Box::new(Resumable {
+            id,
+            offer: None,
+            stored: false,
+            stage: Stage::Running,
+        }));
     }
 
     /// The connection is gone, its stream stays.
@@ -67,9 +76,36 @@ impl Connection {
             Some(resumable) if self.detached && matches!(self.phase, Phase::Open) => {
                 let resume = offer.resume.clone();
                 resumable.offer = Some(offer);
-                self.input(Input::Resumed(resume), scratch, now, cx);
+                if resumable.stored {
+                    self.release();
+                } else {
+                    self.input(Input::Resumed(resume), scratch, now, cx);
+                }
             }
             _ => offer.refuse(NotResumed::Unknown(None)),
+        }
+    }
+
+    /// The store has forgotten what was written down: the connection that is offered can have
+    /// the stream.
+    pub(super) fn released(
+        &mut self,
+        released: bool,
+        scratch: &mut Scratch,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(resumable) = &mut self.resumable else {
+            return;
+        };
+        resumable.stored &= !released;
+        match &resumable.offer {
+            Some(offer) if released => {
+                let resume = offer.resume.clone();
+                self.input(Input::Resumed(resume), scratch, now, cx);
+            }
+            // Else another run could go on with what this client has left behind.
+            _ => self.refuse_offer(NotResumed::Unknown(None)),
         }
     }
 

@@ -234,6 +234,7 @@ impl Connection {
             | Output::Reattach(_)
             | Output::Refuse(_)
             | Output::Stranger(_)
+            | Output::Suspended(_)
             | Output::LoggedIn { .. }
             | Output::Ask(_)
             | Output::Resume { .. } => {}

@@ -24,6 +24,8 @@ enum Step {
     /// The client comes back, and has received so many of those that it was sent.
     Resume(u8),
     Wait(u16),
+    /// The server is restarted, and this takes so many seconds.
+    Restart(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -38,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Cut),
         3 => any::<u8>().prop_map(Step::Resume),
         1 => (0..400u16).prop_map(Step::Wait),
+        1 => any::<u8>().prop_map(Step::Restart),
     ]
 }
 
@@ -96,6 +99,15 @@ impl Model {
             Step::Cut => {
                 self.detached = true;
                 cut(bench)
+            }
+            Step::Restart(seconds) => {
+                // What was not settled the client sends again.
+                self.inbound.truncate(self.handled());
+                self.detached = true;
+                self.waits = None;
+                let mut out = next_run(bench);
+                out.extend(bench.wait(Duration::from_secs((*seconds).into())));
+                out
             }
             Step::Resume(n) if self.detached => {
                 let h = self.acked + usize::from(*n) % (self.waiting().len() + 1);
