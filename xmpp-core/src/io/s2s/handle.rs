@@ -8,8 +8,8 @@ use std::task::Poll;
 use crate::BareJid;
 use crate::io::control::Control;
 use crate::mailbox::Envelope;
-use crate::s2s::Pair;
 use crate::s2s::links::LinkId;
+use crate::s2s::{self, Found, Pair, Session};
 use crate::stream::Input;
 
 /// Reaches a connection, and shows it.
@@ -122,11 +122,11 @@ impl Handle {
         }
     }
 
-    /// Hands something to the stream. Where the connection has come to its end it has no effect, and a stanza comes back.
-    pub(super) fn push(&self, input: Input) -> Option<Envelope> {
+    /// Hands something to the stream. Where the connection has come to its end, what must not get lost comes back.
+    pub(super) fn push(&self, input: Input) -> Option<Back> {
         let mut inputs = self.lock();
         if inputs.closed {
-            return unsent(input);
+            return Back::of(input);
         }
         inputs.queue.push_back(input);
         let first = inputs.queue.len() == 1;
@@ -196,11 +196,22 @@ impl Handle {
     }
 }
 
-/// The stanza that was to be sent.
-pub(super) fn unsent(input: Input) -> Option<Envelope> {
-    match input {
-        Input::Send(envelope) => Some(envelope),
-        _ => None,
+/// What comes back if it does not reach the stream.
+#[allow(clippy::large_enum_variant)] // there is one at a time
+pub(super) enum Back {
+    Stanza(Envelope),
+    Session(Box<Session>),
+}
+
+impl Back {
+    pub(super) fn of(input: Input) -> Option<Back> {
+        match input {
+            Input::Send(envelope) => Some(Back::Stanza(envelope)),
+            Input::S2s(s2s::Input::Session(Found::Session(session))) => {
+                Some(Back::Session(session))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -12,11 +12,11 @@ use futures::FutureExt as _;
 
 use super::Shared;
 use super::gate::Batch;
-use super::handle::unsent;
+use super::handle::Back;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
-use crate::s2s::links::Links;
-use crate::s2s::links::{Input, LinkId, Output};
+use crate::s2s;
+use crate::s2s::links::{Input, LinkId, Links, Output};
 use crate::stanza::{Condition, StanzaError};
 use crate::stream;
 use crate::time::Now;
@@ -190,12 +190,18 @@ impl Manager {
 
     /// To the stream of a link, which may just have gone; then its end is on the way here.
     fn hand_over(&mut self, link: LinkId, input: stream::Input) {
-        let late = match self.shared.handle(link) {
+        let back = match self.shared.handle(link) {
             Some(handle) => handle.push(input),
-            None => unsent(input),
+            None => Back::of(input),
         };
-        if let Some(envelope) = late {
-            self.late.entry(link).or_default().push(envelope);
+        match back {
+            Some(Back::Stanza(envelope)) => self.late.entry(link).or_default().push(envelope),
+            Some(Back::Session(session)) => {
+                let now = self.shared.server.now();
+                let back = s2s::Output::Session(session);
+                self.give(Input::Stream(link, back), now);
+            }
+            None => {}
         }
     }
 

@@ -80,7 +80,7 @@ impl Links {
         if link.closing {
             return out.push(Output::Stream(id, stream::Input::Close(None)));
         }
-        self.hand_session_over(slot, now, out);
+        let besides = self.hand_session_over(slot, now, out);
         let Some(link) = self.links.get_mut(slot) else {
             return;
         };
@@ -88,6 +88,7 @@ impl Links {
         let first = |pair: &&Pair| link.dialled.as_ref() == Some(*pair);
         let pairs = link.lines.iter().filter(first);
         let pairs = pairs.chain(link.lines.iter().filter(|pair| !first(pair)));
+        let pairs = pairs.chain(&besides);
         out.extend(pairs.map(|pair| request(id, pair.clone())));
         out.extend(
             link.verifies

@@ -75,6 +75,9 @@ impl Links {
                 self.with_sessions(now, out, |sessions, todo| {
                     sessions.keep(session, now, todo);
                 });
+                if self.closed {
+                    self.with_sessions(now, out, Sessions::close);
+                }
             }
             (LinkId::Out(_), Some(domain)) => self.keep(session, domain, from, now, out),
             // One on which nothing could be sent has nothing to go on with.
@@ -226,18 +229,19 @@ impl Links {
         }
     }
 
-    /// A connection is there: if it is for a session, its stream is given that, and the pairs of it are requested.
-    pub(super) fn hand_session_over(&mut self, slot: Slot, now: Now, out: &mut Vec<Output>) {
-        let Some(link) = self.links.get(slot) else {
-            return;
-        };
+    /// A connection is there: if it is for a session, its stream is given that, and the pairs of it are requested. Answers with a
+    /// pair to request besides, if all of the session's go another way: without one there is no session, and the peer may have something in
+    /// it.
+    pub(super) fn hand_session_over(
+        &mut self,
+        slot: Slot,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Option<Pair> {
+        let link = self.links.get(slot)?;
         let id = link.id;
-        let Some(name) = link.session.clone() else {
-            return;
-        };
-        let Some(held) = self.release(&name) else {
-            return;
-        };
+        let name = link.session.clone()?;
+        let held = self.release(&name)?;
         let mut pending = held.session.granted.clone();
         pending.retain(|pair| held.waits_for(pair) || self.is_held_by(pair, &name));
         let mut wanted = pending.clone();
@@ -251,11 +255,15 @@ impl Links {
             self.hold_line(pair, &name);
             self.free(pair, &name, Some(slot), now, out);
         }
+        let mut first = held.session.granted.first().cloned();
         if let Some(link) = self.links.get_mut(slot) {
             link.pending = pending;
+            let here = |pair: &Pair| held.session.granted.contains(pair);
+            first = first.filter(|_| !link.lines.iter().any(here));
         }
         let found = s2s::Input::Session(Found::Session(held.session));
         out.push(Output::Stream(id, stream::Input::S2s(found)));
+        first
     }
 
     /// The peer goes on with a session over this link.

@@ -202,12 +202,11 @@ impl Links {
         let Some(link) = self.links.get_mut(slot) else {
             return;
         };
-        let Some(line) = self.lines.get_mut(pair) else {
-            return;
+        let line = self.lines.get_mut(pair);
+        let Some(line) = line.filter(|line| line.way == Way::Asked(slot)) else {
+            // It was asked for only to resume a session.
+            return self.end_in_vain(slot, out);
         };
-        if line.way != Way::Asked(slot) {
-            return;
-        }
         // Another connection may be able to.
         let elsewhere = match why {
             Refusal::Multiplexing | Refusal::Full | Refusal::Direction => true,
@@ -235,13 +234,19 @@ impl Links {
         }
         self.seek(pair, now, out);
         self.look(pair, out);
-        // Nothing is left that the session could be resumed with.
+        self.end_in_vain(slot, out);
+    }
+
+    /// Ends a connection that was opened for a session, if no pair is left that it could be resumed with.
+    fn end_in_vain(&mut self, slot: Slot, out: &mut Vec<Output>) {
         if let Some(link) = self.links.get(slot)
             && link.dialled.is_some()
+            && link.session.is_some()
+            && !link.resumed
             && link.lines.is_empty()
-            && !link.pending.is_empty()
+            && link.granted.is_empty()
         {
-            self.end(id, None, out);
+            self.end(link.id, None, out);
         }
     }
 }

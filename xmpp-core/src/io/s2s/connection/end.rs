@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
 use super::{CHUNK, Connection, Doing, Phase, TURNS};
-use crate::io::s2s::handle::unsent;
+use crate::io::s2s::handle::Back;
 use crate::io::wire::Wire;
 use crate::mailbox::{Origin, Source};
-use crate::s2s::links;
+use crate::s2s::{Output, links};
 use crate::stream::Input;
 use crate::time::Now;
 
@@ -31,7 +31,13 @@ impl Connection {
         let mut returned = self.outbound.give_back();
         returned.append(&mut self.late);
         let inputs = std::mem::take(&mut self.inputs);
-        returned.extend(inputs.into_iter().chain(waiting).filter_map(unsent));
+        for input in inputs.into_iter().chain(waiting) {
+            match Back::of(input) {
+                Some(Back::Stanza(envelope)) => returned.push(envelope),
+                Some(Back::Session(session)) => self.tell_manager(Output::Session(session)),
+                None => {}
+            }
+        }
         let error = self.error.take();
         let ended = links::Ended { error, returned };
         self.news.push(links::Input::Ended(self.id(), ended));

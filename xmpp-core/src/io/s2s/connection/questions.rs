@@ -31,7 +31,7 @@ impl Connection {
         }
     }
 
-    fn tell_manager(&mut self, output: Output) {
+    pub(super) fn tell_manager(&mut self, output: Output) {
         self.news.push(links::Input::Stream(self.handle.id, output));
     }
 
