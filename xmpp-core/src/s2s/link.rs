@@ -121,7 +121,7 @@ impl Link {
         let Some(receiver) = self.receiver.as_ref().filter(|r| r.is_proven()) else {
             return Err(StreamCondition::NotAuthorized);
         };
-        // RFC 6120 §4.9.3.7: "The stanza sent between two servers lacks a 'to' or 'from' attribute"
+        // RFC 6120 §4.9.3.7: "A stanza sent between two servers lacks a 'to' or 'from' attribute"
         let (Some(from), Some(to)) = (from, to) else {
             return Err(StreamCondition::ImproperAddressing);
         };
