@@ -143,8 +143,10 @@ impl Incoming {
                     .with_attr("previd", &running.id)
                     .with_attr("h", &running.inbound.tell().to_string());
                 out.push(nonza::write(&resumed));
-                out.push(Output::Resumable(running.id.clone()));
+                let id = running.id.clone();
                 self.link.again(out);
+                // Behind what cannot go this way: for the link manager all that is settled now.
+                out.push(Output::Resumable(id));
                 self.link.release(out);
             }
             Err((session, AckError::TooHigh { h, sent })) => {

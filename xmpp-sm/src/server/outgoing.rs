@@ -157,6 +157,8 @@ impl Outgoing {
             Some((id, h)) if *id == *session.id => match self.link.resume(session, h, out) {
                 Ok(_) => {
                     self.link.again(out);
+                    // So that those above know that nothing is lost or doubled.
+                    out.push(Output::Resumable(id.into()));
                     return self.settle(out);
                 }
                 Err((session, error)) => {

@@ -117,7 +117,6 @@ impl Links {
                 break;
             };
             moved = true;
-            line.older = line.older.saturating_sub(1);
             for depth in [&mut line.depth, &mut domain.depth, &mut self.depth] {
                 depth.take(bytes);
             }

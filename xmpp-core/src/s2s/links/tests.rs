@@ -120,7 +120,7 @@ fn shown(output: &Output) -> String {
 #[test]
 fn whatever_happens_each_stanza_has_one_end_and_pairs_keep_their_order() {
     let mut resumed = 0;
-    for seed in 0..300 {
+    for seed in 0..80 {
         let mut world = World::new(seed, None);
         world.run(600);
         resumed += world.resumed;
@@ -133,7 +133,7 @@ fn whatever_happens_each_stanza_has_one_end_and_pairs_keep_their_order() {
             );
         }
     }
-    assert!(resumed > 100, "{resumed} pairs went on with a session");
+    assert!(resumed > 20, "{resumed} pairs went on with a session");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn the_world_notices_what_is_done_wrong() {
         Fault::Doubles,
         Fault::DropsSession,
     ] {
-        let red = (0..100).any(|seed| {
+        let red = (0..80).any(|seed| {
             let mut world = World::new(seed, Some(fault));
             world.run(600);
             !world.wrong.is_empty()

@@ -117,6 +117,8 @@ impl Links {
             return;
         };
         line.way = Way::Up(slot);
+        // What comes back from now on is older than all that waits.
+        line.older = 0;
         line.why = None;
         line.pause.forget();
         link.lines.push(pair.clone());
@@ -177,6 +179,8 @@ impl Links {
             }
             Some(Way::Held | Way::Up(_)) | None => {}
         }
+        // It can be reached again, and nobody waits any more to try.
+        self.revive_all(pair.to(), now, out);
         // Others to this domain can be asked for now (XEP-0288).
         let lines = self.domain(pair.to()).lines.clone();
         for other in lines {

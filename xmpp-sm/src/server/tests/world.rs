@@ -603,7 +603,12 @@ impl World {
             self.input(side, other, Input::Close(Some(error)));
         }
         if side == Side::B {
-            self.table.give_up(&pair, out);
+            let waiting = self.table.waiting();
+            let theirs = waiting.filter(|session| session.granted.contains(&pair));
+            let names: Vec<_> = theirs.map(|session| session.id.clone()).collect();
+            for name in names {
+                self.table.give_up(&name, out);
+            }
         }
         if let Some(conn) = self.conns.get_mut(&key(side, link)) {
             conn.granted.push(pair);
@@ -636,7 +641,7 @@ impl World {
             match it {
                 Do::Tell(link, input) => self.tell(Side::B, link, input),
                 Do::Late(envelope) => back.push(envelope),
-                Do::Over(_) => {}
+                Do::Over(..) => {}
                 other => panic!("{other:?}"),
             }
         }

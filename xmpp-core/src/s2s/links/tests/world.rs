@@ -671,7 +671,7 @@ impl World {
             let handled = std::mem::take(&mut conn.handled);
             conn.kept.drain(..handled);
             conn.acked += handled as u32;
-            self.give(Input::Acked(id, handled as u32));
+            self.give(Input::Stream(id, s2s::Output::Acked(handled as u32)));
         }
     }
 
