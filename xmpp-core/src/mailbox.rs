@@ -231,6 +231,15 @@ impl Envelope {
         self.settle.as_ref().is_none_or(Settle::read)
     }
 
+    /// The same stanza, and who waits for it and can take it back.
+    #[cfg(test)]
+    pub(crate) fn withdrawable(mut self) -> (Envelope, Later) {
+        let copy = Envelope::new(self.stanza.clone(), self.origin.clone());
+        let (settle, later) = Later::of(copy);
+        self.settle = Some(settle);
+        (self, later)
+    }
+
     /// Reports that the stanza is safe, and keeps it: it is in a queue that outlives the
     /// connection.
     pub fn settled(&mut self) {

@@ -18,9 +18,20 @@ class Authority:
             "-out", self.certificate,
         )
 
-    def server(self, domain: str) -> tuple[Path, Path]:
+    def server(self, domain: str, *, client_auth: bool = False) -> tuple[Path, Path]:
         """Returns the paths of a certificate for `domain` and of its key, both PEM."""
-        return self._issue(domain, f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth\n")
+        usage = "serverAuth, clientAuth" if client_auth else "serverAuth"
+        return self._issue(domain, f"subjectAltName=DNS:{domain}\nextendedKeyUsage={usage}\n")
+
+    def self_signed(self, domain: str) -> tuple[Path, Path]:
+        """The same for a domain that has signed for itself, which says nothing of it."""
+        certificate, key = self.folder / f"{domain}.pem", self.folder / f"{domain}.key"
+        self._openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", "2", "-subj", f"/CN={domain}", "-addext", f"subjectAltName=DNS:{domain}",
+            "-keyout", key, "-out", certificate,
+        )
+        return certificate, key
 
     def client(self, jid: str) -> tuple[Path, Path]:
         """The same for a user, who is named as XEP-0178 wants it: id-on-xmppAddr."""

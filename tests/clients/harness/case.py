@@ -10,6 +10,7 @@ from pathlib import Path
 from slixmpp.exceptions import IqError, IqTimeout
 
 from .authority import Authority
+from .names import Names
 from .server import Account, Options, Server
 from .slix import Client
 
@@ -29,15 +30,17 @@ class Servers:
         self.product = product
         self.folder = folder
         self.authority = Authority(folder / "authority")
-        self._running: dict[Options, Server] = {}
+        self.names = Names(folder)
+        self._running: dict[tuple[type[Server], Options], Server] = {}
 
-    def of(self, options: Options) -> Server:
-        server = self._running.get(options)
+    def of(self, options: Options, product: type[Server] | None = None) -> Server:
+        """The server with these options: the one under test, or another's `product`."""
+        product = product or self.product
+        server = self._running.get((product, options))
         if server is None:
-            server = self.product(
-                self.folder / f"server-{len(self._running)}", self.authority, options
-            )
-            self._running[options] = server
+            folder = self.folder / f"server-{len(self._running)}"
+            server = product(folder, self.authority, options, self.names)
+            self._running[product, options] = server
             server.start()
         return server
 
@@ -90,19 +93,29 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         kind: type[Client] = Client,
         roster: bool = True,
         available: bool = True,
+        on: Server | None = None,
         **settings,
     ) -> Client:
-        """A client that is logged in; a name instead of an account makes a fresh one."""
+        """A client that is logged in; a name instead of an account makes a fresh one.
+
+        `on` is its server, if that is not the one under test.
+        """
         if isinstance(account, str):
-            account = self.account(account)
-        client = self.offline_client(account, resource, kind=kind, **settings)
+            account = (on or self.server).new_account(account)
+        client = self.offline_client(account, resource, kind=kind, on=on, **settings)
         return await client.login(roster=roster, available=available)
 
     def offline_client(
-        self, account: Account, resource: str = "", *, kind: type[Client] = Client, **settings
+        self,
+        account: Account,
+        resource: str = "",
+        *,
+        kind: type[Client] = Client,
+        on: Server | None = None,
+        **settings,
     ) -> Client:
         """A client that the test logs in."""
-        client = kind(self.server, account, resource, **settings)
+        client = kind(on or self.server, account, resource, **settings)
         self.addAsyncCleanup(self._end, client)
         return client
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from .server import DOMAIN, Account, Server
+from .server import Account, Server
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TARGET = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
@@ -15,6 +15,9 @@ data = "{folder}/data"
 [listen]
 starttls = ["{address}:{starttls}"]
 direct_tls = ["{address}:{direct_tls}"]
+
+[s2s]
+enabled = false
 
 {client_authorities}
 # Many wrong passwords come from one address here.
@@ -29,6 +32,26 @@ enabled = {registration}
 name = "{domain}"
 certificate = "{certificate}"
 key = "{key}"
+
+{s2s}
+"""
+
+ALONE = """
+[s2s]
+enabled = false
+"""
+
+# All servers of a run are on loopback, and so is their DNS.
+FEDERATION = """
+[s2s]
+listen = ["{address}:{port}"]
+authorities = "{ca}"
+name_servers = ["{name_server}"]
+allow_networks = ["127.0.0.0/8"]
+
+[s2s.policy]
+proof = "{proof}"
+bidi = {bidi}
 """
 
 
@@ -47,7 +70,8 @@ class ExampleServer(Server):
                 registration=str(self.options.registration).lower(),
                 certificate=self.certificate,
                 key=self.key,
-                domain=DOMAIN,
+                domain=self.domain,
+                s2s=self._s2s(),
             )
         )
         return [self.binary(), "run", "--config", str(self._configuration)]
@@ -57,6 +81,19 @@ class ExampleServer(Server):
             [self.binary(), "adduser", "--config", self._configuration, account.jid,
              "--password", account.password],
             check=True, capture_output=True, timeout=30, cwd=self.folder,
+        )
+
+    def _s2s(self) -> str:
+        federation = self.options.federation
+        if federation is None:
+            return ALONE
+        return FEDERATION.format(
+            address=self.address,
+            port=self.s2s_port,
+            ca=self.authority.certificate,
+            name_server=self.names.address,
+            proof="certificate" if federation.certified else "either",
+            bidi=str(federation.bidi).lower(),
         )
 
     @staticmethod

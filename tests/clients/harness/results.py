@@ -86,7 +86,8 @@ def brief(error: BaseException) -> str:
 
 
 def title(test) -> str:
-    """`suite: the sentence that the test's name is`."""
+    """`suite: the sentence that the test's name is`, and what the test case is `about`."""
     module = type(test).__module__.rpartition(".")[2]
     name = getattr(test, "_testMethodName", str(test))
-    return f"{module}: {name.removeprefix('test_').replace('_', ' ')}"
+    about = getattr(test, "about", "")
+    return f"{module}: {name.removeprefix('test_').replace('_', ' ')}{about and f' ({about})'}"

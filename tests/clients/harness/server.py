@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from .authority import Authority
+from .names import Names
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 15.0
@@ -22,10 +23,34 @@ class Account:
 
     user: str
     password: str
+    domain: str = DOMAIN
 
     @property
     def jid(self) -> str:
-        return f"{self.user}@{DOMAIN}"
+        return f"{self.user}@{self.domain}"
+
+
+@dataclass(frozen=True)
+class Federation:
+    """How two servers speak with each other.
+
+    `certified`: both have certificates of the test authority, and believe nothing
+    else; otherwise both have signed their own, and dialback has to do. Certificates
+    are for servers, as public authorities give them out; `client_auth`: for clients
+    too, without which ejabberd accepts none from who connects to it. `bidi` and
+    `acks` are XEP-0288 and XEP-0198. `proxied`: DNS names `proxy_port`, where the test
+    puts what it can cut.
+    """
+
+    certified: bool = False
+    client_auth: bool = False
+    bidi: bool = False
+    acks: bool = False
+    proxied: bool = False
+
+    def __str__(self) -> str:
+        words = [name for name, value in vars(self).items() if value and name != "certified"]
+        return ", ".join(["certificates" if self.certified else "dialback", *words])
 
 
 @dataclass(frozen=True)
@@ -35,13 +60,15 @@ class Options:
     `registration` opens in-band registration. `client_certificates` asks
     clients for a certificate of the test authority. `standard_ports` listens on
     5222 and 5223 of a loopback address of its own, for clients whose ports
-    cannot be set. `alone` is for a test that does to its server what no other
-    could bear; it names the reason.
+    cannot be set. `federation` gives it a domain of its own in the DNS of the
+    run, and a port for other servers. `alone` is for a test that does to its
+    server what no other could bear; it names the reason.
     """
 
     registration: bool = False
     client_certificates: bool = False
     standard_ports: bool = False
+    federation: Federation | None = None
     alone: str = ""
 
 
@@ -53,13 +80,21 @@ class Server(ABC):
 
     name: str
 
-    def __init__(self, folder: Path, authority: Authority, options: Options):
+    def __init__(self, folder: Path, authority: Authority, options: Options, names: Names):
         folder.mkdir()
         self.folder = folder
         self.options = options
         self.authority = authority
-        self.ca = authority.certificate
-        self.certificate, self.key = authority.server(DOMAIN)
+        self.names = names
+        federation = options.federation
+        self.domain = f"{folder.name}.example" if federation else DOMAIN
+        if federation and not federation.certified:
+            self.certificate, self.key = authority.self_signed(self.domain)
+            self.ca = self.certificate
+        else:
+            client_auth = federation is not None and federation.client_auth
+            self.certificate, self.key = authority.server(self.domain, client_auth=client_auth)
+            self.ca = authority.certificate
         self.log = folder / "server.log"
         self._numbers = count(1)
         self._process: subprocess.Popen | None = None
@@ -68,9 +103,15 @@ class Server(ABC):
             pid = os.getpid()
             self.address = f"127.{100 + pid % 100}.{pid // 100 % 250 + 1}.1"
             self.starttls_port, self.direct_tls_port = 5222, 5223
+            self.s2s_port, self.proxy_port = free_ports(2)
         else:
             self.address = "127.0.0.1"
-            self.starttls_port, self.direct_tls_port = free_ports(2)
+            ports = free_ports(4)
+            self.starttls_port, self.direct_tls_port, self.s2s_port, self.proxy_port = ports
+        if federation:
+            port = self.proxy_port if federation.proxied else self.s2s_port
+            # ejabberd asks the C library for addresses, and that knows of this host only.
+            names.say(f"_xmpp-server._tcp.{self.domain} SRV 0 0 {port} localhost")
 
     def __str__(self) -> str:
         options = [f"{name} {value}" for name, value in vars(self.options).items() if value]
@@ -85,13 +126,17 @@ class Server(ABC):
         """Creates an account while the server runs."""
 
     def start(self):
-        """Returns when both ports accept connections."""
+        """Returns when its ports accept connections."""
+        self.ended = None
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + START_TIMEOUT
-        for port in (self.starttls_port, self.direct_tls_port):
+        ports = [self.starttls_port, self.direct_tls_port]
+        if self.options.federation:
+            ports.append(self.s2s_port)
+        for port in ports:
             while not self._accepts(port):
                 if self._process.poll() is not None:
                     raise RuntimeError(f"{self.name} ended at start:\n{self.log_tail()}")
@@ -129,7 +174,7 @@ class Server(ABC):
 
     def new_account(self, name: str) -> Account:
         """Creates an account that no other test uses; `name` begins its user name."""
-        account = Account(f"{name}-{next(self._numbers)}", f"secret of {name}")
+        account = Account(f"{name}-{next(self._numbers)}", f"secret of {name}", self.domain)
         self.add_account(account)
         return account
 

@@ -178,9 +178,11 @@ class Client(ClientXMPP):
         """Waits for a stream error and returns its condition."""
         return (await self.take(StreamError))["condition"]
 
-    async def take(self, stanza: type, test: Callable = lambda _: True, **wanted):
+    async def take(
+        self, stanza: type, test: Callable = lambda _: True, within: float = TIMEOUT, **wanted
+    ):
         """Takes the first stanza of this class that passes `test` out of the inbox."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + within
         while True:
             arrival = self._arrival
             for kept in self.inbox:
@@ -190,9 +192,9 @@ class Client(ClientXMPP):
             try:
                 await asyncio.wait_for(arrival.wait(), deadline - time.monotonic())
             except TimeoutError:
-                held = "\n  ".join(str(kept)[:400] for kept in self.inbox) or "nothing"
+                held = "\n  ".join(str(kept)[:400] for kept in self.inbox[-20:]) or "nothing"
                 raise AssertionError(
-                    f"{self.boundjid}: no {stanza.__name__} with {wanted} within {TIMEOUT} s;"
+                    f"{self.boundjid}: no {stanza.__name__} with {wanted} within {within} s;"
                     f" the inbox holds:\n  {held}"
                 ) from None
 

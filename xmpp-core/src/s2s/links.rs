@@ -62,8 +62,7 @@ pub struct Links {
     /// What waits until there may be one connection more.
     short: VecDeque<Pair>,
     /// The keys that are being verified, the oldest first.
-    verifications: BTreeMap<u64, Verification>,
-    verified: u64,
+    verifications: Vec<Verification>,
     /// The sessions that others have with us.
     sessions: Sessions<LinkId>,
     /// Those that we have with others and that wait for a connection.
@@ -104,8 +103,7 @@ impl Links {
             remembered: BTreeSet::new(),
             depth: Depth::default(),
             short: VecDeque::new(),
-            verifications: BTreeMap::new(),
-            verified: 0,
+            verifications: Vec::new(),
             sessions: Sessions::new(limits.sessions),
             held: BTreeMap::new(),
             closed: false,
@@ -202,7 +200,7 @@ impl Machine for Links {
     fn next_timeout(&self) -> Option<Instant> {
         let timers = self.timers.first().map(|(at, _)| *at);
         let remembered = self.remembered.first().map(|(at, _)| *at);
-        let verification = self.verifications.values().next().map(|it| it.until);
+        let verification = self.verifications.first().map(|it| it.until);
         [
             timers,
             remembered,

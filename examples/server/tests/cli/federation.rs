@@ -1,6 +1,10 @@
 //! Two servers, of two domains.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use super::harness::{Client, Running, Site, free_address, soon};
 
@@ -55,7 +59,7 @@ fn people_on_two_servers_speak_with_each_other() {
     let heard = juliet.read_until(&["</iq>"]);
     assert!(heard.contains("category='server'"), "{heard}");
 
-    // One of them comes back after a while, and is found again.
+    drop((juliet, romeo));
     mantua.signal("TERM");
     assert_eq!(mantua.wait().code(), Some(0));
     soon("the links are down", || {
@@ -64,6 +68,85 @@ fn people_on_two_servers_speak_with_each_other() {
     });
     verona.signal("TERM");
     assert_eq!(verona.wait().code(), Some(0));
+}
+
+/// A cable between two servers, which can be cut.
+struct Cable {
+    address: SocketAddr,
+    ends: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Cable {
+    fn to(there: SocketAddr) -> Cable {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let ends: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let held = ends.clone();
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, far) = (near.unwrap(), TcpStream::connect(there));
+                // Not yet, or not any more.
+                let Ok(far) = far else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    held.lock().unwrap().push(from.try_clone().unwrap());
+                    thread::spawn(move || carry(from, to));
+                }
+            }
+        });
+        Cable { address, ends }
+    }
+
+    fn cut(&self) {
+        for end in self.ends.lock().unwrap().drain(..) {
+            // One that has ended by itself cannot be.
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    let mut chunk = [0; 4096];
+    while let Ok(length) = from.read(&mut chunk)
+        && length > 0
+        && to.write_all(&chunk[..length]).is_ok()
+    {}
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// XEP-0198 between servers: what was on its way is sent again, and nothing twice.
+#[test]
+fn a_cable_that_is_cut_loses_nothing() {
+    const MESSAGES: usize = 300;
+    let (a, b) = (free_address(), free_address());
+    let cable = Cable::to(b);
+    let (site, verona) = start(
+        "verona.example",
+        "juliet",
+        a,
+        ("mantua.example", cable.address),
+    );
+    let (_other, mantua) = start("mantua.example", "romeo", b, ("verona.example", a));
+    let mut juliet = verona.bind_at("verona.example", "juliet", "pw");
+    let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
+    available(&mut romeo);
+    juliet.send(&message("romeo@mantua.example", "first"));
+    romeo.read_until(&["first"]);
+    for n in 0..MESSAGES {
+        juliet.send(&message("romeo@mantua.example", &format!("m{n}.")));
+        if n % 50 == 25 {
+            cable.cut();
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let last = format!("m{}.</body>", MESSAGES - 1);
+    let heard = romeo.read_until(&[&last]);
+    let bodies = heard.split("<body>m").skip(1);
+    let numbers: Vec<usize> = bodies
+        .map(|body| body.split_once('.').unwrap().0.parse().unwrap())
+        .collect();
+    let expected: Vec<usize> = (0..MESSAGES).collect();
+    assert_eq!(numbers, expected, "{}", site.run(&["links"]).stdout());
 }
 
 #[test]

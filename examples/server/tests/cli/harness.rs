@@ -221,6 +221,11 @@ impl Output {
         assert!(self.stderr.contains(saying), "{}", self.stderr);
     }
 
+    /// What it has said.
+    pub fn stdout(&self) -> &str {
+        &self.stdout
+    }
+
     /// Whether it has said nothing.
     pub fn is_empty(&self) -> bool {
         self.stdout.is_empty()

@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::time::Sleep;
@@ -44,6 +44,8 @@ use outbound::Outbound;
 const CHUNK: usize = 16 * 1024;
 /// What is written by the stream and not taken by the socket before the link takes no more.
 const BEHIND: usize = 4 * CHUNK;
+/// How long a peer is waited for at most whose stream has ended without an error.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Turns in one go before other connections have theirs.
 const TURNS: usize = 4;
 /// Stanzas whose settlement is open before the peer is read no further.
@@ -240,9 +242,6 @@ impl Connection {
 
     /// One turn while the stream is open. `true` if something happened and another look is worth it.
     fn turn(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
-        if self.check_end(now, cx) {
-            return true;
-        }
         let mut busy = self.poll_doing(now, cx);
         busy |= self.poll_settlements(now, cx);
         busy |= self.poll_inputs(now, cx);
@@ -252,22 +251,25 @@ impl Connection {
     }
 
     fn check_end(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+        let ticket = self.ticket.as_ref();
         let condition = match self.handle.control.answer() {
             Some(Call::Stop) => StreamCondition::SystemShutdown,
-            Some(Call::MakeRoom) if self.ticket.as_ref().is_some_and(Ticket::is_stranger) => {
+            // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service the stream."
+            Some(Call::MakeRoom) if ticket.is_some_and(Ticket::is_stranger) => {
                 self.shared.server.metrics().s2s.evicted.increment();
-                // Who has said nothing is told nothing.
-                if self.ticket.as_ref().is_some_and(Ticket::is_silent) {
-                    self.lost(now, cx);
-                    return true;
-                }
-                // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service the stream."
                 StreamCondition::ResourceConstraint
             }
             _ => return false,
         };
-        let error = StreamError::new(condition);
-        self.input(Input::Close(Some(error)), now, cx);
+        // Who has said nothing is told nothing.
+        if !ticket.is_some_and(Ticket::is_silent) && self.phase == Phase::Open {
+            let error = StreamError::new(condition);
+            self.input(Input::Close(Some(error)), now, cx);
+        }
+        // Whether the peer takes that or not, its time is over.
+        let _ = self.write(now, cx);
+        let _ = self.wire.poll_shutdown(cx);
+        self.lost(now, cx);
         true
     }
 
@@ -362,7 +364,8 @@ impl Connection {
         let now = self.shared.server.now();
         for _ in 0..TURNS {
             let behind = self.outbound.is_behind();
-            let mut busy = self.phase == Phase::Open && self.turn(now, cx);
+            let mut busy = self.check_end(now, cx);
+            busy |= self.phase == Phase::Open && self.turn(now, cx);
             let mut written = self.write(now, cx);
             if written.is_ok() && !self.charge() {
                 // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service the stream."
@@ -392,6 +395,11 @@ impl Connection {
                 Phase::Draining => {
                     if !self.outbound.is_written() || self.wire.poll_shutdown(cx).is_pending() {
                         return Poll::Pending;
+                    }
+                    if self.error.is_none() {
+                        // Both have had their last words, or we have waited for the peer's.
+                        let limit = self.shared.config.timeouts.close.min(FAREWELL);
+                        self.sleep.as_mut().reset((now.instant + limit).into());
                     }
                     self.report_end();
                     self.phase = Phase::Lingering;

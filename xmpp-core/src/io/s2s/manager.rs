@@ -69,9 +69,8 @@ impl Manager {
         shared.post.close();
         let now = shared.server.now();
         self.give(Input::Close, now);
-        // The machines wait for the peers' ends for so long; then they are stopped, and once more that long.
-        let limit = shared.config.timeouts.close + SLACK;
-        for last in [false, true] {
+        // The streams wait for the peers' ends for so long; then they are stopped.
+        for (limit, last) in [(shared.config.timeouts.close + SLACK, false), (SLACK, true)] {
             let gone = async {
                 while !shared.lock().is_empty() {
                     shared.gone.notified().await;

@@ -1,9 +1,11 @@
 //! Servers in one process, with connections of the test between them.
 #![allow(clippy::disallowed_methods)] // they run on tokio
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,11 +19,12 @@ use crate::im;
 use crate::io::dial::{Dial, DialError, Dialled};
 use crate::io::{Identity, surroundings};
 use crate::mailbox::Origin;
+use crate::module::Module;
 use crate::s2s::{Policy, Proof};
 use crate::sasl::{Credentials, Secret};
 use crate::server::Domain;
 use crate::session::Session;
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::Stanza;
 use crate::{FullJid, Jid};
 
 mod certificates;
@@ -148,6 +151,7 @@ struct With {
     identity: Option<Identity>,
     rules: Rules,
     config: Config,
+    modules: Vec<Arc<dyn Module>>,
 }
 
 impl With {
@@ -160,6 +164,7 @@ impl With {
                 ..Rules::default()
             },
             config: Config::default(),
+            modules: im::all(),
         }
     }
 
@@ -190,7 +195,7 @@ impl Site {
         let gate = Gate::default();
         let server = Server::builder()
             .domain(Domain::new(domain.parse().unwrap(), Secret::from([7; 32])))
-            .modules(im::all())
+            .modules(with.modules)
             .remote(gate.mailbox())
             .build(surroundings())
             .unwrap();
@@ -211,18 +216,22 @@ impl Site {
         Site { server, federation }
     }
 
+    /// Makes an account, unless it is there.
+    async fn account(&self, jid: &BareJid) {
+        let accounts = &self.server.stores().accounts;
+        accounts.create(jid, &Credentials::default()).await.unwrap();
+    }
+
     /// Binds a resource of an account, which is made if need be.
     async fn login(&self, jid: &str) -> Person {
         let jid = FullJid::new(jid).unwrap();
-        let accounts = self.server.stores().accounts.clone();
-        let _ = accounts
-            .create(&jid.to_bare(), &Credentials::default())
-            .await;
+        self.account(&jid.to_bare()).await;
         let account = self.server.account(&jid.to_bare()).await.unwrap();
         let bound = self.server.bind(account, Some(jid.resource())).unwrap();
         Person {
             server: self.server.clone(),
             session: bound.session,
+            heard: Mutex::default(),
         }
     }
 
@@ -249,6 +258,7 @@ impl Site {
 struct Person {
     server: Server,
     session: Arc<Session>,
+    heard: Mutex<VecDeque<Stanza>>,
 }
 
 impl Person {
@@ -263,16 +273,50 @@ impl Person {
 
     /// The next stanza it is sent.
     async fn next(&self) -> Stanza {
-        let queue = self.session.queue();
         let next = async {
             loop {
-                let taken = queue.next(1).await.expect("its session lasts");
-                if let Some(envelope) = taken.into_iter().next() {
-                    return envelope.stanza;
+                if let Some(stanza) = self.heard.lock().unwrap().pop_front() {
+                    return stanza;
                 }
+                self.wait().await;
             }
         };
         timeout(PATIENCE, next).await.expect("something comes")
+    }
+
+    /// Waits for stanzas, as its connection does.
+    async fn wait(&self) {
+        let session = &self.session;
+        let taken = std::future::poll_fn(|cx| {
+            session.queue().register(cx);
+            let burst = session.take_feed().map(Err);
+            burst
+                .or_else(|| session.take(1).map(Ok))
+                .map_or(Poll::Pending, Poll::Ready)
+        });
+        let mut heard = Vec::new();
+        match taken.await {
+            Ok(envelopes) => heard.extend(envelopes.into_iter().map(|envelope| envelope.stanza)),
+            Err(mut feed) => loop {
+                let page = feed.next().await;
+                if page.is_empty() {
+                    break;
+                }
+                heard.extend(page);
+            },
+        }
+        self.heard.lock().unwrap().extend(heard);
+    }
+
+    /// Becomes available, and hears so.
+    async fn appear(&self) {
+        self.send("<presence/>").await;
+        self.hears("<presence").await;
+    }
+
+    /// Ends its session, as when its connection is gone for good.
+    async fn leave(self) {
+        let _ = self.server.end(&self.session).finish().await;
     }
 
     /// The next stanza, if it is one that says this.
@@ -291,7 +335,7 @@ impl Person {
 
     /// Nothing comes.
     async fn hears_nothing(&self) {
-        let more = timeout(QUIET, self.session.queue().next(1)).await;
+        let more = timeout(QUIET, self.next()).await;
         assert!(more.is_err(), "{more:?}");
     }
 }

@@ -74,6 +74,12 @@ impl Incoming {
             out.push(stream::Output::Write(header::features(&features)));
         }
         self.state = State::Open;
+        // What SASL has proven counts from here on: before, nothing could be sent either way.
+        if self.authenticated
+            && let Some(pair) = self.pair.clone()
+        {
+            self.link.accept(pair, out);
+        }
         Ok(())
     }
 
@@ -244,9 +250,9 @@ impl Incoming {
         }
         nonza(&Element::new("success", SASL), out);
         self.authenticated = true;
-        self.link.accept(pair, out);
         // RFC 6120 §6.4.6: the receiving entity waits for a new initial stream header.
         out.push(stream::Output::Restart);
+        self.link.greeted = false;
         self.link.lang = None;
         self.state = State::Opening;
         Ok(())

@@ -82,7 +82,8 @@ pub enum Output {
     Dial(LinkId, Pair),
     /// This is for the stream of the link. Before [`Input::Connected`] it can only be [`Close`](stream::Input::Close): then the
     /// attempt is given up, and answered all the same. What is for a link that is gone is of no effect, but for
-    /// [`Send`](stream::Input::Send): that comes back with [`Input::Ended`].
+    /// [`Send`](stream::Input::Send), which comes back with [`Input::Ended`], and for a session
+    /// ([`Found`](s2s::Found::Session)), which does as one that [comes out](s2s::Output::Session) of the stream.
     Stream(LinkId, stream::Input),
     /// This stanza is not delivered: back to its sender with this error, if it may be
     /// [answered](crate::stanza::Stanza::error_reply) so.

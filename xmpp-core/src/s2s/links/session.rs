@@ -75,6 +75,9 @@ impl Links {
                 self.with_sessions(now, out, |sessions, todo| {
                     sessions.keep(session, now, todo);
                 });
+                if self.closed {
+                    self.with_sessions(now, out, Sessions::close);
+                }
             }
             (LinkId::Out(_), Some(domain)) => self.keep(session, domain, from, now, out),
             // One on which nothing could be sent has nothing to go on with.

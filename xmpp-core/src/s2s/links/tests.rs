@@ -1,14 +1,137 @@
 //! What the manager does, one behaviour at a time; and [a world](world) in which it does all at once.
 
+mod bounds;
+mod session;
+mod table;
+mod verify;
+mod way;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Input, Limits, Output};
+use super::{Ended, Input, Limits, LinkId, Links, Output};
 use crate::BareJid;
-use crate::s2s::{self, Pair};
+use crate::machine::Machine as _;
+use crate::mailbox::{Budget, Envelope};
+use crate::s2s::{self, Pair, Refusal};
+use crate::server::Random;
+use crate::stanza::{Condition, Stanza};
 use crate::stream;
+use crate::time::Now;
 use world::{Fault, World};
+
+/// A manager by itself; its driver is the test. Chance is always at its most: a pause is as long as it can be.
+struct Bench {
+    links: Links,
+    budget: Arc<Budget>,
+    now: Now,
+}
+
+struct Most;
+
+impl Random for Most {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(255);
+    }
+}
+
+const OUT_1: LinkId = LinkId::Out(1);
+const OUT_2: LinkId = LinkId::Out(2);
+const IN_1: LinkId = LinkId::In(1);
+const IN_2: LinkId = LinkId::In(2);
+
+impl Bench {
+    fn new(limits: Limits) -> Bench {
+        let budget = Arc::new(Budget::new(1 << 20));
+        Bench {
+            links: Links::new(limits, Arc::new(Most), budget.clone()),
+            budget,
+            now: crate::s2s::testing::now(),
+        }
+    }
+
+    /// What comes of it, but for what is told those above.
+    fn give(&mut self, input: Input) -> Vec<String> {
+        let all = self.give_all(input);
+        let is_event = |word: &String| word.contains(" { ") || word.starts_with("Authenticated");
+        all.into_iter().filter(|word| !is_event(word)).collect()
+    }
+
+    fn give_all(&mut self, input: Input) -> Vec<String> {
+        let mut out = Vec::new();
+        self.links.handle(input, self.now, &mut out);
+        out.iter().map(shown).collect()
+    }
+
+    fn send(&mut self, from: &str, to: &str, id: &str) -> Vec<String> {
+        self.give(Input::Send(message(from, to, id)))
+    }
+
+    fn told(&mut self, link: LinkId, output: s2s::Output) -> Vec<String> {
+        self.give(Input::Stream(link, output))
+    }
+
+    fn granted(&mut self, link: LinkId, from: &str, to: &str) -> Vec<String> {
+        self.told(link, s2s::Output::Granted(pair(from, to)))
+    }
+
+    fn accepted(&mut self, link: LinkId, from: &str, to: &str) -> Vec<String> {
+        self.told(link, s2s::Output::Accepted(pair(from, to)))
+    }
+
+    fn refused(&mut self, link: LinkId, from: &str, to: &str, why: Refusal) -> Vec<String> {
+        self.told(link, s2s::Output::Refused(pair(from, to), why))
+    }
+
+    /// The connection ends, with this unwritten.
+    fn ended(&mut self, link: LinkId, returned: Vec<Envelope>) -> Vec<String> {
+        let ended = Ended {
+            error: None,
+            returned,
+        };
+        self.give(Input::Ended(link, ended))
+    }
+
+    /// Up to this moment and at it, with what is due.
+    fn wait(&mut self, seconds: f64) -> Vec<String> {
+        self.now.instant += Duration::from_secs_f64(seconds);
+        let mut out = Vec::new();
+        self.links.handle_timeout(self.now, &mut out);
+        let is_event = |output: &&Output| matches!(output, Output::Event(_));
+        out.iter()
+            .filter(|output| !is_event(output))
+            .map(shown)
+            .collect()
+    }
+
+    /// A link from a to x, with a stanza on it.
+    fn up() -> Bench {
+        let mut bench = Bench::new(limits());
+        bench.send("a", "x", "1");
+        bench.give(Input::Connected(OUT_1));
+        assert_eq!(bench.granted(OUT_1, "a", "x"), ["out 1: a>x 1"]);
+        bench
+    }
+}
+
+fn pair(from: &str, to: &str) -> Pair {
+    let full = |name: &str| domain(&format!("{name}.example"));
+    Pair::new(&full(from), &full(to))
+}
+
+/// Of 200 bytes or so.
+fn message(from: &str, to: &str, id: &str) -> Envelope {
+    let body = "O Romeo, Romeo! wherefore art thou Romeo? Deny thy father";
+    let text = format!(
+        "<message from='juliet@{from}.example/balcony' to='romeo@{to}.example' id='{id}'><body>{body}</body></message>"
+    );
+    Stanza::parse(&text).unwrap().into()
+}
+
+fn nothing() -> Vec<String> {
+    Vec::new()
+}
 
 fn domain(name: &str) -> BareJid {
     name.parse().unwrap()
@@ -41,7 +164,7 @@ fn short(pair: &Pair) -> String {
     format!("{}>{}", label(pair.from()), label(pair.to()))
 }
 
-fn stanza(envelope: &crate::mailbox::Envelope) -> String {
+fn stanza(envelope: &Envelope) -> String {
     let stanza = &envelope.stanza;
     let label = |jid: Option<&crate::Jid>| {
         let jid = jid.map(|jid| jid.domain().to_owned()).unwrap_or_default();

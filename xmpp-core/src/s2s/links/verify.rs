@@ -60,8 +60,7 @@ impl Links {
             on: link.id,
             until: now.instant + self.limits.verify,
         };
-        self.verified += 1;
-        self.verifications.insert(self.verified, verification);
+        self.verifications.push(verification);
     }
 
     /// The authoritative server has answered, or cannot any more.
@@ -80,8 +79,8 @@ impl Links {
         }
         let asked = self
             .verifications
-            .extract_if(.., |_, it| it.on == on && it.verify == *verify);
-        out.extend(asked.map(|(_, it)| answer(it.by, it.verify, verdict)));
+            .extract_if(.., |it| it.on == on && it.verify == *verify);
+        out.extend(asked.map(|it| answer(it.by, it.verify, verdict)));
     }
 
     /// A link is gone, and with it what was asked over it, or for it.
@@ -91,18 +90,17 @@ impl Links {
         verdict: Verdict,
         out: &mut Vec<Output>,
     ) {
-        self.verifications.retain(|_, it| it.by != gone);
-        let asked = self.verifications.extract_if(.., |_, it| it.on == gone);
-        out.extend(asked.map(|(_, it)| answer(it.by, it.verify, verdict)));
+        self.verifications.retain(|it| it.by != gone);
+        let asked = self.verifications.extract_if(.., |it| it.on == gone);
+        out.extend(asked.map(|it| answer(it.by, it.verify, verdict)));
     }
 
     pub(super) fn expire_verifications(&mut self, now: Now, out: &mut Vec<Output>) {
-        while let Some(first) = self.verifications.first_entry()
-            && first.get().until <= now.instant
-        {
-            let it = first.remove();
-            out.push(answer(it.by, it.verify, Verdict::Timeout));
-        }
+        // All wait equally long: the oldest are first.
+        let late = self.verifications.iter();
+        let late = late.take_while(|it| it.until <= now.instant).count();
+        let late = self.verifications.drain(..late);
+        out.extend(late.map(|it| answer(it.by, it.verify, Verdict::Timeout)));
     }
 }
 

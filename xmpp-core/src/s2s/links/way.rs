@@ -246,6 +246,7 @@ impl Links {
             && link.session.is_some()
             && !link.resumed
             && link.lines.is_empty()
+            && link.granted.is_empty()
         {
             self.end(link.id, None, out);
         }

@@ -558,9 +558,9 @@ impl World {
                     let conn = self.conns.get_mut(&id).unwrap();
                     conn.acked = h;
                     conn.session = Some(session.id.clone());
-                    self.go_on(id, session);
+                    self.go_on(id, *session);
                 }
-                None => self.over(id, session),
+                None => self.over(id, *session),
             }
         }
         let conn = self.conns.get_mut(&id).unwrap();
@@ -571,7 +571,7 @@ impl World {
     }
 
     /// What is not acknowledged goes again, as far as its pair is granted.
-    fn go_on(&mut self, id: LinkId, session: Box<Session>) {
+    fn go_on(&mut self, id: LinkId, session: Session) {
         let name = session.id.clone();
         let mut back = Vec::new();
         let conn = self.conns.get_mut(&id).unwrap();
@@ -590,7 +590,7 @@ impl World {
     }
 
     /// Nobody knows how far the session came.
-    fn over(&mut self, id: LinkId, session: Box<Session>) {
+    fn over(&mut self, id: LinkId, session: Session) {
         for sent in session.queue {
             if self.fault != Some(Fault::DropsSession) {
                 self.give(Input::Stream(id, s2s::Output::Unsent(sent.late())));
@@ -826,10 +826,10 @@ impl World {
                         conn.acked = h;
                         session.acked = h;
                         conn.session = Some(session.id.clone());
-                        self.go_on(id, session);
+                        self.go_on(id, *session);
                     }
                     None => {
-                        self.over(id, session);
+                        self.over(id, *session);
                         self.enable(id);
                     }
                 }

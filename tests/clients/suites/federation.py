@@ -1,0 +1,207 @@
+"""Two servers of different makes, and a user on each (RFC 6120 §10.4, RFC 6121, XEP-0220, XEP-0288)."""
+
+import asyncio
+from dataclasses import replace
+
+from slixmpp import JID, Message
+
+from harness import case
+from harness.case import ClientTest, differs
+from harness.ejabberd import Ejabberd
+from harness.prosody import Prosody
+from harness.server import Federation, Options, Server, free_ports
+from harness.slix import PING, TIMEOUT, Client
+
+VERSION = "<query xmlns='jabber:iq:version'/>"
+DISCO = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+PLUGINS = ("xep_0030",)
+BOUNCE = 60.0
+"""Seconds within which a server has to say that another does not answer."""
+
+
+class FederationTest(ClientTest):
+    """`server` is the one under test, `peer` of the make `product`."""
+
+    product: type[Server]
+    federation = Federation()
+    alone = ""
+
+    def setUp(self):
+        self.options = Options(federation=self.federation, alone=self.alone)
+        super().setUp()
+        # Another one, of whatever make this one is.
+        options = replace(self.options, alone=f"{self.alone or 'used'} as the other side")
+        self.peer = case.servers.of(options, self.product)
+
+    @property
+    def about(self) -> str:
+        return f"{self.product.name}, {self.federation}"
+
+    async def couple(self) -> tuple[Client, Client]:
+        """Romeo on the server under test, Juliet on the other."""
+        romeo = await self.client("romeo", plugins=PLUGINS)
+        return romeo, await self.client("juliet", on=self.peer, plugins=PLUGINS)
+
+    async def error(self, client: Client, sender, within: float = TIMEOUT) -> str:
+        """The condition of the next error that comes from there."""
+        wanted = {"from": JID(sender), "type": "error"}
+        return (await client.take(Message, within=within, **wanted))["error"]["condition"]
+
+
+class Conversations:
+    """What has to go well between any two servers."""
+
+    async def test_messages_go_both_ways(self):
+        romeo, juliet = await self.couple()
+        romeo.say(juliet.boundjid, "She speaks! 🌹", extra="<x xmlns='urn:example:tale'>&amp;</x>")
+        got = await juliet.message("She speaks! 🌹")
+        self.assertEqual(got["from"], romeo.boundjid)
+        self.assertEqual(got.xml.findtext("{urn:example:tale}x"), "&")
+        juliet.say(romeo.boundjid.bare, "What man art thou?")
+        got = await romeo.message("What man art thou?")
+        self.assertEqual(got["from"], juliet.boundjid)
+
+    async def test_the_first_messages_both_ways_at_once_all_arrive_and_in_order(self):
+        # RFC 6120 §10.1.
+        romeo, juliet = await self.couple()
+
+        async def talk(speaker: Client, listener: Client):
+            bodies = [f"{speaker.boundjid.user} {n}" for n in range(100)]
+            for body in bodies:
+                speaker.say(listener.boundjid, body)
+            await listener.message(bodies[-1])
+            self.assertEqual([m["body"] for m in listener.holds(Message)], bodies[:-1])
+
+        await asyncio.gather(talk(romeo, juliet), talk(juliet, romeo))
+
+    async def test_subscriptions_and_presence(self):
+        # RFC 6121 §3.1 and §4.
+        romeo, juliet = await self.couple()
+        await self.friends(romeo, juliet)
+        for one, other in ((romeo, juliet), (juliet, romeo)):
+            await one.get_roster()
+            item = one.client_roster[other.boundjid.bare]
+            self.assertEqual(item["subscription"], "both")
+        juliet.send_presence(pshow="away", pstatus="on the balcony")
+        seen = await romeo.presence(juliet.boundjid.full, show="away")
+        self.assertEqual(seen["status"], "on the balcony")
+        await juliet.logout()
+        await romeo.presence(juliet.boundjid.full, "unavailable")
+        # Who comes back is told who is there (§4.3).
+        again = await self.client(juliet.account, on=self.peer)
+        await again.presence(romeo.boundjid.full)
+        await romeo.presence(again.boundjid.full)
+        # A subscription that is taken back ends on both sides (§3.2).
+        romeo.send_presence(pto=again.boundjid.bare, ptype="unsubscribed")
+        await again.presence(romeo.boundjid.bare, "unsubscribed")
+        await again.presence(romeo.boundjid.full, "unavailable")
+
+    async def test_requests_are_answered_by_servers_and_by_users(self):
+        romeo, juliet = await self.couple()
+        for asker, other in ((romeo, juliet), (juliet, romeo)):
+            domain = other.boundjid.domain
+            await asker.ask("get", PING, to=domain)
+            version = await asker.ask("get", VERSION, to=domain)
+            self.assertTrue(version.xml.findtext("{jabber:iq:version}query/{jabber:iq:version}name"))
+            found = await asker.ask("get", DISCO, to=domain)
+            self.assertEqual(found["from"], domain)
+            self.assertTrue(len(found.xml[0]), "identities and features")
+            answer = await asker.ask("get", DISCO, to=other.boundjid.full)
+            self.assertEqual(answer["from"], other.boundjid)
+
+    async def test_who_is_not_there_is_not_there(self):
+        # RFC 6121 §8.5.1.
+        romeo, juliet = await self.couple()
+        for asker, other in ((romeo, juliet), (juliet, romeo)):
+            nobody = f"nobody@{other.boundjid.domain}"
+            asker.say(nobody, "anybody?")
+            self.assertEqual(await self.error(asker, nobody), "service-unavailable")
+            await self.assert_error("service-unavailable", asker.ask("get", VERSION, to=nobody))
+
+
+class ProsodyByDialback(Conversations, FederationTest):
+    product = Prosody
+
+
+class ProsodyByCertificate(Conversations, FederationTest):
+    product = Prosody
+    federation = Federation(certified=True)
+
+
+class ProsodyByDialbackOnOneStream(Conversations, FederationTest):
+    product = Prosody
+    federation = Federation(bidi=True)
+
+
+class ProsodyByCertificateOnOneStreamWithAcks(Conversations, FederationTest):
+    product = Prosody
+    federation = Federation(certified=True, bidi=True, acks=True)
+
+
+class EjabberdByDialback(Conversations, FederationTest):
+    product = Ejabberd
+
+
+class EjabberdByCertificate(Conversations, FederationTest):
+    product = Ejabberd
+    federation = Federation(certified=True, client_auth=True)
+
+
+class Stopped(FederationTest):
+    """A server that is there at times (RFC 6120 §8.3.3.17)."""
+
+    product = Prosody
+    alone = "stopped now and then"
+
+    @differs("prosody", "the domain is then not found")
+    async def test_a_server_that_is_stopped_is_told_of_and_found_again(self):
+        romeo, juliet = await self.couple()
+        romeo.say(juliet.boundjid, "hello")
+        await juliet.message("hello")
+        self.assertEqual(self.peer.stop(), 0)
+        romeo.say(juliet.boundjid.bare, "gone?")
+        told = await self.error(romeo, juliet.boundjid.bare, BOUNCE)
+        self.assertEqual(told, "remote-server-timeout")
+        self.peer.start()
+        juliet = await self.client(juliet.account, on=self.peer)
+        # It may be left alone for a moment after it has not answered.
+        async with asyncio.timeout(BOUNCE):
+            while not juliet.holds(Message, body="back?"):
+                romeo.say(juliet.boundjid.bare, "back?")
+                await asyncio.sleep(0.5)
+        juliet.say(romeo.boundjid, "back!")
+        await romeo.message("back!")
+
+
+class Unreachable(ClientTest):
+    """What users are told of domains without a server (RFC 6120 §8.3.3.16, §8.3.3.17)."""
+
+    options = Options(federation=Federation(), alone="its name service is silent")
+
+    @differs("prosody", "whatever is wrong with a name, the domain is not found")
+    async def test_a_domain_without_a_server_is_told_from_one_that_does_not_answer(self):
+        (closed,) = free_ports(1)
+        case.servers.names.say(
+            "_xmpp-server._tcp.declined.example SRV 0 0 0 .",
+            "broken.example SERVFAIL",
+            "silent.example SILENCE",
+            f"_xmpp-server._tcp.closed.example SRV 0 0 {closed} closed.example",
+            "closed.example A 127.0.0.1",
+            "_xmpp-server._tcp.forbidden.example SRV 0 0 5269 forbidden.example",
+            "forbidden.example A 10.0.0.1",
+        )
+        romeo = await self.client()
+        wanted = {
+            "not-there.example": "remote-server-not-found",
+            "declined.example": "remote-server-not-found",
+            "forbidden.example": "remote-server-not-found",
+            "broken.example": "remote-server-timeout",
+            "silent.example": "remote-server-timeout",
+            "closed.example": "remote-server-timeout",
+        }
+        for domain in wanted:
+            romeo.say(f"juliet@{domain}", "hello?")
+        told = {
+            domain: await self.error(romeo, f"juliet@{domain}", BOUNCE) for domain in wanted
+        }
+        self.assertEqual(told, wanted)
