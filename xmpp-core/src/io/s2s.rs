@@ -1,4 +1,4 @@
-//! Other servers: connections both ways, on the machines of [`s2s`](crate::s2s).
+//! Other servers: connections both ways, on the machines of [`crate::s2s`].
 //!
 //! A server is built with a [`Gate`], where stanzas for other domains enter, and [`Federation::start`] opens it:
 //!
@@ -33,32 +33,29 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tracing::Instrument as _;
 
 use super::control::Call;
 use super::dial::Dial;
 use super::limits::{AcceptLimits, Admission};
-use super::listener::{Listener, Security};
 use super::tls::Shown;
-use super::wire::{BoxIo, Io, Wire};
+use super::wire::{BoxIo, Wire};
 use crate::s2s::links::{self, LinkId};
-use crate::s2s::{self, Incoming, Outgoing, Pair, Policy, dialback};
+use crate::s2s::{self, Pair, Policy, dialback};
 use crate::sasl::Channel;
 use crate::server::{Server, Timeouts};
-use crate::stanza::Condition;
 use crate::{BareJid, xml};
 
+mod accept;
 mod connection;
 mod gate;
 mod handle;
 mod manager;
+mod open;
 mod peers;
 #[cfg(test)]
 mod tests;
@@ -68,7 +65,6 @@ pub use gate::Gate;
 pub use handle::{Direction, LinkView, State};
 pub use peers::{Peers, Rules};
 
-use connection::{Connection, Parts};
 use gate::Post;
 use handle::Handle;
 
@@ -198,103 +194,6 @@ impl Federation {
         Federation { shared }
     }
 
-    /// Listens on a TCP address until the server closes; returns the address, which tells the port if 0 was asked for.
-    ///
-    /// # Errors
-    /// If the address is not to be had, or TLS is asked for without a certificate.
-    pub async fn listen(&self, address: SocketAddr, security: Security) -> io::Result<SocketAddr> {
-        self.check(security)?;
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        self.serve(listener, security)?;
-        Ok(address)
-    }
-
-    /// Accepts from any listener until the server closes.
-    ///
-    /// # Errors
-    /// If TLS is asked for without a certificate.
-    pub fn serve<L: Listener>(&self, mut listener: L, security: Security) -> io::Result<()> {
-        self.check(security)?;
-        let federation = self.clone();
-        let server = self.shared.server.clone();
-        self.shared.server.spawn(async move {
-            let accept = async {
-                loop {
-                    match listener.accept().await {
-                        Ok((io, peer)) => federation.connect(io, peer, security),
-                        Err(error) => {
-                            // Out of file descriptors, for example: it passes, or the operator reads this.
-                            tracing::warn!(%error, "accept");
-                            tokio::time::sleep(Duration::from_millis(100)).await;
-                        }
-                    }
-                }
-            };
-            tokio::select! {
-                () = accept => {}
-                () = server.closing() => {}
-            }
-        });
-        Ok(())
-    }
-
-    /// Takes up one connection that another server has opened, unless the limits refuse it.
-    pub fn connect(&self, io: impl Io, peer: Option<IpAddr>, security: Security) {
-        let shared = self.shared.clone();
-        let metrics = &shared.server.metrics().s2s;
-        let id = shared.new_id();
-        let address = peer.map_or_else(String::new, |peer| peer.to_string());
-        let handle = Arc::new(Handle::new(id, Direction::Incoming, address, None));
-        let now = shared.server.now().instant;
-        let ticket = Admission::admit(&shared.admission, peer, &handle.control, now);
-        let Some(ticket) = ticket.filter(|_| !shared.stopping.load(Ordering::Acquire)) else {
-            metrics.refused.increment();
-            tracing::debug!(?peer, "connection refused: too many");
-            return;
-        };
-        let seat = shared.enter(handle.clone());
-        let span = tracing::debug_span!("s2s", id = %id, ?peer);
-        let io: BoxIo = Box::new(io);
-        let task = async move {
-            let _seat = seat;
-            let (wire, shown) = match security {
-                Security::Direct => {
-                    let limit = shared.config.timeouts.header;
-                    let handshake = tokio::time::timeout(limit, shared.handshake(io, None, true));
-                    let secured = tokio::select! {
-                        secured = handshake => secured,
-                        () = handle.control.called() => return,
-                    };
-                    match secured {
-                        Ok(Ok(secured)) => secured,
-                        Ok(Err(error)) => {
-                            tracing::debug!(%error, "TLS handshake failed");
-                            return;
-                        }
-                        Err(_) => return,
-                    }
-                }
-                _ => (Wire::Plain(io), Shown::default()),
-            };
-            let channel = channel(&wire);
-            let now = shared.server.now();
-            let inner = Incoming::new(shared.settings.clone(), &channel, now);
-            let stream = shared.server.hooks().wrap_incoming(Box::new(inner));
-            shared.post.tell(&mut vec![links::Input::Accepted(id)]);
-            let parts = Parts {
-                handle,
-                wire,
-                shown,
-                stream,
-                ticket: Some(ticket),
-                opened: None,
-            };
-            Connection::new(shared, parts).await;
-        };
-        self.shared.server.spawn(task.instrument(span));
-    }
-
     /// All connections at present, for an operator to look at.
     pub fn links(&self) -> Vec<LinkView> {
         let handles: Vec<_> = self.shared.lock().values().cloned().collect();
@@ -310,23 +209,9 @@ impl Federation {
     pub fn tls(&self) -> Option<&PeerTls> {
         self.shared.tls.as_ref()
     }
-
-    fn check(&self, security: Security) -> io::Result<()> {
-        if security != Security::Plain && self.shared.tls.is_none() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a TLS listener needs a certificate",
-            ));
-        }
-        Ok(())
-    }
 }
 
 impl Shared {
-    fn new_id(&self) -> LinkId {
-        LinkId::In(self.next.fetch_add(1, Ordering::Relaxed))
-    }
-
     /// The handshake: our side of it by whether we have opened the connection; `direct` if it comes before everything else.
     async fn handshake(
         &self,
@@ -342,90 +227,6 @@ impl Shared {
             None => tls.accept(io).await?,
         };
         Ok((Wire::Tls(Box::new(stream)), shown))
-    }
-
-    /// Opens a connection for the link manager, and drives it.
-    fn dial(self: &Arc<Shared>, id: LinkId, pair: Pair) {
-        let peer = pair.to().to_string();
-        let handle = Arc::new(Handle::new(
-            id,
-            Direction::Outgoing,
-            peer,
-            Some(pair.to().clone()),
-        ));
-        let seat = self.enter(handle.clone());
-        let span = tracing::debug_span!("s2s", id = %id, to = %pair.to());
-        let shared = self.clone();
-        let task = async move {
-            let _seat = seat;
-            let opened = tokio::select! {
-                opened = shared.open(&pair, &handle) => opened,
-                () = handle.unwanted() => Err(Condition::RemoteServerTimeout),
-            };
-            let (wire, shown, stream) = match opened {
-                Ok(opened) => opened,
-                Err(condition) => {
-                    // Nothing can have been handed over: it was not connected.
-                    let _ = handle.close();
-                    let news = links::Input::NotConnected(id, condition);
-                    shared.post.tell(&mut vec![news]);
-                    return;
-                }
-            };
-            shared.post.tell(&mut vec![links::Input::Connected(id)]);
-            let parts = Parts {
-                handle,
-                wire,
-                shown,
-                stream,
-                ticket: None,
-                opened: Some(pair),
-            };
-            Connection::new(shared, parts).await;
-        };
-        self.server.spawn(task.instrument(span));
-    }
-
-    async fn open(
-        &self,
-        pair: &Pair,
-        handle: &Handle,
-    ) -> Result<(Wire, Shown, s2s::BoxStream), Condition> {
-        let metrics = &self.server.metrics().s2s;
-        // It may have been blocked, or become one of ours, since the stanza came.
-        let policy = self.policy(pair.to());
-        let policy = policy.ok_or(Condition::RemoteServerNotFound)?;
-        let dialled = self.dial.dial(pair.from(), pair.to()).await;
-        let dialled = dialled.map_err(|error| {
-            metrics.failed_dials.increment();
-            tracing::info!(to = %pair.to(), %error, "not connected");
-            error.condition()
-        })?;
-        tracing::debug!(target = dialled.target, "connected");
-        handle.facts().peer = dialled.target;
-        let (wire, shown) = match dialled.direct_tls {
-            false => (Wire::Plain(dialled.stream), Shown::default()),
-            true => {
-                let limit = self.config.timeouts.header;
-                let handshake = self.handshake(dialled.stream, Some(pair), true);
-                let secured = tokio::time::timeout(limit, handshake).await;
-                match secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                    Ok(secured) => {
-                        metrics.handshakes.increment();
-                        secured
-                    }
-                    Err(error) => {
-                        metrics.failed_handshakes.increment();
-                        tracing::info!(to = %pair.to(), %error, "TLS handshake failed");
-                        return Err(Condition::RemoteServerTimeout);
-                    }
-                }
-            }
-        };
-        let (settings, now) = (self.settings.clone(), self.server.now());
-        let inner = Outgoing::new(settings, pair.clone(), policy, &channel(&wire), now);
-        let stream = self.server.hooks().wrap_outgoing(Box::new(inner));
-        Ok((wire, shown, stream))
     }
 
     /// What a domain on the other side is held to; `None`: there are no streams with it.

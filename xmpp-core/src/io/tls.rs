@@ -22,6 +22,7 @@ use crate::time::Timestamp;
 mod authorities;
 mod certificate;
 mod peers;
+mod recording;
 
 pub use authorities::ClientAuthorities;
 pub(super) use peers::Shown;

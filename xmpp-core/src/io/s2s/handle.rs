@@ -7,8 +7,9 @@ use std::task::Poll;
 
 use crate::BareJid;
 use crate::io::control::Control;
-use crate::s2s::Pair;
+use crate::mailbox::Envelope;
 use crate::s2s::links::LinkId;
+use crate::s2s::{self, Found, Pair, Session};
 use crate::stream::Input;
 
 /// Reaches a connection, and shows it.
@@ -121,11 +122,11 @@ impl Handle {
         }
     }
 
-    /// Hands something to the stream, unless the connection has come to its end.
-    pub(super) fn push(&self, input: Input) -> Result<(), Input> {
+    /// Hands something to the stream. Where the connection has come to its end, what must not get lost comes back.
+    pub(super) fn push(&self, input: Input) -> Option<Back> {
         let mut inputs = self.lock();
         if inputs.closed {
-            return Err(input);
+            return Back::of(input);
         }
         inputs.queue.push_back(input);
         let first = inputs.queue.len() == 1;
@@ -133,7 +134,7 @@ impl Handle {
         if first {
             self.control.wake();
         }
-        Ok(())
+        None
     }
 
     /// Takes all that waits for the stream, for memory in which nothing does.
@@ -192,6 +193,24 @@ impl Handle {
     /// Nothing that runs under this lock can panic half way through a change.
     fn lock(&self) -> MutexGuard<'_, Inputs> {
         self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What comes back if it does not reach the stream.
+pub(super) enum Back {
+    Stanza(Envelope),
+    Session(Box<Session>),
+}
+
+impl Back {
+    pub(super) fn of(input: Input) -> Option<Back> {
+        match input {
+            Input::Send(envelope) => Some(Back::Stanza(envelope)),
+            Input::S2s(s2s::Input::Session(Found::Session(session))) => {
+                Some(Back::Session(session))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -12,11 +12,11 @@ use futures::FutureExt as _;
 
 use super::Shared;
 use super::gate::Batch;
+use super::handle::Back;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
-use crate::s2s::links::Links;
-use crate::s2s::links::{Input, LinkId, Output};
-use crate::s2s::{self, Found};
+use crate::s2s;
+use crate::s2s::links::{Input, LinkId, Links, Output};
 use crate::stanza::{Condition, StanzaError};
 use crate::stream;
 use crate::time::Now;
@@ -188,26 +188,20 @@ impl Manager {
         }
     }
 
-    /// To the stream of a link.
+    /// To the stream of a link, which may just have gone; then its end is on the way here.
     fn hand_over(&mut self, link: LinkId, input: stream::Input) {
-        let Some(handle) = self.shared.handle(link) else {
-            return self.too_late(link, input);
+        let back = match self.shared.handle(link) {
+            Some(handle) => handle.push(input),
+            None => Back::of(input),
         };
-        if let Err(input) = handle.push(input) {
-            self.too_late(link, input);
-        }
-    }
-
-    /// The link has just gone, and its end is on the way here.
-    fn too_late(&mut self, link: LinkId, input: stream::Input) {
-        match input {
-            stream::Input::Send(envelope) => self.late.entry(link).or_default().push(envelope),
-            stream::Input::S2s(s2s::Input::Session(Found::Session(session))) => {
+        match back {
+            Some(Back::Stanza(envelope)) => self.late.entry(link).or_default().push(envelope),
+            Some(Back::Session(session)) => {
                 let now = self.shared.server.now();
                 let back = s2s::Output::Session(session);
                 self.give(Input::Stream(link, back), now);
             }
-            _ => {}
+            None => {}
         }
     }
 

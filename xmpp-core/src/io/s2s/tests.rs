@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::im;
 use crate::io::dial::{Dial, DialError, Dialled};
-use crate::io::{Identity, surroundings};
+use crate::io::{Identity, Security, surroundings};
 use crate::mailbox::Origin;
 use crate::module::Module;
 use crate::s2s::{Policy, Proof};

@@ -7,20 +7,16 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use super::recording::Recording;
 use super::{Identity, Names, TlsError, certificate, provider};
 use crate::BareJid;
 use crate::io::wire::BoxIo;
@@ -260,7 +256,7 @@ impl Ours {
                 .with_safe_default_protocol_versions()
                 .map_err(failed)?
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Recording(provider())))
+                .with_custom_certificate_verifier(Arc::new(Recording::new(provider())))
                 .with_client_cert_resolver(Arc::new(Shows(identity.key.clone())));
             config.resumption = Resumption::disabled();
             let config = Arc::new(config);
@@ -272,7 +268,7 @@ impl Ours {
         let mut accepting = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(failed)?
-            .with_client_cert_verifier(Arc::new(Recording(provider())))
+            .with_client_cert_verifier(Arc::new(Recording::new(provider())))
             .with_cert_resolver(names);
         // A peer that offers no protocol is served all the same.
         accepting.alpn_protocols = vec![ALPN.to_vec()];
@@ -311,126 +307,5 @@ impl ResolvesClientCert for Shows {
 
     fn has_certs(&self) -> bool {
         true
-    }
-}
-
-/// Puts off the verdict until it is asked for a domain: a peer whose certificate means nothing to us can still prove itself
-/// by dialback. Only the proof that it has the certificate's key is demanded at once.
-#[derive(Debug)]
-struct Recording(Arc<CryptoProvider>);
-
-impl Recording {
-    /// A certificate that cannot be read proves nothing and is never trusted later, so it does not matter who signed.
-    fn or_unreadable(
-        certificate: &CertificateDer<'_>,
-        verified: Result<HandshakeSignatureValid, rustls::Error>,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        match ParsedCertificate::try_from(certificate) {
-            Ok(_) => verified,
-            Err(_) => Ok(HandshakeSignatureValid::assertion()),
-        }
-    }
-
-    fn tls12(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        let verified = verify_tls12_signature(message, certificate, signature, algorithms);
-        Recording::or_unreadable(certificate, verified)
-    }
-
-    fn tls13(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        let verified = verify_tls13_signature(message, certificate, signature, algorithms);
-        Recording::or_unreadable(certificate, verified)
-    }
-
-    fn schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for Recording {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
-    }
-}
-
-impl ClientCertVerifier for Recording {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    /// None: whoever has a certificate is to show it.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
     }
 }

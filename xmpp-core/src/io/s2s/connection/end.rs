@@ -5,9 +5,10 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
 use super::{CHUNK, Connection, Doing, Phase, TURNS};
+use crate::io::s2s::handle::Back;
 use crate::io::wire::Wire;
 use crate::mailbox::{Origin, Source};
-use crate::s2s::{self, Found, Output, links};
+use crate::s2s::{Output, links};
 use crate::stream::Input;
 use crate::time::Now;
 
@@ -31,13 +32,10 @@ impl Connection {
         returned.append(&mut self.late);
         let inputs = std::mem::take(&mut self.inputs);
         for input in inputs.into_iter().chain(waiting) {
-            match input {
-                Input::Send(envelope) => returned.push(envelope),
-                // It has not reached its stream.
-                Input::S2s(s2s::Input::Session(Found::Session(session))) => {
-                    self.tell_manager(Output::Session(session));
-                }
-                _ => {}
+            match Back::of(input) {
+                Some(Back::Stanza(envelope)) => returned.push(envelope),
+                Some(Back::Session(session)) => self.tell_manager(Output::Session(session)),
+                None => {}
             }
         }
         let error = self.error.take();
