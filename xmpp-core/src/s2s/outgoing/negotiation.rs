@@ -35,7 +35,7 @@ impl Outgoing {
             .filter(|id| (1..=dialback::ID_LEN_MAX).contains(&id.len()));
         self.link.id = id.ok_or(StreamCondition::BadFormat)?;
         self.link.lang = header.lang.map(Into::into);
-        self.dialback = header.dialback;
+        self.link.dialback = header.dialback;
         if modern {
             // RFC 6120 §4.3.2: the receiving entity sends its features.
             self.state = State::Waiting;
@@ -178,8 +178,8 @@ impl Outgoing {
         out: &mut Vec<stream::Output>,
     ) -> Result<(), Ending> {
         let (feature, errors) = header::dialback(features);
-        let dialback = self.dialback || feature;
-        if self.sasl != Sasl::Done && !dialback {
+        self.link.dialback |= feature;
+        if self.sasl != Sasl::Done && !self.link.dialback {
             return Err(self.give_up(Refusal::NoMethod, out));
         }
         if let Some(initiator) = &mut self.link.initiator {
@@ -191,10 +191,7 @@ impl Outgoing {
             self.pairs.retain(|pair| *pair != self.pair);
         }
         for pair in std::mem::take(&mut self.pairs) {
-            match dialback {
-                true => self.request(pair, now, out),
-                false => refuse(pair, Refusal::NoMethod, out),
-            }
+            self.request(pair, now, out);
         }
         for verify in std::mem::take(&mut self.verifies) {
             self.link.verify(verify, now, out);
