@@ -2,7 +2,6 @@
 
 use super::{Outgoing, Sasl, State};
 use crate::s2s::header::{self, BIDI, BIDI_FEATURE, SASL, TLS};
-use crate::s2s::initiator::refuse;
 use crate::s2s::link::{Ending, nonza};
 use crate::s2s::receiver::Receiver;
 use crate::s2s::{Ask, Known, Output, Refusal, dialback};
