@@ -16,9 +16,6 @@ data = "{folder}/data"
 starttls = ["{address}:{starttls}"]
 direct_tls = ["{address}:{direct_tls}"]
 
-[s2s]
-enabled = false
-
 {client_authorities}
 # Many wrong passwords come from one address here.
 [throttle]
@@ -44,10 +41,16 @@ enabled = false
 # All servers of a run are on loopback, and so is their DNS.
 FEDERATION = """
 [s2s]
-listen = ["{address}:{port}"]
+listen = [{starttls}]
+direct_tls = [{direct_tls}]
 authorities = "{ca}"
 name_servers = ["{name_server}"]
 allow_networks = ["127.0.0.0/8"]
+
+# Nobody waits for minutes here.
+[s2s.limits.links]
+connect = "10 s"
+backoff = {{ max = "2 s" }}
 
 [s2s.policy]
 proof = "{proof}"
@@ -87,9 +90,10 @@ class ExampleServer(Server):
         federation = self.options.federation
         if federation is None:
             return ALONE
+        listen = f'"{self.address}:{self.s2s_port}"'
         return FEDERATION.format(
-            address=self.address,
-            port=self.s2s_port,
+            starttls="" if federation.direct_tls else listen,
+            direct_tls=listen if federation.direct_tls else "",
             ca=self.authority.certificate,
             name_server=self.names.address,
             proof="certificate" if federation.certified else "either",

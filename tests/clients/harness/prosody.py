@@ -27,7 +27,9 @@ VirtualHost "{domain}"
 """
 
 FEDERATION = """
-s2s_ports = {{ {port} }}
+s2s_ports = {{ {starttls} }}
+s2s_direct_tls_ports = {{ {direct_tls} }}
+s2s_direct_tls_ssl = {{ certificate = "{certificate}", key = "{key}", cafile = "{ca}" }}
 s2s_secure_auth = {certified}
 s2s_require_encryption = true
 -- The DNS of the run and nothing else; unbound keeps no loopback name server otherwise.
@@ -74,7 +76,11 @@ class Prosody(Server):
         if federation is None:
             return 'modules_disabled = { "s2s" }'
         return FEDERATION.format(
-            port=self.s2s_port,
+            starttls="" if federation.direct_tls else self.s2s_port,
+            direct_tls=self.s2s_port if federation.direct_tls else "",
+            certificate=self.certificate,
+            key=self.key,
+            ca=self.authority.certificate,
             certified=str(federation.certified).lower(),
             name_server=self.names.address.replace(":", "@"),
         )

@@ -38,7 +38,7 @@ class Federation:
     else; otherwise both have signed their own, and dialback has to do. Certificates
     are for servers, as public authorities give them out; `client_auth`: for clients
     too, without which ejabberd accepts none from who connects to it. `bidi` and
-    `acks` are XEP-0288 and XEP-0198. `proxied`: DNS names `proxy_port`, where the test
+    `acks` are XEP-0288 and XEP-0198; `direct_tls` is XEP-0368, and no STARTTLS. `proxied`: DNS names `proxy_port`, where the test
     puts what it can cut.
     """
 
@@ -46,6 +46,7 @@ class Federation:
     client_auth: bool = False
     bidi: bool = False
     acks: bool = False
+    direct_tls: bool = False
     proxied: bool = False
 
     def __str__(self) -> str:
@@ -111,7 +112,11 @@ class Server(ABC):
         if federation:
             port = self.proxy_port if federation.proxied else self.s2s_port
             # ejabberd asks the C library for addresses, and that knows of this host only.
-            names.say(f"_xmpp-server._tcp.{self.domain} SRV 0 0 {port} localhost")
+            here, nowhere = f"SRV 0 0 {port} localhost", "SRV 0 0 0 ."
+            names.say(
+                f"_xmpp-server._tcp.{self.domain} {nowhere if federation.direct_tls else here}",
+                f"_xmpps-server._tcp.{self.domain} {here if federation.direct_tls else nowhere}",
+            )
 
     def __str__(self) -> str:
         options = [f"{name} {value}" for name, value in vars(self.options).items() if value]

@@ -1,6 +1,8 @@
 """Two servers of different makes, and a user on each (RFC 6120 §10.4, RFC 6121, XEP-0220, XEP-0288)."""
 
 import asyncio
+import random
+import time
 from dataclasses import replace
 
 from slixmpp import JID, Message
@@ -9,20 +11,22 @@ from harness import case
 from harness.case import ClientTest, differs
 from harness.ejabberd import Ejabberd
 from harness.prosody import Prosody
+from harness.proxy import Proxy
 from harness.server import Federation, Options, Server, free_ports
 from harness.slix import PING, TIMEOUT, Client
 
 VERSION = "<query xmlns='jabber:iq:version'/>"
 DISCO = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+BURSTS = 8
 PLUGINS = ("xep_0030",)
 BOUNCE = 60.0
 """Seconds within which a server has to say that another does not answer."""
 
 
 class FederationTest(ClientTest):
-    """`server` is the one under test, `peer` of the make `product`."""
+    """`server` is the one under test, `peer` of the make `product`, or of the same one."""
 
-    product: type[Server]
+    product: type[Server] | None = None
     federation = Federation()
     alone = ""
 
@@ -35,17 +39,18 @@ class FederationTest(ClientTest):
 
     @property
     def about(self) -> str:
-        return f"{self.product.name}, {self.federation}"
+        return f"{self.product.name if self.product else 'two of a kind'}, {self.federation}"
 
     async def couple(self) -> tuple[Client, Client]:
         """Romeo on the server under test, Juliet on the other."""
         romeo = await self.client("romeo", plugins=PLUGINS)
         return romeo, await self.client("juliet", on=self.peer, plugins=PLUGINS)
 
-    async def error(self, client: Client, sender, within: float = TIMEOUT) -> str:
-        """The condition of the next error that comes from there."""
-        wanted = {"from": JID(sender), "type": "error"}
-        return (await client.take(Message, within=within, **wanted))["error"]["condition"]
+
+async def error(client: Client, sender, within: float = TIMEOUT) -> str:
+    """The condition of the next error that comes from there."""
+    wanted = {"from": JID(sender), "type": "error"}
+    return (await client.take(Message, within=within, **wanted))["error"]["condition"]
 
 
 class Conversations:
@@ -115,7 +120,7 @@ class Conversations:
         for asker, other in ((romeo, juliet), (juliet, romeo)):
             nobody = f"nobody@{other.boundjid.domain}"
             asker.say(nobody, "anybody?")
-            self.assertEqual(await self.error(asker, nobody), "service-unavailable")
+            self.assertEqual(await error(asker, nobody), "service-unavailable")
             await self.assert_error("service-unavailable", asker.ask("get", VERSION, to=nobody))
 
 
@@ -136,6 +141,16 @@ class ProsodyByDialbackOnOneStream(Conversations, FederationTest):
 class ProsodyByCertificateOnOneStreamWithAcks(Conversations, FederationTest):
     product = Prosody
     federation = Federation(certified=True, bidi=True, acks=True)
+
+
+class ProsodyByCertificateWithAcks(Conversations, FederationTest):
+    product = Prosody
+    federation = Federation(certified=True, acks=True)
+
+
+class ProsodyByDirectTls(Conversations, FederationTest):
+    product = Prosody
+    federation = Federation(certified=True, direct_tls=True)
 
 
 class EjabberdByDialback(Conversations, FederationTest):
@@ -160,7 +175,7 @@ class Stopped(FederationTest):
         await juliet.message("hello")
         self.assertEqual(self.peer.stop(), 0)
         romeo.say(juliet.boundjid.bare, "gone?")
-        told = await self.error(romeo, juliet.boundjid.bare, BOUNCE)
+        told = await error(romeo, juliet.boundjid.bare, BOUNCE)
         self.assertEqual(told, "remote-server-timeout")
         self.peer.start()
         juliet = await self.client(juliet.account, on=self.peer)
@@ -171,6 +186,104 @@ class Stopped(FederationTest):
                 await asyncio.sleep(0.5)
         juliet.say(romeo.boundjid, "back!")
         await romeo.message("back!")
+
+
+class TwoOfAKindByDialback(Conversations, FederationTest):
+    pass
+
+
+class TwoOfAKindByCertificateOnOneStream(Conversations, FederationTest):
+    federation = Federation(certified=True, bidi=True, acks=True)
+
+
+class CutOff:
+    """Links that are cut while messages are on their way.
+
+    A peer that only acknowledges cannot be given again what it has not: it may have it. Each
+    message arrives, or there is an error for it, or both; never neither, never twice.
+    """
+
+    product: type[Server] | None = Prosody
+
+    async def test_what_is_sent_to_the_peer_and_cut_off_arrives_or_comes_back(self):
+        romeo, juliet = await self.couple()
+        await self.talk(romeo, juliet)
+
+    async def test_what_the_peer_sends_and_is_cut_off_arrives_or_comes_back(self):
+        romeo, juliet = await self.couple()
+        await self.talk(juliet, romeo)
+
+    async def talk(self, speaker: Client, listener: Client):
+        """Bursts over a link that is up, and then gone in the middle of something."""
+        dice = random.Random(198)
+        said = {}
+
+        def say(body: str):
+            said[speaker.say(listener.boundjid, body)["id"]] = body
+
+        async with Proxy(self.server) as one, Proxy(self.peer) as other:
+            for burst in range(BURSTS):
+                async with asyncio.timeout(BOUNCE):
+                    while not listener.holds(Message, lambda m: m["body"].startswith(f"{burst}:")):
+                        say(f"{burst}: is there anybody?")
+                        await asyncio.sleep(0.2)
+                for n in range(100):
+                    say(f"{burst}.{n}")
+                await asyncio.sleep(dice.uniform(0.0, 0.15))
+                self.assertGreater(one.cut() + other.cut(), 0, "there was nothing to cut")
+            await self.settled(speaker, listener, said)
+
+    async def settled(self, speaker: Client, listener: Client, said: dict[str, str]):
+        def sorted_out():
+            arrived = [m["id"] for m in listener.holds(Message, type="chat") if m["id"] in said]
+            returned = [m["id"] for m in speaker.holds(Message, type="error") if m["id"] in said]
+            return arrived, returned, [said[id] for id in said if id not in {*arrived, *returned}]
+
+        deadline = time.monotonic() + BOUNCE
+        while sorted_out()[2] and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        arrived, returned, lost = sorted_out()
+        self.assertEqual(lost, [], "these were lost")
+        self.assertNotEqual(returned, [], "nothing was on its way when it was cut")
+        self.assertEqual(len(arrived), len(set(arrived)), "some arrived twice")
+        self.assertEqual(len(returned), len(set(returned)), "some came back twice")
+        self.assertEqual(arrived, [id for id in said if id in set(arrived)], "out of order")
+
+
+class CutOffAndResumed(CutOff):
+    """Two that resume (`docs/design/s2s.md`): everything arrives, once and in order."""
+
+    product = None
+
+    async def settled(self, speaker: Client, listener: Client, said: dict[str, str]):
+        def arrived():
+            return [m["id"] for m in listener.holds(Message, type="chat") if m["id"] in said]
+
+        deadline = time.monotonic() + BOUNCE
+        while len(arrived()) < len(said) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        self.assert_no(speaker, Message, type="error")
+        self.assertEqual([said[id] for id in arrived()], list(said.values()))
+
+
+class CutOffWithAcks(CutOff, FederationTest):
+    federation = Federation(certified=True, acks=True, proxied=True)
+
+
+class CutOffOnOneStreamWithAcks(CutOff, FederationTest):
+    federation = Federation(certified=True, bidi=True, acks=True, proxied=True)
+
+
+class CutOffAndResumedOnTwoStreams(CutOffAndResumed, FederationTest):
+    federation = Federation(certified=True, acks=True, proxied=True)
+
+
+class CutOffAndResumedOnOneStream(CutOffAndResumed, FederationTest):
+    federation = Federation(certified=True, bidi=True, acks=True, proxied=True)
+
+
+class CutOffAndResumedByDialback(CutOffAndResumed, FederationTest):
+    federation = Federation(acks=True, proxied=True)
 
 
 class Unreachable(ClientTest):
@@ -202,6 +315,6 @@ class Unreachable(ClientTest):
         for domain in wanted:
             romeo.say(f"juliet@{domain}", "hello?")
         told = {
-            domain: await self.error(romeo, f"juliet@{domain}", BOUNCE) for domain in wanted
+            domain: await error(romeo, f"juliet@{domain}", BOUNCE) for domain in wanted
         }
         self.assertEqual(told, wanted)
