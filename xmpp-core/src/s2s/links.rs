@@ -20,6 +20,7 @@ use crate::server::Random;
 use crate::time::Now;
 
 mod event;
+mod held;
 mod life;
 mod limits;
 mod line;
@@ -38,8 +39,8 @@ pub use event::{Down, LinkEvent};
 pub use limits::{Backoff, Limits};
 pub use seam::{Ended, Input, LinkId, Output};
 
+use held::Held;
 use line::{Depth, Domain, Line};
-use session::Held;
 use table::Table;
 use timers::Timer;
 use verify::Verification;

@@ -59,8 +59,8 @@ impl Links {
         let mut others = links.iter().filter_map(|slot| self.links.get(*slot));
         let theirs = |link: &&Link| link.dialled.is_none() && !link.closing;
         let count = others.clone().filter(theirs).count();
-        // RFC 6120 §4.9.3.3: "the server is closing the existing stream for this entity because a new stream has been initiated that
-        // conflicts with the existing stream"
+        // RFC 6120 §4.9.3.3: "is closing the existing stream for this entity because a new stream has been initiated that conflicts
+        // with the existing stream"
         if count > self.limits.incoming_domain
             && let Some(oldest) = others.find(theirs).map(|link| link.id)
         {
