@@ -49,6 +49,9 @@ impl Initiator {
         if self.granted.contains(&pair) {
             return out.push(stream::Output::S2s(Output::Granted(pair)));
         }
+        if !cx.dialback {
+            return refuse(pair, Refusal::NoMethod, out);
+        }
         let requested = || self.requests.iter().map(|(pair, _)| pair);
         // §2.1.1: whoever "is currently not attempting to get a verified connection for this domain pair, it sends a new
         // dialback key"
@@ -80,7 +83,7 @@ impl Initiator {
         // XEP-0288 §2.2: "the receiving server MUST NOT attempt to verify a dialback key on the same connection where the
         // corresponding request was issued."
         let here = verify.id == cx.id;
-        if here || self.verifies.len() >= cx.settings.limits.verifies {
+        if here || !cx.dialback || self.verifies.len() >= cx.settings.limits.verifies {
             return verified(verify, Verdict::NotFound, out);
         }
         let Verify { pair, id, key } = verify.clone();

@@ -20,6 +20,8 @@ pub(super) struct Link {
     pub(super) tls: bool,
     /// The ID that the stream has from the side that accepted the connection.
     pub(super) id: String,
+    /// The peer declares dialback: in its header, or in its features.
+    pub(super) dialback: bool,
     /// Whether our header is out.
     pub(super) greeted: bool,
     /// `xml:lang` of the peer's header.
@@ -39,6 +41,7 @@ pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) id: &'a str,
     pub(super) tls: bool,
+    pub(super) dialback: bool,
     pub(super) now: Instant,
 }
 
@@ -63,6 +66,7 @@ impl Link {
             settings,
             tls,
             id: String::new(),
+            dialback: false,
             greeted: false,
             lang: None,
             receiver: None,
@@ -121,7 +125,7 @@ impl Link {
         let Some(receiver) = self.receiver.as_ref().filter(|r| r.is_proven()) else {
             return Err(StreamCondition::NotAuthorized);
         };
-        // RFC 6120 §4.9.3.7: "The stanza sent between two servers lacks a 'to' or 'from' attribute"
+        // RFC 6120 §4.9.3.7: "A stanza sent between two servers lacks a 'to' or 'from' attribute"
         let (Some(from), Some(to)) = (from, to) else {
             return Err(StreamCondition::ImproperAddressing);
         };
@@ -265,6 +269,7 @@ impl Link {
             settings: &self.settings,
             id: &self.id,
             tls: self.tls,
+            dialback: self.dialback,
             now: now.instant,
         };
         (cx, self.receiver.as_mut(), self.initiator.as_mut())

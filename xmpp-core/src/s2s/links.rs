@@ -20,6 +20,7 @@ use crate::server::Random;
 use crate::time::Now;
 
 mod event;
+mod held;
 mod life;
 mod limits;
 mod line;
@@ -38,8 +39,8 @@ pub use event::{Down, LinkEvent};
 pub use limits::{Backoff, Limits};
 pub use seam::{Ended, Input, LinkId, Output};
 
+use held::Held;
 use line::{Depth, Domain, Line};
-use session::Held;
 use table::Table;
 use timers::Timer;
 use verify::Verification;
@@ -129,7 +130,7 @@ impl Links {
 
     fn told(&mut self, link: LinkId, output: super::Output, now: Now, out: &mut Vec<Output>) {
         match output {
-            super::Output::Accepted(pair) => self.accepted(link, pair, out),
+            super::Output::Accepted(pair) => self.accepted(link, pair, now, out),
             super::Output::Granted(pair) => self.granted(link, pair, now, out),
             super::Output::Refused(pair, why) => self.refused(link, &pair, why, now, out),
             super::Output::Unsent(envelope) => self.unsent(link, envelope, now, out),

@@ -32,8 +32,6 @@ pub struct Outgoing {
     verifies: Vec<Verify>,
     /// Requested with another Target Domain than that of the stream: is the certificate right for it too?
     asked: Vec<(Pair, Instant)>,
-    /// The peer's header declares dialback.
-    dialback: bool,
     /// SASL is over, well or badly.
     sasl: Sasl,
     /// Until when the stream has to be open, or the peer has to close its side.
@@ -91,7 +89,6 @@ impl Outgoing {
             pairs: Vec::new(),
             verifies: Vec::new(),
             asked: Vec::new(),
-            dialback: false,
             sasl: Sasl::Untried,
             deadline,
         }

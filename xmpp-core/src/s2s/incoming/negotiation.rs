@@ -40,6 +40,7 @@ impl Incoming {
             }
         }
         let modern = header::is_modern(&header);
+        self.link.dialback = header.dialback;
         self.link.lang = header.lang.map(Into::into);
         out.push(stream::Output::S2s(Output::Ask(Ask::Stream(pair.clone()))));
         self.pair = Some(pair);

@@ -736,6 +736,28 @@ fn a_key_is_not_verified_where_it_came_from() {
 
 /// XEP-0220 §2.1.1: a stream that ends has answered nothing.
 #[test]
+fn a_peer_without_dialback_is_not_asked_for_pairs_back() {
+    let without = HEADER.replace(" xmlns:db='jabber:server:dialback'", "");
+    assert_ne!(without, HEADER);
+    let mut b = tls();
+    b.receive(&without);
+    b.tell(Input::Known(ours(), right()));
+    b.receive(BIDI);
+    b.receive(AUTH);
+    b.receive(&without);
+    b.tell(Input::Known(ours(), right()));
+    let other = pair("rooms.example", "capulet.example");
+    assert_eq!(
+        words(&b.tell(Input::Request(other))),
+        "refused rooms>capulet NoMethod"
+    );
+    assert_eq!(
+        words(&b.tell(Input::Request(ours().inverse()))),
+        "granted montague>capulet"
+    );
+}
+
+#[test]
 fn what_we_ask_over_a_bidi_stream_is_answered_when_it_ends() {
     let mut b = with(with(open(tls(), right()), BIDI), RESULT);
     b.tell(Input::Known(ours(), right()));

@@ -52,7 +52,7 @@ impl Links {
             && (domain.is_some() || self.has_room_for_domain())
             && self.budget.take(bytes);
         if !has_room {
-            // RFC 6120 §8.3.3.18
+            // RFC 6120 §8.3.3.18: not now; its type is `wait`.
             return self.give_back(envelope, Condition::ResourceConstraint, out);
         }
         let until = now.instant + self.limits.connect;

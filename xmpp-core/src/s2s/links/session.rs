@@ -1,47 +1,18 @@
 //! The sessions of XEP-0198: between two connections they are here, and their pairs have no other way.
+//!
+//! Those that we have with others are in a table of ours ([`held`](super::held)), those that others have with us in
+//! [`Sessions`]. What both have in common is here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::line::Way;
 use super::table::Slot;
-use super::timers::Timer;
 use super::way::request;
 use super::{LinkId, Links, Output};
-use crate::BareJid;
 use crate::s2s::{self, Do, Found, Pair, Session, Sessions};
-use crate::stanza::Condition;
 use crate::stream;
 use crate::time::Now;
-
-/// A session that we have with another server, without a connection.
-#[derive(Debug)]
-pub(super) struct Held {
-    session: Box<Session>,
-    domain: BareJid,
-    until: Instant,
-    bytes: usize,
-    /// The link that it came from and that is not quite gone, or the one that is to go on with it and is being opened.
-    link: Option<LinkId>,
-}
-
-impl Held {
-    /// Whether it has sent something of this pair.
-    fn waits_for(&self, pair: &Pair) -> bool {
-        waits_for(&self.session, pair)
-    }
-}
-
-fn waits_for(session: &Session, pair: &Pair) -> bool {
-    session.queue.iter().any(|sent| {
-        let stanza = &sent.envelope.stanza;
-        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
-            return false;
-        };
-        pair.covers(from, to)
-    })
-}
 
 impl Links {
     /// A session comes out of its stream.
@@ -96,40 +67,6 @@ impl Links {
         }
     }
 
-    /// Keeps one of ours until there is a connection that goes on with it.
-    fn keep(
-        &mut self,
-        session: Box<Session>,
-        domain: BareJid,
-        link: Option<LinkId>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        if self.held.len() >= self.limits.held {
-            let first = self.held.iter().min_by_key(|(_, held)| held.until);
-            if let Some(id) = first.map(|(id, _)| id.clone()) {
-                self.held_due(&id, out);
-            }
-        }
-        let id = session.id.clone();
-        let bytes = session.bytes();
-        self.budget.take_anyway(bytes);
-        // Also after its time the peer may know how far it came.
-        let until = now.instant + session.max.max(self.limits.connect);
-        let held = Held {
-            session,
-            domain,
-            until,
-            bytes,
-            link,
-        };
-        self.timers.insert((until, Timer::Held(id.clone())));
-        self.held.insert(id.clone(), held);
-        if self.closed {
-            self.held_due(&id, out);
-        }
-    }
-
     /// A link is gone. If it has left a session that another may go on with, these pairs wait for that.
     pub(super) fn part_with_session(
         &mut self,
@@ -174,96 +111,9 @@ impl Links {
     }
 
     /// Whether the pair waits for what becomes of that session.
-    fn is_held_by(&self, pair: &Pair, name: &Arc<str>) -> bool {
+    pub(super) fn is_held_by(&self, pair: &Pair, name: &Arc<str>) -> bool {
         let line = self.lines.get(pair);
         line.is_some_and(|line| line.way == Way::Held && line.holder.as_ref() == Some(name))
-    }
-
-    /// Something waits for a pair that is held: now there is a reason to go on with the session.
-    pub(super) fn revive(&mut self, pair: &Pair, now: Now, out: &mut Vec<Output>) {
-        self.revive_all(pair.to(), now, out);
-    }
-
-    /// Has connections opened for the sessions with this domain, where there is anything to go on with.
-    pub(super) fn revive_all(&mut self, jid: &BareJid, now: Now, out: &mut Vec<Output>) {
-        let theirs = self.held.iter().filter(|(_, held)| held.domain == *jid);
-        let ids: Vec<_> = theirs.map(|(id, _)| id.clone()).collect();
-        for id in ids {
-            self.revive_one(&id, now, out);
-        }
-    }
-
-    fn revive_one(&mut self, id: &Arc<str>, now: Now, out: &mut Vec<Output>) {
-        let Some(held) = self.held.get(id).filter(|held| held.link.is_none()) else {
-            return;
-        };
-        let queued = |pair: &&Pair| {
-            let line = self.lines.get(*pair);
-            line.is_some_and(|line| !line.queue.is_empty())
-        };
-        let pairs = &held.session.granted;
-        let sent = pairs.iter().find(|pair| held.waits_for(pair));
-        let pair = match sent.or_else(|| pairs.iter().find(queued)) {
-            Some(pair) => pair.clone(),
-            // The peer may have something for us.
-            None if held.session.is_bidi() => pairs[0].clone(),
-            None => return,
-        };
-        let jid = held.domain.clone();
-        let domain = self.domain(&jid);
-        if !domain.pause.is_over(now.instant) {
-            return;
-        }
-        let links = domain.links.clone();
-        let opening = links.into_iter().find(|slot| {
-            let link = self.links.get(*slot);
-            link.is_some_and(|link| {
-                !link.open && !link.closing && link.session.is_none() && link.reaches(&jid)
-            })
-        });
-        // Beyond the bound, if need be: it takes the place of the one before it.
-        let slot = opening.unwrap_or_else(|| self.dial(&pair, out));
-        if let (Some(link), Some(held)) = (self.links.get_mut(slot), self.held.get_mut(id)) {
-            link.session = Some(id.clone());
-            held.link = Some(link.id);
-        }
-    }
-
-    /// A connection is there: if it is for a session, its stream is given that, and the pairs of it are requested. Answers with a
-    /// pair to request besides, if all of the session's go another way: without one there is no session, and the peer may have something in
-    /// it.
-    pub(super) fn hand_session_over(
-        &mut self,
-        slot: Slot,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> Option<Pair> {
-        let link = self.links.get(slot)?;
-        let id = link.id;
-        let name = link.session.clone()?;
-        let held = self.release(&name)?;
-        let mut pending = held.session.granted.clone();
-        pending.retain(|pair| held.waits_for(pair) || self.is_held_by(pair, &name));
-        let mut wanted = pending.clone();
-        wanted.retain(|pair| held.waits_for(pair) || self.is_queued(pair));
-        if wanted.is_empty() {
-            // Without a pair there is no session.
-            wanted.extend(held.session.granted.first().cloned());
-        }
-        for pair in &wanted {
-            // If nothing waits for it here, there is something in the session.
-            self.hold_line(pair, &name);
-            self.free(pair, &name, Some(slot), now, out);
-        }
-        let mut first = held.session.granted.first().cloned();
-        if let Some(link) = self.links.get_mut(slot) {
-            link.pending = pending;
-            let here = |pair: &Pair| held.session.granted.contains(pair);
-            first = first.filter(|_| !link.lines.iter().any(here));
-        }
-        let found = s2s::Input::Session(Found::Session(held.session));
-        out.push(Output::Stream(id, stream::Input::S2s(found)));
-        first
     }
 
     /// The peer goes on with a session over this link.
@@ -312,7 +162,7 @@ impl Links {
         self.go_on(&pairs, now, out);
     }
 
-    fn is_queued(&self, pair: &Pair) -> bool {
+    pub(super) fn is_queued(&self, pair: &Pair) -> bool {
         let line = self.lines.get(pair);
         line.is_some_and(|line| !line.queue.is_empty())
     }
@@ -328,7 +178,7 @@ impl Links {
     }
 
     /// The pair is held for that session no more: it is to go over this link, or over any.
-    fn free(
+    pub(super) fn free(
         &mut self,
         pair: &Pair,
         name: &Arc<str>,
@@ -354,43 +204,6 @@ impl Links {
             link.lines.push(pair.clone());
         }
         self.look(pair, out);
-    }
-
-    /// One of ours has waited for long enough: what it has sent may have arrived, or not, and nobody will know.
-    pub(super) fn held_due(&mut self, id: &Arc<str>, out: &mut Vec<Output>) {
-        let Some(held) = self.release(id) else {
-            return;
-        };
-        if let Some(link) = held.link.and_then(|link| self.links.by_id(link)) {
-            link.session = None;
-        }
-        let mut pairs = held.session.granted.clone();
-        pairs.retain(|pair| self.is_held_by(pair, id));
-        let (late, _) = held.session.end();
-        for envelope in late {
-            self.give_back(envelope, Condition::RemoteServerTimeout, out);
-        }
-        for pair in pairs {
-            if let Some(line) = self.lines.get_mut(&pair) {
-                line.way = Way::None;
-                line.holder = None;
-                self.bounce(&pair, Condition::RemoteServerTimeout, out);
-            }
-        }
-        self.tidy(&held.domain);
-    }
-
-    fn release(&mut self, id: &Arc<str>) -> Option<Held> {
-        let held = self.held.remove(id)?;
-        self.timers.remove(&(held.until, Timer::Held(id.clone())));
-        self.budget.give(held.bytes);
-        Some(held)
-    }
-
-    /// Whether a session waits in which something has been sent to this domain.
-    pub(super) fn holds_for(&self, jid: &BareJid) -> bool {
-        let mut all = self.held.values();
-        all.any(|held| held.domain == *jid && !held.session.queue.is_empty())
     }
 
     /// From now on another connection can go on with the session of this one; or this one has gone on with it.
@@ -470,4 +283,15 @@ impl Links {
         }
         self.with_sessions(now, out, Sessions::close);
     }
+}
+
+/// Whether it has sent something of this pair that is not acknowledged.
+pub(super) fn waits_for(session: &Session, pair: &Pair) -> bool {
+    session.queue.iter().any(|sent| {
+        let stanza = &sent.envelope.stanza;
+        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else {
+            return false;
+        };
+        pair.covers(from, to)
+    })
 }

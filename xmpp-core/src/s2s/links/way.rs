@@ -179,6 +179,8 @@ impl Links {
             }
             Some(Way::Held | Way::Up(_)) | None => {}
         }
+        // It can be reached again, and nobody waits any more to try.
+        self.revive_all(pair.to(), now, out);
         // Others to this domain can be asked for now (XEP-0288).
         let lines = self.domain(pair.to()).lines.clone();
         for other in lines {

@@ -2,7 +2,6 @@
 
 use super::{Outgoing, Sasl, State};
 use crate::s2s::header::{self, BIDI, BIDI_FEATURE, SASL, TLS};
-use crate::s2s::initiator::refuse;
 use crate::s2s::link::{Ending, nonza};
 use crate::s2s::receiver::Receiver;
 use crate::s2s::{Ask, Known, Output, Refusal, dialback};
@@ -35,7 +34,7 @@ impl Outgoing {
             .filter(|id| (1..=dialback::ID_LEN_MAX).contains(&id.len()));
         self.link.id = id.ok_or(StreamCondition::BadFormat)?;
         self.link.lang = header.lang.map(Into::into);
-        self.dialback = header.dialback;
+        self.link.dialback = header.dialback;
         if modern {
             // RFC 6120 §4.3.2: the receiving entity sends its features.
             self.state = State::Waiting;
@@ -178,8 +177,8 @@ impl Outgoing {
         out: &mut Vec<stream::Output>,
     ) -> Result<(), Ending> {
         let (feature, errors) = header::dialback(features);
-        let dialback = self.dialback || feature;
-        if self.sasl != Sasl::Done && !dialback {
+        self.link.dialback |= feature;
+        if self.sasl != Sasl::Done && !self.link.dialback {
             return Err(self.give_up(Refusal::NoMethod, out));
         }
         if let Some(initiator) = &mut self.link.initiator {
@@ -191,10 +190,7 @@ impl Outgoing {
             self.pairs.retain(|pair| *pair != self.pair);
         }
         for pair in std::mem::take(&mut self.pairs) {
-            match dialback {
-                true => self.request(pair, now, out),
-                false => refuse(pair, Refusal::NoMethod, out),
-            }
+            self.request(pair, now, out);
         }
         for verify in std::mem::take(&mut self.verifies) {
             self.link.verify(verify, now, out);

@@ -462,6 +462,28 @@ fn a_peer_with_no_way_to_prove_anything_is_left() {
     assert_eq!(out, "refused capulet>montague NoMethod, footer, close");
 }
 
+/// An element of dialback would be the end of a stream to a peer that has none, and of the pair that its certificate has proven.
+#[test]
+fn a_peer_without_dialback_is_asked_for_nothing_more() {
+    let header = HEADER.replace(" xmlns:db='jabber:server:dialback'", "");
+    let external = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>\
+        </stream:features>";
+    let b = with(with(begun(tls()), &header), external);
+    let mut b = with(with(told(b, right()), SUCCESS), &header);
+    assert_eq!(words(&b.receive(NO_FEATURES)), "granted capulet>montague");
+    let other = pair("rooms.example", "montague.example");
+    assert_eq!(
+        words(&b.tell(Input::Request(other))),
+        "refused rooms>montague NoMethod"
+    );
+    let key = verify("montague.example", "capulet.example", "other", "k");
+    assert_eq!(words(&b.tell(Input::Verify(key))), "verified NotFound");
+    assert_eq!(
+        words(&b.tell(Input::Request(ours()))),
+        "granted capulet>montague"
+    );
+}
+
 #[test]
 fn a_stream_for_keys_alone_proves_no_pair() {
     let mut b = tls();

@@ -10,6 +10,9 @@ use super::*;
 const NAME: &str = "07070707070707070707070707070707";
 const SM: &str = "xmlns='urn:xmpp:sm:3'";
 
+const HEADER: &str = "<stream:stream from='montague.example' to='capulet.example' id='1' version='1.0' \
+    xmlns='jabber:server' xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>";
+
 pub(super) struct Bench {
     pub(super) machine: s2s::BoxStream,
     pub(super) reader: Reader,
@@ -20,6 +23,7 @@ pub(super) struct Bench {
 }
 
 type Event = (&'static str, fn(&mut Bench));
+type State = (&'static str, fn() -> Bench);
 
 pub(super) fn ours() -> Pair {
     pair("capulet.example", "montague.example")
@@ -84,11 +88,22 @@ impl Bench {
         }
         bench.tell(s2s::Input::Request(ours()));
         bench.tell(s2s::Input::Open);
-        bench.receive(
-            "<stream:stream from='montague.example' to='capulet.example' id='1' version='1.0' \
-            xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
-            xmlns:stream='http://etherx.jabber.org/streams'>",
-        );
+        bench.receive(HEADER);
+        bench
+    }
+
+    /// The same, without encryption, which the policy allows.
+    pub(super) fn plain(session: Session) -> Bench {
+        let mut bench = Bench::new(|now, surroundings| {
+            let settings = Arc::new(settings(b"ours"));
+            let channel = Channel::default();
+            let inner = s2s::Outgoing::new(settings, ours(), lax(), &channel, now);
+            Box::new(Outgoing::new(Box::new(inner), surroundings))
+        });
+        bench.tell(s2s::Input::Session(Found::Session(Box::new(session))));
+        bench.tell(s2s::Input::Request(ours()));
+        bench.tell(s2s::Input::Open);
+        bench.receive(HEADER);
         bench
     }
 
@@ -142,6 +157,13 @@ pub(super) fn known(policy: Policy) -> Known {
 pub(super) fn one_way() -> Policy {
     Policy {
         bidi: false,
+        ..Policy::default()
+    }
+}
+
+fn lax() -> Policy {
+    Policy {
+        tls: false,
         ..Policy::default()
     }
 }
@@ -247,7 +269,7 @@ pub(super) fn features(b: &mut Bench) {
         "<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>\
         <sm xmlns='urn:xmpp:sm:3'/></stream:features>",
     );
-    b.tell(s2s::Input::Known(theirs(), known(Policy::default())));
+    b.tell(s2s::Input::Known(theirs(), known(lax())));
 }
 
 pub(super) fn features_bidi(b: &mut Bench) {
@@ -318,7 +340,7 @@ const BOTH: &[Event] = &[
     ("cut", cut),
 ];
 
-fn table(states: &[(&str, fn() -> Bench)], events: &[Event]) -> String {
+fn table(states: &[State], events: &[Event]) -> String {
     let mut table = String::new();
     for (state, make) in states {
         table += &format!("== {state}\n");
@@ -339,7 +361,7 @@ fn table(states: &[(&str, fn() -> Bench)], events: &[Event]) -> String {
 
 #[test]
 fn every_event_in_every_state_of_an_incoming_stream() {
-    let states: &[(&str, fn() -> Bench)] = &[
+    let states: &[State] = &[
         ("nothing proven", || Bench::incoming(one_way())),
         ("proven", || Bench::incoming(one_way()).after(&[key])),
         ("proven, both ways", || {
@@ -416,7 +438,7 @@ fn every_event_in_every_state_of_an_incoming_stream() {
 
 #[test]
 fn every_event_in_every_state_of_an_outgoing_stream() {
-    let states: &[(&str, fn() -> Bench)] = &[
+    let states: &[State] = &[
         ("nothing offered", || Bench::outgoing(None)),
         ("nothing granted", || {
             Bench::outgoing(None).after(&[features])

@@ -2,20 +2,19 @@
 //! all that was ever sent.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::future::Future as _;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 
 use xmpp_core::mailbox::{
-    Envelope, Inbox as _, Later, Origin, Outcome, Queue, QueueLimits, Settlement, SmPoint, Source,
+    Envelope, Inbox as _, Origin, Outcome, Queue, QueueLimits, Settlement, SmPoint, Source,
 };
-use xmpp_core::s2s::{
-    self, Ask, Do, Found, Known, Pair, Policy, Proof, Session, SessionLimits, Sessions, Verdict,
-};
-use xmpp_core::stream::StreamError;
+use xmpp_core::s2s::{self, Found, Pair, Policy, Proof, Session, SessionLimits, Sessions};
 use xmpp_core::xml::{Limits, Reader};
 
 use super::*;
+
+mod above;
+mod record;
+
+pub(super) use record::{Counts, Record};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -81,57 +80,6 @@ pub(super) struct World {
     by_id: HashMap<String, usize>,
     pub(super) counts: Counts,
     pub(super) failures: Vec<String>,
-}
-
-/// How often something has happened, to know that it has.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) delivered: usize,
-    pub(super) resumed: usize,
-    pub(super) failed: usize,
-    pub(super) conflicts: usize,
-    /// Stanzas that came again.
-    pub(super) again: usize,
-    pub(super) unsent: usize,
-    pub(super) returned: usize,
-    pub(super) drained: usize,
-    pub(super) unmanaged: usize,
-}
-
-impl Counts {
-    fn written(&mut self, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(bytes);
-        self.resumed += usize::from(text.starts_with("<resumed"));
-        self.failed += usize::from(text.starts_with("<failed"));
-        self.conflicts += usize::from(text.contains("<conflict"));
-    }
-
-    pub(super) fn plus(self, other: Counts) -> Counts {
-        Counts {
-            delivered: self.delivered + other.delivered,
-            resumed: self.resumed + other.resumed,
-            failed: self.failed + other.failed,
-            conflicts: self.conflicts + other.conflicts,
-            again: self.again + other.again,
-            unsent: self.unsent + other.unsent,
-            returned: self.returned + other.returned,
-            drained: self.drained + other.drained,
-            unmanaged: self.unmanaged + other.unmanaged,
-        }
-    }
-}
-
-/// A stanza that was sent.
-pub(super) struct Record {
-    pub(super) pair: Pair,
-    later: Later,
-    /// Whether it has come late, for each time that it has come.
-    pub(super) delivered: Vec<bool>,
-    settled: bool,
-    pub(super) returned: bool,
-    /// It was written where nothing is acknowledged.
-    pub(super) unmanaged: bool,
-    told: bool,
 }
 
 struct Conn {
@@ -473,14 +421,6 @@ impl World {
         self.put_back(back);
     }
 
-    /// What was sent goes before what waits.
-    fn put_back(&mut self, back: Vec<Envelope>) {
-        for envelope in back.into_iter().rev() {
-            let pair = self.records[self.number(&envelope.stanza)].pair.clone();
-            self.queues.entry(pair).or_default().push_front(envelope);
-        }
-    }
-
     fn number(&self, stanza: &Stanza) -> usize {
         self.by_id[stanza.id().unwrap()]
     }
@@ -542,112 +482,6 @@ impl World {
         }
     }
 
-    fn perform_s2s(&mut self, side: Side, link: u64, output: s2s::Output) {
-        let mut out = Vec::new();
-        let conn = self.conns.get_mut(&key(side, link)).unwrap();
-        match output {
-            s2s::Output::Ask(Ask::Stream(pair)) => {
-                conn.asking = true;
-                let mut policy = self.policy();
-                if side == Side::B && self.refused.contains(&pair) {
-                    policy.proof = Proof::Dialback;
-                }
-                self.known(side, link, pair, Some(policy));
-            }
-            s2s::Output::Ask(Ask::Pair(pair)) => {
-                let refused = side == Side::B && self.refused.contains(&pair);
-                let policy = self.policy();
-                self.known(side, link, pair, (!refused).then_some(policy));
-            }
-            s2s::Output::Ask(Ask::Verify(verify)) => {
-                self.tell(side, link, s2s::Input::Verified(verify, Verdict::Valid));
-            }
-            s2s::Output::Ask(Ask::Session(claim)) => {
-                conn.asking = true;
-                self.table.claim(link, claim, &mut out);
-            }
-            s2s::Output::Granted(pair) => self.granted(side, link, pair, &mut out),
-            s2s::Output::Session(session) => self.keep(side, session),
-            s2s::Output::Ended(ended) => self.table.ended(ended, &mut out),
-            s2s::Output::Denied(claim) => self.table.denied(link, &claim, &mut out),
-            s2s::Output::Accepted(_)
-            | s2s::Output::Acked(_)
-            | s2s::Output::Refused(..)
-            | s2s::Output::PeerError(_) => {}
-            other => panic!("{other:?}"),
-        }
-        self.do_all(out);
-    }
-
-    fn known(&mut self, side: Side, link: u64, pair: Pair, policy: Option<Policy>) {
-        let known = Known {
-            ours: true,
-            certified: true,
-            policy,
-        };
-        self.tell(side, link, s2s::Input::Known(pair, known));
-    }
-
-    /// A pair goes one way: what would still have sent it is over.
-    fn granted(&mut self, side: Side, link: u64, pair: Pair, out: &mut Vec<Do<u64>>) {
-        let others: Vec<u64> = self
-            .conns
-            .iter()
-            .filter(|((other, is_b), conn)| {
-                *is_b == (side == Side::B) && *other != link && conn.granted.contains(&pair)
-            })
-            .map(|((other, _), _)| *other)
-            .collect();
-        for other in others {
-            let error = StreamError::new(StreamCondition::Conflict);
-            self.input(side, other, Input::Close(Some(error)));
-        }
-        if side == Side::B {
-            let waiting = self.table.waiting();
-            let theirs = waiting.filter(|session| session.granted.contains(&pair));
-            let names: Vec<_> = theirs.map(|session| session.id.clone()).collect();
-            for name in names {
-                self.table.give_up(&name, out);
-            }
-        }
-        if let Some(conn) = self.conns.get_mut(&key(side, link)) {
-            conn.granted.push(pair);
-        }
-    }
-
-    fn keep(&mut self, side: Side, mut session: Box<Session>) {
-        if self.rules.fault == Fault::Skip && session.queue.pop_front().is_some() {
-            session.acked += 1;
-        }
-        if self.rules.fault == Fault::Repeat {
-            session.handled = session.handled.saturating_sub(1);
-        }
-        match side {
-            Side::A => {
-                assert!(self.session.is_none(), "one at a time");
-                self.session = Some(session);
-            }
-            Side::B => {
-                let mut out = Vec::new();
-                self.table.keep(session, self.now, &mut out);
-                self.do_all(out);
-            }
-        }
-    }
-
-    fn do_all(&mut self, all: Vec<Do<u64>>) {
-        let mut back = Vec::new();
-        for it in all {
-            match it {
-                Do::Tell(link, input) => self.tell(Side::B, link, input),
-                Do::Late(envelope) => back.push(envelope),
-                Do::Over(..) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        self.put_back(back);
-    }
-
     fn write(&mut self, from: Side, link: u64, bytes: &[u8]) {
         let open = self.conns[&key(from, link)].open;
         let pipe = self.pipes.get_mut(&key(from.other(), link)).unwrap();
@@ -667,54 +501,6 @@ impl World {
             let mut out = Vec::new();
             self.table.gone(link, &mut out);
             self.do_all(out);
-        }
-    }
-
-    /// Sends what can be sent; `true` if something was.
-    fn pump(&mut self) -> bool {
-        let mut sent = false;
-        let links: Vec<_> = self.conns.keys().copied().collect();
-        for (link, is_b) in links {
-            let side = if is_b { Side::B } else { Side::A };
-            loop {
-                let Some(conn) = self.conns.get(&(link, is_b)) else {
-                    break;
-                };
-                if conn.hold || !conn.open || !s2s::Stream::is_open(&conn.machine) {
-                    break;
-                }
-                let mut granted = conn.granted.iter();
-                let waits = |pair: &&Pair| self.queues.get(*pair).is_some_and(|q| !q.is_empty());
-                let Some(pair) = granted.find(waits).cloned() else {
-                    break;
-                };
-                let envelope = self.queues.get_mut(&pair).unwrap().pop_front().unwrap();
-                self.input(side, link, Input::Send(envelope));
-                sent = true;
-            }
-        }
-        sent
-    }
-
-    /// Whoever is told that a stanza is settled is told the truth.
-    fn check(&mut self) {
-        let mut cx = Context::from_waker(Waker::noop());
-        for (n, record) in self.records.iter_mut().enumerate() {
-            if record.told {
-                continue;
-            }
-            match Pin::new(&mut record.later).poll(&mut cx) {
-                Poll::Ready(Outcome::Settled) if !record.settled && !record.unmanaged => {
-                    self.failures
-                        .push(format!("s{n} is acknowledged, and not settled"));
-                }
-                Poll::Ready(Outcome::Returned) if !record.returned => {
-                    self.failures.push(format!("s{n} is gone without a word"));
-                }
-                Poll::Ready(_) => {}
-                Poll::Pending => continue,
-            }
-            record.told = true;
         }
     }
 
@@ -743,29 +529,6 @@ impl World {
             .filter(|(_, record)| !record.told);
         let open: Vec<_> = open.map(|(n, _)| n).collect();
         self.failures.push(format!("nobody hears of {open:?}"));
-    }
-
-    /// What must be so at the end.
-    pub(super) fn judge(&mut self) {
-        for (n, record) in self.records.iter().enumerate() {
-            if record.delivered.is_empty() && !record.returned && !record.unmanaged {
-                self.failures.push(format!("s{n} is lost"));
-            }
-            if record.delivered.iter().skip(1).any(|late| !late) {
-                let times = &record.delivered;
-                self.failures
-                    .push(format!("s{n} came more than once: {times:?}"));
-            }
-        }
-        let mut last: HashMap<&Pair, usize> = HashMap::new();
-        // What has been answered may still be on its way.
-        let order = self.order.iter().filter(|n| !self.records[**n].returned);
-        for n in order {
-            let pair = &self.records[*n].pair;
-            if last.insert(pair, *n).is_some_and(|last| last > *n) {
-                self.failures.push(format!("s{n} is overtaken"));
-            }
-        }
     }
 }
 

@@ -1,0 +1,279 @@
+//! What is said, and why.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use xmpp_core::mailbox::{Inbox as _, Origin, Outcome, Queue, QueueLimits, Settlement, SmPoint};
+use xmpp_core::s2s::{Found, Policy, Sent};
+
+use super::table::*;
+use super::*;
+
+/// A stanza of which somebody waits to hear.
+fn awaited(id: &str) -> (xmpp_core::mailbox::Envelope, xmpp_core::mailbox::Later) {
+    let queue = Queue::new(QueueLimits::default(), Arc::new(Budget::new(1 << 20)));
+    let mut envelope = message("capulet.example", "montague.example", id);
+    envelope.origin = Origin {
+        sm: Some(SmPoint {
+            id: "sender".into(),
+            n: 1,
+        }),
+        ..Origin::SERVER
+    };
+    let Settlement::Later(later) = queue.push(envelope) else {
+        panic!("it is awaited");
+    };
+    let taken = queue.take(1).unwrap().unwrap().pop_front().unwrap();
+    (taken, later)
+}
+
+fn heard(later: &mut xmpp_core::mailbox::Later) -> Option<Outcome> {
+    match Pin::new(later).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
+
+fn resumable() -> Bench {
+    let mut bench = Bench::outgoing(None).after(&[features_bidi, valid, enabled_resume]);
+    bench.take();
+    bench
+}
+
+/// XEP-0198 §4: "By 'handled' we mean that the server has accepted responsibility for a stanza".
+#[test]
+fn who_waits_for_a_stanza_hears_of_it_when_the_peer_has_handled_it() {
+    let mut b = resumable();
+    let (envelope, mut later) = awaited("one");
+    b.input(Input::Send(envelope));
+    assert_eq!(b.take(), "send one");
+    assert_eq!(heard(&mut later), None, "it is only sent");
+    b.receive("<a xmlns='urn:xmpp:sm:3' h='1'/>");
+    assert_eq!(heard(&mut later), Some(Outcome::Settled));
+}
+
+#[test]
+fn who_waits_still_waits_while_there_is_no_connection() {
+    let mut b = resumable();
+    let (envelope, mut later) = awaited("one");
+    b.input(Input::Send(envelope));
+    b.out.clear();
+    cut(&mut b);
+    let Output::S2s(s2s::Output::Session(session)) = b.out.remove(0) else {
+        panic!("it outlives the connection");
+    };
+    drop(b);
+    assert_eq!(heard(&mut later), None);
+    let mut b = Bench::outgoing(Some(*session)).after(&[features_bidi, valid]);
+    b.out.clear();
+    b.receive("<resumed xmlns='urn:xmpp:sm:3' previd='theirs' h='0'/>");
+    assert_eq!(b.take(), "send one, resumable thei, granted");
+    assert_eq!(heard(&mut later), None);
+    b.receive("<a xmlns='urn:xmpp:sm:3' h='1'/>");
+    assert_eq!(heard(&mut later), Some(Outcome::Settled));
+}
+
+/// XEP-0198 §5: `<failed/>` "SHOULD include the 'h' attribute, indicating the sequence number of the last handled stanza".
+#[test]
+fn the_count_of_a_session_that_is_over_settles_what_it_covers() {
+    let mut session = session();
+    let (one, mut first) = awaited("one");
+    let (two, mut second) = awaited("two");
+    let at = Timestamp(1_000_000_000_000);
+    session.queue = [one, two].map(|envelope| Sent { envelope, at }).into();
+    let mut b = Bench::outgoing(Some(session)).after(&[features, valid]);
+    b.out.clear();
+    b.receive(
+        "<failed xmlns='urn:xmpp:sm:3' h='6'>\
+        <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
+    );
+    assert_eq!(heard(&mut first), Some(Outcome::Settled));
+    assert_eq!(heard(&mut second), None);
+    let late = b.out.iter().find_map(|output| match output {
+        Output::S2s(s2s::Output::Unsent(envelope)) => Some(envelope),
+        _ => None,
+    });
+    // §4: "servers SHOULD add a delay element with the original (failed) delivery timestamp"
+    let delay =
+        "<delay xmlns='urn:xmpp:delay' from='capulet.example' stamp='2001-09-09T01:46:40Z'/>";
+    let text = late.unwrap().stanza.to_string();
+    assert!(text.contains(delay) && text.contains("id='two'"), "{text}");
+    assert_eq!(
+        b.take(),
+        "acked 1, unsent two late, <enable resume='true' max='600'/>"
+    );
+}
+
+/// RFC 6120 §4.9.3.9: a stanza of a pair that is not proven would be `<invalid-from/>`.
+#[test]
+fn what_is_not_granted_any_more_leaves_the_session() {
+    let rooms = pair("rooms.capulet.example", "montague.example");
+    let mut session = session();
+    session.granted.push(rooms);
+    let waits = [
+        ("rooms.capulet.example", "a"),
+        ("capulet.example", "b"),
+        ("rooms.capulet.example", "c"),
+    ];
+    session.queue = waits
+        .map(|(from, id)| Sent {
+            envelope: message(from, "montague.example", id),
+            at: Timestamp(0),
+        })
+        .into();
+    let mut b = Bench::outgoing(Some(session)).after(&[features_bidi, valid]);
+    b.out.clear();
+    resumed(&mut b);
+    assert_eq!(
+        b.take(),
+        "unsent a, send b, unsent c, resumable befo, granted",
+        "unstamped: they have certainly not arrived"
+    );
+    // The count goes on from h.
+    b.receive("<a xmlns='urn:xmpp:sm:3' h='6'/>");
+    assert_eq!(b.take(), "acked 1");
+}
+
+/// XEP-0198 §4: "the value of 'h' SHALL be reset from 2³²-1 back to zero".
+#[test]
+fn counters_wrap_over_connections_too() {
+    let mut session = session();
+    session.acked = u32::MAX;
+    session.handled = u32::MAX;
+    let mut b = Bench::outgoing(Some(session)).after(&[features_bidi, valid]);
+    assert!(
+        b.take()
+            .ends_with("<resume previd='before' h='4294967295'/>")
+    );
+    b.receive("<resumed xmlns='urn:xmpp:sm:3' previd='before' h='0'/>");
+    assert_eq!(b.take(), "acked 1, resumable befo, granted");
+    stanza(&mut b);
+    settled(&mut b);
+    b.receive("<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(b.take(), "deliver 0, <a h='0'/>");
+}
+
+#[test]
+fn an_encrypted_session_is_not_resumed_without_encryption() {
+    let mut b = Bench::plain(session());
+    features(&mut b);
+    valid(&mut b);
+    let said = b.take();
+    assert!(!said.contains("<resume"), "{said}");
+    assert!(
+        said.ends_with("unsent old late, <enable resume='true' max='600'/>"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_session_waits_for_the_first_of_its_pairs_that_is_granted() {
+    let rooms = pair("rooms.capulet.example", "montague.example");
+    let mut before = session();
+    before.granted = vec![rooms.clone()];
+    let mut b = Bench::outgoing(Some(before));
+    b.tell(s2s::Input::Request(rooms.clone()));
+    features(&mut b);
+    valid(&mut b);
+    let said = b.take();
+    assert!(
+        !said.contains("able") && !said.contains("granted"),
+        "{said}"
+    );
+    b.receive("<db:result from='montague.example' to='rooms.capulet.example' type='valid'/>");
+    assert_eq!(b.take(), "<resume previd='before' h='2'/>");
+
+    // If it is refused, the session is over, and the stream goes on without.
+    let mut before = session();
+    before.granted = vec![rooms.clone()];
+    let mut b = Bench::outgoing(Some(before));
+    b.tell(s2s::Input::Request(rooms));
+    features(&mut b);
+    valid(&mut b);
+    b.out.clear();
+    b.receive(
+        "<db:result from='montague.example' to='rooms.capulet.example' type='error'><error type='cancel'>\
+        <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>",
+    );
+    assert_eq!(
+        b.take(),
+        "refused, unsent old late, <enable resume='true' max='600'/>"
+    );
+}
+
+#[test]
+fn a_peer_that_closes_hears_first_of_all_that_it_has_sent() {
+    let mut b = Bench::incoming(one_way()).after(&[key, enable_resume, stanza, stanza]);
+    b.out.clear();
+    b.receive("</stream:stream>");
+    settled(&mut b);
+    assert_eq!(b.take(), "", "one is not settled");
+    settled(&mut b);
+    assert_eq!(b.take(), "<a h='2'/>, footer, ended at 2, close");
+}
+
+#[test]
+fn the_count_of_a_session_that_ends_covers_what_was_on_its_way() {
+    let mut b = Bench::incoming(one_way()).after(&[key, enable_resume, stanza]);
+    b.out.clear();
+    b.receive("<a xmlns='urn:xmpp:sm:3' h='1'/>");
+    assert_eq!(b.take(), "UNDEFINED-CONDITION, footer, detach");
+    settled(&mut b);
+    assert_eq!(b.take(), "ended at 1, close");
+}
+
+/// Else it would be sent once more, and arrive twice.
+#[test]
+fn a_session_is_let_go_when_what_came_over_its_connection_is_settled() {
+    let mut b = Bench::incoming(one_way()).after(&[key, enable_resume, stanza]);
+    b.out.clear();
+    b.tell(claim(
+        "07070707070707070707070707070707",
+        "montague.example",
+        true,
+    ));
+    assert_eq!(b.take(), "CONFLICT, footer, detach");
+    stanza(&mut b);
+    assert_eq!(b.take(), "", "what it still sends does not count");
+    settled(&mut b);
+    assert_eq!(b.take(), "session 0707 1/0+0, close");
+}
+
+/// As Prosody does: it acknowledges, and nothing more.
+#[test]
+fn what_a_peer_without_resumption_has_not_acknowledged_is_returned() {
+    let mut b = Bench::outgoing(None).after(&[features, valid, enabled, send, send]);
+    b.receive("<a xmlns='urn:xmpp:sm:3' h='1'/>");
+    b.out.clear();
+    cut(&mut b);
+    assert_eq!(b.take(), "return new, close");
+}
+
+#[test]
+fn what_is_delivered_before_counting_begins_does_not_count() {
+    let mut b = Bench::incoming(one_way()).after(&[key, stanza, enable, stanza]);
+    b.out.clear();
+    settled(&mut b);
+    b.receive("<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(b.take(), "<a h='0'/>", "that was the first one");
+    settled(&mut b);
+    b.input(Input::Flush);
+    assert_eq!(b.take(), "<a h='1'/>");
+}
+
+#[test]
+fn a_session_that_nobody_asked_for_comes_back() {
+    for mut b in [
+        Bench::incoming(Policy::default()).after(&[bidi, key]),
+        Bench::incoming(Policy::default()).after(&[bidi, key, enable_resume]),
+        Bench::incoming(Policy::default()).after(&[cut]),
+        resumable(),
+        Bench::outgoing(Some(session())),
+        Bench::outgoing(None).after(&[cut]),
+    ] {
+        b.out.clear();
+        b.tell(s2s::Input::Session(Found::Session(Box::new(session()))));
+        assert_eq!(b.take(), "session befo 2/5+1");
+    }
+}
