@@ -40,6 +40,9 @@ enabled = false
 
 # All servers of a run are on loopback, and so is their DNS.
 FEDERATION = """
+[log]
+level = "info,xmpp_core::io=debug,xmpp_core::s2s=debug"
+
 [s2s]
 listen = [{starttls}]
 direct_tls = [{direct_tls}]

@@ -116,7 +116,7 @@ impl Dialer {
         for offer in order(offers, TARGETS_MAX, &*self.random) {
             let Srv { port, target, .. } = offer.record;
             let target = Target {
-                host: target.trim_end_matches('.').to_owned(),
+                host: target,
                 port,
                 direct_tls: offer.direct_tls,
             };
@@ -165,10 +165,11 @@ impl Dialer {
     }
 
     async fn reach(&self, target: &Target, trust: Trust) -> Result<Dialled, DialError> {
-        let addresses = match address_of(&target.host) {
+        let name = target.host.trim_end_matches('.');
+        let addresses = match address_of(name) {
             Some(address) => vec![address],
             None => {
-                let host = idna::domain_to_ascii(&target.host).map_err(|_| DialError::NotFound)?;
+                let host = idna::domain_to_ascii(name).map_err(|_| DialError::NotFound)?;
                 let found = self.resolver.addresses(&format!("{host}.")).await;
                 found.map_err(|_| DialError::Unresolved)?
             }
@@ -183,7 +184,7 @@ impl Dialer {
             .map(|address| SocketAddr::new(address, target.port))
             .collect();
         if addresses.is_empty() {
-            tracing::debug!(host = target.host, "no address that may be dialled");
+            tracing::debug!(host = name, "no address that may be dialled");
             return Err(DialError::Forbidden);
         }
         let DialConfig {
@@ -195,7 +196,7 @@ impl Dialer {
         Ok(Dialled {
             stream: Box::new(stream),
             direct_tls: target.direct_tls,
-            target: format!("{}:{} ({})", target.host, target.port, address.ip()),
+            target: format!("{name}:{} ({})", target.port, address.ip()),
         })
     }
 }

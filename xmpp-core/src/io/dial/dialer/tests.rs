@@ -297,6 +297,7 @@ async fn a_pinned_host_is_used_whatever_dns_and_the_policy_say() {
     for (host, shown) in [
         ("127.0.0.1", "127.0.0.1"),
         ("peer.internal", "peer.internal"),
+        ("peer.internal.", "peer.internal"),
     ] {
         let mut config = DialConfig::default();
         let target = Target {
