@@ -4,7 +4,7 @@
 //! itself, by the certificate of the connection or by dialback, as the [`Policy`] for the peer has it.
 //!
 //! [`Incoming`] is the machine for a connection that was accepted, [`Outgoing`] for one that was opened. Both speak
-//! [`stream::Input`](crate::stream::Input) and [`stream::Output`](crate::stream::Output), as a client's stream does; what only they
+//! [`stream::Input`] and [`stream::Output`], as a client's stream does; what only they
 //! have is [`Input`] and [`Output`] here. Questions do not stop a stream: any number can be open at once, and an answer names what was asked.
 
 use std::sync::Arc;

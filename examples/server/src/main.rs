@@ -29,11 +29,11 @@ use config::{Config, Log};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// An XMPP server for clients.
+/// An XMPP server.
 ///
 /// Without a command and without a configuration it serves the domain `localhost` on
 /// loopback: ports 5222 (STARTTLS) and 5223 (direct TLS), with a certificate that it makes
-/// itself, and keeps its data in ./data.
+/// itself; other servers on port 5269 of every address. It keeps its data in ./data.
 #[derive(Debug, Parser)]
 #[command(name = "example-server", version, after_long_help = EXAMPLES)]
 struct Cli {

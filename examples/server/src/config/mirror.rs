@@ -46,6 +46,7 @@ macro_rules! mirror {
         }
 
         impl From<$name> for $core {
+            #[allow(clippy::field_reassign_with_default)] // some cannot be written otherwise
             fn from(table: $name) -> $core {
                 let mut core: $core = $default;
                 $(core.$field = table.$field.into();)*

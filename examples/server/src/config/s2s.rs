@@ -162,8 +162,10 @@ impl S2s {
     /// What other servers are held to.
     pub fn rules(&self) -> Rules {
         let policy = s2s::Policy::from(self.policy.clone());
-        let mut rules = Rules::default();
-        rules.default = self.strangers.then_some(policy);
+        let mut rules = Rules {
+            default: self.strangers.then_some(policy),
+            ..Rules::default()
+        };
         for (domain, peer) in self.known() {
             let policy = s2s::Policy {
                 tls: peer.tls.unwrap_or(policy.tls),

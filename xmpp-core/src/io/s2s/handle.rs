@@ -197,6 +197,7 @@ impl Handle {
 }
 
 /// What comes back if it does not reach the stream.
+#[allow(clippy::large_enum_variant)] // there is one at a time
 pub(super) enum Back {
     Stanza(Envelope),
     Session(Box<Session>),
