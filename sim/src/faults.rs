@@ -85,7 +85,7 @@ impl Fault {
         (Fault::Repeat, "once"),
         (Fault::Abandon, "accounted"),
         (Fault::Hurry, "once"),
-        (Fault::Forget, "complete"),
+        (Fault::Forget, "accounted"),
     ];
 
     /// Plants it in a server.

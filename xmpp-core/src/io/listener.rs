@@ -1,6 +1,6 @@
 //! Where connections come from.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -67,8 +67,8 @@ pub struct Driver {
     pub(super) shared: Arc<Shared>,
 }
 
-/// Those that there are, by number.
-pub(super) type Connections = HashMap<u64, Arc<Control>>;
+/// Those that there are, by number: what is done to all is done in an order.
+pub(super) type Connections = BTreeMap<u64, Arc<Control>>;
 
 /// What all connections share.
 pub(super) struct Shared {
