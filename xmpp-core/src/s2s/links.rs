@@ -130,7 +130,7 @@ impl Links {
 
     fn told(&mut self, link: LinkId, output: super::Output, now: Now, out: &mut Vec<Output>) {
         match output {
-            super::Output::Accepted(pair) => self.accepted(link, pair, out),
+            super::Output::Accepted(pair) => self.accepted(link, pair, now, out),
             super::Output::Granted(pair) => self.granted(link, pair, now, out),
             super::Output::Refused(pair, why) => self.refused(link, &pair, why, now, out),
             super::Output::Unsent(envelope) => self.unsent(link, envelope, now, out),

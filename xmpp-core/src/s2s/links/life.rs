@@ -5,6 +5,7 @@ use super::table::{Link, Slot};
 use super::verify;
 use super::way::request;
 use super::{Down, Ended, LinkEvent, LinkId, Links, Output};
+use crate::BareJid;
 use crate::mailbox::Envelope;
 use crate::s2s::{self, Pair, Verdict};
 use crate::stanza::Condition;
@@ -37,7 +38,7 @@ impl Links {
     }
 
     /// The peer has proven that it may send the pair.
-    pub(super) fn accepted(&mut self, id: LinkId, pair: Pair, out: &mut Vec<Output>) {
+    pub(super) fn accepted(&mut self, id: LinkId, pair: Pair, now: Now, out: &mut Vec<Output>) {
         let Some(slot) = self.links.slot(id) else {
             return;
         };
@@ -49,20 +50,35 @@ impl Links {
         }
         let jid = pair.from().clone();
         out.push(Output::Event(LinkEvent::Authenticated(id, pair)));
+        let backoff = self.limits.backoff;
         let domain = self.domain(&jid);
-        if domain.links.contains(&slot) {
-            return;
+        // It is there again.
+        let again =
+            domain.pause.until().is_some() && domain.pause.may_be_cut_short(&backoff, now.instant);
+        if again {
+            domain.pause.end();
         }
-        domain.links.push(slot);
-        let links = domain.links.clone();
-        self.make_room_for_domain();
-        let mut others = links.iter().filter_map(|slot| self.links.get(*slot));
+        if !domain.links.contains(&slot) {
+            domain.links.push(slot);
+            self.make_room_for_domain();
+            self.make_room_for_link(&jid, out);
+        }
+        if again {
+            self.arm_domain(&jid);
+            self.domain_due(&jid, now, out);
+        }
+    }
+
+    /// There may be one incoming link too many on which the domain is proven.
+    fn make_room_for_link(&mut self, jid: &BareJid, out: &mut Vec<Output>) {
+        let links = self.domain(jid).links.clone();
+        let mut links = links.iter().filter_map(|slot| self.links.get(*slot));
         let theirs = |link: &&Link| link.dialled.is_none() && !link.closing;
-        let count = others.clone().filter(theirs).count();
+        let count = links.clone().filter(theirs).count();
         // RFC 6120 §4.9.3.3: "is closing the existing stream for this entity because a new stream has been initiated that conflicts
         // with the existing stream"
         if count > self.limits.incoming_domain
-            && let Some(oldest) = others.find(theirs).map(|link| link.id)
+            && let Some(oldest) = links.find(theirs).map(|link| link.id)
         {
             self.end(oldest, Some(StreamError::conflict()), out);
         }

@@ -10,6 +10,8 @@ use crate::stanza::Condition;
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     failures: u32,
+    /// When the last one was.
+    last: Option<Instant>,
     until: Option<Instant>,
     why: Option<Condition>,
 }
@@ -29,6 +31,7 @@ impl Pause {
         random.fill(&mut chance);
         let part = f64::from(u32::from_be_bytes(chance)) / f64::from(u32::MAX);
         self.failures = self.failures.saturating_add(1);
+        self.last = Some(now);
         self.until = Some(now + time / 2 + (time / 2).mul_f64(part));
         self.why = Some(why);
     }
@@ -49,6 +52,11 @@ impl Pause {
             self.until = None;
         }
         self.until.is_none()
+    }
+
+    /// Whether the last failure is as long ago as the first pause is long: for what has a reason to believe that it is well again.
+    pub(super) fn may_be_cut_short(&self, backoff: &Backoff, now: Instant) -> bool {
+        self.last.is_none_or(|last| last + backoff.start <= now)
     }
 
     pub(super) fn until(&self) -> Option<Instant> {

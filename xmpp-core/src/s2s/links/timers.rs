@@ -58,7 +58,8 @@ impl Links {
         self.look(pair, out);
     }
 
-    fn domain_due(&mut self, jid: &BareJid, now: Now, out: &mut Vec<Output>) {
+    /// A domain may be tried again.
+    pub(super) fn domain_due(&mut self, jid: &BareJid, now: Now, out: &mut Vec<Output>) {
         let Some(domain) = self.domains.get_mut(jid) else {
             return;
         };

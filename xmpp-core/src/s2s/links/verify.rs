@@ -26,8 +26,11 @@ impl Links {
         }
         // The authoritative server is asked from the domain to which the key was sent.
         let pair = verify.pair.inverse();
+        let backoff = self.limits.backoff;
         let domain = self.domain(pair.to());
-        let paused = !domain.pause.is_over(now.instant);
+        // Whoever says that it is this domain's server speaks with us, so that it may be there again; but nobody has us call others more
+        // often than that.
+        let paused = !domain.pause.may_be_cut_short(&backoff, now.instant);
         let links = domain.links.clone();
         // XEP-0288 §2.2: "the receiving server MUST NOT attempt to verify a dialback key on the same connection where the
         // corresponding request was issued." One that the peer has opened is no way to the authoritative server at all.

@@ -69,7 +69,7 @@ fn a_server_that_cannot_be_asked_is_an_answer() {
         bench.give(Input::NotConnected(OUT_1, why)),
         ["in 1: verified x>a NotFound"]
     );
-    // It is not tried again for whoever asks next.
+    // It is not tried again for whoever asks next, but soon: that it speaks with us says that it may be there.
     assert_eq!(
         bench.told(IN_1, ask("x", "a", "two")),
         ["in 1: verified x>a NotFound"]

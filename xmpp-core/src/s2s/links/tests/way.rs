@@ -131,6 +131,25 @@ fn while_a_pause_is_longer_than_a_stanza_may_wait_it_comes_back_at_once() {
 }
 
 #[test]
+fn a_domain_that_proves_itself_to_us_is_there_again() {
+    let mut bench = Bench::new(limits());
+    bench.send("a", "x", "1");
+    for n in 1..=3 {
+        let id = LinkId::Out(n);
+        bench.give(Input::NotConnected(id, Condition::RemoteServerTimeout));
+        if n < 3 {
+            bench.wait(2.0);
+        }
+    }
+    bench.give(Input::Accepted(IN_1));
+    // Not at once: it may be that it cannot be reached from here.
+    assert_eq!(bench.accepted(IN_1, "x", "a"), nothing());
+    bench.give(Input::Accepted(IN_2));
+    bench.wait(1.5);
+    assert_eq!(bench.accepted(IN_2, "x", "a"), ["dial out 4 a>x"]);
+}
+
+#[test]
 fn a_refused_pair_gets_the_error_for_it_and_is_not_requested_again_at_once() {
     for (why, error) in [
         // XEP-0220 §2.1.1: "an <internal-server-error/> stanza error"
