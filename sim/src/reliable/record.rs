@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::plan::{Device, Mode, Plan, Visit};
 use crate::chat::{Left, Message};
 use crate::client::Heard;
-use crate::xml::{CLIENT, Tree};
+use crate::xml::{CLIENT, STREAM, Tree};
 
 const DELAY: &str = "urn:xmpp:delay";
 const CARBONS: &str = "urn:xmpp:carbons:2";
@@ -239,6 +239,8 @@ impl Record {
             match event.what {
                 What::Leaves => left = Some(event.at),
                 What::Resumed => left = None,
+                // The server ends it, and what the device said last may never have come.
+                What::Told(ref tree) if tree.is("error", STREAM) => left = None,
                 What::Ended(Heard::Xml(Footer)) if left.is_some() => return left,
                 _ => {}
             }
