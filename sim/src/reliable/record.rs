@@ -239,9 +239,8 @@ impl Record {
             match event.what {
                 What::Leaves => left = Some(event.at),
                 What::Resumed => left = None,
-                What::Heard(ref tree) | What::Told(ref tree) if tree.is("error", STREAM) => {
-                    return None;
-                }
+                // The server ends it, and what the device said last may never have come.
+                What::Told(ref tree) if tree.is("error", STREAM) => left = None,
                 What::Ended(Heard::Xml(Footer)) if left.is_some() => return left,
                 _ => {}
             }
