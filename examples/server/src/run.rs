@@ -145,6 +145,12 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     drop(socket);
     let patience = config.shutdown.patience.0;
     let close = async {
+        // First, so that clients hear of what is not delivered, or have it in the session that is kept.
+        if let Some(federation) = &federation
+            && timeout(patience, federation.close()).await.is_err()
+        {
+            tracing::warn!("other servers did not take their leave");
+        }
         let gone = match keep {
             true => driver.suspend(patience).await,
             false => driver.shutdown(patience).await,

@@ -29,7 +29,8 @@
 //! ```
 //!
 //! Each connection has a task, and one task more drives the [`Links`](crate::s2s::links::Links), which know what waits for
-//! whom. All of them are the server's: [`Server::close`] ends them, after their streams.
+//! whom. All of them are the server's: [`Server::close`] ends them, after their streams; [`Federation::close`] does so before, while
+//! there are clients who can be told what was not delivered.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,7 +38,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::control::Call;
 use super::dial::Dial;
@@ -154,6 +155,15 @@ struct Shared {
     stopping: AtomicBool,
     /// A connection has gone.
     gone: Notify,
+    end: watch::Sender<End>,
+}
+
+/// How far [`Federation::close`] has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    No,
+    Asked,
+    Over,
 }
 
 impl Federation {
@@ -187,11 +197,27 @@ impl Federation {
             next: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             gone: Notify::new(),
+            end: watch::Sender::new(End::No),
             config,
             server: server.clone(),
         });
         server.spawn(manager::run(shared.clone()));
         Federation { shared }
+    }
+
+    /// Ends the streams with all other servers and accepts no more. What waits for them goes back to its senders, as does what comes
+    /// later: a server that is to stop calls this while its clients are still there to hear of it. Returns when all connections are gone,
+    /// after [`Config::timeouts`]' `close` and a little more at most.
+    pub async fn close(&self) {
+        let end = &self.shared.end;
+        end.send_if_modified(|end| {
+            let first = *end == End::No;
+            if first {
+                *end = End::Asked;
+            }
+            first
+        });
+        self.shared.reaches(End::Over).await;
     }
 
     /// All connections at present, for an operator to look at.
@@ -245,6 +271,19 @@ impl Shared {
         match self.server.hosts(domain.as_str()) {
             true => None,
             false => self.peers.policy(domain),
+        }
+    }
+
+    async fn reaches(&self, wanted: End) {
+        // The sender is our own.
+        let _ = self.end.subscribe().wait_for(|end| *end >= wanted).await;
+    }
+
+    /// Until no more connections are wanted.
+    async fn closing(&self) {
+        tokio::select! {
+            () = self.server.closing() => {}
+            () = self.reaches(End::Asked) => {}
         }
     }
 

@@ -20,7 +20,7 @@ use crate::s2s::Incoming;
 use crate::s2s::links::{self, LinkId};
 
 impl Federation {
-    /// Listens on a TCP address until the server closes; returns the address, which tells the port if 0 was asked for.
+    /// Listens on a TCP address until the federation or the server closes; returns the address, which tells the port if 0 was asked for.
     ///
     /// # Errors
     /// If the address is not to be had, or TLS is asked for without a certificate.
@@ -32,14 +32,14 @@ impl Federation {
         Ok(address)
     }
 
-    /// Accepts from any listener until the server closes.
+    /// Accepts from any listener until the federation or the server closes.
     ///
     /// # Errors
     /// If TLS is asked for without a certificate.
     pub fn serve<L: Listener>(&self, mut listener: L, security: Security) -> io::Result<()> {
         self.check(security)?;
         let federation = self.clone();
-        let server = self.shared.server.clone();
+        let shared = self.shared.clone();
         self.shared.server.spawn(async move {
             let accept = async {
                 loop {
@@ -55,7 +55,7 @@ impl Federation {
             };
             tokio::select! {
                 () = accept => {}
-                () = server.closing() => {}
+                () = shared.closing() => {}
             }
         });
         Ok(())

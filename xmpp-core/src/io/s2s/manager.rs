@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use super::Shared;
 use super::gate::Batch;
 use super::handle::Back;
+use super::{End, Shared};
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
 use crate::s2s;
@@ -26,9 +26,10 @@ const TURNS: usize = 4;
 /// For the way to the socket and back, beside what a stream's end may take.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// Runs until the server closes and all connections are gone.
+/// Runs until the federation or the server closes and all connections are gone.
 pub(super) async fn run(shared: Arc<Shared>) {
     let server = shared.server.clone();
+    let end = shared.end.clone();
     let links = Links::new(
         shared.config.links,
         server.random_source(),
@@ -42,6 +43,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     };
     manager.serve().await;
     manager.end().await;
+    end.send_replace(End::Over);
 }
 
 struct Manager {
@@ -53,11 +55,11 @@ struct Manager {
 }
 
 impl Manager {
-    /// Until the server closes.
+    /// Until nobody wants more.
     async fn serve(&mut self) {
-        let server = self.shared.server.clone();
-        let mut closing = pin!(server.closing());
-        self.work(&mut closing).await;
+        let shared = self.shared.clone();
+        let closing = pin!(shared.closing());
+        self.work(closing).await;
     }
 
     /// Closes all links and waits until they are gone, or for so long that those which are left are cut.

@@ -122,6 +122,33 @@ async fn a_server_that_closes_says_good_bye_and_returns_what_waits() {
 }
 
 #[tokio::test]
+async fn links_can_be_closed_while_clients_are_still_there_to_hear_of_it() {
+    let net = Net::default();
+    let (a, romeo, b, juliet) = pair(&net).await;
+    romeo.send(&message("juliet@b.example", "hark")).await;
+    a.until("there is a link", |links| links.len() == 1).await;
+    let _silent = net.expect("silent.example");
+    romeo.send(&message("x@silent.example", "?")).await;
+    let waiting = &a.server.metrics().s2s.waiting;
+    a.until("it waits", |_| waiting.value() == 1).await;
+    timeout(PATIENCE, a.federation.close()).await.unwrap();
+    romeo.hears("remote-server-timeout").await;
+    b.until("the link is gone", |links| links.is_empty()).await;
+    // Whoever asks once more has the same answer, and this server is there for its own.
+    timeout(PATIENCE, a.federation.close()).await.unwrap();
+    romeo
+        .send(&message("romeo@a.example/orchard", "oh speak again"))
+        .await;
+    romeo.hears("oh speak again").await;
+    // It is not reached from outside either.
+    juliet
+        .send(&message("romeo@a.example/orchard", "late"))
+        .await;
+    assert!(a.federation.links().is_empty());
+    a.close().await;
+}
+
+#[tokio::test]
 async fn those_who_watch_links_hear_of_them() {
     use crate::module::{Hooks, LinkWatcher, Module};
     use crate::s2s::links::LinkEvent;
