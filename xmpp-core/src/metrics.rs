@@ -61,6 +61,22 @@ impl Gauge {
     }
 }
 
+/// A number as it was when somebody looked last: how much of something there is.
+#[derive(Debug, Default)]
+pub struct Level(AtomicU64);
+
+impl Level {
+    /// Now there is so much.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// How much there is.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A counter for each of `N` kinds.
 #[derive(Debug)]
 pub struct Counters<const N: usize>([Counter; N]);
@@ -139,6 +155,12 @@ pub struct Federation {
     pub failed_handshakes: Counter,
     /// Stanzas that could not be delivered and went back to their senders.
     pub returned: Counter,
+    /// Stanzas that wait for a connection to carry them, or for its peer to read.
+    pub waiting: Level,
+    /// Bytes of XML of these.
+    pub waiting_bytes: Level,
+    /// Sessions that wait to be resumed (XEP-0198), whoever has opened them.
+    pub sessions: Level,
     /// What other servers have sent.
     pub received: Traffic,
     /// What they have been sent.

@@ -29,6 +29,7 @@ mod outgoing;
 mod receiver;
 mod session;
 mod sessions;
+mod side;
 #[cfg(test)]
 mod testing;
 

@@ -169,6 +169,27 @@ fn federation(metrics: &Federation, text: &mut Text) {
         text.sample(name, &[], counter.value());
     }
 
+    for (name, help, level) in [
+        (
+            "xmpp_s2s_queue_stanzas",
+            "Stanzas that wait for other servers.",
+            &metrics.waiting,
+        ),
+        (
+            "xmpp_s2s_queue_bytes",
+            "Bytes of XML that wait for other servers.",
+            &metrics.waiting_bytes,
+        ),
+        (
+            "xmpp_s2s_sessions_waiting",
+            "Sessions with other servers that wait to be resumed.",
+            &metrics.sessions,
+        ),
+    ] {
+        text.family(name, "gauge", help);
+        text.sample(name, &[], level.value());
+    }
+
     let name = "xmpp_s2s_tls_handshakes_total";
     text.family(name, "counter", "TLS handshakes with other servers.");
     for (result, counter) in [

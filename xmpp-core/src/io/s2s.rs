@@ -222,11 +222,21 @@ impl Shared {
         let Some(tls) = &self.tls else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let (stream, shown) = match opened {
-            Some(pair) => tls.connect(io, pair.from(), pair.to(), direct).await?,
-            None => tls.accept(io).await?,
+        let secured = match opened {
+            Some(pair) => tls.connect(io, pair.from(), pair.to(), direct).await,
+            None => tls.accept(io).await,
         };
-        Ok((Wire::Tls(Box::new(stream)), shown))
+        let metrics = &self.server.metrics().s2s;
+        match secured {
+            Ok((stream, shown)) => {
+                metrics.handshakes.increment();
+                Ok((Wire::Tls(Box::new(stream)), shown))
+            }
+            Err(error) => {
+                metrics.failed_handshakes.increment();
+                Err(error)
+            }
+        }
     }
 
     /// What a domain on the other side is held to; `None`: there are no streams with it.

@@ -6,11 +6,12 @@ use std::time::Instant;
 use super::initiator::{refuse, verified};
 use super::link::{Ending, Link, is_error};
 use super::receiver::Receiver;
+use super::side::{Phase, Side};
 use super::{Found, Input, Known, Output, Pair, Refusal, Settings, Verdict};
 use crate::BareJid;
 use crate::machine::Machine;
 use crate::sasl::Channel;
-use crate::stream::{self, NotResumed, StreamCondition, StreamError};
+use crate::stream::{self, StreamCondition};
 use crate::time::Now;
 use crate::xml::Received;
 
@@ -73,6 +74,41 @@ impl Incoming {
             deadline: now.instant + times.header.min(times.login),
             begun: false,
         }
+    }
+
+    /// We want to send a pair back. XEP-0288 §2.2: "the receiving server MAY initiate Server Dialback authentications for other
+    /// domains it hosts to any domain authenticated to be hosted by the connecting server."
+    fn request(&mut self, pair: Pair, now: Now, out: &mut Vec<stream::Output>) {
+        let receiver = self.link.receiver.as_ref();
+        match receiver.is_some_and(|receiver| receiver.has_sender(pair.to())) {
+            true => self.link.request(pair, now, out),
+            false => refuse(pair, Refusal::Direction, out),
+        }
+    }
+
+    /// Ours and the peer's domain, for a header of ours.
+    fn ends(&self) -> (Option<BareJid>, Option<BareJid>) {
+        let pair = self.pair.as_ref();
+        let ends = pair.map(|pair| (pair.to().clone(), pair.from().clone()));
+        ends.unzip()
+    }
+}
+
+impl Side for Incoming {
+    const LAST: &'static str = "data behind <starttls/>";
+
+    fn phase(&self) -> Phase {
+        match &self.state {
+            State::Opening | State::Asked { .. } | State::Challenged => Phase::Negotiating,
+            State::Securing => Phase::Securing,
+            State::Open => Phase::Open,
+            State::Closing => Phase::Closing,
+            State::Closed => Phase::Closed,
+        }
+    }
+
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
     fn received(
@@ -150,24 +186,10 @@ impl Incoming {
         Ok(())
     }
 
-    /// We want to send a pair back. XEP-0288 §2.2: "the receiving server MAY initiate Server Dialback authentications for other
-    /// domains it hosts to any domain authenticated to be hosted by the connecting server."
-    fn request(&mut self, pair: Pair, now: Now, out: &mut Vec<stream::Output>) {
-        let receiver = self.link.receiver.as_ref();
-        match receiver.is_some_and(|receiver| receiver.has_sender(pair.to())) {
-            true => self.link.request(pair, now, out),
-            false => refuse(pair, Refusal::Direction, out),
-        }
+    fn secured(&mut self, channel: &Channel, _out: &mut Vec<stream::Output>) {
+        self.encrypted(channel);
     }
 
-    /// Ours and the peer's domain, for a header of ours.
-    fn ends(&self) -> (Option<BareJid>, Option<BareJid>) {
-        let pair = self.pair.as_ref();
-        let ends = pair.map(|pair| (pair.to().clone(), pair.from().clone()));
-        ends.unzip()
-    }
-
-    /// The machine has come to an end of its own.
     fn end(&mut self, ending: Ending, out: &mut Vec<stream::Output>) {
         let (from, to) = match self.known {
             Some(_) => self.ends(),
@@ -177,17 +199,6 @@ impl Incoming {
         self.closed(error, out);
     }
 
-    /// The server wants the stream to end.
-    fn close(&mut self, error: Option<StreamError>, now: Now, out: &mut Vec<stream::Output>) {
-        match (&self.state, error) {
-            (State::Closed, _) | (State::Closing, None) => {}
-            (State::Closing, Some(_)) => self.closed(None, out),
-            (_, Some(error)) => self.end(error.into(), out),
-            (_, None) => self.part(now, out),
-        }
-    }
-
-    /// Closes our side, and waits for the peer's.
     fn part(&mut self, now: Now, out: &mut Vec<stream::Output>) {
         if !self.link.greeted {
             return self.closed(None, out);
@@ -219,56 +230,7 @@ impl Machine for Incoming {
     type Output = stream::Output;
 
     fn handle(&mut self, input: stream::Input, now: Now, out: &mut Vec<stream::Output>) {
-        let done = match input {
-            stream::Input::Received(received) => self.received(received, now, out),
-            stream::Input::S2s(input) => self.told(input, now, out),
-            stream::Input::Send(envelope) => {
-                match self.state {
-                    State::Open => self.link.send(envelope, now, out),
-                    _ => out.push(stream::Output::S2s(Output::Unsent(envelope))),
-                }
-                Ok(())
-            }
-            stream::Input::Secured(channel) => {
-                self.secured(&channel);
-                Ok(())
-            }
-            stream::Input::Injected if matches!(self.state, State::Securing) => {
-                let error = StreamError::new(StreamCondition::PolicyViolation);
-                Err(error.with_text("data behind <starttls/>").into())
-            }
-            stream::Input::Unreadable(error) => match self.state {
-                State::Closed => Ok(()),
-                State::Closing => {
-                    self.closed(None, out);
-                    Ok(())
-                }
-                _ => Err(StreamError::from(error).into()),
-            },
-            stream::Input::Close(error) => {
-                self.close(error, now, out);
-                Ok(())
-            }
-            stream::Input::Eof => {
-                if !matches!(self.state, State::Closed) {
-                    self.closed(None, out);
-                }
-                Ok(())
-            }
-            // There is no layer that resumes.
-            stream::Input::Resumed(_) => {
-                out.push(stream::Output::Refuse(NotResumed::Unknown(None)));
-                Ok(())
-            }
-            stream::Input::Injected
-            | stream::Input::Answered(_)
-            | stream::Input::Resume(_)
-            | stream::Input::Settled
-            | stream::Input::Flush => Ok(()),
-        };
-        if let Err(ending) = done {
-            self.end(ending, out);
-        }
+        self.input(input, now, out);
     }
 
     fn handle_timeout(&mut self, now: Now, out: &mut Vec<stream::Output>) {

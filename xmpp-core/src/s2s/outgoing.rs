@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::initiator::{Initiator, refuse, verified};
 use super::link::{Ending, Link, is_dialback, is_error};
+use super::side::{Phase, Side};
 use super::{Ask, Found, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify};
 use crate::machine::Machine;
 use crate::sasl::Channel;
-use crate::stream::{self, NotResumed, StreamCondition, StreamError};
+use crate::stream::{self, StreamCondition};
 use crate::time::Now;
 use crate::xml::{Element, Received};
 
@@ -94,58 +95,6 @@ impl Outgoing {
         }
     }
 
-    fn received(
-        &mut self,
-        received: Received,
-        now: Now,
-        out: &mut Vec<stream::Output>,
-    ) -> Result<(), Ending> {
-        self.link.heard(now);
-        match (std::mem::replace(&mut self.state, State::Closed), received) {
-            (State::Closed, _) => {}
-            (state, Received::Whitespace) => self.state = state,
-            (State::Closing, Received::Close) => self.closed(None, out),
-            // RFC 6120 §4.4: what the peer sends until it closes its side is still processed.
-            (State::Closing, Received::Stanza(stanza)) => {
-                // It is closed already.
-                let _ = self.link.stanza(stanza, now, out);
-                self.state = State::Closing;
-            }
-            (State::Closing, _) => self.state = State::Closing,
-            (State::Idle, _) => self.state = State::Idle,
-            (_, Received::Close) => return Err(Ending::Clean),
-            (_, Received::Element(element)) if is_error(&element) => {
-                out.push(stream::Output::S2s(Output::PeerError(Box::new(element))));
-                return Err(Ending::Clean);
-            }
-            (State::Opening, Received::Header(header)) => self.header(header, out)?,
-            (State::Waiting, Received::Element(element)) if is_features(&element) => {
-                self.features(element, now, out)?;
-            }
-            (State::Proceeding, Received::Element(element)) => self.proceed(&element, out)?,
-            (State::Authenticating(features), Received::Element(element)) => {
-                self.authenticated(features, &element, now, out)?;
-            }
-            (State::Open, received) => {
-                self.state = State::Open;
-                self.open(received, now, out)?;
-            }
-            (_, Received::Header(_)) => return Err(StreamCondition::BadFormat.into()),
-            // RFC 6120 §4.9.3.12
-            (_, Received::Stanza(_) | Received::Malformed(_)) => {
-                return Err(StreamCondition::NotAuthorized.into());
-            }
-            // While the question is open the driver holds back what the peer sends; before the handshake nothing may come.
-            (State::Asked(_) | State::Securing, Received::Element(_)) => {
-                return Err(StreamCondition::PolicyViolation.into());
-            }
-            (State::Opening | State::Waiting, Received::Element(_)) => {
-                return Err(StreamCondition::UnsupportedStanzaType.into());
-            }
-        }
-        Ok(())
-    }
-
     /// We want to send a pair.
     fn request(&mut self, pair: Pair, now: Now, out: &mut Vec<stream::Output>) {
         if pair.to() == self.pair.to() {
@@ -205,6 +154,103 @@ impl Outgoing {
             Received::Header(_) => return Err(StreamCondition::BadFormat.into()),
             Received::Close => return Err(Ending::Clean),
             Received::Whitespace => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing that waits can be had on this stream.
+    fn give_up(&mut self, why: Refusal, out: &mut Vec<stream::Output>) -> Ending {
+        for pair in self.pairs.drain(..) {
+            refuse(pair, why.clone(), out);
+        }
+        for verify in self.verifies.drain(..) {
+            verified(verify, Verdict::NotFound, out);
+        }
+        Ending::Clean
+    }
+
+    /// What waits for the stream to open has waited in vain.
+    fn refuse_all(&mut self, out: &mut Vec<stream::Output>) {
+        let asked = self.asked.drain(..).map(|(pair, _)| pair);
+        for pair in self.pairs.drain(..).chain(asked) {
+            refuse(pair, Refusal::Timeout, out);
+        }
+        for verify in self.verifies.drain(..) {
+            verified(verify, Verdict::Timeout, out);
+        }
+    }
+}
+
+impl Side for Outgoing {
+    const LAST: &'static str = "data behind <proceed/>";
+
+    fn phase(&self) -> Phase {
+        match &self.state {
+            State::Idle => Phase::Idle,
+            State::Opening
+            | State::Waiting
+            | State::Asked(_)
+            | State::Proceeding
+            | State::Authenticating(_) => Phase::Negotiating,
+            State::Securing => Phase::Securing,
+            State::Open => Phase::Open,
+            State::Closing => Phase::Closing,
+            State::Closed => Phase::Closed,
+        }
+    }
+
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn received(
+        &mut self,
+        received: Received,
+        now: Now,
+        out: &mut Vec<stream::Output>,
+    ) -> Result<(), Ending> {
+        self.link.heard(now);
+        match (std::mem::replace(&mut self.state, State::Closed), received) {
+            (State::Closed, _) => {}
+            (state, Received::Whitespace) => self.state = state,
+            (State::Closing, Received::Close) => self.closed(None, out),
+            // RFC 6120 §4.4: what the peer sends until it closes its side is still processed.
+            (State::Closing, Received::Stanza(stanza)) => {
+                // It is closed already.
+                let _ = self.link.stanza(stanza, now, out);
+                self.state = State::Closing;
+            }
+            (State::Closing, _) => self.state = State::Closing,
+            (State::Idle, _) => self.state = State::Idle,
+            (_, Received::Close) => return Err(Ending::Clean),
+            (_, Received::Element(element)) if is_error(&element) => {
+                out.push(stream::Output::S2s(Output::PeerError(Box::new(element))));
+                return Err(Ending::Clean);
+            }
+            (State::Opening, Received::Header(header)) => self.header(header, out)?,
+            (State::Waiting, Received::Element(element)) if is_features(&element) => {
+                self.features(element, now, out)?;
+            }
+            (State::Proceeding, Received::Element(element)) => self.proceed(&element, out)?,
+            (State::Authenticating(features), Received::Element(element)) => {
+                self.authenticated(features, &element, now, out)?;
+            }
+            (State::Open, received) => {
+                self.state = State::Open;
+                self.open(received, now, out)?;
+            }
+            (_, Received::Header(_)) => return Err(StreamCondition::BadFormat.into()),
+            // RFC 6120 §4.9.3.12
+            (_, Received::Stanza(_) | Received::Malformed(_)) => {
+                return Err(StreamCondition::NotAuthorized.into());
+            }
+            // While the question is open the driver holds back what the peer sends; before the handshake nothing may come.
+            (State::Asked(_) | State::Securing, Received::Element(_)) => {
+                return Err(StreamCondition::PolicyViolation.into());
+            }
+            (State::Opening | State::Waiting, Received::Element(_)) => {
+                return Err(StreamCondition::UnsupportedStanzaType.into());
+            }
         }
         Ok(())
     }
@@ -281,15 +327,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Nothing that waits can be had on this stream.
-    fn give_up(&mut self, why: Refusal, out: &mut Vec<stream::Output>) -> Ending {
-        for pair in self.pairs.drain(..) {
-            refuse(pair, why.clone(), out);
-        }
-        for verify in self.verifies.drain(..) {
-            verified(verify, Verdict::NotFound, out);
-        }
-        Ending::Clean
+    fn secured(&mut self, channel: &Channel, out: &mut Vec<stream::Output>) {
+        self.encrypted(channel, out);
     }
 
     fn end(&mut self, ending: Ending, out: &mut Vec<stream::Output>) {
@@ -298,17 +337,6 @@ impl Outgoing {
         self.closed(error, out);
     }
 
-    /// The server wants the stream to end.
-    fn close(&mut self, error: Option<StreamError>, now: Now, out: &mut Vec<stream::Output>) {
-        match (&self.state, error) {
-            (State::Closed, _) | (State::Closing, None) => {}
-            (State::Closing, Some(_)) | (State::Idle, _) => self.closed(None, out),
-            (_, Some(error)) => self.end(error.into(), out),
-            (_, None) => self.part(now, out),
-        }
-    }
-
-    /// Closes our side, and waits for the peer's.
     fn part(&mut self, now: Now, out: &mut Vec<stream::Output>) {
         self.link.end(Ending::Clean, None, None, out);
         self.refuse_all(out);
@@ -321,17 +349,6 @@ impl Outgoing {
         self.refuse_all(out);
         out.push(stream::Output::Close(error));
         self.state = State::Closed;
-    }
-
-    /// What waits for the stream to open has waited in vain.
-    fn refuse_all(&mut self, out: &mut Vec<stream::Output>) {
-        let asked = self.asked.drain(..).map(|(pair, _)| pair);
-        for pair in self.pairs.drain(..).chain(asked) {
-            refuse(pair, Refusal::Timeout, out);
-        }
-        for verify in self.verifies.drain(..) {
-            verified(verify, Verdict::Timeout, out);
-        }
     }
 }
 
@@ -350,56 +367,7 @@ impl Machine for Outgoing {
     type Output = stream::Output;
 
     fn handle(&mut self, input: stream::Input, now: Now, out: &mut Vec<stream::Output>) {
-        let done = match input {
-            stream::Input::Received(received) => self.received(received, now, out),
-            stream::Input::S2s(input) => self.told(input, now, out),
-            stream::Input::Send(envelope) => {
-                match self.state {
-                    State::Open => self.link.send(envelope, now, out),
-                    _ => out.push(stream::Output::S2s(Output::Unsent(envelope))),
-                }
-                Ok(())
-            }
-            stream::Input::Secured(channel) => {
-                self.secured(&channel, out);
-                Ok(())
-            }
-            stream::Input::Injected if matches!(self.state, State::Securing) => {
-                let error = StreamError::new(StreamCondition::PolicyViolation);
-                Err(error.with_text("data behind <proceed/>").into())
-            }
-            stream::Input::Unreadable(error) => match self.state {
-                State::Closed | State::Idle => Ok(()),
-                State::Closing => {
-                    self.closed(None, out);
-                    Ok(())
-                }
-                _ => Err(StreamError::from(error).into()),
-            },
-            stream::Input::Close(error) => {
-                self.close(error, now, out);
-                Ok(())
-            }
-            stream::Input::Eof => {
-                if !matches!(self.state, State::Closed) {
-                    self.closed(None, out);
-                }
-                Ok(())
-            }
-            // There is no layer that resumes.
-            stream::Input::Resumed(_) => {
-                out.push(stream::Output::Refuse(NotResumed::Unknown(None)));
-                Ok(())
-            }
-            stream::Input::Injected
-            | stream::Input::Answered(_)
-            | stream::Input::Resume(_)
-            | stream::Input::Settled
-            | stream::Input::Flush => Ok(()),
-        };
-        if let Err(ending) = done {
-            self.end(ending, out);
-        }
+        self.input(input, now, out);
     }
 
     fn handle_timeout(&mut self, now: Now, out: &mut Vec<stream::Output>) {

@@ -88,14 +88,17 @@ pub(super) fn verify(from: &str, to: &str, id: &str, key: &str) -> Verify {
 
 pub(super) struct Bench<M> {
     pub(super) machine: M,
+    /// The peer's.
+    pub(super) header: &'static str,
     pub(super) reader: Reader,
     pub(super) now: Now,
 }
 
 impl<M: Machine<Input = stream::Input, Output = stream::Output>> Bench<M> {
-    pub(super) fn new(machine: M, now: Now) -> Bench<M> {
+    pub(super) fn new(machine: M, header: &'static str, now: Now) -> Bench<M> {
         Bench {
             machine,
+            header,
             reader: Reader::new(Limits::default()),
             now,
         }
@@ -136,9 +139,9 @@ impl<M: Machine<Input = stream::Input, Output = stream::Output>> Bench<M> {
     }
 
     /// Something on the first level, whatever the reader of this state expects.
-    pub(super) fn first_level(&mut self, header: &str, text: &str) -> Vec<stream::Output> {
+    pub(super) fn element(&mut self, text: &str) -> Vec<stream::Output> {
         let mut reader = Reader::new(Limits::default());
-        reader.next(&mut header.as_bytes()).unwrap();
+        reader.next(&mut self.header.as_bytes()).unwrap();
         match reader.next(&mut text.as_bytes()) {
             Ok(Some(received)) => self.input(stream::Input::Received(received)),
             Ok(None) => panic!("{text} is not whole"),
@@ -248,6 +251,50 @@ fn written(text: &str) -> String {
 
 /// Something that happens, under its name.
 pub(super) type Event<M> = (&'static str, fn(&mut Bench<M>) -> Vec<stream::Output>);
+
+/// What happens to both sides alike.
+pub(super) fn common<M: Machine<Input = stream::Input, Output = stream::Output>>() -> Vec<Event<M>>
+{
+    vec![
+        ("header", |b| {
+            b.reader.restart();
+            b.receive(b.header)
+        }),
+        ("white space", |b| b.element(" ")),
+        ("unknown nonza", |b| b.element("<x xmlns='urn:example'/>")),
+        ("peer's error", |b| {
+            b.element(
+                "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            )
+        }),
+        ("bad XML", |b| b.element("<a b=c/>")),
+        ("footer", |b| b.element("</stream:stream>")),
+        ("end of bytes", |b| b.input(stream::Input::Eof)),
+        ("injected", |b| b.input(stream::Input::Injected)),
+        ("secured", |b| {
+            b.input(stream::Input::Secured(channel(true)))
+        }),
+        ("open", |b| b.tell(Input::Open)),
+        ("flush", |b| b.input(stream::Input::Flush)),
+        ("settled", |b| b.input(stream::Input::Settled)),
+        ("resumed", |b| {
+            b.input(stream::Input::Resumed(stream::Resume {
+                id: "x".into(),
+                h: 0,
+                lang: None,
+            }))
+        }),
+        ("close", |b| b.input(stream::Input::Close(None))),
+        ("close, error", |b| {
+            let error = stream::StreamCondition::SystemShutdown.into();
+            b.input(stream::Input::Close(Some(error)))
+        }),
+        ("half a minute", |b| b.wait(30)),
+        ("a minute", |b| b.wait(60)),
+        ("five minutes", |b| b.wait(300)),
+        ("ten minutes", |b| b.wait(600)),
+    ]
+}
 
 /// What follows of each event in each state. `states` makes them all anew.
 pub(super) fn table<M: Machine<Input = stream::Input, Output = stream::Output>>(

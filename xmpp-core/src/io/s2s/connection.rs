@@ -296,10 +296,8 @@ impl Connection {
                     return false;
                 };
                 self.doing = Doing::Nothing;
-                let metrics = &self.shared.server.metrics().s2s;
                 match result {
                     Ok((wire, shown)) => {
-                        metrics.handshakes.increment();
                         (self.wire, self.shown) = (wire, shown);
                         self.reader.restart();
                         self.handle.facts().encrypted = true;
@@ -310,7 +308,6 @@ impl Connection {
                         self.input(Input::Secured(channel), now, cx);
                     }
                     Err(error) => {
-                        metrics.failed_handshakes.increment();
                         tracing::debug!(%error, "TLS handshake failed");
                         self.lost(now, cx);
                         return true;

@@ -106,6 +106,9 @@ impl Manager {
                 if news {
                     self.deal_with(&mut batch);
                 }
+                if news {
+                    self.count();
+                }
                 let due = self.links.next_timeout();
                 if let Some(due) = due {
                     sleep.as_mut().reset(due.into());
@@ -114,6 +117,7 @@ impl Manager {
                         let mut outputs = std::mem::take(&mut self.outputs);
                         self.links.handle_timeout(now, &mut outputs);
                         self.perform(outputs);
+                        self.count();
                         continue;
                     }
                 }
@@ -128,6 +132,14 @@ impl Manager {
             Poll::Pending
         })
         .await
+    }
+
+    /// Shows what there is now.
+    fn count(&self) {
+        let (counts, metrics) = (self.links.counts(), self.shared.server.metrics());
+        metrics.s2s.waiting.set(counts.stanzas as u64);
+        metrics.s2s.waiting_bytes.set(counts.bytes as u64);
+        metrics.s2s.sessions.set(counts.sessions as u64);
     }
 
     /// Takes what is there and does not wait.

@@ -81,12 +81,8 @@ impl Shared {
                 let handshake = self.handshake(dialled.stream, Some(pair), true);
                 let secured = tokio::time::timeout(limit, handshake).await;
                 match secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                    Ok(secured) => {
-                        metrics.handshakes.increment();
-                        secured
-                    }
+                    Ok(secured) => secured,
                     Err(error) => {
-                        metrics.failed_handshakes.increment();
                         tracing::info!(to = %pair.to(), %error, "TLS handshake failed");
                         return Err(Condition::RemoteServerTimeout);
                     }

@@ -57,7 +57,12 @@ impl Authority {
 
     /// A certificate for this name, and its key.
     fn vouch(&self, name: &str) -> Identity {
-        let parameters = CertificateParams::new(vec![name.into()]).unwrap();
+        self.vouch_with(name, |_| {})
+    }
+
+    fn vouch_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let mut parameters = CertificateParams::new(vec![name.into()]).unwrap();
+        change(&mut parameters);
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         let (chain, key) = (certificate.pem(), key.serialize_pem());

@@ -162,7 +162,7 @@ impl Incoming {
 
     /// The handshake is over. RFC 6120 §5.4.3.3: the receiving entity "MUST discard any information transmitted in layers
     /// above TCP that it obtained from the initiating entity in an insecure manner before TLS took effect".
-    pub(super) fn secured(&mut self, channel: &Channel) {
+    pub(super) fn encrypted(&mut self, channel: &Channel) {
         if matches!(self.state, State::Securing) {
             self.link.tls = channel.tls;
             self.link.greeted = false;

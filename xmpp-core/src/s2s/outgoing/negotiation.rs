@@ -97,7 +97,7 @@ impl Outgoing {
     }
 
     /// The handshake is over: RFC 6120 §5.4.3.3, a new stream begins, and nothing of the old one counts.
-    pub(super) fn secured(&mut self, channel: &Channel, out: &mut Vec<stream::Output>) {
+    pub(super) fn encrypted(&mut self, channel: &Channel, out: &mut Vec<stream::Output>) {
         if matches!(self.state, State::Securing) {
             self.link.tls = channel.tls;
             self.begin(out);

@@ -42,7 +42,7 @@ fn theirs() -> Pair {
 fn bench(tls: bool, policy: Policy) -> B {
     let now = now();
     let machine = Outgoing::new(Arc::new(settings()), ours(), policy, &channel(tls), now);
-    Bench::new(machine, now)
+    Bench::new(machine, HEADER, now)
 }
 
 fn plain() -> B {
@@ -119,51 +119,28 @@ fn states() -> Vec<(&'static str, B)> {
 }
 
 fn events() -> Vec<Event<Outgoing>> {
-    fn element(b: &mut B, text: &str) -> Vec<stream::Output> {
-        b.first_level(HEADER, text)
-    }
-    vec![
-        ("open", |b| b.tell(Input::Open)),
-        ("header", |b| {
-            b.reader.restart();
-            b.receive(HEADER)
-        }),
-        ("white space", |b| element(b, " ")),
-        ("features with TLS", |b| element(b, TLS_FEATURES)),
-        ("features", |b| element(b, ALL_FEATURES)),
-        ("no features", |b| element(b, NO_FEATURES)),
-        ("proceed", |b| element(b, PROCEED)),
-        ("TLS failure", |b| element(b, TLS_FAILURE)),
-        ("success", |b| element(b, SUCCESS)),
-        ("challenge", |b| element(b, CHALLENGE)),
-        ("failure", |b| element(b, FAILURE)),
-        ("valid", |b| element(b, VALID)),
-        ("invalid", |b| element(b, INVALID)),
-        ("error", |b| element(b, ERROR)),
-        ("key", |b| element(b, KEY)),
+    let mut events: Vec<Event<Outgoing>> = vec![
+        ("features with TLS", |b| b.element(TLS_FEATURES)),
+        ("features", |b| b.element(ALL_FEATURES)),
+        ("no features", |b| b.element(NO_FEATURES)),
+        ("proceed", |b| b.element(PROCEED)),
+        ("TLS failure", |b| b.element(TLS_FAILURE)),
+        ("success", |b| b.element(SUCCESS)),
+        ("challenge", |b| b.element(CHALLENGE)),
+        ("failure", |b| b.element(FAILURE)),
+        ("valid", |b| b.element(VALID)),
+        ("invalid", |b| b.element(INVALID)),
+        ("error", |b| b.element(ERROR)),
+        ("key", |b| b.element(KEY)),
         ("bad key", |b| {
-            element(b, "<db:result from='montague.example'>k</db:result>")
+            b.element("<db:result from='montague.example'>k</db:result>")
         }),
-        ("message", |b| element(b, MESSAGE)),
+        ("message", |b| b.element(MESSAGE)),
         ("message to nobody", |b| {
-            element(b, "<message from='romeo@montague.example'/>")
+            b.element("<message from='romeo@montague.example'/>")
         }),
         ("bad address", |b| {
-            element(b, "<message from='@' to='juliet@capulet.example'/>")
-        }),
-        ("unknown nonza", |b| element(b, "<x xmlns='urn:example'/>")),
-        ("peer's error", |b| {
-            element(
-                b,
-                "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
-            )
-        }),
-        ("bad XML", |b| element(b, "<a b=c/>")),
-        ("footer", |b| element(b, "</stream:stream>")),
-        ("end of bytes", |b| b.input(stream::Input::Eof)),
-        ("injected", |b| b.input(stream::Input::Injected)),
-        ("secured", |b| {
-            b.input(stream::Input::Secured(channel(true)))
+            b.element("<message from='@' to='juliet@capulet.example'/>")
         }),
         ("known", |b| b.tell(Input::Known(theirs(), wrong()))),
         ("known and certified", |b| {
@@ -206,26 +183,9 @@ fn events() -> Vec<Event<Outgoing>> {
         ("send, another", |b| {
             b.send("hall@rooms.example", "romeo@montague.example")
         }),
-        ("flush", |b| b.input(stream::Input::Flush)),
-        ("settled", |b| b.input(stream::Input::Settled)),
-        ("resumed", |b| {
-            b.input(stream::Input::Resumed(stream::Resume {
-                id: "x".into(),
-                h: 0,
-                lang: None,
-            }))
-        }),
-        ("close", |b| b.input(stream::Input::Close(None))),
-        ("close, error", |b| {
-            b.input(stream::Input::Close(Some(
-                StreamCondition::SystemShutdown.into(),
-            )))
-        }),
-        ("half a minute", |b| b.wait(30)),
-        ("a minute", |b| b.wait(60)),
-        ("five minutes", |b| b.wait(300)),
-        ("ten minutes", |b| b.wait(600)),
-    ]
+    ];
+    events.extend(common());
+    events
 }
 
 #[test]
@@ -599,7 +559,7 @@ impl Servers {
         let peer = Incoming::new(Arc::new(settings()), &channel(false), now);
         let mut servers = Servers {
             us,
-            peer: Bench::new(peer, now),
+            peer: Bench::new(peer, HEADER, now),
             told: Vec::new(),
         };
         servers.us.tell(Input::Request(ours()));

@@ -157,3 +157,48 @@ async fn blocked_domains_are_not_spoken_with_either_way() {
     a.federation.peers().replace(Rules::default());
     assert_eq!(arrives(&romeo, &juliet).await, Ok(()));
 }
+
+#[tokio::test]
+async fn a_certificate_is_right_in_its_time_and_for_what_it_is_for() {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    let strict = policy(Proof::Certificate);
+    let for_a = |purposes: &[rcgen::ExtendedKeyUsagePurpose]| {
+        AUTHORITY.vouch_with("a.example", |parameters| {
+            parameters.extended_key_usages = purposes.to_vec();
+        })
+    };
+    let expired = AUTHORITY.vouch_with("a.example", |parameters| {
+        parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    let refused = Err(Condition::RemoteServerTimeout);
+    // Whoever opens a connection may show one that is for servers of TLS, or one that is for clients.
+    for (what, identity, expected) in [
+        ("expired", expired, refused),
+        ("for servers", for_a(&[ServerAuth]), Ok(())),
+        ("for clients", for_a(&[ClientAuth]), Ok(())),
+        (
+            "for nothing of that",
+            for_a(&[rcgen::ExtendedKeyUsagePurpose::EmailProtection]),
+            refused,
+        ),
+    ] {
+        let net = Net::default();
+        let (a, b) = (
+            (Policy::default(), identity),
+            (strict, AUTHORITY.vouch("b.example")),
+        );
+        let (_a, romeo, _b, juliet) = servers(&net, [a, b]).await;
+        assert_eq!(arrives(&romeo, &juliet).await, expected, "{what}");
+    }
+    // Whoever accepts it is a server of TLS.
+    let for_clients = AUTHORITY.vouch_with("b.example", |parameters| {
+        parameters.extended_key_usages = vec![ClientAuth];
+    });
+    let net = Net::default();
+    let (a, b) = (
+        (strict, AUTHORITY.vouch("a.example")),
+        (Policy::default(), for_clients),
+    );
+    let (_a, romeo, _b, juliet) = servers(&net, [a, b]).await;
+    assert_eq!(arrives(&romeo, &juliet).await, refused);
+}

@@ -90,6 +90,8 @@ async fn a_server_that_closes_says_good_bye_and_returns_what_waits() {
     let silent = net.expect("silent.example");
     romeo.send(&message("x@silent.example", "?")).await;
     a.until("it is dialled", |links| links.len() == 2).await;
+    let waiting = &a.server.metrics().s2s.waiting;
+    a.until("it waits", |_| waiting.value() == 1).await;
     let begun = std::time::Instant::now();
     let server = a.server.clone();
     a.close().await;
