@@ -402,7 +402,8 @@ impl World {
             match received {
                 Ok(Some(received)) => self.input(side, link, Input::Received(received)),
                 Ok(None) => return,
-                Err(error) => panic!("{error}"),
+                // Who closes while the other one begins anew (after SASL) closes a stream that is not there any more.
+                Err(error) => return self.input(side, link, Input::Unreadable(error)),
             }
         }
     }
