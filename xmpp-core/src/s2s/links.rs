@@ -95,6 +95,7 @@ impl Links {
         Links {
             limits,
             random,
+            sessions: Sessions::new(limits.sessions, budget.clone()),
             budget,
             lines: HashMap::new(),
             domains: HashMap::new(),
@@ -105,7 +106,6 @@ impl Links {
             depth: Depth::default(),
             short: VecDeque::new(),
             verifications: Vec::new(),
-            sessions: Sessions::new(limits.sessions),
             held: BTreeMap::new(),
             closed: false,
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Claim, Ended, Found, Input, Pair, Session};
 use crate::BareJid;
-use crate::mailbox::Envelope;
+use crate::mailbox::{Budget, Envelope};
 use crate::time::Now;
 
 /// Bounds of [`Sessions`].
@@ -38,6 +38,8 @@ impl Default for SessionLimits {
 #[derive(Debug)]
 pub struct Sessions<L> {
     limits: SessionLimits,
+    /// What waits in those that wait is taken from it.
+    budget: Arc<Budget>,
     places: HashMap<Arc<str>, Place<L>>,
     /// Those that wait, by the time at which they end.
     until: BTreeSet<(Instant, Arc<str>)>,
@@ -69,10 +71,11 @@ enum Place<L> {
 }
 
 impl<L: Copy + Eq> Sessions<L> {
-    /// None yet.
-    pub fn new(limits: SessionLimits) -> Sessions<L> {
+    /// None yet. What waits in sessions that wait for a connection is taken from `budget`.
+    pub fn new(limits: SessionLimits, budget: Arc<Budget>) -> Sessions<L> {
         Sessions {
             limits,
+            budget,
             places: HashMap::new(),
             until: BTreeSet::new(),
             ended: VecDeque::new(),
@@ -148,6 +151,7 @@ impl<L: Copy + Eq> Sessions<L> {
         }
         let until = now.instant + session.max;
         self.make_room(domain(&session.accepted), out);
+        self.budget.take_anyway(session.bytes());
         self.until.insert((until, id.clone()));
         self.places.insert(id, Place::Waiting(session, until));
     }
@@ -285,7 +289,8 @@ impl<L: Copy + Eq> Sessions<L> {
     fn take(&mut self, id: &Arc<str>) -> Option<Place<L>> {
         let place = self.places.remove(id)?;
         match &place {
-            Place::Waiting(_, until) => {
+            Place::Waiting(session, until) => {
+                self.budget.give(session.bytes());
                 self.until.remove(&(*until, id.clone()));
             }
             Place::Ended(_) => self.ended.retain(|ended| ended != id),

@@ -125,8 +125,13 @@ impl Link {
         match (delivered, point, &mut self.running) {
             (Some(delivered), Some(point), _) => *delivered = Some(point),
             (Some(_), None, _) => self.uncounted += 1,
-            // The stream has answered it.
-            (None, Some(_), Some(running)) => running.inbound.answered(),
+            // The stream has answered it, perhaps by its own end.
+            (None, Some(_), Some(running)) => {
+                running.inbound.answered();
+                if self.draining.is_some() {
+                    self.drained(out);
+                }
+            }
             (None, ..) => {}
         }
     }

@@ -9,11 +9,12 @@ use crate::time::Timestamp;
 const MAX: Duration = Duration::from_secs(60);
 
 fn sessions() -> Sessions<u32> {
-    Sessions::new(SessionLimits {
+    let limits = SessionLimits {
         waiting: 3,
         ended: 3,
         domain: 2,
-    })
+    };
+    Sessions::new(limits, Arc::new(Budget::new(1 << 20)))
 }
 
 /// One that `domain` has with us; it has sent something, and we have sent a stanza with the name of the session as its `id`.
@@ -244,4 +245,34 @@ fn one_domain_has_no_more_than_its_part() {
     assert_eq!(asked("six", "montague.example"), ["9 hears nothing"]);
     assert_eq!(asked("seven", "montague.example"), ["9 hears 7"]);
     assert_eq!(asked("eight", "montague.example"), ["9 hears 7"]);
+}
+
+/// The number of sessions is bounded; what waits in them is the memory of all.
+#[test]
+fn what_waits_in_sessions_counts_as_memory_for_as_long_as_they_wait() {
+    let mut sessions = sessions();
+    let budget = sessions.budget.clone();
+    let now = now();
+    let mut out = Vec::new();
+    let names = ["one", "two", "three", "four"];
+    let bytes = |names: &[&str]| -> usize {
+        let sizes = names.iter().map(|name| session(name, name).bytes());
+        sizes.sum()
+    };
+    for name in names {
+        sessions.running(1, name.into(), &mut out);
+        assert_eq!(budget.used(), 0, "its stream counts that");
+    }
+    for name in names {
+        sessions.keep(session(name, name), now, &mut out);
+    }
+    assert_eq!(budget.used(), bytes(&names[1..]), "one had to go");
+    sessions.claim(2, claim("two", "verona"), &mut out);
+    assert_eq!(budget.used(), bytes(&names[1..]));
+    sessions.claim(2, claim("two", "two"), &mut out);
+    assert_eq!(budget.used(), bytes(&names[2..]));
+    sessions.give_up(&"three".into(), &mut out);
+    assert_eq!(budget.used(), bytes(&names[3..]));
+    sessions.handle_timeout(at(now, MAX), &mut out);
+    assert_eq!(budget.used(), 0);
 }

@@ -223,6 +223,27 @@ fn the_count_of_a_session_that_ends_covers_what_was_on_its_way() {
     assert_eq!(b.take(), "ended at 1, close");
 }
 
+/// RFC 6120 §4.9.3.9: what the stream ends with is not delivered, so that nobody will ever say that it is settled.
+#[test]
+fn a_stanza_that_ends_its_stream_does_not_hold_it_up() {
+    let forged = "<message from='x@verona.example' to='juliet@capulet.example'/>";
+    let mut b = Bench::incoming(one_way()).after(&[key, enable_resume]);
+    b.out.clear();
+    b.receive(forged);
+    assert_eq!(b.take(), "INVALID-FROM, footer, detach, ended at 1, close");
+
+    let mut b = Bench::incoming(one_way()).after(&[key, enable_resume, stanza]);
+    b.out.clear();
+    b.receive(forged);
+    assert_eq!(b.take(), "INVALID-FROM, footer, detach");
+    settled(&mut b);
+    assert_eq!(b.take(), "ended at 2, close");
+
+    let mut b = resumable();
+    b.receive(forged);
+    assert_eq!(b.take(), "INVALID-FROM, footer, detach, close");
+}
+
 /// Else it would be sent once more, and arrive twice.
 #[test]
 fn a_session_is_let_go_when_what_came_over_its_connection_is_settled() {

@@ -152,7 +152,7 @@ impl World {
             todo: VecDeque::new(),
             queues: HashMap::new(),
             session: None,
-            table: Sessions::new(SessionLimits::default()),
+            table: Sessions::new(SessionLimits::default(), Arc::new(Budget::new(1 << 20))),
             refused: Vec::new(),
             bidi: false,
             surroundings: [
