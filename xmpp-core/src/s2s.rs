@@ -329,7 +329,7 @@ impl Refusal {
 pub struct Settings {
     /// What our keys are made of.
     pub secret: dialback::Secret,
-    /// Whether there is a certificate, so that STARTTLS can be offered.
+    /// Whether there is a certificate, so that STARTTLS can be offered, and asked for.
     pub starttls: bool,
     /// Times: [`header`](Timeouts::header), [`login`](Timeouts::login) (until a pair is proven), [`keepalive`](Timeouts::keepalive),
     /// [`idle`](Timeouts::idle) (without any stanza either way, then the stream is closed without an error) and [`close`](Timeouts::close).

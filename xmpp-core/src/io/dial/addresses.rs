@@ -25,7 +25,9 @@ impl Addresses {
     /// Whether this one is dialled.
     pub fn allow(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let within = |networks: &[Network]| networks.iter().any(|n| n.contains(address));
+        let reached = translated(address).unwrap_or(address);
+        let is_either = |network: &Network| network.contains(address) || network.contains(reached);
+        let within = |networks: &[Network]| networks.iter().any(is_either);
         match Scope::of(address) {
             Scope::Nowhere => false,
             _ if within(&self.deny) => false,
@@ -96,6 +98,19 @@ impl FromStr for Network {
     }
 }
 
+/// The IPv4 address that this one of IPv6 leads to, by NAT64 (RFC 6052) or 6to4 (RFC 3056).
+fn translated(address: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(address) = address else {
+        return None;
+    };
+    let [high, low] = match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => [high, low],
+        _ => return None,
+    };
+    let bits = u32::from(high) << 16 | u32::from(low);
+    Some(Ipv4Addr::from_bits(bits).into())
+}
+
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
@@ -131,17 +146,12 @@ impl Scope {
 
     /// By the same of IPv6, outside 2000::/3 by the rule that nothing else is global unicast.
     fn of_v6(address: Ipv6Addr) -> Scope {
-        let embedded = |high: u16, low: u16| {
-            let [a, b] = high.to_be_bytes();
-            let [c, d] = low.to_be_bytes();
-            Scope::of_v4(Ipv4Addr::new(a, b, c, d))
-        };
+        if let Some(reached) = translated(address.into()) {
+            return Scope::of(reached);
+        }
         match address.segments() {
             // Unspecified (RFC 4291 §2.5.2), multicast (§2.7).
             [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..] => Scope::Nowhere,
-            // NAT64 (RFC 6052) and 6to4 (RFC 3056) lead to the IPv4 address in them.
-            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-            [0x2002, high, low, ..] => embedded(high, low),
             // Protocols, Teredo and benchmarks (RFC 2928, RFC 4380, RFC 5180), documentation (RFC 3849, RFC 9637).
             [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] => Scope::Private,
             [0x3fff, 0..=0xfff, ..] => Scope::Private,
@@ -280,6 +290,12 @@ mod tests {
             ("fc00::1", false),
             ("1.1.1.1", false),
             ("1.1.1.2", true),
+            // What leads to an address by way of a translator is that address.
+            ("64:ff9b::1.1.1.1", false),
+            ("2002:101:101::1", false),
+            ("64:ff9b::10.1.0.1", true),
+            ("64:ff9b::10.1.2.1", false),
+            ("2002:a01:201::1", false),
         ];
         for (text, allowed) in cases {
             assert_eq!(some.allow(address(text)), allowed, "{text}");

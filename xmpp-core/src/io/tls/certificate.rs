@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 
 /// Most addresses that are taken from one certificate.
 const MAX_ADDRESSES: usize = 16;
+/// Most addresses of servers in one certificate that a domain is looked for among.
+const MAX_SERVER_ADDRESSES: usize = 100;
 
 /// `TBSCertificate` (RFC 5280 §4.1.2), from `issuer` on.
 struct Body<'a> {
@@ -34,13 +36,16 @@ pub(super) fn is_of_server(certificate: &[u8], domain: &BareJid) -> bool {
         return false;
     };
     let mut names = alternative_names(certificate).unwrap_or_default();
+    let mut addresses = 0;
     while let Some((tag, name, rest)) = der::value(names) {
         names = rest;
         let matches = match tag {
             DNS_NAME => str::from_utf8(name).is_ok_and(|name| is_dns_name_of(name, &ascii)),
             OTHER_NAME => match other_name(name) {
                 Some((XMPP_ADDRESS, text)) => {
-                    text.parse::<BareJid>().is_ok_and(|jid| jid == *domain)
+                    addresses += 1;
+                    addresses <= MAX_SERVER_ADDRESSES
+                        && text.parse::<BareJid>().is_ok_and(|jid| jid == *domain)
                 }
                 // RFC 4985 §2: `_Service.Name`
                 Some((DNS_SRV, text)) => text.split_once('.').is_some_and(|(service, name)| {
@@ -324,6 +329,24 @@ mod tests {
         let two = [dns("other.example"), address("example.org")];
         assert!(named(&two, "example.org"));
         assert!(!named(&[], "example.org"));
+    }
+
+    /// Each has to be prepared to be compared, and the peer chooses how many there are.
+    #[test]
+    fn so_many_addresses_of_a_server_are_looked_at_and_no_more() {
+        let names = |others: usize| {
+            let others = (0..others).map(|n| format!("d{n}.example"));
+            let whole = certificate(&[], |parameters| {
+                let names = others.chain(["last.example".to_owned()]);
+                let other = |name: String| {
+                    SanType::OtherName((vec![1, 3, 6, 1, 5, 5, 7, 8, 5], name.as_str().into()))
+                };
+                parameters.subject_alt_names = names.map(other).collect();
+            });
+            is_of_server(&whole, &"last.example".parse().unwrap())
+        };
+        assert!(names(MAX_SERVER_ADDRESSES - 1));
+        assert!(!names(MAX_SERVER_ADDRESSES));
     }
 
     #[test]

@@ -90,13 +90,13 @@ impl Authorities {
     }
 
     /// Whether one of them vouches for the first of these certificates now, by way of the others.
-    fn vouch_for(&self, shown: &Shown) -> Result<(), rustls::Error> {
+    fn vouch_for(&self, shown: &Shown, now: UnixTime) -> Result<(), rustls::Error> {
         let Some((leaf, intermediates)) = shown.chain.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
         let parsed = ParsedCertificate::try_from(leaf)?;
         let algorithms = provider().signature_verification_algorithms.all;
-        let (roots, now) = (&self.roots, UnixTime::now());
+        let roots = &self.roots;
         // Servers' certificates are often for servers of TLS alone, also where they open the connection.
         let verified = verify_server_cert_signed_by_trust_anchor(
             &parsed,
@@ -129,6 +129,57 @@ pub(in crate::io) struct Shown {
     chain: Vec<CertificateDer<'static>>,
     /// The peer is the side that opened the connection.
     opened: bool,
+    judged: Option<Judged>,
+}
+
+/// For how many seconds it holds what was found of a chain.
+const JUDGED_FOR: u64 = 30;
+
+/// What was found of a chain.
+#[derive(Debug)]
+struct Judged {
+    /// In the eyes of these authorities.
+    by: Arc<RootCertStore>,
+    /// In seconds.
+    at: u64,
+    trusted: bool,
+}
+
+impl Shown {
+    /// `opened`: by the side that opened the connection.
+    fn new(chain: Option<&[CertificateDer<'_>]>, opened: bool) -> Shown {
+        let chain = chain.unwrap_or_default();
+        Shown {
+            chain: chain.iter().map(|one| one.clone().into_owned()).collect(),
+            opened,
+            judged: None,
+        }
+    }
+
+    /// What `judge` says of it. A peer can ask with each element that it sends, and can show a chain that takes a hundred signatures
+    /// to see through: so that is done anew only when some time has passed, or the authorities have changed.
+    fn is_trusted(
+        &mut self,
+        by: &Authorities,
+        now: UnixTime,
+        judge: impl FnOnce(&Shown) -> bool,
+    ) -> bool {
+        let now = now.as_secs();
+        if let Some(judged) = &self.judged
+            && Arc::ptr_eq(&judged.by, &by.roots)
+            && (judged.at..judged.at + JUDGED_FOR).contains(&now)
+        {
+            return judged.trusted;
+        }
+        let trusted = judge(self);
+        let by = by.roots.clone();
+        self.judged = Some(Judged {
+            by,
+            at: now,
+            trusted,
+        });
+        trusted
+    }
 }
 
 /// Our side of TLS with other servers (1.2 and 1.3), whoever opens the connection. Clone is cheap and shares the certificates.
@@ -184,9 +235,8 @@ impl PeerTls {
         let mut stream = TlsAcceptor::from(config).accept(io).await?;
         let connection = stream.get_mut().1;
         connection.set_buffer_limit(Some(BUFFER));
-        let chain = own(connection.peer_certificates());
-        let opened = true;
-        Ok((stream.into(), Shown { chain, opened }))
+        let shown = Shown::new(connection.peer_certificates(), true);
+        Ok((stream.into(), shown))
     }
 
     /// The handshake on a connection that we have opened from one domain to another; `direct` if it is the first thing
@@ -211,13 +261,12 @@ impl PeerTls {
         let mut stream = connector.with_alpn(protocols).connect(name, io).await?;
         let connection = stream.get_mut().1;
         connection.set_buffer_limit(Some(BUFFER));
-        let chain = own(connection.peer_certificates());
-        let opened = false;
-        Ok((stream.into(), Shown { chain, opened }))
+        let shown = Shown::new(connection.peer_certificates(), false);
+        Ok((stream.into(), shown))
     }
 
     /// Whether what the peer has shown is right for a domain: an authority vouches for it now, and it names the domain.
-    pub(in crate::io) fn certifies(&self, shown: &Shown, domain: &BareJid) -> bool {
+    pub(in crate::io) fn certifies(&self, shown: &mut Shown, domain: &BareJid) -> bool {
         let Some(leaf) = shown.chain.first() else {
             return false;
         };
@@ -225,13 +274,15 @@ impl PeerTls {
             tracing::debug!(%domain, "the certificate does not name the domain");
             return false;
         }
-        match self.ours.load().authorities.vouch_for(shown) {
-            Ok(()) => true,
-            Err(error) => {
+        let authorities = &self.ours.load().authorities;
+        let now = UnixTime::now();
+        shown.is_trusted(authorities, now, |shown| {
+            let vouched = authorities.vouch_for(shown, now);
+            if let Err(error) = &vouched {
                 tracing::debug!(%domain, %error, "the certificate is not trusted");
-                false
             }
-        }
+            vouched.is_ok()
+        })
     }
 }
 
@@ -287,11 +338,6 @@ impl Ours {
     }
 }
 
-fn own(chain: Option<&[CertificateDer<'_>]>) -> Vec<CertificateDer<'static>> {
-    let chain = chain.unwrap_or_default();
-    chain.iter().map(|one| one.clone().into_owned()).collect()
-}
-
 /// Shows this certificate, whoever is asked for.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);
@@ -307,5 +353,36 @@ impl ResolvesClientCert for Shows {
 
     fn has_certs(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_chain_is_judged_once_in_a_while_and_anew_by_other_authorities() {
+        let authorities = || Authorities::new(RootCertStore::empty()).unwrap();
+        let (some, others) = (authorities(), authorities());
+        let mut shown = Shown::default();
+        let mut judge = |by: &Authorities, at: u64, trusted: bool| {
+            let mut asked = false;
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(at));
+            let found = shown.is_trusted(by, now, |_| {
+                asked = true;
+                trusted
+            });
+            (asked, found)
+        };
+        assert_eq!(judge(&some, 1000, true), (true, true));
+        assert_eq!(judge(&some, 1000, false), (false, true));
+        assert_eq!(judge(&some, 1029, false), (false, true));
+        assert_eq!(judge(&others, 1029, false), (true, false));
+        assert_eq!(judge(&others, 1030, true), (false, false));
+        // It has expired meanwhile, or begun to count; or the clock was set back.
+        assert_eq!(judge(&others, 1059, true), (true, true));
+        assert_eq!(judge(&others, 1058, false), (true, false));
     }
 }

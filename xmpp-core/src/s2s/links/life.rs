@@ -93,6 +93,7 @@ impl Links {
             return;
         };
         link.open = true;
+        link.used = Some(now.instant);
         if link.closing {
             return out.push(Output::Stream(id, stream::Input::Close(None)));
         }

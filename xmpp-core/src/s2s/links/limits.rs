@@ -25,7 +25,9 @@ pub struct Limits {
     /// Other domains that are in use, waited for, or could not be reached lately; default 20 000. A stanza for one more takes the
     /// place of one that is only remembered, or comes back with `<resource-constraint/>`.
     pub domains: usize,
-    /// Connections that we have opened or open; default 2000. At the bound what needs another one waits for it.
+    /// Connections that we have opened or open; default 2000. At the bound what needs another one waits for it, and the one that
+    /// was of use longest ago is closed if that is longer ago than [`stable`](Limits::stable) and [`verify`](Limits::verify). A quarter
+    /// of them is not opened to verify keys.
     pub outgoing: usize,
     /// Of these, to one domain; default 5. One is enough for a peer that takes all pairs on one stream.
     pub outgoing_domain: usize,

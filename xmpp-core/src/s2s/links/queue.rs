@@ -24,6 +24,7 @@ impl Links {
             if link.has_room(bytes, self.limits.window) && self.budget.take(bytes) {
                 if envelope.read() {
                     link.flying += bytes;
+                    link.used = Some(now.instant);
                     out.push(hand_over(link.id, envelope));
                 } else {
                     self.budget.give(bytes);
@@ -122,6 +123,7 @@ impl Links {
             }
             if envelope.read() {
                 link.flying += bytes;
+                link.used = Some(now.instant);
                 out.push(hand_over(link.id, envelope));
             } else {
                 self.budget.give(bytes);

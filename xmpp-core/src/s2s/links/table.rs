@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) back: Vec<Envelope>,
     /// Since when it has been of use.
     pub(super) since: Option<Instant>,
+    /// When it was there, or was last given something to do.
+    pub(super) used: Option<Instant>,
     /// The session that it is to go on with, or has gone on with.
     pub(super) session: Option<Arc<str>>,
     pub(super) resumed: bool,
@@ -67,6 +69,7 @@ impl Link {
             flying: 0,
             back: Vec::new(),
             since: None,
+            used: None,
             session: None,
             resumed: false,
             pending: Vec::new(),
@@ -79,6 +82,12 @@ impl Link {
     pub(super) fn has_room(&self, bytes: usize, window: usize) -> bool {
         let room = self.flying == 0 || self.flying + bytes <= window;
         room && self.open && !self.closing && !self.hold
+    }
+
+    /// Whether nothing is on its way over it.
+    pub(super) fn is_idle(&self) -> bool {
+        let busy = self.closing || self.hold || self.flying > 0 || !self.pending.is_empty();
+        self.open && !busy
     }
 
     /// Whether it carries the pair.

@@ -32,6 +32,8 @@ impl Links {
         // often than that.
         let paused = !domain.pause.may_be_cut_short(&backoff, now.instant);
         let links = domain.links.clone();
+        // Anybody can have us ask anybody: a part of the connections is for stanzas alone.
+        let full = self.links.outgoing >= self.limits.outgoing - self.limits.outgoing / 4;
         // XEP-0288 §2.2: "the receiving server MUST NOT attempt to verify a dialback key on the same connection where the
         // corresponding request was issued." One that the peer has opened is no way to the authoritative server at all.
         let slot = links.into_iter().find(|slot| {
@@ -40,10 +42,10 @@ impl Links {
         });
         let slot = match slot {
             Some(slot) => slot,
-            None if paused
-                || self.links.outgoing >= self.limits.outgoing
-                || !self.has_room_for_domain() =>
-            {
+            None if paused || full || !self.has_room_for_domain() => {
+                if full {
+                    self.make_way(now, out);
+                }
                 self.tidy(pair.to());
                 return out.push(answer(by, verify, Verdict::NotFound));
             }
@@ -54,7 +56,10 @@ impl Links {
             return;
         };
         match link.open {
-            true => out.push(ask(link.id, verify.clone())),
+            true => {
+                link.used = Some(now.instant);
+                out.push(ask(link.id, verify.clone()));
+            }
             false => link.verifies.push(verify.clone()),
         }
         let verification = Verification {

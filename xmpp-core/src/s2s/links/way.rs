@@ -47,6 +47,22 @@ impl Links {
         line.why = Some(Condition::ResourceConstraint);
         if !std::mem::replace(&mut line.short, true) {
             self.short.push_back(pair.clone());
+            if self.links.outgoing >= self.limits.outgoing {
+                self.make_way(now, out);
+            }
+        }
+    }
+
+    /// Has the connection closed that was of use longest ago, if that is longer than any answer takes.
+    pub(super) fn make_way(&mut self, now: Now, out: &mut Vec<Output>) {
+        let patience = self.limits.stable.max(self.limits.verify);
+        let links = self.links.iter_mut();
+        let idle = links.filter(|link| link.dialled.is_some() && link.is_idle());
+        let oldest = idle.filter_map(|link| Some((link.used?, link.id))).min();
+        if let Some((used, id)) = oldest
+            && used + patience <= now.instant
+        {
+            self.end(id, None, out);
         }
     }
 

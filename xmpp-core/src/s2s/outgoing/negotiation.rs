@@ -54,7 +54,8 @@ impl Outgoing {
         out: &mut Vec<stream::Output>,
     ) -> Result<(), Ending> {
         if !self.link.tls {
-            if features.child("starttls", TLS).is_some() {
+            // Without a certificate of our own there is no TLS, and a peer that does not require it can do without.
+            if self.link.settings.starttls && features.child("starttls", TLS).is_some() {
                 nonza(&Element::new("starttls", TLS), out);
                 self.state = State::Proceeding;
                 return Ok(());

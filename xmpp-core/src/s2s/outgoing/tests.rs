@@ -671,3 +671,25 @@ fn the_two_sides_come_to_an_agreement_by_external_and_by_dialback() {
         ["us: refused capulet>montague Error(NotAuthorized)"]
     );
 }
+
+/// RFC 6120 §5.3.1: where STARTTLS is not required, the initiating entity need not begin it.
+#[test]
+fn without_tls_of_our_own_none_is_asked_for() {
+    let lax = Policy {
+        tls: false,
+        ..Policy::default()
+    };
+    let without = Settings {
+        starttls: false,
+        ..settings()
+    };
+    let now = now();
+    let machine = Outgoing::new(Arc::new(without), ours(), lax, &channel(false), now);
+    let mut b = with(begun(Bench::new(machine, HEADER, now)), HEADER);
+    let features = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
+        <dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback></stream:features>";
+    let out = b.receive(features);
+    assert!(!text(&out).contains("starttls"), "{}", text(&out));
+    let out = b.tell(Input::Known(theirs(), super::super::testing::lax(wrong())));
+    assert!(text(&out).contains("db:result"), "{}", text(&out));
+}

@@ -50,10 +50,10 @@ impl Connection {
     }
 
     /// What is known of these two: the domain on the peer's side comes first.
-    fn known(&self, pair: &Pair) -> Known {
-        let shared = &self.shared;
+    fn known(&mut self, pair: &Pair) -> Known {
+        let (shared, shown) = (&self.shared, &mut self.shown);
         let policy = shared.policy(pair.from());
-        let certifies = |tls: &PeerTls| tls.certifies(&self.shown, pair.from());
+        let certifies = |tls: &PeerTls| tls.certifies(shown, pair.from());
         let certified = policy.is_some() && shared.tls.as_ref().is_some_and(certifies);
         self.handle.facts().certified |= certified;
         Known {

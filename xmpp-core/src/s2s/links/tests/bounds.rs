@@ -110,6 +110,37 @@ fn with_too_many_connections_what_needs_one_waits_for_one_to_go() {
     );
 }
 
+/// Keys are verified for whoever asks, over connections to wherever that says: these are not to keep stanzas from their way.
+#[test]
+fn with_too_many_connections_the_one_that_was_of_use_longest_ago_gives_way() {
+    use crate::s2s::{Ask, Verdict, Verify};
+    let mut limits = limits();
+    limits.outgoing = 2;
+    let mut bench = Bench::new(limits);
+    bench.give(Input::Accepted(IN_1));
+    for (domain, link) in [("x", OUT_1), ("y", OUT_2)] {
+        let verify = Verify {
+            pair: pair(domain, "a"),
+            id: "one".into(),
+            key: "k".into(),
+        };
+        bench.told(IN_1, s2s::Output::Ask(Ask::Verify(verify.clone())));
+        bench.give(Input::Connected(link));
+        bench.told(link, s2s::Output::Verified(verify, Verdict::Valid));
+        bench.wait(1.0);
+    }
+    // They may still be of use.
+    assert_eq!(bench.send("a", "v", "1"), nothing());
+    bench.wait(60.0);
+    assert_eq!(bench.send("a", "w", "1"), ["out 1: close"]);
+    assert_eq!(bench.ended(OUT_1, Vec::new()), ["dial out 3 a>w"]);
+    // What carries something, or has just been opened, stays.
+    assert_eq!(bench.send("a", "y", "1"), ["out 2: request a>y"]);
+    assert_eq!(bench.granted(OUT_2, "a", "y"), ["out 2: a>y 1"]);
+    bench.wait(31.0);
+    assert_eq!(bench.send("a", "z", "1"), nothing());
+}
+
 #[test]
 fn with_too_many_connections_to_one_domain_its_pairs_wait() {
     let mut bench = Bench::up();

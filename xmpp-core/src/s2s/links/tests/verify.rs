@@ -108,3 +108,20 @@ fn only_so_many_keys_are_verified_at_once_and_none_for_a_stream_that_is_gone() {
     bench.ended(IN_1, Vec::new());
     assert_eq!(bench.told(IN_2, ask("y", "a", "two")), ["dial out 2 a>y"]);
 }
+
+#[test]
+fn a_quarter_of_the_connections_is_kept_for_stanzas() {
+    let mut limits = limits();
+    limits.outgoing = 4;
+    let mut bench = Bench::new(limits);
+    bench.give(Input::Accepted(IN_1));
+    for (domain, dialled) in [("u", "out 1"), ("v", "out 2"), ("w", "out 3")] {
+        let expected = format!("dial {dialled} a>{domain}");
+        assert_eq!(bench.told(IN_1, ask(domain, "a", "one")), [expected]);
+    }
+    assert_eq!(
+        bench.told(IN_1, ask("x", "a", "one")),
+        ["in 1: verified x>a NotFound"]
+    );
+    assert_eq!(bench.send("a", "y", "1"), ["dial out 4 a>y"]);
+}
