@@ -156,7 +156,9 @@ impl Server {
     }
 
     /// Waits until everything that runs beside is done; what rests is told to come to its
-    /// end. To be called when no client is left and before the stores are closed.
+    /// end, and so are the connections to other servers. To be called when no client is left and before the
+    /// stores are closed; and before that when nothing more is [read](crate::io::Driver::settle) from clients, so that they hear
+    /// what comes back from there.
     pub async fn close(&self) {
         self.inner.tasks.close().await;
     }

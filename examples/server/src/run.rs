@@ -145,6 +145,11 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     drop(socket);
     let patience = config.shutdown.patience.0;
     let close = async {
+        // Who has sent something to another server is still there to hear that it comes back.
+        driver.settle(patience / 2).await;
+        if timeout(patience / 2, server.close()).await.is_err() {
+            tracing::warn!("other servers did not take their leave");
+        }
         let gone = match keep {
             true => driver.suspend(patience).await,
             false => driver.shutdown(patience).await,
