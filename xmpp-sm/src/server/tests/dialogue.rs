@@ -74,7 +74,7 @@ fn who_waits_still_waits_while_there_is_no_connection() {
     assert_eq!(heard(&mut later), Some(Outcome::Settled));
 }
 
-/// XEP-0198 §5: `<failed/>` "SHOULD include the 'h' attribute, indicating the sequence number of the last handled stanza".
+/// XEP-0198 §5: "the server MAY also include a 'h' attribute indicating the number of stanzas received before the timeout".
 #[test]
 fn the_count_of_a_session_that_is_over_settles_what_it_covers() {
     let mut session = session();
