@@ -271,6 +271,23 @@ fn what_a_peer_without_resumption_has_not_acknowledged_is_returned() {
     assert_eq!(b.take(), "return new, close");
 }
 
+/// XEP-0198 §3: "The SM-ID SHOULD NOT be longer than 4000 bytes." Sessions are kept by their names, in memory that is not counted.
+#[test]
+fn a_session_with_a_name_beyond_measure_is_none() {
+    for (length, left) in [(4000, "session"), (4001, "return new")] {
+        let mut b = Bench::outgoing(None).after(&[features, valid]);
+        let name = "x".repeat(length);
+        b.receive(&format!(
+            "<enabled xmlns='urn:xmpp:sm:3' id='{name}' resume='true'/>"
+        ));
+        send(&mut b);
+        b.out.clear();
+        cut(&mut b);
+        let said = b.take();
+        assert!(said.starts_with(left), "{length}: {said}");
+    }
+}
+
 #[test]
 fn what_is_delivered_before_counting_begins_does_not_count() {
     let mut b = Bench::incoming(one_way()).after(&[key, stanza, enable, stanza]);
