@@ -156,7 +156,8 @@ impl Server {
     }
 
     /// Waits until everything that runs beside is done; what rests is told to come to its
-    /// end. To be called when no client is left and before the stores are closed.
+    /// end, and so are the connections to other servers. To be called when no client is left and before the
+    /// stores are closed.
     pub async fn close(&self) {
         self.inner.tasks.close().await;
     }

@@ -145,9 +145,10 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     drop(socket);
     let patience = config.shutdown.patience.0;
     let close = async {
-        // First, so that clients hear of what is not delivered, or have it in the session that is kept.
+        // Who has sent something to another server is still there to hear that it comes back.
+        driver.settle(patience / 2).await;
         if let Some(federation) = &federation
-            && timeout(patience, federation.close()).await.is_err()
+            && timeout(patience / 2, federation.close()).await.is_err()
         {
             tracing::warn!("other servers did not take their leave");
         }

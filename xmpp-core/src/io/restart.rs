@@ -27,6 +27,19 @@ impl Driver {
     /// not settled by then, since a store or a module takes too long, is not counted, so that
     /// its client sends it once more; it may arrive twice then.
     pub async fn suspend(&self, limit: Duration) -> bool {
+        if !self.settle(limit / 2).await {
+            tracing::warn!("stanzas are under way, and may come twice");
+        }
+        self.shared.call(Call::PutAway);
+        self.shared.gone(limit / 2).await
+    }
+
+    /// The first part of [`suspend`](Driver::suspend), alone: stops accepting, closes streams that cannot be resumed, reads nothing
+    /// more, and settles what has been read; `true` if that is done before `limit` is over. The sessions that are left hear what still comes
+    /// for them. So this is the time to end what their stanzas have gone to, such as connections to other servers
+    /// ([`Federation::close`](super::s2s::Federation::close)): who has sent something that comes back is told so, and if that is not in this run, in
+    /// the next one. `suspend` or [`shutdown`](Driver::shutdown) has to follow.
+    pub async fn settle(&self, limit: Duration) -> bool {
         let shared = &self.shared;
         shared.stop_accepting();
         shared.set_settling();
@@ -34,11 +47,7 @@ impl Driver {
         // What one session has sent may be on its way into the queue of another: none is
         // written down before all is where it belongs.
         let settled = |connections: &_| shared.are_settled(connections);
-        if !shared.until(limit / 2, settled).await {
-            tracing::warn!("stanzas are under way, and may come twice");
-        }
-        shared.call(Call::PutAway);
-        shared.gone(limit / 2).await
+        shared.until(limit, settled).await
     }
 
     /// Takes up the sessions that another run of the server has [put away](Driver::suspend): they

@@ -63,7 +63,7 @@ impl Server {
             kept: keepers
                 .filter_map(|(_, keeper)| keeper.write_down(session, self))
                 .collect(),
-            waiting: waiting.iter().map(Envelope::copy).collect(),
+            waiting: waiting.iter().map(Envelope::record).collect(),
             bursts,
         };
         Some(record.write(|| u64::from_le_bytes(self.random())))

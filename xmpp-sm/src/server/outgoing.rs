@@ -16,6 +16,10 @@ use crate::counter::Counter;
 use crate::nonza::{self, Reply, too_high};
 use crate::outbound::AckError;
 
+/// Octets of a session's name, which the peer gives it. With a longer one the stream is acknowledged and not resumed. XEP-0198 §3: "The
+/// SM-ID SHOULD NOT be longer than 4000 bytes."
+const NAME: usize = 4000;
+
 /// A managed stream that we open to another server. See the [module](super).
 ///
 /// If it is given a session ([`s2s::Input::Session`]) it resumes it when one of its pairs is granted. One that cannot be resumed here is over:
@@ -83,6 +87,7 @@ impl Outgoing {
             (State::Enabling(_), Reply::Enabled { id, max }) => {
                 let ours = self.link.shared.options.max;
                 let max = max.map_or(ours, |max| Duration::from_secs(max.into()));
+                let id = id.filter(|id| id.len() <= NAME);
                 let max = id
                     .as_ref()
                     .map(|_| max.min(ours))

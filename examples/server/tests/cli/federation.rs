@@ -149,6 +149,38 @@ fn a_cable_that_is_cut_loses_nothing() {
     assert_eq!(numbers, expected, "{}", site.run(&["links"]).stdout());
 }
 
+/// What is acknowledged arrives, or its sender hears an error: also if that comes when the server is about to stop.
+#[test]
+fn what_a_restart_leaves_unsent_is_told_to_whoever_resumes() {
+    // It accepts connections, and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = ("mantua.example", mute.local_addr().unwrap());
+    let (site, mut verona) = start("verona.example", "juliet", free_address(), there);
+    let mut juliet = verona.bind_at("verona.example", "juliet", "pw");
+    juliet.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = juliet.read_until(&["/>"]);
+    let (_, id) = enabled.split_once(" id='").unwrap();
+    let (id, _) = id.split_once('\'').unwrap();
+    juliet.send(&message("romeo@mantua.example", "Wherefore?"));
+    juliet.send("<r xmlns='urn:xmpp:sm:3'/>");
+    juliet.read_until(&["h='1'"]);
+    verona.signal("TERM");
+    let rest = juliet.read_to_end();
+    assert!(!rest.contains("</stream:stream>"), "{rest}");
+    assert_eq!(verona.wait().code(), Some(0));
+
+    let verona = site.start(&["--insecure-plaintext"]);
+    let mut juliet = verona.connect("starttls");
+    assert!(juliet.login_at("verona.example", "juliet", "pw"));
+    juliet.open("verona.example");
+    juliet.send(&format!(
+        "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/><r xmlns='urn:xmpp:sm:3'/>"
+    ));
+    let heard = juliet.read_until(&["<a "]);
+    assert!(heard.contains("<resumed "), "{heard}");
+    assert!(heard.contains("<remote-server-timeout"), "{heard}");
+}
+
 #[test]
 fn a_server_can_keep_to_itself() {
     let site = Site::new();

@@ -367,7 +367,8 @@ impl<S: Read + Write> Client<S> {
         self.login_at("localhost", user, password)
     }
 
-    fn login_at(&mut self, domain: &str, user: &str, password: &str) -> bool {
+    /// Logs in by PLAIN; whether that succeeds.
+    pub fn login_at(&mut self, domain: &str, user: &str, password: &str) -> bool {
         self.open(domain);
         let message = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
         self.send(&format!(

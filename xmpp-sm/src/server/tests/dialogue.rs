@@ -74,7 +74,7 @@ fn who_waits_still_waits_while_there_is_no_connection() {
     assert_eq!(heard(&mut later), Some(Outcome::Settled));
 }
 
-/// XEP-0198 §5: `<failed/>` "SHOULD include the 'h' attribute, indicating the sequence number of the last handled stanza".
+/// XEP-0198 §5: "the server MAY also include a 'h' attribute indicating the number of stanzas received before the timeout".
 #[test]
 fn the_count_of_a_session_that_is_over_settles_what_it_covers() {
     let mut session = session();
@@ -269,6 +269,23 @@ fn what_a_peer_without_resumption_has_not_acknowledged_is_returned() {
     b.out.clear();
     cut(&mut b);
     assert_eq!(b.take(), "return new, close");
+}
+
+/// XEP-0198 §3: "The SM-ID SHOULD NOT be longer than 4000 bytes." Sessions are kept by their names, in memory that is not counted.
+#[test]
+fn a_session_with_a_name_beyond_measure_is_none() {
+    for (length, left) in [(4000, "session"), (4001, "return new")] {
+        let mut b = Bench::outgoing(None).after(&[features, valid]);
+        let name = "x".repeat(length);
+        b.receive(&format!(
+            "<enabled xmlns='urn:xmpp:sm:3' id='{name}' resume='true'/>"
+        ));
+        send(&mut b);
+        b.out.clear();
+        cut(&mut b);
+        let said = b.take();
+        assert!(said.starts_with(left), "{length}: {said}");
+    }
 }
 
 #[test]
