@@ -118,7 +118,7 @@ impl Links {
             outgoing: self.links.outgoing,
             stanzas: self.depth.stanzas,
             bytes: self.depth.bytes,
-            sessions: self.held.len() + self.sessions.waiting().count(),
+            sessions: self.held.len() + self.sessions.len(),
             verifications: self.verifications.len(),
         }
     }
