@@ -43,7 +43,7 @@ use held::Held;
 use line::{Depth, Domain, Line};
 use table::Table;
 use timers::Timer;
-use verify::Verification;
+use verify::{Pace, Verification};
 
 /// The link manager. See the [module](self).
 pub struct Links {
@@ -64,6 +64,7 @@ pub struct Links {
     short: VecDeque<Pair>,
     /// The keys that are being verified, the oldest first.
     verifications: Vec<Verification>,
+    key_dials: Pace,
     /// The sessions that others have with us.
     sessions: Sessions<LinkId>,
     /// Those that we have with others and that wait for a connection.
@@ -105,6 +106,7 @@ impl Links {
             depth: Depth::default(),
             short: VecDeque::new(),
             verifications: Vec::new(),
+            key_dials: Pace::default(),
             sessions: Sessions::new(limits.sessions),
             held: BTreeMap::new(),
             closed: false,
