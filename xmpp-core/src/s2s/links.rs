@@ -43,7 +43,7 @@ use held::Held;
 use line::{Depth, Domain, Line};
 use table::Table;
 use timers::Timer;
-use verify::Verification;
+use verify::{Pace, Verification};
 
 /// The link manager. See the [module](self).
 pub struct Links {
@@ -64,6 +64,7 @@ pub struct Links {
     short: VecDeque<Pair>,
     /// The keys that are being verified, the oldest first.
     verifications: Vec<Verification>,
+    key_dials: Pace,
     /// The sessions that others have with us.
     sessions: Sessions<LinkId>,
     /// Those that we have with others and that wait for a connection.
@@ -106,6 +107,7 @@ impl Links {
             depth: Depth::default(),
             short: VecDeque::new(),
             verifications: Vec::new(),
+            key_dials: Pace::default(),
             held: BTreeMap::new(),
             closed: false,
         }
@@ -118,7 +120,7 @@ impl Links {
             outgoing: self.links.outgoing,
             stanzas: self.depth.stanzas,
             bytes: self.depth.bytes,
-            sessions: self.held.len() + self.sessions.waiting().count(),
+            sessions: self.held.len() + self.sessions.len(),
             verifications: self.verifications.len(),
         }
     }

@@ -229,6 +229,16 @@ impl<L: Copy + Eq> Sessions<L> {
         self.waiting().any(|session| session.granted.contains(pair))
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.until.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.until.is_empty()
+    }
+
     /// Those that wait.
     pub fn waiting(&self) -> impl Iterator<Item = &Session> {
         self.places.values().filter_map(|place| match place {

@@ -249,6 +249,7 @@ mirror!(
         incoming: usize,
         incoming_domain: usize,
         verifies: usize,
+        key_dials: usize,
         verify: Span,
         held: usize,
         sessions: Sessions,

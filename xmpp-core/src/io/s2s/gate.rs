@@ -15,7 +15,9 @@ use crate::s2s::links;
 ///
 /// It takes a stanza at once; what does not fit goes back with `<resource-constraint/>`. What it has taken is settled
 /// when it has been written to the other server's connection, or when its sender has been sent an error.
-#[derive(Default)]
+///
+/// The default has room for 20 000 stanzas and 32 MiB: a session that comes has something for each of its contacts at once, and
+/// after a start they all come at once.
 pub struct Gate {
     post: Arc<Post>,
 }
@@ -39,6 +41,15 @@ impl Gate {
 
     pub(super) fn post(&self) -> &Arc<Post> {
         &self.post
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate::new(QueueLimits {
+            stanzas: 20_000,
+            bytes: 32 << 20,
+        })
     }
 }
 
@@ -125,5 +136,23 @@ impl Inbox for Post {
             self.reader.wake();
         }
         settlement
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::Stanza;
+
+    /// A session that comes sends presence and a probe to each of its contacts, all before the link manager has its turn.
+    #[test]
+    fn a_burst_to_many_contacts_has_room() {
+        let gate = Gate::default();
+        let text = "<presence from='juliet@a.example/balcony' to='romeo@b.example'/>";
+        for _ in 0..4000 {
+            let presence = Stanza::parse(text).unwrap();
+            let settlement = gate.post.push(presence.into());
+            assert!(matches!(settlement, Settlement::Done));
+        }
     }
 }

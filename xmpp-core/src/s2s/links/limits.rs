@@ -37,6 +37,9 @@ pub struct Limits {
     pub incoming_domain: usize,
     /// Keys that are being verified for incoming streams; default 1000. Further ones are not, as if the authoritative server had an error.
     pub verifies: usize,
+    /// Connections that are opened within a second to verify keys; default 100. Further keys are not verified, as if the
+    /// authoritative server gave no answer.
+    pub key_dials: usize,
     /// How long the verification of a key may take, with the connection for it; default 30 s.
     pub verify: Duration,
     /// Sessions of ours that wait for a connection; default 2000. With one more, the one that would end first ends.
@@ -70,6 +73,7 @@ impl Default for Limits {
             incoming: 2000,
             incoming_domain: 10,
             verifies: 1000,
+            key_dials: 100,
             verify: Duration::from_secs(30),
             held: 2000,
             sessions: SessionLimits::default(),

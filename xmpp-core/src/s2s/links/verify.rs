@@ -1,11 +1,13 @@
 //! Keys that others have sent us, and that the authoritative server is asked about (XEP-0220 §2.2).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{LinkId, Links, Output};
 use crate::s2s::{self, Verdict, Verify};
 use crate::stream;
 use crate::time::Now;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A key that is being verified.
 #[derive(Debug)]
@@ -16,6 +18,24 @@ pub(super) struct Verification {
     /// Over which link.
     on: LinkId,
     pub(super) until: Instant,
+}
+
+/// How many connections were opened for keys of late.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    since: Option<Instant>,
+    count: usize,
+}
+
+impl Pace {
+    /// Whether there may be one more; it is counted.
+    fn admits(&mut self, most: usize, now: Instant) -> bool {
+        if self.since.is_none_or(|since| since + SECOND <= now) {
+            (self.since, self.count) = (Some(now), 0);
+        }
+        self.count += 1;
+        self.count <= most
+    }
 }
 
 impl Links {
@@ -48,6 +68,11 @@ impl Links {
                 }
                 self.tidy(pair.to());
                 return out.push(answer(by, verify, Verdict::NotFound));
+            }
+            // Whose addresses these domains have is for others to say: nobody is to be flooded by us.
+            None if !self.key_dials.admits(self.limits.key_dials, now.instant) => {
+                self.tidy(pair.to());
+                return out.push(answer(by, verify, Verdict::Timeout));
             }
             None => self.dial(&pair, out),
         };

@@ -164,6 +164,7 @@ fn of_several_each_takes_it_from_the_one_before() {
     let kept = session("one", "montague.example");
     assert!(of(|out| sessions.keep(kept, now(), out)).is_empty());
     assert_eq!(sessions.waiting().count(), 1);
+    assert_eq!(sessions.len(), 1);
 }
 
 #[test]

@@ -125,3 +125,23 @@ fn a_quarter_of_the_connections_is_kept_for_stanzas() {
     );
     assert_eq!(bench.send("a", "y", "1"), ["dial out 4 a>y"]);
 }
+
+/// A stranger can name any number of domains, and have their names lead to one address.
+#[test]
+fn so_many_connections_a_second_are_opened_for_keys() {
+    let mut limits = limits();
+    limits.key_dials = 2;
+    let mut bench = Bench::new(limits);
+    bench.give(Input::Accepted(IN_1));
+    assert_eq!(bench.told(IN_1, ask("u", "a", "one")), ["dial out 1 a>u"]);
+    assert_eq!(bench.told(IN_1, ask("v", "a", "one")), ["dial out 2 a>v"]);
+    assert_eq!(
+        bench.told(IN_1, ask("w", "a", "one")),
+        ["in 1: verified w>a Timeout"]
+    );
+    // Stanzas have their connections, and where there is one, keys are verified over it.
+    assert_eq!(bench.send("a", "x", "1"), ["dial out 3 a>x"]);
+    assert_eq!(bench.told(IN_1, ask("x", "a", "one")), nothing());
+    bench.wait(1.0);
+    assert_eq!(bench.told(IN_1, ask("w", "a", "two")), ["dial out 4 a>w"]);
+}
