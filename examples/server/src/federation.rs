@@ -1,6 +1,5 @@
 //! Other servers, as the settings have them.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -73,14 +72,14 @@ pub async fn listen(
     let mut add = async |kind, addresses: &Addresses, default: &Addresses, security| {
         let by_default = addresses == default;
         for address in addresses.iter().copied() {
-            let listened = match federation.listen(address, security).await {
-                // What is meant is every address that there is.
-                Err(error) if by_default && is_without_ipv6(address, &error) => {
-                    let other = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-                    federation.listen(other, security).await
-                }
-                listened => listened,
-            };
+            let listened = federation.listen(address, security).await;
+            if let Err(error) = &listened
+                && by_default
+                && is_without_ipv6(address, error)
+            {
+                tracing::warn!(%address, %error, "not listening");
+                continue;
+            }
             let address = listened.with_context(|| {
                 format!("cannot listen on {address} ({kind}); [s2s] in the settings has the addresses for other servers")
             })?;

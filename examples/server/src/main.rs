@@ -32,8 +32,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// An XMPP server.
 ///
 /// Without a command and without a configuration it serves the domain `localhost` on
-/// loopback: ports 5222 (STARTTLS) and 5223 (direct TLS), with a certificate that it makes
-/// itself; other servers on port 5269 of every address. It keeps its data in ./data.
+/// loopback: ports 5222 (STARTTLS), 5223 (direct TLS) and 5269 (other servers), with a
+/// certificate that it makes itself. It keeps its data in ./data.
 #[derive(Debug, Parser)]
 #[command(name = "example-server", version, after_long_help = EXAMPLES)]
 struct Cli {

@@ -129,7 +129,7 @@ impl Serialize for Door {
     }
 }
 
-fn loopback(port: u16) -> [SocketAddr; 2] {
+pub(super) fn loopback(port: u16) -> [SocketAddr; 2] {
     [
         ([127, 0, 0, 1], port).into(),
         ([0u16, 0, 0, 0, 0, 0, 0, 1], port).into(),

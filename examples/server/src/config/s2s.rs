@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -14,7 +14,7 @@ use xmpp_core::io::s2s::Rules;
 use xmpp_core::s2s::dialback::Secret;
 use xmpp_core::{io, s2s};
 
-use super::listen::Addresses;
+use super::listen::{Addresses, loopback};
 use super::mirror::{PeerManagement, PeerPolicy, S2sLimits};
 use super::value::{Hidden, Text};
 
@@ -138,10 +138,9 @@ impl fmt::Display for Host {
 
 impl Default for S2s {
     fn default() -> S2s {
-        let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 5269));
         S2s {
             enabled: true,
-            listen: [everywhere].into(),
+            listen: loopback(5269).into(),
             direct_tls: [].into(),
             authorities: None,
             secret: None,
