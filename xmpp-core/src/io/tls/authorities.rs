@@ -72,17 +72,15 @@ impl fmt::Debug for ClientAuthorities {
 #[derive(Debug)]
 struct Asking(Arc<dyn ClientCertVerifier>);
 
-impl Asking {
-    /// A certificate that cannot be read proves nothing and is never trusted later, so
-    /// it does not matter who signed.
-    fn or_unreadable(
-        certificate: &CertificateDer<'_>,
-        verified: Result<HandshakeSignatureValid, rustls::Error>,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        match ParsedCertificate::try_from(certificate) {
-            Ok(_) => verified,
-            Err(_) => Ok(HandshakeSignatureValid::assertion()),
-        }
+/// A certificate that cannot be read proves nothing and is never trusted later, so it does
+/// not matter who signed.
+pub(super) fn or_unreadable(
+    certificate: &CertificateDer<'_>,
+    verified: Result<HandshakeSignatureValid, rustls::Error>,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    match ParsedCertificate::try_from(certificate) {
+        Ok(_) => verified,
+        Err(_) => Ok(HandshakeSignatureValid::assertion()),
     }
 }
 
@@ -113,7 +111,7 @@ impl ClientCertVerifier for Asking {
         let verified = self
             .0
             .verify_tls12_signature(message, certificate, signature);
-        Asking::or_unreadable(certificate, verified)
+        or_unreadable(certificate, verified)
     }
 
     fn verify_tls13_signature(
@@ -125,7 +123,7 @@ impl ClientCertVerifier for Asking {
         let verified = self
             .0
             .verify_tls13_signature(message, certificate, signature);
-        Asking::or_unreadable(certificate, verified)
+        or_unreadable(certificate, verified)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

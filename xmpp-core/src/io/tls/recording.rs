@@ -5,9 +5,10 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+
+use super::authorities::or_unreadable;
 
 /// Puts off the verdict until it is asked for a domain: a peer whose certificate means nothing to us can still prove itself
 /// by dialback. Only the proof that it has the certificate's key is demanded at once.
@@ -19,17 +20,6 @@ impl Recording {
         Recording(provider)
     }
 
-    /// A certificate that cannot be read proves nothing and is never trusted later, so it does not matter who signed.
-    fn or_unreadable(
-        certificate: &CertificateDer<'_>,
-        verified: Result<HandshakeSignatureValid, rustls::Error>,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        match ParsedCertificate::try_from(certificate) {
-            Ok(_) => verified,
-            Err(_) => Ok(HandshakeSignatureValid::assertion()),
-        }
-    }
-
     fn tls12(
         &self,
         message: &[u8],
@@ -38,7 +28,7 @@ impl Recording {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.0.signature_verification_algorithms;
         let verified = verify_tls12_signature(message, certificate, signature, algorithms);
-        Recording::or_unreadable(certificate, verified)
+        or_unreadable(certificate, verified)
     }
 
     fn tls13(
@@ -49,7 +39,7 @@ impl Recording {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.0.signature_verification_algorithms;
         let verified = verify_tls13_signature(message, certificate, signature, algorithms);
-        Recording::or_unreadable(certificate, verified)
+        or_unreadable(certificate, verified)
     }
 
     fn schemes(&self) -> Vec<SignatureScheme> {
