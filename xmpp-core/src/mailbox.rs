@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::im::offline::DELAY;
 use crate::session::SessionId;
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::{IqType, Kind, Stanza};
 use crate::time::Timestamp;
 use crate::xml::Element;
 
@@ -53,6 +53,7 @@ impl Mailbox {
             share,
             settle: None,
             kept: false,
+            is_extra: false,
         })
     }
 }
@@ -139,6 +140,8 @@ pub struct Envelope {
     pub share: Option<Share>,
     settle: Option<Settle>,
     kept: bool,
+    /// Whether it is in a queue's room for answers.
+    is_extra: bool,
 }
 
 impl Envelope {
@@ -150,6 +153,7 @@ impl Envelope {
             share: None,
             settle: None,
             kept: false,
+            is_extra: false,
         }
     }
 
@@ -174,6 +178,11 @@ impl Envelope {
         })
     }
 
+    /// Whether nobody would hear that the stanza is lost, though its recipient waits for it or has to know it.
+    fn is_owed(&self) -> bool {
+        is_owed(&self.stanza, &self.origin)
+    }
+
     /// Whether somebody waits to hear what becomes of the stanza.
     pub fn is_awaited(&self) -> bool {
         self.settle.is_some()
@@ -189,6 +198,7 @@ impl Envelope {
             share: self.share.take(),
             settle: None,
             kept: true,
+            is_extra: false,
         }
     }
 
@@ -201,6 +211,7 @@ impl Envelope {
             share: None,
             settle: None,
             kept: true,
+            is_extra: false,
         }
     }
 
@@ -226,6 +237,7 @@ impl Envelope {
             share: self.share.clone(),
             settle: None,
             kept: false,
+            is_extra: false,
         }
     }
 
@@ -262,6 +274,16 @@ impl Envelope {
         if let Some(settle) = self.settle {
             settle.with(outcome);
         }
+    }
+}
+
+/// An answer, or what the server itself says by IQ: nobody would hear that it is lost, though its recipient waits for it or
+/// has to know it.
+pub(crate) fn is_owed(stanza: &Stanza, origin: &Origin) -> bool {
+    match stanza.kind() {
+        Kind::Iq(IqType::Get | IqType::Set) => origin.source == Source::Server,
+        Kind::Iq(IqType::Result) => true,
+        kind => kind.is_error(),
     }
 }
 

@@ -9,7 +9,7 @@ use futures::task::AtomicWaker;
 
 use super::{Budget, Envelope, Inbox, Later, Reason, Settlement, Share, Source};
 
-/// Bounds of one mailbox.
+/// Bounds of one mailbox. A quarter as much again is there for [answers](QueueLimits::answers).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct QueueLimits {
@@ -25,6 +25,17 @@ impl Default for QueueLimits {
         QueueLimits {
             stanzas: 1000,
             bytes: 2 << 20,
+        }
+    }
+}
+
+impl QueueLimits {
+    /// The room for answers when there is none for anything else: a quarter of these bounds, at
+    /// least one stanza. One that is begun with so many bytes is taken whole.
+    pub fn answers(&self) -> QueueLimits {
+        QueueLimits {
+            stanzas: (self.stanzas / 4).max(1),
+            bytes: (self.bytes / 4).max(1),
         }
     }
 }
@@ -59,6 +70,10 @@ impl Depths {
 /// fit goes elsewhere (to the store, say), and nothing newer may overtake it. A session's
 /// queue takes no messages either while one that it refused is being stored, or has yet to
 /// come back as a burst; [copies](Source::Copy), answers and presence it still takes.
+///
+/// An answer (the result of an IQ, an error) that does not fit would be lost without a word, since RFC 6120 §8.3.1 allows
+/// none about it; and so would what the server itself has to say by IQ, such as a roster push. There is
+/// [room](QueueLimits::answers) for these when there is none for anything else, whatever other queues hold.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -71,6 +86,8 @@ pub struct Queue {
 struct State {
     items: VecDeque<Envelope>,
     bytes: usize,
+    /// Stanzas and bytes of these that are in the room for answers.
+    answers: (usize, usize),
     overflowed: bool,
     closed: bool,
     /// Whether messages that were refused may not be on their way to the reader yet.
@@ -175,6 +192,14 @@ impl Queue {
         poll_fn(|cx| self.poll_take(cx, bytes)).await
     }
 
+    /// Whether so much of the room for answers is used that its reader should ask for nothing more: half of it is for answers
+    /// to what has been asked before, and for those who speak without having been asked.
+    pub fn is_crowded(&self) -> bool {
+        let answers = self.lock().answers;
+        let room = self.limits.answers();
+        answers.0 > room.stanzas / 2 || answers.1 > room.bytes / 2
+    }
+
     /// Whether something did not fit since it was last empty.
     pub fn is_overflowed(&self) -> bool {
         self.lock().overflowed
@@ -202,6 +227,7 @@ impl Queue {
         let mut state = self.lock();
         state.closed = true;
         self.budget.give(std::mem::take(&mut state.bytes));
+        state.answers = (0, 0);
         let rest = std::mem::take(&mut state.items);
         drop(state);
         self.reader.wake();
@@ -221,6 +247,7 @@ impl State {
         }
         if self.bytes <= bytes {
             budget.give(std::mem::take(&mut self.bytes));
+            self.answers = (0, 0);
             self.overflowed = false;
             return Some(Some(std::mem::take(&mut self.items)));
         }
@@ -230,12 +257,28 @@ impl State {
             && let Some(envelope) = self.items.pop_front()
         {
             size += envelope.stanza.size();
+            if envelope.is_extra {
+                self.answers.0 -= 1;
+                self.answers.1 -= envelope.stanza.size();
+            }
             taken.push_back(envelope);
         }
         self.bytes -= size;
         self.overflowed &= !self.items.is_empty();
         budget.give(size);
         Some(Some(taken))
+    }
+
+    /// Whether something of this size fits in, beside what is in the room for answers.
+    fn has_room(&self, size: usize, limits: &QueueLimits) -> bool {
+        !self.overflowed
+            && self.items.len() - self.answers.0 < limits.stanzas
+            && self.bytes - self.answers.1 + size <= limits.bytes
+    }
+
+    fn has_room_for_answers(&self, limits: &QueueLimits) -> bool {
+        let room = limits.answers();
+        self.answers.0 < room.stanzas && self.answers.1 < room.bytes
     }
 }
 
@@ -267,16 +310,18 @@ impl Inbox for Queue {
         } else if is_behind {
             // There is room for whatever takes no such way.
             Some(Reason::Full)
-        } else if state.overflowed
-            || state.items.len() >= self.limits.stanzas
-            || state.bytes + size > self.limits.bytes
-            || !self.budget.take(size)
-        {
+        } else if state.has_room(size, &self.limits) && self.budget.take(size) {
+            None
+        } else if envelope.is_owed() && state.has_room_for_answers(&self.limits) {
+            envelope.is_extra = true;
+            state.answers.0 += 1;
+            state.answers.1 += size;
+            self.budget.take_anyway(size);
+            None
+        } else {
             // With nothing in it there is nothing that could be overtaken.
             state.overflowed = !state.items.is_empty();
             Some(Reason::Full)
-        } else {
-            None
         };
         if let Some(reason) = reason {
             return envelope.refused(reason);
@@ -311,5 +356,102 @@ impl Inbox for Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Origin;
+    use crate::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+
+    const LIMITS: QueueLimits = QueueLimits {
+        stanzas: 8,
+        bytes: 1 << 20,
+    };
+
+    fn queue(memory: usize) -> (Queue, Arc<Budget>) {
+        let budget = Arc::new(Budget::new(memory));
+        (Queue::new(LIMITS, budget.clone()), budget)
+    }
+
+    fn takes(queue: &Queue, stanza: Stanza) -> bool {
+        let origin = Origin::session(crate::session::SessionId { run: 1, n: 1 });
+        !matches!(
+            queue.push(Envelope::new(stanza, origin)),
+            Settlement::Failed(_)
+        )
+    }
+
+    fn message() -> Stanza {
+        Stanza::message(MessageType::Chat)
+    }
+
+    fn answer() -> Stanza {
+        Stanza::iq(IqType::Result, "1")
+    }
+
+    #[test]
+    fn answers_have_room_of_their_own() {
+        let (queue, budget) = queue(1 << 20);
+        for _ in 0..LIMITS.stanzas {
+            assert!(takes(&queue, message()));
+        }
+        assert!(!takes(&queue, message()), "it is full");
+        assert!(!takes(&queue, Stanza::iq(IqType::Get, "1")));
+        assert!(!takes(&queue, Stanza::presence(PresenceType::Available)));
+        assert!(!queue.is_crowded());
+        assert!(takes(&queue, answer()));
+        assert!(!queue.is_crowded(), "half of it");
+        let error = message().error_reply(&crate::stanza::Condition::NotAllowed.into());
+        assert!(takes(&queue, error.unwrap()));
+        assert!(queue.is_crowded());
+        assert!(!takes(&queue, answer()), "it has a bound");
+        assert_eq!(queue.depth().0, 10);
+
+        // What is taken makes room, in the order in which it came.
+        let all = queue.take(usize::MAX).unwrap().unwrap();
+        assert!(matches!(all[8].stanza.kind(), Kind::Iq(IqType::Result)));
+        assert_eq!(budget.used(), 0);
+        assert!(!queue.is_crowded() && takes(&queue, message()));
+    }
+
+    #[test]
+    fn what_is_read_in_part_leaves_the_room_for_answers_as_it_is() {
+        let (queue, budget) = queue(1 << 20);
+        for _ in 0..=LIMITS.stanzas {
+            takes(&queue, message());
+        }
+        assert!(takes(&queue, answer()) && takes(&queue, answer()));
+        queue.take(1).unwrap().unwrap();
+        assert!(!takes(&queue, message()), "it has overflowed");
+        assert!(!takes(&queue, answer()) && queue.is_crowded());
+        while queue.depth().0 > 1 {
+            queue.take(1).unwrap().unwrap();
+        }
+        assert!(!queue.is_crowded() && takes(&queue, answer()));
+        drop(queue);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn an_answer_is_taken_also_when_the_memory_of_all_is_used() {
+        let (queue, budget) = queue(10);
+        assert!(!takes(&queue, message()));
+        assert!(takes(&queue, answer()) && takes(&queue, answer()));
+        assert!(!takes(&queue, answer()));
+        assert!(budget.used() > 10);
+        assert_eq!(queue.close().len(), 2);
+        assert_eq!(budget.used(), 0);
+    }
+
+    /// A roster push has nobody who would hear of its loss; a request of somebody else has.
+    #[test]
+    fn what_the_server_asks_counts_as_an_answer() {
+        let (queue, _) = queue(10);
+        let set = || Stanza::iq(IqType::Set, "1");
+        assert!(!takes(&queue, set()));
+        let push = queue.push(set().into());
+        assert!(matches!(push, Settlement::Done));
     }
 }
