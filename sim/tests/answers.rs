@@ -209,3 +209,40 @@ fn a_session_that_misses_an_answer_is_not_resumed() {
         assert_eq!(laden.world.server.metrics().kept_sessions.value(), 0);
     });
 }
+
+/// A connection was read no further while a burst was pulled and half of the queue was used: nor were the acknowledgements that the
+/// burst waited for.
+#[test]
+fn acknowledgements_are_read_while_a_burst_waits_for_them() {
+    const STORED: usize = 10;
+    run(async {
+        let mut options = Options::default();
+        options.stanzas = WINDOW;
+        let builder = World::managing(0, options);
+        let world = builder
+            .configure(|config| config.session_queue.stanzas = QUEUE)
+            .build();
+        world.account("romeo").await;
+        let mut juliet = world.login("juliet").await;
+        for n in 0..STORED {
+            let to = "to='romeo@example.org' type='chat'";
+            let message = format!("<message {to} id='s{n}'><body>{n}</body></message>");
+            juliet.send(message).await.unwrap();
+        }
+        let mut romeo = world.login("romeo").await;
+        romeo.send(format!("<enable {SM}/>")).await.unwrap();
+        romeo.element().await.unwrap();
+        romeo.send("<presence/>").await.unwrap();
+        quiet(Duration::from_millis(1)).await;
+        for n in 0..QUEUE {
+            let to = "to='romeo@example.org/romeo' type='chat'";
+            let message = format!("<message {to} id='m{n}'><body>{n}</body></message>");
+            juliet.send(message).await.unwrap();
+        }
+        quiet(Duration::from_millis(1)).await;
+        assert!(world.server.session_queues().stanzas > QUEUE / 2);
+        let (mut heard, mut stanzas) = (0, Vec::new());
+        assert!(!hear(&mut romeo, &mut heard, &mut stanzas).await);
+        assert_eq!(count(&stanzas, "<body>"), STORED + QUEUE);
+    });
+}
