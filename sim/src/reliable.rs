@@ -113,10 +113,13 @@ impl Site {
         options.stanzas = self.plan.window;
         let seed = self.seed ^ run << 48;
         let stores = self.stores.clone();
-        let mut builder = World::managing(seed, options).stores(stores);
-        if !self.plan.hurry {
-            builder = builder.configure(|config| config.timeouts.settle = UNBOUNDED);
-        }
+        let builder = World::managing(seed, options).stores(stores);
+        let mut builder = builder.configure(|config| {
+            config.session_queue.stanzas = self.plan.queue;
+            if !self.plan.hurry {
+                config.timeouts.settle = UNBOUNDED;
+            }
+        });
         if let Some(fault) = self.fault {
             builder = fault.plant(builder);
         }

@@ -134,6 +134,8 @@ pub struct Metrics {
     pub s2s: Federation,
     /// Sessions that were written down for the next run.
     pub kept_sessions: Counter,
+    /// Sessions that ended because an answer, or a push, did not fit into their queues.
+    pub overflowed_sessions: Counter,
     /// Sessions of an earlier run that were taken up.
     pub restored_sessions: Counter,
     /// Sessions of an earlier run that could not be read.

@@ -260,7 +260,7 @@ pub struct KeptSession {
 /// Several servers may have one store, if no two of them are for the same domain.
 ///
 /// What is kept is as large as what may wait for one session
-/// ([`QueueLimits`](crate::mailbox::QueueLimits), and as much again in its stream).
+/// ([`QueueLimits`](crate::mailbox::QueueLimits) with the room for answers, and as much again in its stream).
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Keeps a session, in place of one with the same name. A name has at most 255 octets.

@@ -137,6 +137,10 @@ fn errors(metrics: &Metrics, text: &mut Text) {
     let help = "Times that a stored message could not be read; it stays in the store.";
     text.family(name, "counter", help);
     text.sample(name, &[], metrics.unreadable_messages.value());
+    let name = "xmpp_overflowed_sessions_total";
+    let help = "Sessions that ended because there was no room for an answer.";
+    text.family(name, "counter", help);
+    text.sample(name, &[], metrics.overflowed_sessions.value());
     let name = "xmpp_kept_sessions_total";
     let help = "Sessions over a restart: written down, taken up again, not readable.";
     text.family(name, "counter", help);

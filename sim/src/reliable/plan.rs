@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::link::{Cut, Line, Mishap, Pieces};
 use crate::rng::Rng;
 
+/// More than ever waits for a session.
+pub const AMPLE: usize = 1000;
+
 /// A town.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -16,6 +19,8 @@ pub struct Plan {
     pub store: Duration,
     /// Stanzas that wait to be acknowledged before a client is sent no more.
     pub window: usize,
+    /// Stanzas that wait for a session before it is full.
+    pub queue: usize,
     /// How often a connection is cut at the very moment at which a sender hears that his
     /// message is handled: once in so many times; 0: never.
     pub spite: u64,
@@ -136,6 +141,7 @@ impl Plan {
             devices: devices.collect(),
             store: Duration::from_millis(*rng.pick(&[0, 0, 50, 3000, 3000])),
             window: *rng.pick(&[500, 500, 3]),
+            queue: AMPLE,
             spite: *rng.pick(&[0, 0, 4, 1]),
             hurry: rng.one_in(2),
             restarts: Vec::new(),
@@ -144,7 +150,13 @@ impl Plan {
         if plan.hurry && !rng.one_in(4) {
             plan.restarts = restarts(rng);
         }
+        plan.queue = *rng.pick(&[AMPLE, AMPLE, 8]);
         plan
+    }
+
+    /// Whether a session may be full.
+    pub fn is_tight(&self) -> bool {
+        self.queue < AMPLE
     }
 }
 

@@ -301,6 +301,7 @@ impl fmt::Display for Record {
         let Plan {
             store,
             window,
+            queue,
             spite,
             hurry,
             ref restarts,
@@ -308,7 +309,7 @@ impl fmt::Display for Record {
         } = self.plan;
         writeln!(
             f,
-            "store {store:?}, window {window}, spite {spite}, hurry {hurry}, {restarts:?}"
+            "store {store:?}, window {window}, queue {queue}, spite {spite}, hurry {hurry}, {restarts:?}"
         )?;
         for (number, device) in self.plan.devices.iter().enumerate() {
             let Device {

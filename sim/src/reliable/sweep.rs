@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::plan::{Deed, Device, Leave, Mode, Plan, Visit};
+use super::plan::{AMPLE, Deed, Device, Leave, Mode, Plan, Visit};
 use super::record::Record;
 use crate::link::{Cut, Line, Mishap, Side};
 
@@ -142,6 +142,7 @@ fn plan(visit: usize, side: Side, mishap: Mishap, back: Duration) -> Plan {
         ],
         store: ms(20),
         window: 500,
+        queue: AMPLE,
         spite: 0,
         hurry: false,
         restarts: Vec::new(),

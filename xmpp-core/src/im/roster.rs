@@ -7,7 +7,6 @@ use async_trait::async_trait;
 
 use crate::account::{self, Account, ChangeError, Changed, ItemChange};
 use crate::im::presence;
-use crate::mailbox::Origin;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Verb};
 use crate::server::{AccountLimits, Server};
 use crate::session::{Change, Session};
@@ -196,8 +195,7 @@ pub(super) fn push(account: &Account, changed: &Changed, server: &Server) {
     for resource in server.directory().resources(account.jid().as_str()).iter() {
         if resource.is_interested() {
             let push = push.clone().with_to(Jid::from(resource.jid()));
-            // A client that does not read has its roster again from a new session.
-            let _ = resource.mailbox().push(push, Origin::SERVER);
+            server.tell(push, resource);
         }
     }
 }

@@ -82,7 +82,7 @@ pub(super) struct Connection {
     charged: Charged,
     flushing: bool,
     doing: Doing,
-    /// Stanzas from the client that wait for the one in `doing`.
+    /// Stanzas from the client that wait for the one in `doing`, or for room for their answers.
     waiting: VecDeque<(Stanza, Option<SmPoint>)>,
     unsettled: VecDeque<Unsettled>,
     feed: Feeding,
@@ -376,9 +376,14 @@ impl Connection {
 
     fn poll_doing(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
         match &mut self.doing {
-            Doing::Nothing if self.unread.is_empty() => return false,
-            // It came with a connection that was taken over.
-            Doing::Nothing => {}
+            Doing::Nothing => {
+                let busy = self.deliver_waiting(scratch, now, cx);
+                // What came with a connection that was taken over, or behind more than can wait.
+                let reads = matches!(self.doing, Doing::Nothing) && !self.unread.is_empty();
+                if !reads || self.is_laden() {
+                    return busy;
+                }
+            }
             Doing::Asked(future) => {
                 let Poll::Ready(answered) = future.as_mut().poll(cx) else {
                     return false;
@@ -400,12 +405,7 @@ impl Connection {
                 };
                 self.doing = Doing::Nothing;
                 self.settle(settlement, scratch, now, cx);
-                while matches!(self.doing, Doing::Nothing) {
-                    let Some((stanza, point)) = self.waiting.pop_front() else {
-                        break;
-                    };
-                    self.deliver(stanza, point, scratch, now, cx);
-                }
+                self.deliver_waiting(scratch, now, cx);
             }
             Doing::Securing(future) => {
                 let Poll::Ready(result) = future.as_mut().poll(cx) else {

@@ -7,11 +7,12 @@ use super::Server;
 use crate::account::Account;
 use crate::directory::Resources;
 use crate::im::carbons;
-use crate::mailbox::{Envelope, Origin, Reason, Settlement, Share, Source, Undelivered};
+use crate::mailbox::{Envelope, Origin, Reason, Settlement, Share, Source, Undelivered, is_owed};
 use crate::module::{Delivery, Dispatch, Verdict};
 use crate::router::Recipients;
 use crate::session::{Resource, Session};
 use crate::stanza::{Condition, IqType, Kind, MessageType, Stanza};
+use crate::stream::{StreamCondition, StreamError};
 use crate::{BareJid, Jid};
 
 impl Server {
@@ -133,7 +134,31 @@ impl Server {
             }
             // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
             Kind::Presence(_) | Kind::Message(MessageType::Headline) => Dispatch::DONE,
+            _ if is_owed(&stanza, &origin) => {
+                self.miss(resource, reason);
+                Dispatch::DONE
+            }
             _ => self.refuse(&stanza, &reason.into()),
+        }
+    }
+
+    /// Tells a session what it has to know by a request of the server itself (a push), whose answer nobody
+    /// waits for.
+    pub(crate) fn tell(&self, push: Stanza, resource: &Resource) {
+        self.leave_to_itself(self.hand_over(push, Origin::SERVER, resource, None));
+    }
+
+    /// A session is not given what nobody would miss but its client. A stream that is resumed with something left out
+    /// would be a lie, so it ends, and the client begins anew.
+    fn miss(&self, resource: &Resource, reason: Reason) {
+        if let (Reason::Full, Some(session)) = (reason, resource.session())
+            && session.ending().is_none()
+        {
+            self.inner.metrics.overflowed_sessions.increment();
+            tracing::debug!(session = %session.jid(), "ends: there is no room for an answer");
+            // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service
+            // the stream."
+            session.end(StreamError::new(StreamCondition::ResourceConstraint));
         }
     }
 

@@ -38,8 +38,8 @@ pub fn check(record: &Record) -> Result<(), String> {
         if lasts && careful && !heard.contains(&(to, record.sessions(to), message)) {
             // It may have arrived in an earlier session, from an earlier one.
             let before = said.len() > 1 && heard.iter().any(|(d, _, m)| (*d, *m) == (to, message));
-            // Where counts do not wait, it may have been stored for the person.
-            let stored = plan.hurry
+            // Where counts do not wait, or queues are small, it may have been stored for the person.
+            let stored = (plan.hurry || plan.is_tight())
                 && record.copies().any(|copy| {
                     let person = plan.devices[copy.event.device].person;
                     copy.message == message && copy.late && person == plan.devices[to].person

@@ -13,9 +13,11 @@ pub fn check(record: &Record) -> Result<(), String> {
             What::Lied(why) => return Err(format!("d{device} is told nonsense: {why}")),
             What::Told(tree) if tree.is("error", xml::STREAM) => {
                 // Its session or stream went on elsewhere, or it was silent for too long; or the
-                // server stops, and this is not a stream that could go on.
+                // server stops, and this is not a stream that could go on; or it has missed an answer.
                 let stops = (!record.plan.restarts.is_empty()).then_some("system-shutdown");
-                let mut usual = ["conflict", "connection-timeout"].into_iter().chain(stops);
+                let misses = record.plan.is_tight().then_some("resource-constraint");
+                let usual = ["conflict", "connection-timeout"].into_iter();
+                let mut usual = usual.chain(stops).chain(misses);
                 if usual.all(|name| tree.child(name, STREAMS).is_none()) {
                     return Err(format!("d{device} hears {tree}"));
                 }

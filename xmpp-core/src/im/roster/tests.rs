@@ -4,6 +4,7 @@ use crate::server::Config;
 use crate::server::testing::{Client, World, bare};
 use crate::stanza::Kind;
 use crate::store::{Ask, Subscription};
+use crate::stream::StreamCondition;
 
 const BALCONY: &str = "juliet@example.org/balcony";
 const CHAMBER: &str = "juliet@example.org/chamber";
@@ -521,4 +522,24 @@ fn a_push_does_not_come_before_the_roster_that_it_changes() {
             "<item jid='romeo@example.org' subscription='none'/>",
         ),
     ]);
+}
+
+/// A client that goes on without a push has a roster that is wrong, and does not know it.
+#[test]
+fn a_session_that_cannot_be_told_of_a_change_ends() {
+    let world = configured(|config| config.session_queue.stanzas = 1);
+    let juliet = interested(&world, BALCONY);
+    let other = interested(&world, CHAMBER);
+    let change = |contact: &str| {
+        set(&juliet, &format!("<item jid='{contact}@example.com'/>"));
+        juliet.skip();
+    };
+    change("romeo");
+    change("nurse");
+    assert!(other.session.ending().is_none(), "there is room for pushes");
+    change("paris");
+    let error = other.session.ending().expect("it was not told of paris");
+    assert_eq!(error.condition, StreamCondition::ResourceConstraint);
+    assert_eq!(other.read().len(), 2);
+    assert!(juliet.session.ending().is_none());
 }

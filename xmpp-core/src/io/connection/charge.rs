@@ -15,11 +15,11 @@ impl Connection {
     /// queue. `false` if there is no room for what has come of the stanza that is not yet
     /// whole, beyond what every stranger may hold: else whoever fills the memory would end
     /// the stream of each client whose stanza comes in two pieces. The rest is there already
-    /// and bounded: while any of it waits, nothing more is read or taken from the queue.
+    /// and bounded: while any of it waits, little more is read and nothing is taken from the queue.
     pub(super) fn charge(&mut self) -> bool {
         let config = self.shared.server.config();
         let free = config.xml_before_login.stanza_bytes;
-        let rest = self.unread.capacity() + self.unsent.capacity();
+        let rest = self.unread.capacity() + self.unsent.capacity() + self.laden_with();
         let budget = self.shared.server.budget();
         self.charged.charge(rest, self.reader.held(), free, budget)
     }

@@ -1,12 +1,13 @@
 //! What the client sends: from bytes to stanzas on their way.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
-use super::{CHUNK, Connection, Doing, Feeding, Phase, Scratch, UNSETTLED, Unsettled};
+use super::{CHUNK, Connection, Doing, Phase, Scratch, UNSETTLED, Unsettled};
 use crate::io::listener::Shared;
 use crate::io::wire::{BoxIo, Wire};
 use crate::mailbox::{Origin, Settlement, SmPoint};
@@ -26,7 +27,7 @@ impl Connection {
     ) -> bool {
         if !matches!(self.doing, Doing::Nothing)
             || !self.unsent.is_empty()
-            || self.is_behind()
+            || self.is_laden()
             || self.unsettled.len() >= UNSETTLED
             || scratch.write.len() >= CHUNK
             || self.detached
@@ -40,15 +41,32 @@ impl Connection {
         busy
     }
 
-    /// Whether a burst keeps so much waiting that answers to what the client sends would
-    /// not find room.
-    pub(super) fn is_behind(&self) -> bool {
-        let limit = self.server().config().session_queue.stanzas / 2;
-        !matches!(self.feed, Feeding::Nothing)
+    /// Whether what the client asks has to wait, since there may be no room for the answer until the client takes or
+    /// acknowledges some of what it was sent. It is still read, since what it acknowledges stands behind. Where nothing
+    /// more is read there is nothing to wait for.
+    fn is_crowded(&self) -> bool {
+        !self.detached
+            && !self.shared.is_settling()
             && self
                 .session
                 .as_ref()
-                .is_some_and(|session| session.queue().depth().0 > limit)
+                .is_some_and(|session| session.queue().is_crowded())
+    }
+
+    /// Whether so much of what the client has sent waits to be handled that no more is read. Should an acknowledgement
+    /// stand behind, the client is taken to be silent in the end; then what waits is handled, and it can resume.
+    pub(super) fn is_laden(&self) -> bool {
+        if self.waiting.is_empty() {
+            return false;
+        }
+        // Their answers fit, with as much again, into the room that is left.
+        let room = self.server().config().session_queue.answers();
+        self.waiting.len() >= (room.stanzas / 4).max(1) || self.laden_with() >= room.bytes / 4
+    }
+
+    /// Bytes of the stanzas that wait to be handled.
+    pub(super) fn laden_with(&self) -> usize {
+        self.waiting.iter().map(|(stanza, _)| stanza.size()).sum()
     }
 
     pub(super) fn read_into(
@@ -87,10 +105,10 @@ impl Connection {
                 Doing::Nothing => {}
                 // White space, else the handshake would not have begun.
                 Doing::Securing(_) => return,
-                _ => {
-                    self.unread = input.to_vec();
-                    return;
-                }
+                _ => return self.unread = input.to_vec(),
+            }
+            if self.is_laden() {
+                return self.unread = input.to_vec();
             }
             match self.reader.next(&mut input) {
                 Ok(Some(received)) => {
@@ -133,10 +151,45 @@ impl Connection {
         now: Now,
         cx: &mut Context<'_>,
     ) {
-        if !matches!(self.doing, Doing::Nothing) {
+        if !matches!(self.doing, Doing::Nothing) || !self.waiting.is_empty() || self.is_crowded() {
             self.waiting.push_back((stanza, point));
             return;
         }
+        self.dispatch(stanza, point, scratch, now, cx);
+    }
+
+    /// Delivers what waits, as far as it can be; whether anything did.
+    pub(super) fn deliver_waiting(
+        &mut self,
+        scratch: &mut Scratch,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let before = self.waiting.len();
+        if before == 0 {
+            return false;
+        }
+        while matches!(self.doing, Doing::Nothing)
+            && !self.is_crowded()
+            && let Some((stanza, point)) = self.waiting.pop_front()
+        {
+            self.dispatch(stanza, point, scratch, now, cx);
+        }
+        if self.waiting.is_empty() {
+            // An idle connection keeps no memory.
+            self.waiting = VecDeque::new();
+        }
+        self.waiting.len() < before
+    }
+
+    fn dispatch(
+        &mut self,
+        stanza: Stanza,
+        point: Option<SmPoint>,
+        scratch: &mut Scratch,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
         let Some(session) = &self.session else { return };
         let origin = Origin {
             sm: point,
