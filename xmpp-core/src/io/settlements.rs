@@ -22,6 +22,7 @@ impl Settlements {
     /// once.
     pub(super) fn push(&mut self, settlement: Settlement, until: Instant) -> bool {
         let next = match settlement {
+            Settlement::Later(later) if later.is_pledged() => Unsettled::Pledged(later),
             Settlement::Later(later) => Unsettled::Later(later, until),
             _ if self.open.is_empty() => return true,
             _ => Unsettled::Done,
@@ -51,9 +52,9 @@ impl Settlements {
         settled
     }
 
-    /// When there is somebody to [hurry](Settlements::hurry).
+    /// When there is somebody to [hurry](Settlements::hurry), if nothing happens before.
     pub(super) fn until(&self) -> Option<Instant> {
-        self.open.front().and_then(Unsettled::until)
+        self.open.iter().find_map(Unsettled::until)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -75,6 +76,8 @@ enum Unsettled {
     Done,
     /// It will be, at the latest then.
     Later(Later, Instant),
+    /// It will be: whoever has taken it sees to that.
+    Pledged(Later),
     /// It was left too long where it was, and takes another way.
     Moving(BoxFuture<'static, ()>),
 }
@@ -113,7 +116,9 @@ impl Unsettled {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Unsettled::Done => Poll::Ready(()),
-            Unsettled::Later(later, _) => Pin::new(later).poll(cx).map(drop),
+            Unsettled::Later(later, _) | Unsettled::Pledged(later) => {
+                Pin::new(later).poll(cx).map(drop)
+            }
             Unsettled::Moving(moving) => moving.as_mut().poll(cx),
         }
     }
@@ -154,5 +159,31 @@ mod tests {
         first.with(Outcome::Settled);
         assert_eq!(told(&mut settlements), 3);
         assert!(settlements.is_empty());
+    }
+
+    /// Whoever has taken it sees to it that it does not take too long; an inbox that has only taken it does not.
+    #[test]
+    fn nothing_is_settled_early_that_is_pledged() {
+        let world = crate::server::testing::World::new(Vec::new());
+        let mut settlements = Settlements::default();
+        let awaited = || {
+            let mut origin = crate::mailbox::Origin::SERVER;
+            origin.sm = Some(crate::mailbox::SmPoint {
+                id: "s".into(),
+                n: 1,
+            });
+            let stanza = crate::stanza::Stanza::message(crate::stanza::MessageType::Chat);
+            crate::mailbox::Envelope::new(stanza, origin)
+        };
+        let (mut taken, mut pledged) = (awaited(), awaited());
+        let until = world.server.now().instant;
+        assert!(!settlements.push(pledged.pledged(), until));
+        assert_eq!(settlements.until(), None);
+        assert!(!settlements.push(taken.taken(), until));
+        assert_eq!(settlements.until(), Some(until));
+        settlements.hurry(until, &world.server);
+        assert_eq!((told(&mut settlements), settlements.until()), (0, None));
+        pledged.settle(Outcome::Settled);
+        assert_eq!(told(&mut settlements), 2);
     }
 }
