@@ -23,6 +23,7 @@
 //!         config: Config::default(),
 //!     },
 //! );
+//! federation.restore().await?;
 //! federation.listen("[::]:5269".parse()?, Security::StartTls).await?;
 //! # Ok(())
 //! # }

@@ -125,6 +125,15 @@ impl Post {
         self.lock().closed = true;
     }
 
+    /// Nobody reads it any more.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let stanzas = std::mem::take(&mut state.stanzas);
+        drop(state);
+        drop(stanzas);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that runs under this lock can panic half way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -260,3 +260,10 @@ impl Manager {
         envelope.settle(Outcome::Returned);
     }
 }
+
+/// Also when it panics: nobody waits for what nobody sends.
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.shared.post.abandon();
+    }
+}

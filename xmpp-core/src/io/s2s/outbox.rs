@@ -416,12 +416,11 @@ impl Federation {
     /// stays in the store until it is delivered or has come back to its sender. Gives the number of stanzas.
     ///
     /// To be called before anybody is let in, behind [`Driver::restore`](crate::io::Driver::restore), so that whoever can be told that something
-    /// comes back is there. A second call does nothing.
+    /// comes back is there. A second call does nothing. Presence of a session that has not come back is not sent, but for its end.
     ///
     /// # Errors
     ///
-    /// If the store cannot be read. Nothing is lost then, and nothing that was read before is sent twice; but the server should not go on,
-    /// since what comes now would overtake the rest.
+    /// If the store cannot be read. Nothing is sent then, and what is there stays.
     pub async fn restore(&self) -> store::Result<usize> {
         let shared = &self.shared;
         if shared.restored.swap(true, Ordering::AcqRel) {
@@ -429,7 +428,10 @@ impl Federation {
         }
         let mut all = Vec::new();
         for domain in &shared.server.config().domains {
-            shared.read(&domain.name, &mut all).await?;
+            if let Err(error) = shared.read(&domain.name, &mut all).await {
+                shared.restored.store(false, Ordering::Release);
+                return Err(error);
+            }
         }
         let restored = all.len();
         shared.post.leave(all);
