@@ -221,6 +221,53 @@ fn what_is_acknowledged_reaches_the_other_server_though_this_one_is_killed() {
     drop(verona);
 }
 
+/// The same while stanzas go to a server that is there, over a cable that is cut at the last moment.
+#[test]
+fn what_is_acknowledged_arrives_though_the_server_is_killed_in_the_midst_of_it() {
+    const ACKNOWLEDGED: usize = 220;
+    let (a, b) = (free_address(), free_address());
+    let cable = Cable::to(b);
+    let there = ("mantua.example", cable.address);
+    let (site, mut verona) = start("verona.example", "juliet", a, there);
+    let (_other, mantua) = start("mantua.example", "romeo", b, ("verona.example", a));
+    let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
+    available(&mut romeo);
+    let (mut juliet, _) = managed(&verona);
+    for n in 0..ACKNOWLEDGED {
+        juliet.send(&message("romeo@mantua.example", &format!("m{n}.")));
+        if [ACKNOWLEDGED / 2, ACKNOWLEDGED - 9].contains(&n) {
+            cable.cut();
+        }
+    }
+    juliet.send("<r xmlns='urn:xmpp:sm:3'/>");
+    juliet.read_until(&[&format!("h='{ACKNOWLEDGED}'")]);
+    for n in 0..30 {
+        juliet.send(&message(
+            "romeo@mantua.example",
+            &format!("m{}.", ACKNOWLEDGED + n),
+        ));
+    }
+    verona.signal("KILL");
+    verona.wait();
+
+    let verona = site.start(&["--insecure-plaintext"]);
+    let (mut juliet, _) = managed(&verona);
+    juliet.send(&message("romeo@mantua.example", "the last"));
+    let heard = romeo.read_until(&["the last"]);
+    let bodies = heard.split("<body>m").skip(1);
+    let mut numbers: Vec<usize> = Vec::new();
+    for body in bodies {
+        let number = body.split_once('.').unwrap().0.parse().unwrap();
+        // What was sent and not acknowledged when the process ended comes twice.
+        if !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    let acknowledged: Vec<usize> = (0..ACKNOWLEDGED).collect();
+    assert!(numbers.starts_with(&acknowledged), "{numbers:?}");
+}
+
 #[test]
 fn a_server_can_keep_to_itself() {
     let site = Site::new();
