@@ -7,23 +7,24 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
-use super::{Federation, Shared};
 use crate::BareJid;
-use crate::mailbox::{Envelope, Origin, QueueLimits, Watch};
+use crate::mailbox::{Envelope, QueueLimits, Watch};
 use crate::server::Server;
-use crate::stanza::{Condition, Kind, PresenceType, Stanza, StanzaError};
-use crate::store::{self, QueuedStanza, StoreError};
+use crate::stanza::{Condition, Stanza, StanzaError};
+use crate::store::{self, StoreError};
 use crate::time::{Now, Timestamp};
 
+mod left;
 #[cfg(test)]
 mod tests;
+
+pub(super) use left::Left;
 
 /// Stanzas that are written, deleted or read at once.
 const BATCH: usize = 512;
@@ -89,13 +90,6 @@ struct Stored {
     watch: Watch,
     /// Taken when it is ready.
     place: Option<(BareJid, Key)>,
-}
-
-/// What an earlier run has left.
-pub(super) struct Left {
-    envelope: Envelope,
-    domain: BareJid,
-    key: Key,
 }
 
 impl Outbox {
@@ -257,14 +251,16 @@ impl Outbox {
         });
     }
 
-    /// The oldest that is not settled, if it is older than that.
+    /// The oldest that is not settled, if it is as old as that. Those before it go.
     fn overdue(&mut self, now: Instant, age: Duration) -> Option<Awaited> {
-        while let Some(first) = self.fresh.front()
-            && first.since.instant + age <= now
-        {
-            let first = self.fresh.pop_front()?;
-            if first.watch.is_open() {
-                return Some(first);
+        while let Some(first) = self.fresh.front() {
+            let is_open = first.watch.is_open();
+            if is_open && first.since.instant + age > now {
+                return None;
+            }
+            let first = self.fresh.pop_front();
+            if is_open {
+                return first;
             }
         }
         None
@@ -407,91 +403,6 @@ impl Outbox {
         let its = domains.iter().find(|it| Some(it.name.as_str()) == from);
         let domain = its.or(domains.first());
         domain.expect("a server has a domain").name.clone()
-    }
-}
-
-impl Federation {
-    /// Sends what an earlier run of the server has acknowledged to its senders and could not deliver: it was in the
-    /// [store](store::Outbox) when that run ended, however it did. It goes before all that comes now, in its order and with a `<delay/>`, and
-    /// stays in the store until it is delivered or has come back to its sender. Gives the number of stanzas.
-    ///
-    /// To be called before anybody is let in, behind [`Driver::restore`](crate::io::Driver::restore), so that whoever can be told that something
-    /// comes back is there. A second call does nothing. Presence of a session that has not come back is not sent, but for its end.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be read. Nothing is sent then, and what is there stays.
-    pub async fn restore(&self) -> store::Result<usize> {
-        let shared = &self.shared;
-        if shared.restored.swap(true, Ordering::AcqRel) {
-            return Ok(0);
-        }
-        let mut all = Vec::new();
-        for domain in &shared.server.config().domains {
-            if let Err(error) = shared.read(&domain.name, &mut all).await {
-                shared.restored.store(false, Ordering::Release);
-                return Err(error);
-            }
-        }
-        let restored = all.len();
-        shared.post.leave(all);
-        Ok(restored)
-    }
-}
-
-impl Shared {
-    async fn read(&self, domain: &BareJid, all: &mut Vec<Left>) -> store::Result<()> {
-        let store = &self.server.stores().outbox;
-        let mut after = 0;
-        loop {
-            let page = store.queued(domain, after, BATCH).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = last.id;
-            let mut stale = Vec::new();
-            for queued in page {
-                let id = queued.id;
-                match self.left(domain, queued) {
-                    Some(left) if self.is_stale(&left.envelope.stanza) => stale.push(id),
-                    Some(left) => all.push(left),
-                    None => {}
-                }
-            }
-            if !stale.is_empty() {
-                store.dequeue(domain, &stale).await?;
-            }
-        }
-    }
-
-    /// What is not readable stays where it is: somebody may want to look at it.
-    fn left(&self, domain: &BareJid, queued: QueuedStanza) -> Option<Left> {
-        let QueuedStanza { id, at, xml } = queued;
-        let stanza = match Stanza::restore(&xml) {
-            Ok(stanza) => stanza,
-            Err(error) => {
-                tracing::error!(%domain, id, %error, "stanza in the outbox unreadable");
-                self.server.metrics().unreadable_messages.increment();
-                return None;
-            }
-        };
-        let bytes = stanza.size();
-        let envelope = Envelope::new(stanza, Origin::SERVER).late(domain.as_str(), at);
-        Some(Left {
-            envelope,
-            domain: domain.clone(),
-            key: Key { id, bytes },
-        })
-    }
-
-    /// Whether it says that somebody is there who is not any more.
-    fn is_stale(&self, stanza: &Stanza) -> bool {
-        let is_here = || {
-            let from = stanza.from()?;
-            let all = self.server.directory().resources(from.bare_str());
-            crate::directory::find(&all, from.as_str()).map(drop)
-        };
-        stanza.kind() == Kind::Presence(PresenceType::Available) && is_here().is_none()
     }
 }
 

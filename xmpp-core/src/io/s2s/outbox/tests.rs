@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -7,9 +7,9 @@ use futures::task::noop_waker;
 
 use super::*;
 use crate::im;
-use crate::mailbox::{Later, Outcome, Settlement, SmPoint};
+use crate::mailbox::{Later, Origin, Outcome, Settlement, SmPoint};
 use crate::server::testing::{DOMAIN, World};
-use crate::store::Stores;
+use crate::store::{QueuedStanza, Stores};
 
 /// A store that answers when it is told to.
 #[derive(Default)]
