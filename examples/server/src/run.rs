@@ -101,6 +101,13 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
             "sessions of the run before wait for their clients"
         );
     }
+    // Now that those who can be told that something comes back are there.
+    if let Some(federation) = &federation {
+        let waiting = federation.restore().await?;
+        if waiting > 0 {
+            tracing::info!(waiting, "stanzas of the run before wait for other servers");
+        }
+    }
     let listening = async {
         let mut bound = listen::listen(&driver, config, insecure).await?;
         if let Some(federation) = &federation {
@@ -147,10 +154,16 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let close = async {
         // Who has sent something to another server is still there to hear that it comes back.
         driver.settle(patience / 2).await;
-        if let Some(federation) = &federation
-            && timeout(patience / 2, federation.close()).await.is_err()
-        {
-            tracing::warn!("other servers did not take their leave");
+        if let Some(federation) = &federation {
+            let gone = async {
+                match keep {
+                    true => federation.suspend().await,
+                    false => federation.close().await,
+                }
+            };
+            if timeout(patience / 2, gone).await.is_err() {
+                tracing::warn!("other servers did not take their leave");
+            }
         }
         let gone = match keep {
             true => driver.suspend(patience).await,

@@ -23,6 +23,7 @@
 //!         config: Config::default(),
 //!     },
 //! );
+//! federation.restore().await?;
 //! federation.listen("[::]:5269".parse()?, Security::StartTls).await?;
 //! # Ok(())
 //! # }
@@ -34,7 +35,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ use super::dial::Dial;
 use super::limits::{AcceptLimits, Admission};
 use super::tls::Shown;
 use super::wire::{BoxIo, Wire};
+use crate::mailbox::QueueLimits;
 use crate::s2s::links::{self, LinkId};
 use crate::s2s::{self, Pair, Policy, dialback};
 use crate::sasl::Channel;
@@ -57,6 +59,7 @@ mod gate;
 mod handle;
 mod manager;
 mod open;
+mod outbox;
 mod peers;
 #[cfg(test)]
 mod tests;
@@ -103,6 +106,9 @@ pub struct Config {
     pub stream: s2s::Limits,
     /// What may wait for other servers.
     pub links: links::Limits,
+    /// What of that may be in the [store](crate::store::Outbox), with what was sent and is not acknowledged; default 100 000 stanzas and 128 MiB, as for all
+    /// that waits. What is not delivered in time and does not fit comes back with `<resource-constraint/>`.
+    pub outbox: QueueLimits,
     /// What XML a peer may send that has proven nothing.
     pub xml_before_proof: xml::Limits,
     /// What XML a peer may send; default twice of what a client may.
@@ -128,6 +134,7 @@ impl Default for Config {
             stall: Duration::from_secs(60),
             stream: s2s::Limits::default(),
             links: links::Limits::default(),
+            outbox: links::Limits::default().total,
             xml_before_proof: xml::Limits::before_login(),
             xml,
         }
@@ -153,6 +160,9 @@ struct Shared {
     handles: Mutex<BTreeMap<LinkId, Arc<Handle>>>,
     next: AtomicU64,
     stopping: AtomicBool,
+    /// What is in the store stays there.
+    suspending: AtomicBool,
+    restored: AtomicBool,
     /// A connection has gone.
     gone: Notify,
     end: watch::Sender<End>,
@@ -196,6 +206,8 @@ impl Federation {
             handles: Mutex::default(),
             next: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            suspending: AtomicBool::new(false),
+            restored: AtomicBool::new(false),
             gone: Notify::new(),
             end: watch::Sender::new(End::No),
             config,
@@ -218,6 +230,13 @@ impl Federation {
             first
         });
         self.shared.reaches(End::Over).await;
+    }
+
+    /// The same for a server that is to come back: what somebody waits for who has a stream that can be resumed stays in the
+    /// [store](crate::store::Outbox), for the next run to [send](Federation::restore). The rest goes back.
+    pub async fn suspend(&self) {
+        self.shared.suspending.store(true, Ordering::Release);
+        self.close().await;
     }
 
     /// All connections at present, for an operator to look at.

@@ -181,6 +181,7 @@ impl Machine for Links {
     fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
             Input::Send(envelope) => self.send(envelope, now, out),
+            Input::Again(envelope) => self.send_again(envelope, now, out),
             Input::Written(link, bytes) => self.written(link, bytes, now, out),
             Input::Hold(link, hold) => self.hold(link, hold, now, out),
             Input::Accepted(link) => self.incoming(link, out),

@@ -25,11 +25,13 @@ use crate::sasl::{Credentials, Secret};
 use crate::server::Domain;
 use crate::session::Session;
 use crate::stanza::Stanza;
+use crate::store::Stores;
 use crate::{FullJid, Jid};
 
 mod certificates;
 mod hostile;
 mod links;
+mod outbox;
 mod people;
 
 /// Nothing here takes so long, on a machine that does many other things too.
@@ -157,6 +159,7 @@ struct With {
     rules: Rules,
     config: Config,
     modules: Vec<Arc<dyn Module>>,
+    stores: Stores,
 }
 
 impl With {
@@ -170,6 +173,7 @@ impl With {
             },
             config: Config::default(),
             modules: im::all(),
+            stores: Stores::memory(),
         }
     }
 
@@ -200,6 +204,7 @@ impl Site {
         let gate = Gate::default();
         let server = Server::builder()
             .domain(Domain::new(domain.parse().unwrap(), Secret::from([7; 32])))
+            .stores(with.stores)
             .modules(with.modules)
             .remote(gate.mailbox())
             .build(surroundings())

@@ -25,6 +25,34 @@ fn what_does_not_fit_comes_back_and_what_waits_stays() {
     assert_eq!(bench.send("a", "y", "8"), nothing());
 }
 
+/// Whoever has sent it was told that it is handled.
+#[test]
+fn what_an_earlier_run_has_left_is_taken_whatever_the_bounds_are() {
+    let mut limits = limits();
+    limits.pair.stanzas = 2;
+    let mut bench = Bench::new(limits);
+    assert!(bench.budget.take(1 << 20));
+    for id in ["1", "2", "3"] {
+        let again = bench.give(Input::Again(message("a", "x", id)));
+        assert!(
+            !again.iter().any(|it| it.starts_with("return")),
+            "{again:?}"
+        );
+    }
+    assert_eq!(
+        bench.send("a", "x", "4"),
+        ["return a>x 4 resource-constraint"]
+    );
+    bench.give(Input::Connected(OUT_1));
+    assert_eq!(
+        bench.granted(OUT_1, "a", "x"),
+        ["out 1: a>x 1", "out 1: a>x 2", "out 1: a>x 3"]
+    );
+    let size = message("a", "x", "1").stanza.size();
+    bench.give(Input::Written(OUT_1, 3 * size));
+    assert_eq!(bench.budget.used(), 1 << 20);
+}
+
 #[test]
 fn what_waits_counts_against_the_servers_memory_until_it_is_written() {
     let mut bench = Bench::new(limits());
