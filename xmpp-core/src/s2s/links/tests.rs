@@ -1,6 +1,7 @@
 //! What the manager does, one behaviour at a time; and [a world](world) in which it does all at once.
 
 mod bounds;
+mod last_word;
 mod session;
 mod table;
 mod verify;

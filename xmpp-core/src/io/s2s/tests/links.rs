@@ -78,6 +78,25 @@ async fn a_stanza_is_settled_when_it_is_written_or_returned() {
     romeo.hears("remote-server-not-found").await;
 }
 
+/// RFC 6120 §4.9.3.6, §4.9.3.14: the time for connecting is a minute, and nobody waits for it.
+#[tokio::test]
+async fn what_a_server_says_for_good_its_peer_tells_at_once() {
+    let net = Net::default();
+    let a = Site::new(&net, "a.example");
+    let romeo = a.login("romeo@a.example/orchard").await;
+    let mut with = With::default("b.example");
+    with.rules.default = None;
+    let b = Site::with(&net, "b.example", with);
+    // Somebody has pointed a name there.
+    let mut sites = net.0.sites.lock().unwrap();
+    sites.insert("c.example".into(), b.federation.clone());
+    drop(sites);
+    romeo.send(&message("x@c.example", "who")).await;
+    romeo.hears("remote-server-not-found").await;
+    romeo.send(&message("juliet@b.example", "hark")).await;
+    romeo.hears("remote-server-timeout").await;
+}
+
 #[tokio::test]
 async fn a_server_that_closes_says_good_bye_and_returns_what_waits() {
     let net = Net::default();
