@@ -254,12 +254,20 @@ impl Connection {
 
     fn check_end(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
         let ticket = self.ticket.as_ref();
+        let is_stranger = ticket.is_some_and(Ticket::is_stranger);
         let condition = match self.handle.control.answer() {
             Some(Call::Stop) => StreamCondition::SystemShutdown,
             // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service the stream."
-            Some(Call::MakeRoom) if ticket.is_some_and(Ticket::is_stranger) => {
+            Some(Call::MakeRoom | Call::GiveWay) if is_stranger => {
                 self.shared.server.metrics().s2s.evicted.increment();
                 StreamCondition::ResourceConstraint
+            }
+            // What its peer has sent is settled as at any other end.
+            Some(Call::GiveWay) if self.phase == Phase::Open => {
+                self.shared.server.metrics().s2s.evicted.increment();
+                let error = StreamError::new(StreamCondition::ResourceConstraint);
+                self.input(Input::Close(Some(error)), now, cx);
+                return true;
             }
             _ => return false,
         };

@@ -27,12 +27,8 @@ impl Links {
         if self.links.slot(id).is_some() {
             return;
         }
-        let full = self.links.incoming() >= self.limits.incoming;
         self.links.insert(Link::new(id, None));
-        if full {
-            let error = StreamError::new(StreamCondition::ResourceConstraint);
-            self.end(id, Some(error), out);
-        } else if self.closed {
+        if self.closed {
             self.end(id, None, out);
         }
     }

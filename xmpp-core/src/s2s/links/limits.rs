@@ -31,9 +31,7 @@ pub struct Limits {
     pub outgoing: usize,
     /// Of these, to one domain; default 5. One is enough for a peer that takes all pairs on one stream.
     pub outgoing_domain: usize,
-    /// Connections that others have opened; default 2000. One more is closed with `<resource-constraint/>`.
-    pub incoming: usize,
-    /// Of these, on which the same domain is proven; default 10. One more takes the place of the oldest, which is closed with `<conflict/>`.
+    /// Connections that others have opened, on which the same domain is proven; default 10. One more takes the place of the oldest, which is closed with `<conflict/>`.
     pub incoming_domain: usize,
     /// Keys that are being verified for incoming streams; default 1000. Further ones are not, as if the authoritative server had an error.
     pub verifies: usize,
@@ -70,7 +68,6 @@ impl Default for Limits {
             domains: 20_000,
             outgoing: 2000,
             outgoing_domain: 5,
-            incoming: 2000,
             incoming_domain: 10,
             verifies: 1000,
             key_dials: 100,

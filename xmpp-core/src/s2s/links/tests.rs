@@ -147,7 +147,6 @@ fn limits() -> Limits {
     limits.window = 1000;
     limits.outgoing = 5;
     limits.outgoing_domain = 2;
-    limits.incoming = 6;
     limits.incoming_domain = 2;
     limits.stable = Duration::from_secs(5);
     limits

@@ -157,21 +157,6 @@ fn with_too_many_connections_to_one_domain_its_pairs_wait() {
 }
 
 #[test]
-fn one_incoming_connection_too_many_is_closed() {
-    let mut bench = Bench::new(limits());
-    for n in 1..=6 {
-        assert_eq!(bench.give(Input::Accepted(LinkId::In(n))), nothing());
-    }
-    assert_eq!(
-        bench.give(Input::Accepted(LinkId::In(7))),
-        ["in 7: close ResourceConstraint"]
-    );
-    bench.ended(LinkId::In(7), Vec::new());
-    bench.ended(IN_1, Vec::new());
-    assert_eq!(bench.give(Input::Accepted(LinkId::In(8))), nothing());
-}
-
-#[test]
 fn of_one_domains_incoming_connections_the_newest_stay() {
     let mut bench = Bench::new(limits());
     for n in 1..=3 {
