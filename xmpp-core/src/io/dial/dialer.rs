@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -68,12 +69,12 @@ pub struct Target {
 /// Connects by TCP to the servers that DNS names for a domain.
 ///
 /// At most 16 servers of a domain and 16 addresses of a server are tried: servers one after another, in the order of
-/// RFC 2782; the addresses of one by RFC 8305. Clone is cheap.
+/// RFC 2782; the addresses of one by RFC 8305. Clone is cheap, and names the same one.
 #[derive(Clone)]
 pub struct Dialer {
     resolver: Arc<dyn Resolver>,
     random: Arc<dyn Random>,
-    config: Arc<DialConfig>,
+    config: Arc<ArcSwap<DialConfig>>,
 }
 
 impl Dialer {
@@ -82,15 +83,21 @@ impl Dialer {
         Dialer {
             resolver,
             random,
-            config: Arc::new(config),
+            config: Arc::new(ArcSwap::from_pointee(config)),
         }
+    }
+
+    /// Changes how it connects from now on.
+    pub fn replace(&self, config: DialConfig) {
+        self.config.store(config.into());
     }
 
     async fn connect(&self, domain: &BareJid) -> Result<Dialled, DialError> {
         // RFC 6120 §3.2.3: what was "explicitly configured to associate a particular FQDN (and potentially port) with the origin
         // domain" is used "instead of performing the preferred SRV resolution process".
-        if let Some(target) = self.config.hosts.get(&domain.domain_jid()) {
-            return self.reach(target, Trust::Pinned).await;
+        let pinned = self.config.load().hosts.get(&domain.domain_jid()).cloned();
+        if let Some(target) = pinned {
+            return self.reach(&target, Trust::Pinned).await;
         }
         let domain = domain.domain();
         if address_of(domain).is_some() {
@@ -177,6 +184,7 @@ impl Dialer {
     }
 
     async fn reach(&self, target: &Target, trust: Trust) -> Result<Dialled, DialError> {
+        let config = self.config.load_full();
         let name = target.host.trim_end_matches('.');
         let addresses = match address_of(name) {
             Some(address) => vec![address],
@@ -191,7 +199,7 @@ impl Dialer {
         }
         let addresses: Vec<SocketAddr> = addresses
             .into_iter()
-            .filter(|&address| trust == Trust::Pinned || self.config.addresses.allow(address))
+            .filter(|&address| trust == Trust::Pinned || config.addresses.allow(address))
             .take(ADDRESSES_MAX)
             .map(|address| SocketAddr::new(address, target.port))
             .collect();
@@ -201,7 +209,7 @@ impl Dialer {
         }
         let DialConfig {
             stagger, attempt, ..
-        } = *self.config;
+        } = *config;
         let (stream, address) = race(&addresses, stagger, attempt, TcpStream::connect).await?;
         // One that went away meanwhile is noticed when it is read.
         let _ = tune(&stream);
@@ -217,7 +225,7 @@ impl Dialer {
 #[async_trait]
 impl Dial for Dialer {
     async fn dial(&self, _from: &BareJid, to: &BareJid) -> Result<Dialled, DialError> {
-        let connecting = timeout(self.config.total, self.connect(to));
+        let connecting = timeout(self.config.load().total, self.connect(to));
         connecting.await.unwrap_or(Err(DialError::TimedOut))
     }
 }
@@ -232,7 +240,7 @@ struct Others {
 impl Dial for Others {
     async fn dial(&self, _from: &BareJid, _to: &BareJid) -> Result<Dialled, DialError> {
         let connecting = self.dialer.first_of(self.offers.clone());
-        let connecting = timeout(self.dialer.config.total, connecting);
+        let connecting = timeout(self.dialer.config.load().total, connecting);
         connecting.await.unwrap_or(Err(DialError::TimedOut))
     }
 }

@@ -341,6 +341,24 @@ async fn a_pinned_host_is_used_whatever_dns_and_the_policy_say() {
 }
 
 #[tokio::test]
+async fn what_may_be_dialled_can_change() {
+    let (_listener, port) = listen().await;
+    let known = Known::default()
+        .srv(PLAIN, &[(0, port, "a.example.")])
+        .host("a.example.", &["127.0.0.1"]);
+    let dialer = Dialer::new(Arc::new(known), Arc::new(Zeros), DialConfig::default());
+    let (from, to) = (
+        BareJid::new(FROM).unwrap(),
+        BareJid::new("juliet.example").unwrap(),
+    );
+    let refused = dialer.dial(&from, &to).await.unwrap_err();
+    assert_eq!(refused, DialError::Forbidden);
+    dialer.clone().replace(loopback());
+    let dialled = dialer.dial(&from, &to).await.unwrap();
+    assert_eq!(dialled.target, format!("a.example:{port} (127.0.0.1)"));
+}
+
+#[tokio::test]
 async fn names_are_asked_for_in_a_labels() {
     let dialled = dial(Known::default(), loopback(), "bücher.example").await;
     assert_eq!(
