@@ -179,6 +179,7 @@ async fn a_peer_that_does_not_read_holds_up_nobody_else_and_is_given_up() {
     let net = Net::default();
     let mut with = With::plain();
     with.config.stall = Duration::from_millis(500);
+    with.config.links.pair.bytes = 1 << 20;
     let a = Site::with(&net, "a.example", with);
     let juliet = a.login("juliet@a.example/balcony").await;
     let b = Site::with(&net, "b.example", With::plain());

@@ -25,6 +25,31 @@ fn what_does_not_fit_comes_back_and_what_waits_stays() {
     assert_eq!(bench.send("a", "y", "8"), nothing());
 }
 
+/// A session that comes sends presence and a probe to each of its contacts, and after a start they all come at once; most servers have one
+/// domain, and most contacts are at a few.
+#[test]
+fn a_burst_for_one_pair_has_room_by_default() {
+    let mut bench = Bench::new(Limits::default());
+    assert_eq!(bench.send("a", "x", "0"), ["dial out 1 a>x"]);
+    for n in 1..4000 {
+        let text = format!("<presence from='juliet@a.example/b' to='r{n}@x.example'/>");
+        let presence = Stanza::parse(&text).unwrap();
+        assert_eq!(bench.give(Input::Send(presence.into())), nothing());
+    }
+    assert_eq!(bench.links.counts().stanzas, 4000);
+}
+
+/// Whoever writes to servers that are not there does not keep others from being written to.
+#[test]
+fn one_domain_has_an_eighth_of_the_room_at_most() {
+    let limits = Limits::default();
+    assert!(
+        limits.pair.stanzas <= limits.domain.stanzas && limits.pair.bytes <= limits.domain.bytes
+    );
+    assert!(limits.domain.stanzas * 8 <= limits.total.stanzas);
+    assert!(limits.domain.bytes * 8 <= limits.total.bytes);
+}
+
 #[test]
 fn what_waits_counts_against_the_servers_memory_until_it_is_written() {
     let mut bench = Bench::new(limits());
