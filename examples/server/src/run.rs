@@ -87,6 +87,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let store = store::open_stores(config).await?;
     let embassy = Embassy::new(config, identities.clone())?;
     let gate = embassy.as_ref().map(Embassy::gate);
+    let dialer = embassy.as_ref().map(Embassy::dialer);
     let server = build(config, store.stores.clone(), secret, insecure, gate)?;
     let federation = embassy.map(|embassy| embassy.open(config, &server));
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
@@ -136,7 +137,12 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let reload_until_told = async {
         loop {
             match signals.next().await {
-                Told::Reload => drop(reload()),
+                Told::Reload => {
+                    let _ = reload();
+                    if let Some((federation, dialer)) = federation.as_ref().zip(dialer.as_ref()) {
+                        federation::reload(config, file, federation, dialer);
+                    }
+                }
                 Told::End(end) => return end,
             }
         }

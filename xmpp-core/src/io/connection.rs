@@ -362,8 +362,10 @@ impl Connection {
                 self.look(scratch, now, cx);
                 return true;
             }
-            // It has just logged in.
-            Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
+            // It has just logged in; and clients have their places for good.
+            Some(Call::MakeRoom | Call::GiveWay) | None => {
+                self.session.as_ref().and_then(|s| s.ending())
+            }
         };
         let Some(error) = error else {
             return false;

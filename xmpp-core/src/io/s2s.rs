@@ -94,7 +94,9 @@ pub struct Config {
     /// What our dialback keys are made of (XEP-0185); default random at each start. Servers that speak for one domain need
     /// the same.
     pub secret: Option<dialback::Secret>,
-    /// How many connections are accepted; default 10 000, 1000 that have proven nothing, 50 of these from one network.
+    /// How many connections are accepted; default 4000, 1000 that have proven nothing, 50 of these from one network. When there are as many,
+    /// a newcomer takes the place of the oldest one of the network that has the most (which hears `<resource-constraint/>`), unless its own has
+    /// about as many: whoever has many names proves them all, and does not have all places for that.
     pub accept: AcceptLimits,
     /// Times: [`header`](Timeouts::header), [`login`](Timeouts::login) (until a pair is proven; default 30 s),
     /// [`keepalive`](Timeouts::keepalive), [`idle`](Timeouts::idle) (without any stanza; default 30 min),
@@ -122,7 +124,7 @@ impl Default for Config {
         Config {
             secret: None,
             accept: AcceptLimits {
-                connections: 10_000,
+                connections: 4000,
                 before_login: 1000,
                 before_login_per_address: 50,
             },
@@ -202,7 +204,7 @@ impl Federation {
             tls,
             peers,
             post: gate.post().clone(),
-            admission: Arc::new(Admission::new(config.accept)),
+            admission: Arc::new(Admission::fair(config.accept)),
             handles: Mutex::default(),
             next: AtomicU64::new(0),
             stopping: AtomicBool::new(false),

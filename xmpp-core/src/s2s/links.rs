@@ -21,6 +21,7 @@ use crate::time::Now;
 
 mod event;
 mod held;
+mod last_word;
 mod life;
 mod limits;
 mod line;

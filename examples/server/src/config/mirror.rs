@@ -247,7 +247,6 @@ mirror!(
         domains: usize,
         outgoing: usize,
         outgoing_domain: usize,
-        incoming: usize,
         incoming_domain: usize,
         verifies: usize,
         key_dials: usize,

@@ -269,6 +269,57 @@ fn what_is_acknowledged_arrives_though_the_server_is_killed_in_the_midst_of_it()
 }
 
 #[test]
+fn a_hangup_has_the_peers_read_again_and_an_error_changes_nothing() {
+    let (a, b) = (free_address(), free_address());
+    let site = Site::new();
+    site.set("domains__0__name", "verona.example");
+    site.set("s2s__listen", &format!("[\"{a}\"]"));
+    let write = |rest: &str| {
+        let text = format!("[s2s.peers]\n\"mantua.example\" = {{ host = \"{b}\"{rest} }}\n");
+        std::fs::write(site.path("server.toml"), text).unwrap();
+    };
+    write("");
+    let options = ["-c", "server.toml"];
+    let add = ["adduser", "juliet@verona.example", "--password", "pw"];
+    site.run(&[&options, &add[..]].concat()).succeeds("added");
+    let verona = site.start(&[&options[..], &["--insecure-plaintext"]].concat());
+    let (_other, mantua) = start("mantua.example", "romeo", b, ("verona.example", a));
+    let mut juliet = verona.bind_at("verona.example", "juliet", "pw");
+    let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
+    available(&mut juliet);
+    available(&mut romeo);
+    juliet.send(&message("romeo@mantua.example", "one"));
+    romeo.read_until(&["one"]);
+    romeo.send(&message("juliet@verona.example", "two"));
+    juliet.read_until(&["two"]);
+
+    write(", blocked = true");
+    verona.signal("HUP");
+    verona.log_says("peers reloaded");
+    juliet.send(&message("romeo@mantua.example", "three"));
+    juliet.read_until(&["<not-allowed"]);
+    romeo.send(&message("juliet@verona.example", "four"));
+    let error = romeo.read_until(&["</message>"]);
+    assert!(error.contains("<remote-server-timeout"), "{error}");
+
+    write(", blocked = 7");
+    verona.signal("HUP");
+    verona.log_says("peers not reloaded");
+    juliet.send(&message("romeo@mantua.example", "five"));
+    juliet.read_until(&["<not-allowed"]);
+
+    write("");
+    verona.signal("HUP");
+    soon("they are read again", || {
+        let log = verona.log();
+        (log.matches("peers reloaded").count() == 2).then_some(())
+    });
+    juliet.send(&message("romeo@mantua.example", "six"));
+    let heard = romeo.read_until(&["</message>"]);
+    assert!(heard.contains("six"), "{heard}");
+}
+
+#[test]
 fn a_server_can_keep_to_itself() {
     let site = Site::new();
     site.set("s2s__enabled", "false");

@@ -29,7 +29,7 @@ impl Links {
             match timer {
                 Timer::Line(pair) => self.line_due(&pair, now, out),
                 Timer::Domain(domain) => self.domain_due(&domain, now, out),
-                Timer::Held(id) => self.held_due(&id, out),
+                Timer::Held(id) => self.end_held(&id, Condition::RemoteServerTimeout, out),
             }
         }
         while let Some((at, _)) = self.remembered.first()

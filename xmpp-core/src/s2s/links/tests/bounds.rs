@@ -53,6 +53,31 @@ fn what_an_earlier_run_has_left_is_taken_whatever_the_bounds_are() {
     assert_eq!(bench.budget.used(), 1 << 20);
 }
 
+/// A session that comes sends presence and a probe to each of its contacts, and after a start they all come at once; most servers have one
+/// domain, and most contacts are at a few.
+#[test]
+fn a_burst_for_one_pair_has_room_by_default() {
+    let mut bench = Bench::new(Limits::default());
+    assert_eq!(bench.send("a", "x", "0"), ["dial out 1 a>x"]);
+    for n in 1..4000 {
+        let text = format!("<presence from='juliet@a.example/b' to='r{n}@x.example'/>");
+        let presence = Stanza::parse(&text).unwrap();
+        assert_eq!(bench.give(Input::Send(presence.into())), nothing());
+    }
+    assert_eq!(bench.links.counts().stanzas, 4000);
+}
+
+/// Whoever writes to servers that are not there does not keep others from being written to.
+#[test]
+fn one_domain_has_an_eighth_of_the_room_at_most() {
+    let limits = Limits::default();
+    assert!(
+        limits.pair.stanzas <= limits.domain.stanzas && limits.pair.bytes <= limits.domain.bytes
+    );
+    assert!(limits.domain.stanzas * 8 <= limits.total.stanzas);
+    assert!(limits.domain.bytes * 8 <= limits.total.bytes);
+}
+
 #[test]
 fn what_waits_counts_against_the_servers_memory_until_it_is_written() {
     let mut bench = Bench::new(limits());
@@ -182,21 +207,6 @@ fn with_too_many_connections_to_one_domain_its_pairs_wait() {
         bench.wait(60.0).last().map(String::as_str),
         Some("return c>x 1 resource-constraint")
     );
-}
-
-#[test]
-fn one_incoming_connection_too_many_is_closed() {
-    let mut bench = Bench::new(limits());
-    for n in 1..=6 {
-        assert_eq!(bench.give(Input::Accepted(LinkId::In(n))), nothing());
-    }
-    assert_eq!(
-        bench.give(Input::Accepted(LinkId::In(7))),
-        ["in 7: close ResourceConstraint"]
-    );
-    bench.ended(LinkId::In(7), Vec::new());
-    bench.ended(IN_1, Vec::new());
-    assert_eq!(bench.give(Input::Accepted(LinkId::In(8))), nothing());
 }
 
 #[test]
