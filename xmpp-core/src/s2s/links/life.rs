@@ -120,9 +120,13 @@ impl Links {
         now: Now,
         out: &mut Vec<Output>,
     ) {
+        let verdict = match why {
+            Condition::RemoteServerNotFound => Verdict::NotFound,
+            _ => Verdict::Timeout,
+        };
         let end = End {
             why,
-            verdict: Verdict::NotFound,
+            verdict,
             error: None,
             returned: Vec::new(),
         };
@@ -182,7 +186,8 @@ impl Links {
         if let Some(pair) = &link.dialled {
             let jid = pair.to();
             let why = link.last_word(pair).unwrap_or(end.why);
-            let waits = self.domain(jid).depth.stanzas > 0 || self.holds_for(jid);
+            let stanzas = self.domain(jid).depth.stanzas;
+            let waits = stanzas > 0 || self.holds_for(jid) || self.verifies_for(jid);
             match link.since {
                 None => self.failed(jid, why, now),
                 Some(since) => {
@@ -204,6 +209,7 @@ impl Links {
                 }
             }
             self.revive_all(jid, now, out);
+            self.seek_verifications(jid, now, out);
         }
         self.go_on(&pairs, now, out);
         for jid in &domains {

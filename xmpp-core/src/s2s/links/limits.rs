@@ -40,7 +40,8 @@ pub struct Limits {
     /// Connections that are opened within a second to verify keys; default 100. Further keys are not verified, as if the
     /// authoritative server gave no answer.
     pub key_dials: usize,
-    /// How long the verification of a key may take, with the connection for it; default 30 s.
+    /// How long the verification of a key may take, with the connections that are tried for it; default 20 s, less than the
+    /// [30 s](crate::s2s::Limits::answer) for which most servers wait for the answer.
     pub verify: Duration,
     /// Sessions of ours that wait for a connection; default 2000. With one more, the one that would end first ends.
     pub held: usize,
@@ -73,7 +74,7 @@ impl Default for Limits {
             incoming_domain: 10,
             verifies: 1000,
             key_dials: 100,
-            verify: Duration::from_secs(30),
+            verify: Duration::from_secs(20),
             held: 2000,
             sessions: SessionLimits::default(),
             backoff: Backoff::default(),

@@ -67,6 +67,7 @@ impl Links {
         domain.pause.is_over(now.instant);
         let lines = domain.lines.clone();
         self.revive_all(jid, now, out);
+        self.seek_verifications(jid, now, out);
         for pair in lines {
             self.seek(&pair, now, out);
             self.look(&pair, out);
