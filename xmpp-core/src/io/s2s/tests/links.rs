@@ -88,9 +88,11 @@ async fn what_a_server_says_for_good_its_peer_tells_at_once() {
     with.rules.default = None;
     let b = Site::with(&net, "b.example", with);
     // Somebody has pointed a name there.
-    let mut sites = net.0.sites.lock().unwrap();
-    sites.insert("c.example".into(), b.federation.clone());
-    drop(sites);
+    net.0
+        .sites
+        .lock()
+        .unwrap()
+        .insert("c.example".into(), b.federation.clone());
     romeo.send(&message("x@c.example", "who")).await;
     romeo.hears("remote-server-not-found").await;
     romeo.send(&message("juliet@b.example", "hark")).await;

@@ -1,6 +1,7 @@
 //! What a peer's stream error means for those who wait.
 
 use super::session::{lost, session};
+use super::verify;
 use super::*;
 use crate::xml::{Element, ns};
 
@@ -97,6 +98,25 @@ fn a_link_that_was_of_use_is_tried_again_unless_the_domain_is_gone() {
         let returned = vec![message("a", "x", "2")];
         assert_eq!(bench.ended(OUT_1, returned), [expected]);
     }
+}
+
+/// XEP-0220 §2.5: nobody waits for an authoritative server that does not have the domain.
+#[test]
+fn a_key_of_a_domain_that_its_server_does_not_know_is_not_asked_about_again() {
+    let mut bench = Bench::new(limits());
+    bench.give(Input::Accepted(IN_1));
+    assert_eq!(
+        bench.told(IN_1, verify::ask("x", "a", "one")),
+        ["dial out 1 a>x"]
+    );
+    bench.give(Input::Connected(OUT_1));
+    let verdict = s2s::Output::Verified(verify::key("x", "a", "one"), s2s::Verdict::Timeout);
+    bench.told(OUT_1, error("host-unknown"));
+    assert_eq!(bench.told(OUT_1, verdict), nothing());
+    assert_eq!(
+        bench.ended(OUT_1, Vec::new()),
+        ["in 1: verified x>a NotFound"]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::s2s::{Ask, Verdict, Verify};
 
-fn key(from: &str, to: &str, id: &str) -> Verify {
+pub(super) fn key(from: &str, to: &str, id: &str) -> Verify {
     Verify {
         pair: pair(from, to),
         id: id.into(),
@@ -11,7 +11,7 @@ fn key(from: &str, to: &str, id: &str) -> Verify {
     }
 }
 
-fn ask(from: &str, to: &str, id: &str) -> s2s::Output {
+pub(super) fn ask(from: &str, to: &str, id: &str) -> s2s::Output {
     s2s::Output::Ask(Ask::Verify(key(from, to, id)))
 }
 
