@@ -194,18 +194,18 @@ impl Envelope {
 
     /// The same for a stanza that is where nothing loses it, and for which nobody waits.
     #[cfg(feature = "io")]
-    pub(crate) fn watch_stored(&mut self) -> Watch {
+    pub(crate) fn watch_released(&mut self) -> Watch {
         let (settle, _) = Later::pledged();
         let watch = settle.watch();
-        watch.stored();
+        watch.release();
         self.settle = Some(settle);
         watch
     }
 
-    /// Whether it is where nothing loses it.
+    /// Whether whoever waited for it has been told that it is settled, since it is where nothing loses it.
     #[cfg(feature = "io")]
-    pub(crate) fn is_stored(&self) -> bool {
-        self.settle.as_ref().is_some_and(Settle::is_stored)
+    pub(crate) fn is_released(&self) -> bool {
+        self.settle.as_ref().is_some_and(Settle::is_released)
     }
 
     /// What an [`Inbox`] that does not take this stanza answers.

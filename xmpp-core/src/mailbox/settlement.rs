@@ -54,8 +54,8 @@ struct Open {
     copy: Mutex<Option<Box<Envelope>>>,
     /// Whether whoever has taken the stanza has an end to the waiting of his own.
     pledged: bool,
-    /// It is where nothing loses it: who waits need not wait for its delivery.
-    stored: AtomicBool,
+    /// Whoever waits need not wait for its delivery.
+    released: AtomicBool,
     keeper: AtomicWaker,
 }
 
@@ -92,7 +92,7 @@ impl Later {
             sender: AtomicWaker::new(),
             copy: Mutex::new(copy),
             pledged,
-            stored: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             keeper: AtomicWaker::new(),
         });
         (Settle(open.clone()), Later(open))
@@ -134,8 +134,8 @@ impl Settle {
         Watch(self.0.clone())
     }
 
-    pub(super) fn is_stored(&self) -> bool {
-        self.0.stored.load(Ordering::Acquire)
+    pub(super) fn is_released(&self) -> bool {
+        self.0.released.load(Ordering::Acquire)
     }
 }
 
@@ -146,9 +146,9 @@ impl Watch {
         matches!(self.0.state.load(Ordering::Acquire), WAITING | READ)
     }
 
-    /// The stanza is where nothing loses it: for whoever waits that settles it.
-    pub(crate) fn stored(&self) {
-        self.0.stored.store(true, Ordering::Release);
+    /// The stanza is where nothing loses it: for whoever waits that settles it, and it stays on its way.
+    pub(crate) fn release(&self) {
+        self.0.released.store(true, Ordering::Release);
         self.0.sender.wake();
     }
 
@@ -208,7 +208,7 @@ impl Future for Later {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.0.sender.register(cx.waker());
-        if self.0.stored.load(Ordering::Acquire) {
+        if self.0.released.load(Ordering::Acquire) {
             return Poll::Ready(Outcome::Settled);
         }
         self.0.outcome().map_or(Poll::Pending, Poll::Ready)
@@ -267,14 +267,14 @@ mod tests {
 
     #[cfg(feature = "io")]
     #[test]
-    fn what_is_stored_is_settled_for_its_sender_and_open_for_its_keeper() {
+    fn what_is_released_is_settled_for_its_sender_and_open_for_its_keeper() {
         let (settle, mut later) = Later::pledged();
         let mut watch = settle.watch();
         assert!(later.is_pledged() && !open().1.is_pledged());
         assert_eq!((&mut later).now_or_never(), None);
-        watch.stored();
+        watch.release();
         assert_eq!(later.now_or_never(), Some(Outcome::Settled));
-        assert!(watch.is_open() && settle.is_stored());
+        assert!(watch.is_open() && settle.is_released());
         assert_eq!((&mut watch).now_or_never(), None);
         assert!(settle.read(), "it can still be delivered");
         settle.with(Outcome::Returned);

@@ -249,8 +249,8 @@ impl Manager {
 
     /// Back to its sender.
     fn give_back(&self, envelope: Envelope, condition: Condition) {
-        // It is for the next run to send.
-        if envelope.is_stored() && self.shared.suspending.load(Ordering::Acquire) {
+        // It is in the store, for the next run to send.
+        if envelope.is_released() && self.shared.suspending.load(Ordering::Acquire) {
             return;
         }
         let server = &self.shared.server;

@@ -133,7 +133,7 @@ impl Outbox {
             domain,
             key,
         } = left;
-        let watch = envelope.watch_stored();
+        let watch = envelope.watch_released();
         self.stanzas += 1;
         self.bytes += key.bytes;
         let place = Some((domain, key));
@@ -211,15 +211,15 @@ impl Outbox {
             return;
         }
         let mut batches: BTreeMap<BareJid, Vec<Awaited>> = BTreeMap::new();
-        let (mut stanzas, mut bytes) = (0, 0);
+        let (mut stanzas, mut bytes, mut refused) = (0, 0, 0);
         while stanzas < BATCH
             && bytes < BATCH_BYTES
             && let Some(awaited) = self.overdue(now, self.wait)
         {
             let size = awaited.stanza.size();
             if self.stanzas >= self.limits.stanzas || self.bytes + size > self.limits.bytes {
-                tracing::warn!("the outbox is full");
                 self.fail(&awaited);
+                refused += 1;
                 continue;
             }
             self.stanzas += 1;
@@ -228,6 +228,9 @@ impl Outbox {
             bytes += size;
             let domain = self.domain(&awaited.stanza);
             batches.entry(domain).or_default().push(awaited);
+        }
+        if refused > 0 {
+            tracing::warn!(refused, "the outbox is full");
         }
         if batches.is_empty() {
             return;
@@ -296,7 +299,7 @@ impl Outbox {
                 self.server.metrics().s2s.stored.add(ids.len() as u64);
                 for (awaited, id) in batch.into_iter().zip(ids) {
                     let Awaited { stanza, watch, .. } = awaited;
-                    watch.stored();
+                    watch.release();
                     let bytes = stanza.size();
                     let place = Some((domain.clone(), Key { id, bytes }));
                     self.stored.push(Stored { watch, place });
@@ -337,11 +340,14 @@ impl Outbox {
         }
         let metrics = &self.server.metrics().s2s;
         metrics.not_stored.increment();
-        metrics.returned.increment();
         // RFC 6120 §8.3.3.18: not now; its type is `wait`.
         let error = StanzaError::new(Condition::ResourceConstraint);
-        let refused = self.server.refuse(&awaited.stanza, &error);
-        self.server.leave_to_itself(refused);
+        let Some(reply) = awaited.stanza.error_reply(&error) else {
+            // An answer, of which nobody may hear: it had better arrive.
+            return awaited.watch.release();
+        };
+        metrics.returned.increment();
+        self.server.send(reply);
         awaited.watch.give_up();
     }
 

@@ -79,8 +79,12 @@ impl Setting {
 
     /// A message on its way.
     fn send(&mut self) -> (Envelope, Later) {
+        self.send_typed("chat")
+    }
+
+    fn send_typed(&mut self, kind: &str) -> (Envelope, Later) {
         let text = format!(
-            "<message from='romeo@{DOMAIN}/orchard' to='juliet@b.example'><body>hark</body></message>"
+            "<message from='romeo@{DOMAIN}/orchard' to='juliet@b.example' type='{kind}'><body>hark</body></message>"
         );
         let mut origin = Origin::SERVER;
         origin.sm = Some(SmPoint {
@@ -157,7 +161,7 @@ fn a_stanza_is_written_when_its_time_is_over_and_deleted_when_it_is_delivered() 
     assert_eq!((&mut later).now_or_never(), None);
     setting.after(Duration::from_millis(1));
     assert_eq!(later.now_or_never(), Some(Outcome::Settled));
-    assert!(envelope.is_stored());
+    assert!(envelope.is_released());
     assert_eq!((setting.outbox.stanzas, setting.deleted()), (1, 0));
     envelope.settle(Outcome::Settled);
     setting.poll();
@@ -213,4 +217,18 @@ fn what_is_dropped_without_a_word_stays_in_the_store() {
     drop(envelope);
     setting.poll();
     assert_eq!((setting.outbox.stanzas, setting.deleted()), (1, 0));
+}
+
+/// RFC 6120 §8.3.1: nobody may be told of it, so that it had better arrive.
+#[test]
+fn an_answer_that_cannot_be_written_stays_on_its_way() {
+    let mut limits = QueueLimits::default();
+    limits.stanzas = 0;
+    let mut setting = Setting::new(limits);
+    let (question, heard) = setting.send();
+    let (answer, settled) = setting.send_typed("error");
+    setting.after(WAIT);
+    assert_eq!(heard.now_or_never(), Some(Outcome::Returned));
+    assert_eq!(settled.now_or_never(), Some(Outcome::Settled));
+    assert!(!question.read() && answer.read());
 }
