@@ -222,8 +222,10 @@ fn what_is_dropped_without_a_word_stays_in_the_store() {
 /// RFC 6120 §8.3.1: nobody may be told of it, so that it had better arrive.
 #[test]
 fn an_answer_that_cannot_be_written_stays_on_its_way() {
-    let mut limits = QueueLimits::default();
-    limits.stanzas = 0;
+    let limits = QueueLimits {
+        stanzas: 0,
+        ..QueueLimits::default()
+    };
     let mut setting = Setting::new(limits);
     let (question, heard) = setting.send();
     let (answer, settled) = setting.send_typed("error");
