@@ -108,7 +108,7 @@ pub struct Config {
     pub stream: s2s::Limits,
     /// What may wait for other servers.
     pub links: links::Limits,
-    /// What of that may be in the [store](crate::store::Outbox), with what was sent and is not acknowledged; default 100 000 stanzas and 128 MiB, as for all
+    /// What of that may be in the [store](crate::store::Outbox), with what was sent and is not acknowledged; default 200 000 stanzas and 128 MiB, as for all
     /// that waits. What is not delivered in time and does not fit comes back with `<resource-constraint/>`.
     pub outbox: QueueLimits,
     /// What XML a peer may send that has proven nothing.

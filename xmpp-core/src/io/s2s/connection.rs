@@ -88,7 +88,7 @@ pub(super) struct Connection {
     /// The domains that the peer has proven to be its own.
     senders: Vec<BareJid>,
     /// [Which](super::Peers::changes) rules these have been held to.
-    rules: u64,
+    rules: Option<u64>,
     /// What the link manager has for the stream, taken together.
     inputs: VecDeque<Input>,
     /// The stream error that we have sent.
@@ -156,7 +156,7 @@ impl Connection {
             charged: Charged::default(),
             news: Vec::new(),
             senders: Vec::new(),
-            rules: shared.peers.changes(),
+            rules: None,
             inputs: VecDeque::new(),
             error: None,
             sleep: Box::pin(tokio::time::sleep_until(now.instant.into())),

@@ -362,6 +362,7 @@ impl Outbox {
         if keys.len() > BATCH {
             self.over.insert(domain.clone(), keys.split_off(BATCH));
         }
+        self.retry = None;
         let store = self.server.stores().outbox.clone();
         self.deleting = Some(Box::pin(async move {
             let ids: Vec<u64> = keys.iter().map(|key| key.id).collect();

@@ -9,7 +9,8 @@ use crate::BareJid;
 use crate::s2s::Policy;
 
 /// The policy for each domain on the other side. It can be [replaced](Peers::replace) while streams are open, and holds for
-/// whatever is to be proven from then on; a domain that is blocked is so at once.
+/// whatever is to be proven from then on. Of a domain that is blocked nothing more is read and nothing more is taken for it; what was on its way there
+/// goes on.
 #[derive(Debug, Default)]
 pub struct Peers {
     rules: ArcSwap<Rules>,

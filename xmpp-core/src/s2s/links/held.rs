@@ -154,6 +154,12 @@ impl Links {
         first
     }
 
+    /// Whether a session is for this pair and no other.
+    pub(super) fn is_held_for(&self, id: &Arc<str>, pair: &Pair) -> bool {
+        let held = self.held.get(id);
+        held.is_some_and(|held| held.session.granted.iter().all(|it| it == pair))
+    }
+
     /// One of ours is over without a connection: what it has sent may have arrived, or not, and nobody will know.
     pub(super) fn end_held(&mut self, id: &Arc<str>, why: Condition, out: &mut Vec<Output>) {
         let Some(held) = self.release(id) else {

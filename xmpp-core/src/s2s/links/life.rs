@@ -175,8 +175,10 @@ impl Links {
         self.abandon_verifications(link.id, end.verdict, out);
         if let Some(name) = &link.session {
             self.part_with_session(link.id, name, waiting, now, out);
-            let dialled = link.dialled.as_ref();
-            if let Some(why) = dialled.and_then(|pair| link.last_word(pair)) {
+            if let Some(pair) = &link.dialled
+                && let Some(why) = link.last_word(pair)
+                && (why == Condition::RemoteServerNotFound || self.is_held_for(name, pair))
+            {
                 self.end_held(name, why, out);
             }
         }

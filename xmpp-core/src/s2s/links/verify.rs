@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::table::Slot;
 use super::{LinkId, Links, Output};
 use crate::BareJid;
 use crate::s2s::{self, Verdict, Verify};
@@ -48,22 +49,30 @@ impl Links {
         }
         let backoff = self.limits.backoff;
         let jid = verify.pair.from().clone();
-        let domain = self.domain(&jid);
+        let pause = &self.domain(&jid).pause;
         // Whoever says that it is this domain's server speaks with us, so that it may be there again; but nobody has us call others more
         // often than that.
-        if domain.pause.may_be_cut_short(&backoff, now.instant) {
-            domain.pause.end();
-        }
+        let again = pause.until().is_some() && pause.may_be_cut_short(&backoff, now.instant);
         self.verifications.push(Verification {
             verify,
             by,
             on: None,
             until: now.instant + self.limits.verify,
         });
-        self.seek_verifications(&jid, now, out);
-        self.arm_domain(&jid);
+        self.find_ways(&jid, again, now, out);
+        let dialled = self.domain(&jid).links.clone();
+        if again && dialled.iter().any(|slot| self.reaches(*slot, &jid)) {
+            // All that waits for the domain goes there with the key.
+            self.domain(&jid).pause.end();
+            self.arm_domain(&jid);
+            self.domain_due(&jid, now, out);
+        }
         self.tidy(&jid);
         self.make_room_for_domain();
+    }
+
+    fn reaches(&self, slot: Slot, jid: &BareJid) -> bool {
+        self.links.get(slot).is_some_and(|link| link.reaches(jid))
     }
 
     /// Finds ways for the keys of a domain that have none.
@@ -71,14 +80,18 @@ impl Links {
     /// XEP-0220 §2.5 has the initiating server return all that it has queued when it hears of "a problem with the connection to the
     /// Authoritative Server", so it hears of none that another attempt may mend in time.
     pub(super) fn seek_verifications(&mut self, jid: &BareJid, now: Now, out: &mut Vec<Output>) {
+        self.find_ways(jid, false, now, out);
+    }
+
+    /// The same, whether the domain is to be left alone or not.
+    fn find_ways(&mut self, jid: &BareJid, at_once: bool, now: Now, out: &mut Vec<Output>) {
         let mut at = 0;
         while let Some(it) = self.verifications.get(at) {
             if it.on.is_some() || it.verify.pair.from() != jid {
                 at += 1;
                 continue;
             }
-            let (verify, by, until) = (it.verify.clone(), it.by, it.until);
-            match self.seek_verification(&verify, by, until, now, out) {
+            match self.seek_verification(at, at_once, now, out) {
                 Ok(link) => {
                     self.verifications[at].on = link;
                     at += 1;
@@ -94,16 +107,19 @@ impl Links {
     /// The link over which the authoritative server is asked, if it can be asked now; or the answer if it cannot in time.
     fn seek_verification(
         &mut self,
-        verify: &Verify,
-        by: LinkId,
-        until: Instant,
+        at: usize,
+        at_once: bool,
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<Option<LinkId>, Verdict> {
+        let Verification {
+            verify, by, until, ..
+        } = &self.verifications[at];
+        let (verify, by, until) = (verify.clone(), *by, *until);
         // The authoritative server is asked from the domain to which the key was sent.
         let pair = verify.pair.inverse();
         let domain = self.domain(pair.to());
-        let paused = !domain.pause.is_over(now.instant);
+        let paused = !at_once && !domain.pause.is_over(now.instant);
         let (again, why) = (domain.pause.until(), domain.pause.why());
         let links = domain.links.clone();
         // XEP-0288 §2.2: "the receiving server MUST NOT attempt to verify a dialback key on the same connection where the
@@ -141,9 +157,9 @@ impl Links {
         match link.open {
             true => {
                 link.used = Some(now.instant);
-                out.push(ask(link.id, verify.clone()));
+                out.push(ask(link.id, verify));
             }
-            false => link.verifies.push(verify.clone()),
+            false => link.verifies.push(verify),
         }
         Ok(Some(link.id))
     }

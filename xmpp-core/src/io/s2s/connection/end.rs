@@ -19,7 +19,7 @@ impl Connection {
     /// Who is blocked is read no further; what comes then is not acknowledged, and its senders hear of it from their server.
     pub(super) fn check_rules(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
         let peers = &self.shared.peers;
-        let changes = peers.changes();
+        let changes = Some(peers.changes());
         if std::mem::replace(&mut self.rules, changes) == changes {
             return false;
         }

@@ -44,6 +44,8 @@ impl Connection {
         self.handle.facts().accepted(&pair);
         if !self.senders.contains(pair.from()) {
             self.senders.push(pair.from().clone());
+            // The rules may have changed since it was asked who this is.
+            self.rules = None;
         }
         tracing::debug!(from = %pair.from(), to = %pair.to(), "pair proven");
         self.tell_manager(Output::Accepted(pair));

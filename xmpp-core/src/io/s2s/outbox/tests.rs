@@ -186,6 +186,28 @@ fn what_cannot_be_deleted_counts_and_is_deleted_later() {
     assert_eq!((setting.outbox.stanzas, setting.deleted()), (0, 1));
 }
 
+/// Else its task would go round and round while the store thinks about it.
+#[test]
+fn nothing_is_due_while_a_deletion_is_tried_again() {
+    let mut setting = Setting::new(QueueLimits::default());
+    setting.answers(true);
+    let (first, _later) = setting.send();
+    let (second, _later) = setting.send();
+    setting.after(WAIT);
+    setting.fails(true);
+    first.settle(Outcome::Settled);
+    setting.poll();
+    setting.answers(false);
+    setting.after(RETRY);
+    second.settle(Outcome::Settled);
+    setting.poll();
+    assert_eq!(setting.due(), None);
+    setting.fails(false);
+    setting.answers(true);
+    setting.poll();
+    assert_eq!((setting.outbox.stanzas, setting.deleted()), (0, 2));
+}
+
 #[test]
 fn nobody_waits_for_ever_for_a_store_that_does_not_answer() {
     let mut setting = Setting::new(QueueLimits::default());

@@ -107,6 +107,28 @@ fn a_server_that_cannot_be_reached_is_tried_again_while_there_is_time() {
     }
 }
 
+/// It speaks with us, so that it is there again, for all that waits.
+#[test]
+fn what_waits_for_a_domain_goes_there_with_the_key_that_is_verified() {
+    let mut bench = Bench::new(limits());
+    bench.send("a", "x", "1");
+    bench.give(Input::NotConnected(OUT_1, Condition::RemoteServerTimeout));
+    for (n, wait) in [(2, 1.0), (3, 2.0), (4, 4.0)] {
+        assert_eq!(bench.wait(wait), [format!("dial out {n} a>x")]);
+        bench.give(Input::NotConnected(
+            LinkId::Out(n),
+            Condition::RemoteServerTimeout,
+        ));
+    }
+    bench.wait(1.0);
+    bench.give(Input::Accepted(IN_1));
+    assert_eq!(bench.told(IN_1, ask("x", "a", "one")), ["dial out 5 a>x"]);
+    assert_eq!(
+        bench.give(Input::Connected(LinkId::Out(5))),
+        ["out 5: request a>x", "out 5: verify x>a", "out 5: open"]
+    );
+}
+
 /// A server that confirms one key and hangs up on the next is not called again and again.
 #[test]
 fn a_server_that_hangs_up_has_a_pause() {
