@@ -1,0 +1,12 @@
+//! Rooms (XEP-0045).
+//!
+//! * [`Room`] is the machine: one room with its occupants, its lists and its history. It sends nothing and stores nothing itself.
+//! * [`store::Rooms`] is the port behind which persistent rooms are kept.
+
+pub mod ns;
+pub mod room;
+pub mod settings;
+pub mod store;
+
+pub use room::{Input, Output, Room};
+pub use settings::{Limits, Settings};

@@ -1,0 +1,160 @@
+//! Who is in a room.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use xmpp_core::jid::nickname;
+use xmpp_core::stanza::Payload;
+use xmpp_core::{BareJid, FullJid, Jid};
+
+use super::{Affiliation, Role};
+
+/// One nick, and who has it.
+#[derive(Debug)]
+pub(super) struct Occupant {
+    /// `room@service/nick`.
+    pub(super) address: FullJid,
+    /// Who they really are.
+    pub(super) real: BareJid,
+    pub(super) role: Role,
+    pub(super) affiliation: Affiliation,
+    /// XEP-0421.
+    pub(super) id: Arc<str>,
+    /// Where they are, at least one; others see the presence of the one that was heard of last, which is the last one.
+    pub(super) sessions: Vec<Session>,
+}
+
+/// A client of an occupant (§7.2.8: several may have one nick).
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Its real address.
+    pub(super) jid: Jid,
+    /// What it says of itself: the payload of its presence, without what is the room's to say.
+    pub(super) presence: Payload,
+}
+
+/// The place of an occupant, as long as they are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seat(usize);
+
+/// All occupants, in the order of their seats.
+#[derive(Debug, Default)]
+pub(super) struct Occupants {
+    seats: Vec<Option<Occupant>>,
+    free: Vec<usize>,
+    /// By the nick as it is compared (RFC 8266).
+    nicks: HashMap<String, Seat>,
+    sessions: HashMap<Jid, Seat>,
+    everybody: OnceLock<Arc<[Jid]>>,
+}
+
+impl Occupants {
+    pub(super) fn len(&self) -> usize {
+        self.nicks.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.nicks.is_empty()
+    }
+
+    /// Takes a seat, if the nick is free.
+    pub(super) fn enter(&mut self, occupant: Occupant) -> Option<Seat> {
+        let key = key(occupant.address.resource());
+        if self.nicks.contains_key(&key) {
+            return None;
+        }
+        self.everybody.take();
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.seats.push(None);
+            self.seats.len() - 1
+        });
+        let seat = Seat(at);
+        for session in &occupant.sessions {
+            self.sessions.insert(session.jid.clone(), seat);
+        }
+        self.nicks.insert(key, seat);
+        self.seats[at] = Some(occupant);
+        Some(seat)
+    }
+
+    /// Leaves a seat, with all sessions.
+    pub(super) fn leave(&mut self, seat: Seat) -> Option<Occupant> {
+        let occupant = self.seats.get_mut(seat.0)?.take()?;
+        self.everybody.take();
+        self.free.push(seat.0);
+        self.nicks.remove(&key(occupant.address.resource()));
+        for session in &occupant.sessions {
+            self.sessions.remove(&session.jid);
+        }
+        Some(occupant)
+    }
+
+    /// One session more on a seat.
+    pub(super) fn join(&mut self, seat: Seat, session: Session) {
+        if let Some(occupant) = self.seats.get_mut(seat.0).and_then(Option::as_mut) {
+            self.everybody.take();
+            self.sessions.insert(session.jid.clone(), seat);
+            occupant.sessions.push(session);
+        }
+    }
+
+    /// One session less; the seat stays taken as long as there is another.
+    pub(super) fn part(&mut self, jid: &Jid) -> Option<Session> {
+        let seat = *self.sessions.get(jid)?;
+        let occupant = self.seats.get_mut(seat.0)?.as_mut()?;
+        let at = occupant.sessions.iter().position(|s| s.jid == *jid)?;
+        self.everybody.take();
+        self.sessions.remove(jid);
+        Some(occupant.sessions.remove(at))
+    }
+
+    /// Another nick for a seat, if it is free.
+    pub(super) fn rename(&mut self, seat: Seat, address: FullJid) -> bool {
+        let new = key(address.resource());
+        if self.nicks.get(&new).is_some_and(|holder| *holder != seat) {
+            return false;
+        }
+        let Some(occupant) = self.seats.get_mut(seat.0).and_then(Option::as_mut) else {
+            return false;
+        };
+        self.nicks.remove(&key(occupant.address.resource()));
+        self.nicks.insert(new, seat);
+        occupant.address = address;
+        true
+    }
+
+    /// Who has this nick, or one that looks the same.
+    pub(super) fn named(&self, nick: &str) -> Option<Seat> {
+        self.nicks.get(&key(nick)).copied()
+    }
+
+    /// Whose session this is.
+    pub(super) fn of(&self, jid: &Jid) -> Option<Seat> {
+        self.sessions.get(jid).copied()
+    }
+
+    pub(super) fn get(&self, seat: Seat) -> Option<&Occupant> {
+        self.seats.get(seat.0)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut Occupant> {
+        self.seats.get_mut(seat.0)?.as_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Seat, &Occupant)> {
+        let seats = self.seats.iter().enumerate();
+        seats.filter_map(|(at, occupant)| Some((Seat(at), occupant.as_ref()?)))
+    }
+
+    /// The real addresses of all sessions.
+    pub(super) fn everybody(&self) -> Arc<[Jid]> {
+        let all = || self.iter().flat_map(|(_, one)| &one.sessions);
+        let list = || all().map(|session| session.jid.clone()).collect();
+        self.everybody.get_or_init(list).clone()
+    }
+}
+
+/// The nick as it is compared. One that is no nickname (RFC 8266) is itself: it is a resourcepart, at least.
+fn key(nick: &str) -> String {
+    nickname(nick).map_or_else(|_| nick.to_owned(), |key| key.into_owned())
+}
