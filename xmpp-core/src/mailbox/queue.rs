@@ -1,0 +1,315 @@
+//! Bounded queues with one reader.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures::task::AtomicWaker;
+
+use super::{Budget, Envelope, Inbox, Later, Reason, Settlement, Share, Source};
+
+/// Bounds of one mailbox.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct QueueLimits {
+    /// Stanzas; default 1000: a burst such as a room's presence fits, a peer
+    /// that has stopped reading is noticed.
+    pub stanzas: usize,
+    /// Bytes of XML; default 2 MiB: eight stanzas of the largest default size.
+    pub bytes: usize,
+}
+
+impl Default for QueueLimits {
+    fn default() -> QueueLimits {
+        QueueLimits {
+            stanzas: 1000,
+            bytes: 2 << 20,
+        }
+    }
+}
+
+/// What waits in several queues at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Depths {
+    /// Stanzas in all of them.
+    pub stanzas: usize,
+    /// Bytes of XML in all of them.
+    pub bytes: usize,
+    /// Stanzas in the queue that has the most.
+    pub most_stanzas: usize,
+    /// Bytes in the queue that has the most, which may be another.
+    pub most_bytes: usize,
+}
+
+impl Depths {
+    /// Counts one queue more, with so many stanzas and bytes.
+    pub fn add(&mut self, (stanzas, bytes): (usize, usize)) {
+        self.stanzas += stanzas;
+        self.bytes += bytes;
+        self.most_stanzas = self.most_stanzas.max(stanzas);
+        self.most_bytes = self.most_bytes.max(bytes);
+    }
+}
+
+/// A bounded queue with one reader: the usual [`Inbox`]. Idle, it holds no heap memory.
+///
+/// When it is full it takes nothing more until the reader has emptied it: what does not
+/// fit goes elsewhere (to the store, say), and nothing newer may overtake it. A session's
+/// queue takes no messages either while one that it refused is being stored, or has yet to
+/// come back as a burst; [copies](Source::Copy), answers and presence it still takes.
+#[derive(Debug)]
+pub struct Queue {
+    state: Mutex<State>,
+    reader: AtomicWaker,
+    limits: QueueLimits,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Envelope>,
+    bytes: usize,
+    overflowed: bool,
+    closed: bool,
+    /// Whether messages that were refused may not be on their way to the reader yet.
+    detoured: bool,
+    /// Those of which it is not yet settled what becomes of them.
+    detours: u32,
+    /// Whether bursts wait.
+    bursts: bool,
+}
+
+/// A message that a session's queue has refused takes another way, as long as this lives.
+pub(crate) struct Detour(Arc<Queue>);
+
+impl Queue {
+    /// An empty, open queue.
+    pub fn new(limits: QueueLimits, budget: Arc<Budget>) -> Queue {
+        Queue {
+            state: Mutex::default(),
+            reader: AtomicWaker::new(),
+            limits,
+            budget,
+        }
+    }
+
+    /// Takes the oldest stanzas that wait, about `bytes` of XML but at least one;
+    /// `Ready(None)` when the queue is closed and empty.
+    pub fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+    ) -> Poll<Option<VecDeque<Envelope>>> {
+        self.register(cx);
+        self.take(bytes).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Takes the oldest stanzas, as [`poll_take`](Queue::poll_take), without waiting:
+    /// `None` if there is nothing yet, `Some(None)` when there will never be anything.
+    pub fn take(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
+        self.lock().take(bytes, &self.budget).map(present)
+    }
+
+    /// The same, but nothing while a burst is to come first.
+    pub(crate) fn take_in_turn(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
+        let mut state = self.lock();
+        if state.bursts && !state.overflowed {
+            return None;
+        }
+        state.take(bytes, &self.budget).map(present)
+    }
+
+    /// Has bursts added or taken by `change`, which answers whether some wait then.
+    pub(crate) fn change_bursts(&self, change: impl FnOnce() -> bool) {
+        let mut state = self.lock();
+        state.bursts = change();
+    }
+
+    /// Has a burst taken by `take`, which answers whether more wait. There is none while the
+    /// queue has overflowed: what did not fit comes as a burst, and what did is older.
+    pub(crate) fn take_burst<T>(&self, take: impl FnOnce() -> (Option<T>, bool)) -> Option<T> {
+        let mut state = self.lock();
+        if state.overflowed {
+            return None;
+        }
+        let mut taken = None;
+        if state.bursts {
+            (taken, state.bursts) = take();
+        }
+        // What was stored is before the reader, so what comes now is behind it.
+        state.detoured &= state.bursts || state.detours > 0;
+        taken
+    }
+
+    /// To be held while a message that was refused is being stored.
+    pub(crate) fn detour(self: &Arc<Queue>) -> Detour {
+        let mut state = self.lock();
+        state.detoured = true;
+        state.detours += 1;
+        Detour(self.clone())
+    }
+
+    /// Has these in front, which waited in a queue of before, whatever the bounds; `first` if
+    /// bursts that were added do not come before them.
+    #[cfg(feature = "io")]
+    pub(crate) fn restore(&self, waiting: VecDeque<Envelope>, first: bool) {
+        let size: usize = waiting.iter().map(|e| e.stanza.size()).sum();
+        self.budget.take_anyway(size);
+        let mut state = self.lock();
+        state.overflowed = first && !waiting.is_empty();
+        state.bytes += size;
+        state.items = waiting;
+    }
+
+    /// Whether bursts wait.
+    #[cfg(feature = "io")]
+    pub(crate) fn has_bursts(&self) -> bool {
+        self.lock().bursts
+    }
+
+    /// Waits for the oldest stanzas, as [`poll_take`](Queue::poll_take): for an entity with a
+    /// task of its own. Nothing is lost if it is dropped before it is done.
+    pub async fn next(&self, bytes: usize) -> Option<VecDeque<Envelope>> {
+        poll_fn(|cx| self.poll_take(cx, bytes)).await
+    }
+
+    /// Whether something did not fit since it was last empty.
+    pub fn is_overflowed(&self) -> bool {
+        self.lock().overflowed
+    }
+
+    /// Has the task of `cx` look again when there is something new, without taking
+    /// anything now.
+    pub fn register(&self, cx: &Context<'_>) {
+        self.reader.register(cx.waker());
+    }
+
+    /// Has the reader look again, though nothing was pushed.
+    pub fn wake(&self) {
+        self.reader.wake();
+    }
+
+    /// Stanzas and bytes that wait.
+    pub fn depth(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.items.len(), state.bytes)
+    }
+
+    /// Refuses all further stanzas and hands out those that still wait.
+    pub fn close(&self) -> VecDeque<Envelope> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.budget.give(std::mem::take(&mut state.bytes));
+        let rest = std::mem::take(&mut state.items);
+        drop(state);
+        self.reader.wake();
+        present(Some(rest)).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic half way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, bytes: usize, budget: &Budget) -> Option<Option<VecDeque<Envelope>>> {
+        if self.items.is_empty() {
+            return self.closed.then_some(None);
+        }
+        if self.bytes <= bytes {
+            budget.give(std::mem::take(&mut self.bytes));
+            self.overflowed = false;
+            return Some(Some(std::mem::take(&mut self.items)));
+        }
+        let mut taken = VecDeque::new();
+        let mut size = 0;
+        while size < bytes
+            && let Some(envelope) = self.items.pop_front()
+        {
+            size += envelope.stanza.size();
+            taken.push_back(envelope);
+        }
+        self.bytes -= size;
+        self.overflowed &= !self.items.is_empty();
+        budget.give(size);
+        Some(Some(taken))
+    }
+}
+
+/// What has not been withdrawn.
+fn present(taken: Option<VecDeque<Envelope>>) -> Option<VecDeque<Envelope>> {
+    taken.map(|mut envelopes| {
+        envelopes.retain(Envelope::read);
+        envelopes
+    })
+}
+
+impl Drop for Detour {
+    fn drop(&mut self) {
+        self.0.lock().detours -= 1;
+        // Only the reader knows when nothing is left.
+        self.0.wake();
+    }
+}
+
+impl Inbox for Queue {
+    fn push(&self, mut envelope: Envelope) -> Settlement {
+        let size = envelope.stanza.size();
+        let mut state = self.lock();
+        // A copy is lost if it is not taken, and says itself when it was sent.
+        let is_behind =
+            state.detoured && envelope.stanza.is_kept() && envelope.origin.source != Source::Copy;
+        let reason = if state.closed {
+            Some(Reason::Closed)
+        } else if is_behind {
+            // There is room for whatever takes no such way.
+            Some(Reason::Full)
+        } else if state.overflowed
+            || state.items.len() >= self.limits.stanzas
+            || state.bytes + size > self.limits.bytes
+            || !self.budget.take(size)
+        {
+            // With nothing in it there is nothing that could be overtaken.
+            state.overflowed = !state.items.is_empty();
+            Some(Reason::Full)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return envelope.refused(reason);
+        }
+        let settlement = match &envelope.origin.sm {
+            None => Settlement::Done,
+            Some(_) => {
+                // Should the reader leave it too long, it takes another way, if it has one.
+                let alone = envelope.share.as_ref().is_none_or(Share::is_last);
+                let (settle, later) = match alone && envelope.stanza.has_another_way() {
+                    true => Later::of(Envelope::new(
+                        envelope.stanza.clone(),
+                        envelope.origin.clone(),
+                    )),
+                    false => Later::new(),
+                };
+                envelope.settle = Some(settle);
+                Settlement::Later(later)
+            }
+        };
+        state.bytes += size;
+        let first = state.items.is_empty();
+        state.items.push_back(envelope);
+        drop(state);
+        if first {
+            self.reader.wake();
+        }
+        settlement
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
