@@ -17,9 +17,10 @@ use tokio::time::Sleep;
 use super::Shared;
 use super::handle::{Handle, State};
 use crate::BareJid;
-use crate::io::connection::{Charged, Unsettled};
+use crate::io::connection::Charged;
 use crate::io::control::Call;
 use crate::io::limits::Ticket;
+use crate::io::settlements::Settlements;
 use crate::io::tls::Shown;
 use crate::io::wire::Wire;
 use crate::machine::Machine as _;
@@ -78,7 +79,7 @@ pub(super) struct Connection {
     late: Vec<Envelope>,
     /// Stanzas from the peer that wait for the one in `doing`.
     waiting: VecDeque<(Stanza, Option<SmPoint>)>,
-    unsettled: VecDeque<Unsettled>,
+    unsettled: Settlements,
     /// What the stream is to be told when it has said all that it has to say.
     answers: VecDeque<Input>,
     /// What is held beside, taken from the budget.
@@ -149,7 +150,7 @@ impl Connection {
             detached: None,
             late: Vec::new(),
             waiting: VecDeque::new(),
-            unsettled: VecDeque::new(),
+            unsettled: Settlements::default(),
             answers: VecDeque::new(),
             charged: Charged::default(),
             news: Vec::new(),
@@ -326,7 +327,7 @@ impl Connection {
         if self.phase != Phase::Open {
             return false;
         }
-        let settle = self.unsettled.front().and_then(Unsettled::until);
+        let settle = self.unsettled.until();
         let stalled = self.outbound.until(self.shared.config.stall);
         let closed = self.detached.filter(|_| !matches!(self.wire, Wire::Gone));
         let times = self.stream.next_timeout().into_iter();
