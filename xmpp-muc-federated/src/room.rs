@@ -33,6 +33,13 @@ pub struct Room {
     occupants: Occupants,
 }
 
+/// As what a room is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing<'a> {
+    /// Its name, if it has one.
+    pub name: Option<&'a str>,
+}
+
 /// What happens to a room.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -102,6 +109,24 @@ impl Room {
     /// Whether nobody is in it, and nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.occupants.is_empty()
+    }
+
+    /// Whether it stays when nobody is in it.
+    pub fn is_persistent(&self) -> bool {
+        self.config.persistent
+    }
+
+    /// How many occupants it has.
+    pub fn population(&self) -> usize {
+        self.occupants.len()
+    }
+
+    /// As what it is listed among the rooms of its service (§6.3); `None` if it is not.
+    pub fn listing(&self) -> Option<Listing<'_>> {
+        let config = &self.config;
+        (config.public && !self.locked).then_some(Listing {
+            name: config.name.as_deref(),
+        })
     }
 
     fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
