@@ -15,9 +15,12 @@ mod affiliation;
 mod affiliations;
 mod config;
 mod occupants;
+mod outline;
+mod presence;
 
 pub use affiliation::{Affiliation, Role};
 pub use config::{AllowPm, Config, Whois};
+pub use outline::Listing;
 
 use affiliations::Affiliations;
 use occupants::Occupants;
@@ -27,17 +30,11 @@ pub struct Room {
     jid: BareJid,
     settings: Arc<Settings>,
     config: Config,
-    /// It has been created and its owner has not accepted or changed the configuration yet (§10.1).
+    /// Its owner has not accepted or changed the configuration yet (§10.1). As long as it has no owner, it is not even created: whoever
+    /// enters first becomes one.
     locked: bool,
     affiliations: Affiliations,
     occupants: Occupants,
-}
-
-/// As what a room is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listing<'a> {
-    /// Its name, if it has one.
-    pub name: Option<&'a str>,
 }
 
 /// What happens to a room.
@@ -61,7 +58,7 @@ pub enum Output {
     Answer(Stanza),
     /// Send this to each of them. It has no `to`.
     Broadcast(Stanza, Arc<[Jid]>),
-    /// Send these to the one who has entered, in their order and before anything that comes later. They have no `to`.
+    /// Send these to this one, in their order and before anything that comes later. They have no `to`.
     Burst(Jid, Vec<Stanza>),
     /// Store this.
     Store(Change),
@@ -80,6 +77,19 @@ impl Turn<'_> {
         self.out.push(Output::Send(stanza));
     }
 
+    /// To each of them, if there are any.
+    fn broadcast(&mut self, stanza: Stanza, to: Arc<[Jid]>) {
+        if !to.is_empty() {
+            self.out.push(Output::Broadcast(stanza, to));
+        }
+    }
+
+    fn burst(&mut self, to: Jid, stanzas: Vec<Stanza>) {
+        if !stanzas.is_empty() {
+            self.out.push(Output::Burst(to, stanzas));
+        }
+    }
+
     /// Back to its sender with an error, if it may be answered.
     fn refuse(&mut self, stanza: &Stanza, error: impl Into<StanzaError>) {
         if let Some(reply) = stanza.error_reply(&error.into()) {
@@ -95,7 +105,7 @@ impl Room {
             jid,
             config: settings.defaults.clone(),
             settings,
-            locked: false,
+            locked: true,
             affiliations: Affiliations::default(),
             occupants: Occupants::default(),
         }
@@ -111,22 +121,12 @@ impl Room {
         self.occupants.is_empty()
     }
 
-    /// Whether it stays when nobody is in it.
-    pub fn is_persistent(&self) -> bool {
-        self.config.persistent
-    }
-
-    /// How many occupants it has.
-    pub fn population(&self) -> usize {
-        self.occupants.len()
-    }
-
-    /// As what it is listed among the rooms of its service (§6.3); `None` if it is not.
-    pub fn listing(&self) -> Option<Listing<'_>> {
-        let config = &self.config;
-        (config.public && !self.locked).then_some(Listing {
-            name: config.name.as_deref(),
-        })
+    /// What a user is to the room, whether they are in it or not.
+    fn affiliation(&self, user: &BareJid) -> Affiliation {
+        match self.settings.admins.contains(user) {
+            true => Affiliation::Owner,
+            false => self.affiliations.of(user),
+        }
     }
 
     fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
