@@ -15,6 +15,7 @@ mod affiliation;
 mod affiliations;
 mod config;
 mod occupants;
+mod privilege;
 
 pub use affiliation::{Affiliation, Role};
 pub use config::{AllowPm, Config, Whois};

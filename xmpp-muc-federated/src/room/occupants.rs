@@ -155,6 +155,6 @@ impl Occupants {
 }
 
 /// The nick as it is compared. One that is no nickname (RFC 8266) is itself: it is a resourcepart, at least.
-fn key(nick: &str) -> String {
+pub(super) fn key(nick: &str) -> String {
     nickname(nick).map_or_else(|_| nick.to_owned(), |key| key.into_owned())
 }
