@@ -15,6 +15,7 @@ mod affiliation;
 mod affiliations;
 mod config;
 mod occupants;
+mod presence;
 mod privilege;
 
 pub use affiliation::{Affiliation, Role};
@@ -28,7 +29,8 @@ pub struct Room {
     jid: BareJid,
     settings: Arc<Settings>,
     config: Config,
-    /// It has been created and its owner has not accepted or changed the configuration yet (§10.1).
+    /// Its owner has not accepted or changed the configuration yet (§10.1). As long as it has no owner, it is not even created: whoever
+    /// enters first becomes one.
     locked: bool,
     affiliations: Affiliations,
     occupants: Occupants,
@@ -55,7 +57,7 @@ pub enum Output {
     Answer(Stanza),
     /// Send this to each of them. It has no `to`.
     Broadcast(Stanza, Arc<[Jid]>),
-    /// Send these to the one who has entered, in their order and before anything that comes later. They have no `to`.
+    /// Send these to this one, in their order and before anything that comes later. They have no `to`.
     Burst(Jid, Vec<Stanza>),
     /// Store this.
     Store(Change),
@@ -74,6 +76,19 @@ impl Turn<'_> {
         self.out.push(Output::Send(stanza));
     }
 
+    /// To each of them, if there are any.
+    fn broadcast(&mut self, stanza: Stanza, to: Arc<[Jid]>) {
+        if !to.is_empty() {
+            self.out.push(Output::Broadcast(stanza, to));
+        }
+    }
+
+    fn burst(&mut self, to: Jid, stanzas: Vec<Stanza>) {
+        if !stanzas.is_empty() {
+            self.out.push(Output::Burst(to, stanzas));
+        }
+    }
+
     /// Back to its sender with an error, if it may be answered.
     fn refuse(&mut self, stanza: &Stanza, error: impl Into<StanzaError>) {
         if let Some(reply) = stanza.error_reply(&error.into()) {
@@ -89,7 +104,7 @@ impl Room {
             jid,
             config: settings.defaults.clone(),
             settings,
-            locked: false,
+            locked: true,
             affiliations: Affiliations::default(),
             occupants: Occupants::default(),
         }
@@ -103,6 +118,14 @@ impl Room {
     /// Whether nobody is in it, and nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.occupants.is_empty()
+    }
+
+    /// What a user is to the room, whether they are in it or not.
+    fn affiliation(&self, user: &BareJid) -> Affiliation {
+        match self.settings.admins.contains(user) {
+            true => Affiliation::Owner,
+            false => self.affiliations.of(user),
+        }
     }
 
     fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {

@@ -63,6 +63,16 @@ impl Affiliation {
         }
     }
 
+    /// The role of one who enters (§5.1.2).
+    pub fn role(self, moderated: bool) -> Role {
+        match self {
+            Affiliation::Outcast => Role::None,
+            Affiliation::None if moderated => Role::Visitor,
+            Affiliation::None | Affiliation::Member => Role::Participant,
+            Affiliation::Admin | Affiliation::Owner => Role::Moderator,
+        }
+    }
+
     /// The affiliation of this name.
     pub fn named(name: &str) -> Option<Affiliation> {
         use Affiliation::*;

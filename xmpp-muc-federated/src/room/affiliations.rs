@@ -12,7 +12,7 @@ use crate::store::Entry;
 #[derive(Debug, Default)]
 pub(super) struct Affiliations {
     entries: BTreeMap<Jid, Entry>,
-    /// Whose the reserved nicks are, by the nick as it is compared.
+    /// Who has reserved a nick, by the nick as it is compared (RFC 8266).
     nicks: HashMap<String, Jid>,
 }
 
@@ -41,9 +41,9 @@ impl Affiliations {
         self.entries.get(jid)
     }
 
-    /// Whose this nick is, or one that looks the same (§7.12).
-    pub(super) fn reserved(&self, nick: &str) -> Option<&Entry> {
-        self.entries.get(self.nicks.get(&key(nick))?)
+    /// Who has reserved this nick, or one that looks the same (§7.12).
+    pub(super) fn holder(&self, nick: &str) -> Option<&Jid> {
+        self.nicks.get(&key(nick))
     }
 
     /// Puts an entry in the place of the one for its JID. A nick that is another's stays theirs.
@@ -133,7 +133,7 @@ mod tests {
             Affiliation::Member,
             Some("third witch"),
         ));
-        let whose = |all: &Affiliations| Some(all.reserved("THIRD WITCH")?.jid.to_string());
+        let whose = |all: &Affiliations| all.holder("THIRD WITCH").map(Jid::to_string);
         assert_eq!(whose(&all).as_deref(), Some("a@x.example"));
         assert_eq!(
             all.get(&Jid::new("b@x.example").unwrap()).unwrap().nick,

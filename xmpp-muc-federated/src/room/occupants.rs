@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use xmpp_core::jid::nickname;
-use xmpp_core::stanza::Payload;
+use xmpp_core::stanza::Stanza;
 use xmpp_core::{BareJid, FullJid, Jid};
 
 use super::{Affiliation, Role};
@@ -22,6 +22,12 @@ pub(super) struct Occupant {
     pub(super) id: Arc<str>,
     /// Where they are, at least one; others see the presence of the one that was heard of last, which is the last one.
     pub(super) sessions: Vec<Session>,
+    /// Whether others know that they are there (`presencebroadcast`).
+    pub(super) shown: bool,
+    /// The role that they have last been told they have.
+    pub(super) told: Role,
+    /// What others hear of them: without their real address, and with it.
+    pub(super) heard: [OnceLock<Stanza>; 2],
 }
 
 /// A client of an occupant (§7.2.8: several may have one nick).
@@ -29,8 +35,8 @@ pub(super) struct Occupant {
 pub(super) struct Session {
     /// Its real address.
     pub(super) jid: Jid,
-    /// What it says of itself: the payload of its presence, without what is the room's to say.
-    pub(super) presence: Payload,
+    /// What it says of itself, without addresses and without what is the room's to say.
+    pub(super) presence: Stanza,
 }
 
 /// The place of an occupant, as long as they are there.
@@ -94,8 +100,26 @@ impl Occupants {
         if let Some(occupant) = self.seats.get_mut(seat.0).and_then(Option::as_mut) {
             self.everybody.take();
             self.sessions.insert(session.jid.clone(), seat);
+            occupant.heard = Default::default();
             occupant.sessions.push(session);
         }
+    }
+
+    /// What a session says of itself now. Whether that is news.
+    pub(super) fn says(&mut self, jid: &Jid, presence: Stanza) -> bool {
+        let seat = self.sessions.get(jid).copied();
+        let Some(occupant) = seat.and_then(|seat| self.get_mut(seat)) else {
+            return false;
+        };
+        let of = |session: &Session| session.jid == *jid;
+        let Some(at) = occupant.sessions.iter().position(of) else {
+            return false;
+        };
+        let old = occupant.sessions.remove(at);
+        let news = old.presence != presence || at != occupant.sessions.len();
+        let jid = old.jid;
+        occupant.sessions.push(Session { jid, presence });
+        news
     }
 
     /// One session less; the seat stays taken as long as there is another.
@@ -105,6 +129,7 @@ impl Occupants {
         let at = occupant.sessions.iter().position(|s| s.jid == *jid)?;
         self.everybody.take();
         self.sessions.remove(jid);
+        occupant.heard = Default::default();
         Some(occupant.sessions.remove(at))
     }
 
@@ -120,6 +145,7 @@ impl Occupants {
         self.nicks.remove(&key(occupant.address.resource()));
         self.nicks.insert(new, seat);
         occupant.address = address;
+        occupant.heard = Default::default();
         true
     }
 
@@ -137,8 +163,11 @@ impl Occupants {
         self.seats.get(seat.0)?.as_ref()
     }
 
+    /// To change what they are; what others hear of them is made anew.
     pub(super) fn get_mut(&mut self, seat: Seat) -> Option<&mut Occupant> {
-        self.seats.get_mut(seat.0)?.as_mut()
+        let occupant = self.seats.get_mut(seat.0)?.as_mut()?;
+        occupant.heard = Default::default();
+        Some(occupant)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Seat, &Occupant)> {
@@ -151,6 +180,19 @@ impl Occupants {
         let all = || self.iter().flat_map(|(_, one)| &one.sessions);
         let list = || all().map(|session| session.jid.clone()).collect();
         self.everybody.get_or_init(list).clone()
+    }
+}
+
+impl Occupant {
+    /// The session that was heard of last.
+    pub(super) fn latest(&self) -> Option<&Session> {
+        self.sessions.last()
+    }
+
+    /// The real addresses of all their sessions.
+    pub(super) fn clients(&self) -> Arc<[Jid]> {
+        let all = self.sessions.iter();
+        all.map(|session| session.jid.clone()).collect()
     }
 }
 

@@ -1,0 +1,308 @@
+//! What occupants are told of an occupant (XEP-0045 §7.2.2, §17.3).
+
+use std::sync::Arc;
+
+use xmpp_core::stanza::{PresenceType, Stanza};
+use xmpp_core::xml::Element;
+use xmpp_core::{FullJid, Jid};
+
+use super::occupants::{Occupant, Seat};
+use super::{Affiliation, Role, Room, Turn, Whois};
+use crate::ns;
+
+/// "Inform user that presence refers to itself" (§16.6.2).
+pub(super) const SELF: u16 = 110;
+
+/// Why something is told of an occupant, beside what they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notice {
+    /// Status codes (§16.6) that all are told; the occupant hears 110 as well.
+    pub(super) codes: Vec<u16>,
+    /// The nick of who has done it.
+    pub(super) actor: Option<String>,
+    /// Why, in their words.
+    pub(super) reason: Option<String>,
+    /// `<destroy/>` (§10.9).
+    pub(super) destroy: Option<Element>,
+    /// What the occupant says when they leave: an unavailable presence without addresses, and without what is the room's to say.
+    pub(super) farewell: Option<Stanza>,
+}
+
+/// A presence in the making.
+struct Told<'a> {
+    from: &'a FullJid,
+    /// What the occupant says of themself.
+    said: &'a Stanza,
+    affiliation: Affiliation,
+    role: Role,
+    jid: Option<&'a Jid>,
+    /// Where a change of nick leads.
+    nick: Option<&'a str>,
+    notice: &'a Notice,
+    codes: &'a [u16],
+    occupant_id: &'a str,
+}
+
+impl Notice {
+    /// With this status code.
+    pub(super) fn code(code: u16) -> Notice {
+        Notice {
+            codes: vec![code],
+            ..Notice::default()
+        }
+    }
+}
+
+impl Room {
+    /// Tells all what an occupant is, after a change of it.
+    ///
+    /// Who becomes a moderator hears of the others once more, now that they may see who those are.
+    pub(super) fn announce(&mut self, seat: Seat, notice: &Notice, turn: &mut Turn<'_>) {
+        self.tell_itself(seat, notice, None, turn);
+        self.tell_others(seat, notice, turn);
+        let Some(occupant) = self.occupants.get(seat) else {
+            return;
+        };
+        let promoted = occupant.role == Role::Moderator && occupant.told < Role::Moderator;
+        if promoted && self.config.whois == Whois::Moderators {
+            for session in &occupant.sessions {
+                turn.burst(session.jid.clone(), self.others(seat));
+            }
+        }
+        if let Some(occupant) = self.occupants.get_mut(seat) {
+            occupant.told = occupant.role;
+        }
+    }
+
+    /// Takes an occupant out of the room and tells all so.
+    pub(super) fn remove(&mut self, seat: Seat, notice: &Notice, turn: &mut Turn<'_>) {
+        if let Some(gone) = self.dismiss(seat, notice, turn) {
+            self.report(&gone, notice, turn);
+        }
+    }
+
+    /// The first half of [`remove`](Self::remove), for those to whom §8.2 gives an order: the occupant hears of it.
+    pub(super) fn dismiss(
+        &mut self,
+        seat: Seat,
+        notice: &Notice,
+        turn: &mut Turn<'_>,
+    ) -> Option<Occupant> {
+        let gone = self.occupants.leave(seat)?;
+        turn.broadcast(self.unavailable(&gone, notice, Sight::Own), gone.clients());
+        Some(gone)
+    }
+
+    /// The other half: all others hear of it.
+    pub(super) fn report(&mut self, gone: &Occupant, notice: &Notice, turn: &mut Turn<'_>) {
+        if gone.shown {
+            let [blind, seeing] = self.audience(None);
+            turn.broadcast(self.unavailable(gone, notice, Sight::Hidden), blind);
+            turn.broadcast(self.unavailable(gone, notice, Sight::Real), seeing);
+        }
+    }
+
+    /// A message from the room or an occupant to everybody.
+    pub(super) fn send_to_all(&self, message: Stanza, turn: &mut Turn<'_>) {
+        turn.broadcast(message, self.occupants.everybody());
+    }
+
+    /// All sessions of the occupant hear what they are; `id` is that of their own presence.
+    pub(super) fn tell_itself(
+        &self,
+        seat: Seat,
+        notice: &Notice,
+        id: Option<&str>,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(occupant) = self.occupants.get(seat) {
+            let own = self.available(occupant, notice, Sight::Own).with_id(id);
+            turn.broadcast(own, occupant.clients());
+        }
+    }
+
+    /// All others hear what the occupant is, if those of their role are shown at all.
+    pub(super) fn tell_others(&mut self, seat: Seat, notice: &Notice, turn: &mut Turn<'_>) {
+        let Some(occupant) = self.occupants.get(seat) else {
+            return;
+        };
+        let was = occupant.shown;
+        let is = self.config.presence_broadcast.contains(&occupant.role);
+        let [blind, seeing] = self.audience(Some(seat));
+        if is {
+            turn.broadcast(self.available(occupant, notice, Sight::Hidden), blind);
+            turn.broadcast(self.available(occupant, notice, Sight::Real), seeing);
+        } else if was {
+            turn.broadcast(self.unavailable(occupant, notice, Sight::Hidden), blind);
+            turn.broadcast(self.unavailable(occupant, notice, Sight::Real), seeing);
+        }
+        if was != is
+            && let Some(occupant) = self.occupants.get_mut(seat)
+        {
+            occupant.shown = is;
+        }
+    }
+
+    /// All hear that an occupant has another nick: the first of two presences (§7.6). Those who are not shown hear it alone.
+    pub(super) fn tell_rename(&self, seat: Seat, nick: &str, turn: &mut Turn<'_>) {
+        let Some(occupant) = self.occupants.get(seat) else {
+            return;
+        };
+        let notice = Notice::code(303);
+        let told = |sight| self.left(occupant, &notice, sight, occupant.role, Some(nick));
+        turn.broadcast(told(Sight::Own), occupant.clients());
+        if occupant.shown {
+            let [blind, seeing] = self.audience(Some(seat));
+            turn.broadcast(told(Sight::Hidden), blind);
+            turn.broadcast(told(Sight::Real), seeing);
+        }
+    }
+
+    /// The presences of all but one, as that one may see them, without `to`.
+    pub(super) fn others(&self, but: Seat) -> Vec<Stanza> {
+        let sight = match self.occupants.get(but) {
+            Some(occupant) if self.sees(occupant) => Sight::Real,
+            _ => Sight::Hidden,
+        };
+        let all = self.occupants.iter();
+        all.filter(|(seat, other)| *seat != but && other.shown)
+            .map(|(_, other)| self.heard(other, sight))
+            .collect()
+    }
+
+    /// What an occupant is, for those who may see so much.
+    pub(super) fn available(&self, of: &Occupant, notice: &Notice, sight: Sight) -> Stanza {
+        match of.latest() {
+            Some(session) => self.told(of, &session.presence, notice, sight, of.role, None),
+            None => self.unavailable(of, notice, sight),
+        }
+    }
+
+    /// That somebody is no occupant any more: §7.14: "the 'role' attribute MUST be set to a value of "none"".
+    pub(super) fn unavailable(&self, of: &Occupant, notice: &Notice, sight: Sight) -> Stanza {
+        self.left(of, notice, sight, Role::None, None)
+    }
+
+    /// The real addresses of those who must not see those of others, and of those who may, but for one occupant.
+    fn audience(&self, but: Option<Seat>) -> [Arc<[Jid]>; 2] {
+        let mut lists = [Vec::new(), Vec::new()];
+        for (seat, occupant) in self.occupants.iter() {
+            if Some(seat) != but {
+                let sessions = occupant.sessions.iter();
+                lists[usize::from(self.sees(occupant))]
+                    .extend(sessions.map(|session| session.jid.clone()));
+            }
+        }
+        lists.map(Arc::from)
+    }
+
+    /// Whether an occupant may see the real addresses of others (§4.2).
+    fn sees(&self, occupant: &Occupant) -> bool {
+        self.config.whois == Whois::Anyone || occupant.role == Role::Moderator
+    }
+
+    /// The same as [`available`](Self::available) without any notice, made once.
+    fn heard(&self, of: &Occupant, sight: Sight) -> Stanza {
+        let made = &of.heard[usize::from(sight != Sight::Hidden)];
+        let make = || self.available(of, &Notice::default(), sight);
+        made.get_or_init(make).clone()
+    }
+
+    fn left(
+        &self,
+        of: &Occupant,
+        notice: &Notice,
+        sight: Sight,
+        role: Role,
+        nick: Option<&str>,
+    ) -> Stanza {
+        let silent;
+        let said = match &notice.farewell {
+            Some(said) => said,
+            None => {
+                silent = Stanza::presence(PresenceType::Unavailable);
+                &silent
+            }
+        };
+        self.told(of, said, notice, sight, role, nick)
+    }
+
+    fn told(
+        &self,
+        of: &Occupant,
+        said: &Stanza,
+        notice: &Notice,
+        sight: Sight,
+        role: Role,
+        nick: Option<&str>,
+    ) -> Stanza {
+        let own: &[u16] = match sight {
+            Sight::Own => &[SELF],
+            Sight::Hidden | Sight::Real => &[],
+        };
+        let told = Told {
+            from: &of.address,
+            said,
+            affiliation: of.affiliation,
+            role,
+            // §17.3: "the value of the 'jid' attribute MUST be the full JID"
+            jid: of.latest().map(|session| &session.jid),
+            nick,
+            notice,
+            codes: own,
+            occupant_id: &of.id,
+        };
+        match sight {
+            Sight::Hidden => Told { jid: None, ..told }.stanza(),
+            Sight::Own | Sight::Real => told.stanza(),
+        }
+    }
+}
+
+/// How much somebody sees of an occupant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// All but who they really are.
+    Hidden,
+    /// That, too.
+    Real,
+    /// It is them.
+    Own,
+}
+
+impl Told<'_> {
+    fn stanza(self) -> Stanza {
+        let mut item = Element::new("item", ns::USER);
+        item.set_attr("affiliation", self.affiliation.name());
+        item.set_attr("jid", self.jid.map(Jid::as_str));
+        item.set_attr("nick", self.nick);
+        item.set_attr("role", self.role.name());
+        if let Some(actor) = &self.notice.actor {
+            item.push(Element::new("actor", ns::USER).with_attr("nick", actor));
+        }
+        if let Some(reason) = &self.notice.reason {
+            item.push(Element::new("reason", ns::USER).with_text(reason));
+        }
+        let codes = self.codes.iter().chain(&self.notice.codes);
+        // §7.2.2: "The PRESENCE element MUST NOT include more than once instance of the X element"
+        let x = Element::new("x", ns::USER)
+            .with_child(item)
+            .with_children(self.notice.destroy.clone())
+            .with_children(codes.map(|code| status(*code)));
+        self.said
+            .clone()
+            .with_from(Jid::from(self.from))
+            .with_child(&x)
+            .with_child(&occupant_id(self.occupant_id))
+    }
+}
+
+/// `<status/>` with a code of §16.6.
+pub(super) fn status(code: u16) -> Element {
+    Element::new("status", ns::USER).with_attr("code", &code.to_string())
+}
+
+/// XEP-0421 §4: "The <occupant-id> element MUST be attached to every message and every presence sent by a MUC."
+pub(super) fn occupant_id(id: &str) -> Element {
+    Element::new("occupant-id", ns::OCCUPANT_ID).with_attr("id", id)
+}
