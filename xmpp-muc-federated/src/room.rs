@@ -17,6 +17,7 @@ mod config;
 mod occupants;
 mod outline;
 mod presence;
+mod privilege;
 
 pub use affiliation::{Affiliation, Role};
 pub use config::{AllowPm, Config, Whois};
