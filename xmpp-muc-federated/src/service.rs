@@ -2,19 +2,17 @@
 //!
 //! A room is in memory as long as somebody has to do with it. Whatever is sent to one that is not makes it a queue and a task, which
 //! loads it; when the room is idle and the queue empty, both go again. In between, the task takes the room's stanzas one after the
-//! other, has the [machine](Room) do what there is to do, and does what the machine wants done.
+//! other, has the [machine](crate::Room) do what there is to do, and does what the machine wants done.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc;
-use xmpp_core::directory::Directory;
 use xmpp_core::mailbox::Mailbox;
 use xmpp_core::module::{Hooks, Item, Module};
 use xmpp_core::server::{BuildError, Server};
 use xmpp_core::{BareJid, Jid};
 
-use crate::room::Room;
 use crate::settings::Settings;
 use crate::store;
 
@@ -154,7 +152,7 @@ impl Service {
         table.map_or_else(Vec::new, |table| table.view())
     }
 
-    /// Tells everybody who is in a room that it is being shut down (XEP-0045 §11.2... status 332), stores what is to be stored, and
+    /// Tells everybody who is in a room that it is being shut down (XEP-0045 §11.2), stores what is to be stored, and
     /// takes nothing more. Returns when all rooms are gone. A server that [closes](Server::close) does the same, but then nobody may be
     /// left to be told.
     pub async fn close(&self) {

@@ -1,4 +1,7 @@
-//! The port behind which persistent rooms are kept.
+//! The port behind which persistent rooms are kept. [`memory`] is a complete implementation that keeps them in the process, and
+//! [`conformance`] is the suite that every implementation has to pass.
+//!
+//! What [`xmpp_core::store`] says of all ports holds here too, with a room in the place of an account.
 
 use async_trait::async_trait;
 use xmpp_core::store::Result;
@@ -6,6 +9,9 @@ use xmpp_core::time::Timestamp;
 use xmpp_core::{BareJid, Jid};
 
 use crate::room::Affiliation;
+
+pub mod conformance;
+pub mod memory;
 
 /// Persistent rooms: configuration, subject, affiliations and history.
 ///
@@ -17,6 +23,10 @@ pub trait Rooms: Send + Sync {
     /// The newest messages of a room, at most `limit`, the oldest first.
     async fn history(&self, room: &BareJid, limit: usize) -> Result<Vec<StoredMessage>>;
     /// Makes the changes in their order and in one step: all of them, or none.
+    ///
+    /// A room is there from its first [`Change::State`] on; what concerns one that is not there has no effect. What has been made may be
+    /// made once more, because it was not known to be: then it has no further effect. So a message whose id the room has already
+    /// is not added.
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()>;
     /// Rooms of a service that may be [listed](Change::State::listed), in the order of their names (octet by octet), those after `after`, which
     /// need not exist, at most `limit`.

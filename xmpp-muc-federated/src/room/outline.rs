@@ -28,3 +28,19 @@ impl Room {
         })
     }
 }
+
+impl Room {
+    /// The room as it was stored.
+    pub fn restore(
+        jid: xmpp_core::BareJid,
+        stored: crate::store::StoredRoom,
+        _history: Vec<crate::store::StoredMessage>,
+        settings: std::sync::Arc<crate::Settings>,
+    ) -> Result<Room, String> {
+        let mut room = Room::new(jid, settings);
+        room.config.persistent = true;
+        room.locked = false;
+        room.affiliations = super::Affiliations::new(stored.affiliations);
+        Ok(room)
+    }
+}
