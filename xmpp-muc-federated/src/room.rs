@@ -1,5 +1,6 @@
 //! One room (XEP-0045), as a machine.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,18 +12,51 @@ use xmpp_core::{BareJid, Jid};
 use crate::settings::Settings;
 use crate::store::Change;
 
+mod admin;
 mod affiliation;
 mod affiliations;
+mod burst;
+mod change;
 mod config;
+mod disco;
+mod enter;
+mod exit;
+mod form;
+mod ghost;
+mod history;
+mod invite;
+mod message;
+mod nick;
 mod occupants;
+mod owner;
 mod presence;
+mod private;
 mod privilege;
+mod rate;
+mod record;
+mod register;
+mod relay;
+mod request;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod voice;
 
 pub use affiliation::{Affiliation, Role};
 pub use config::{AllowPm, Config, Whois};
+pub use record::RecordError;
 
 use affiliations::Affiliations;
+use history::History;
+use invite::Invitations;
 use occupants::Occupants;
+use presence::Notice;
+use private::Sent;
+use rate::Rates;
+use register::Applicants;
+use relay::Requests;
+use subject::Subject;
+use voice::VoiceRequests;
 
 /// One room. See the [module](self).
 pub struct Room {
@@ -34,6 +68,16 @@ pub struct Room {
     locked: bool,
     affiliations: Affiliations,
     occupants: Occupants,
+    subject: Option<Subject>,
+    history: History,
+    /// Something of what is stored of the room itself is another than it was when this turn began: configuration or subject.
+    changed: bool,
+    rates: Rates,
+    sent: Sent,
+    requests: Requests,
+    invitations: Invitations,
+    voice_requests: VoiceRequests,
+    applicants: Applicants,
 }
 
 /// What happens to a room.
@@ -61,7 +105,7 @@ pub enum Output {
     Burst(Jid, Vec<Stanza>),
     /// Store this.
     Store(Change),
-    /// The room is no more (§10.9); nothing comes after this.
+    /// The room is no more, since it was destroyed (§10.9), or is not persistent and nobody is in it (§7.14); nothing comes after this.
     Destroyed,
 }
 
@@ -89,9 +133,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Back to its sender with an error, if it may be answered.
+    /// Back to its sender with an error, if it may be answered. What went to an occupant's address says that it is the room that
+    /// answers (RFC 6120 §8.3.1).
     fn refuse(&mut self, stanza: &Stanza, error: impl Into<StanzaError>) {
-        if let Some(reply) = stanza.error_reply(&error.into()) {
+        let mut error = error.into();
+        let occupant = stanza.to().filter(|to| !to.is_bare());
+        error.by = occupant.map(|to| to.to_bare().into());
+        if let Some(reply) = stanza.error_reply(&error) {
             self.send(reply);
         }
     }
@@ -107,6 +155,15 @@ impl Room {
             locked: true,
             affiliations: Affiliations::default(),
             occupants: Occupants::default(),
+            subject: None,
+            history: History::default(),
+            changed: false,
+            rates: Rates::default(),
+            sent: Sent::default(),
+            requests: Requests::default(),
+            invitations: Invitations::default(),
+            voice_requests: VoiceRequests::default(),
+            applicants: Applicants::default(),
         }
     }
 
@@ -117,7 +174,7 @@ impl Room {
 
     /// Whether nobody is in it, and nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.occupants.is_empty()
+        self.occupants.is_empty() && self.requests.next_timeout().is_none()
     }
 
     /// What a user is to the room, whether they are in it or not.
@@ -132,25 +189,42 @@ impl Room {
         let (Some(from), Some(to)) = (stanza.from().cloned(), stanza.to().cloned()) else {
             return;
         };
-        let _ = (
-            &from,
-            &self.config,
-            self.locked,
-            &self.affiliations,
-            &self.settings,
-        );
-        match (stanza.kind(), to.resource()) {
+        let nick = to.as_full();
+        match (stanza.kind(), &nick) {
+            (Kind::Presence(PresenceType::Available), Some(nick)) => {
+                self.present(&stanza, &from, nick, turn);
+            }
+            // §7.2.1: "If the user does not specify a room nickname [...], the service MUST return a <jid-malformed/> error"
             (Kind::Presence(PresenceType::Available), None) => {
-                // §7.2.1: "If the user does not specify a room nickname [...] the service MUST return a <jid-malformed/> error"
                 turn.refuse(&stanza, Condition::JidMalformed);
             }
+            (Kind::Presence(PresenceType::Unavailable), _) => self.absent(&stanza, &from, turn),
+            (Kind::Presence(PresenceType::Error) | Kind::Message(MessageType::Error), _) => {
+                self.bounced(&stanza, &from, &to, turn);
+            }
+            // §17.3: "MUST NOT treat a presence stanza with a 'type' attribute (e.g., a presence probe) as a request to join"
+            (Kind::Presence(_), _) => {}
+            (Kind::Message(MessageType::Groupchat), None) => self.groupchat(&stanza, &from, turn),
+            // §7.5: "the service MUST refuse to deliver the message [...] and return a <bad-request/> error"
             (Kind::Message(MessageType::Groupchat), Some(_)) => {
-                turn.refuse(&stanza, Condition::BadRequest)
+                turn.refuse(&stanza, Condition::BadRequest);
             }
-            (Kind::Iq(IqType::Get | IqType::Set), _) => {
-                turn.refuse(&stanza, Condition::ServiceUnavailable)
+            (Kind::Message(_), Some(nick)) => self.private(&stanza, &from, nick, turn),
+            (Kind::Message(_), None) => self.told_the_room(&stanza, &from, turn),
+            (Kind::Iq(IqType::Get | IqType::Set), Some(nick)) => {
+                self.ask(&stanza, &from, nick, turn);
             }
-            _ => {}
+            (Kind::Iq(IqType::Get | IqType::Set), None) => self.request(&stanza, &from, turn),
+            (Kind::Iq(IqType::Result | IqType::Error), _) => self.answered(&stanza, &from, turn),
+        }
+    }
+
+    /// §7.14: "If the room is not persistent and this occupant is the last to exit, the service is responsible for destroying the
+    /// room." So is one that nobody was let into.
+    fn end_if_empty(&self, turn: &mut Turn<'_>) {
+        let stays = self.config.persistent && !self.locked;
+        if self.occupants.is_empty() && !stays {
+            turn.out.push(Output::Destroyed);
         }
     }
 }
@@ -163,13 +237,20 @@ impl Machine for Room {
         let mut turn = Turn { now, out };
         match input {
             Input::Stanza(stanza) => self.stanza(stanza, &mut turn),
-            Input::Close => {}
+            // §11.2: "it SHOULD inform its participant by sending presences containing the 332 status code"
+            Input::Close => self.dismiss_all(&Notice::code(332), &mut turn),
         }
+        if mem::take(&mut self.changed) {
+            self.keep(vec![self.state()], &mut turn);
+        }
+        self.end_if_empty(&mut turn);
     }
 
-    fn handle_timeout(&mut self, _now: Now, _out: &mut Vec<Output>) {}
+    fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
+        self.expire(&mut Turn { now, out });
+    }
 
     fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.requests.next_timeout()
     }
 }

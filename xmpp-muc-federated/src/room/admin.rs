@@ -66,7 +66,10 @@ impl Room {
         }
         let reason = item.child("reason", ns::ADMIN);
         let reason = reason.map(|reason| reason.text().into_owned());
-        if reason.as_ref().is_some_and(|text| text.len() > self.settings.limits.text) {
+        if reason
+            .as_ref()
+            .is_some_and(|text| text.len() > self.settings.limits.text)
+        {
             return Err(Condition::NotAcceptable);
         }
         let reason = reason.filter(|reason| !reason.is_empty());
@@ -77,7 +80,10 @@ impl Room {
                 let nick = item.attr("nick").ok_or(Condition::BadRequest)?;
                 let seat = self.occupants.named(nick);
                 // Who is not one to ask does not find out who is there.
-                if seat.is_none() && asker.standing.role < Role::Moderator && !asker.affiliation().may(Right::AssignModerators) {
+                if seat.is_none()
+                    && asker.standing.role < Role::Moderator
+                    && !asker.affiliation().may(Right::AssignModerators)
+                {
                     return Err(Condition::Forbidden);
                 }
                 let seat = seat.ok_or(Condition::ItemNotFound)?;
@@ -108,15 +114,17 @@ impl Room {
             return Err(Condition::Forbidden);
         }
         let all = self.occupants.iter().map(|(_, occupant)| occupant);
-        let items = all.filter(|occupant| occupant.role == role).map(|occupant| {
-            let jid = occupant.latest().map(|session| session.jid.as_str());
-            let mut item = Element::new("item", ns::ADMIN);
-            item.set_attr("affiliation", occupant.affiliation.name());
-            item.set_attr("jid", jid);
-            item.set_attr("nick", occupant.address.resource());
-            item.set_attr("role", role.name());
-            item
-        });
+        let items = all
+            .filter(|occupant| occupant.role == role)
+            .map(|occupant| {
+                let jid = occupant.latest().map(|session| session.jid.as_str());
+                let mut item = Element::new("item", ns::ADMIN);
+                item.set_attr("affiliation", occupant.affiliation.name());
+                item.set_attr("jid", jid);
+                item.set_attr("nick", occupant.address.resource());
+                item.set_attr("role", role.name());
+                item
+            });
         Ok(items.collect())
     }
 

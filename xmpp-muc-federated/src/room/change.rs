@@ -271,13 +271,20 @@ impl Room {
         let affiliation = self.affiliation(&occupant.real);
         let given = role.map_or(occupant.role, |(role, _)| *role);
         let standing = Standing {
-            role: role_after(given, occupant.affiliation, affiliation, self.config.moderated),
+            role: role_after(
+                given,
+                occupant.affiliation,
+                affiliation,
+                self.config.moderated,
+            ),
             affiliation,
         };
         let code = match affiliation {
             Affiliation::Outcast => Some(BANNED),
             // §9.4: "If the room is members-only, the service MUST remove the user from the room, including a status code of 321"
-            Affiliation::None if self.config.members_only && occupant.affiliation != affiliation => {
+            Affiliation::None
+                if self.config.members_only && occupant.affiliation != affiliation =>
+            {
                 Some(AFFILIATION)
             }
             _ if given == Role::None => Some(KICKED),
@@ -289,7 +296,9 @@ impl Room {
         };
         let changed = code.is_some() || standing != before;
         let by_role = || role.and_then(|(_, reason)| reason.clone());
-        let reason = entry.and_then(|entry| entry.reason.clone()).or_else(by_role);
+        let reason = entry
+            .and_then(|entry| entry.reason.clone())
+            .or_else(by_role);
         changed.then_some(Effect {
             standing,
             code,
@@ -320,7 +329,9 @@ impl Room {
         let Some(actor) = actor else {
             return;
         };
-        if was == Affiliation::None && entry.affiliation >= Affiliation::Member && self.config.members_only
+        if was == Affiliation::None
+            && entry.affiliation >= Affiliation::Member
+            && self.config.members_only
         {
             turn.send(self.invitation(entry, actor));
         }
@@ -371,7 +382,7 @@ impl Room {
         let holder = self.affiliations.holder(nick);
         let holder = holder.filter(|holder| *holder != user.as_jid());
         // Whoever has it may lose it by the same plan.
-        let holder = holder.filter(|holder| !plan.entries.contains_key(holder));
+        let holder = holder.filter(|holder| !plan.entries.contains_key(*holder));
         let occupant = self.occupants.named(nick);
         let occupant = occupant.and_then(|seat| self.occupants.get(seat));
         let others = occupant.is_some_and(|occupant| occupant.real != *user);

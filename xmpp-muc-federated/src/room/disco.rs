@@ -52,7 +52,9 @@ impl Room {
         let features = FEATURES.into_iter().chain(self.features());
         Ok(info
             .with_child(identity(name))
-            .with_children(features.map(|var| Element::new("feature", disco::INFO).with_attr("var", var)))
+            .with_children(
+                features.map(|var| Element::new("feature", disco::INFO).with_attr("var", var)),
+            )
             .with_child(self.description(asker)))
     }
 
@@ -76,7 +78,11 @@ impl Room {
         let config = &self.config;
         let kind = |is, yes, no| if is { yes } else { no };
         [
-            kind(config.password.is_some(), "muc_passwordprotected", "muc_unsecured"),
+            kind(
+                config.password.is_some(),
+                "muc_passwordprotected",
+                "muc_unsecured",
+            ),
             kind(config.public, "muc_public", "muc_hidden"),
             kind(config.persistent, "muc_persistent", "muc_temporary"),
             kind(config.members_only, "muc_membersonly", "muc_open"),
@@ -93,8 +99,7 @@ impl Room {
     fn description(&self, asker: &Asker) -> Element {
         let config = &self.config;
         let open = !config.members_only && config.password.is_none();
-        let insider =
-            open || asker.seat.is_some() || asker.affiliation() >= Affiliation::Member;
+        let insider = open || asker.seat.is_some() || asker.affiliation() >= Affiliation::Member;
         let mut fields = Vec::new();
         let mut tell = |var, value: Option<String>| {
             fields.extend(value.map(|value| form::field(var, [value.as_str()])));
@@ -104,7 +109,10 @@ impl Room {
         tell("muc#roominfo_lang", config.lang.clone());
         if insider {
             let subject = self.subject.as_ref().map(Subject::text);
-            tell("muc#roominfo_subject", subject.filter(|text| !text.is_empty()));
+            tell(
+                "muc#roominfo_subject",
+                subject.filter(|text| !text.is_empty()),
+            );
         }
         if insider || config.public {
             let occupants = self.occupants.len().to_string();

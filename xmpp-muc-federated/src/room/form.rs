@@ -43,12 +43,17 @@ pub(super) fn offer<'a>(
     let mut fields = fields(config, limits);
     let values = |all: &mut dyn Iterator<Item = &'a Jid>| all.map(Jid::to_string).collect();
     for (var, label, mut jids) in [
-        (ADMINS, "Full List of Room Admins", Box::new(admins) as Box<dyn Iterator<Item = &Jid>>),
+        (
+            ADMINS,
+            "Full List of Room Admins",
+            Box::new(admins) as Box<dyn Iterator<Item = &Jid>>,
+        ),
         (OWNERS, "Full List of Room Owners", Box::new(owners)),
     ] {
         fields.push(Field::new(var, "jid-multi", label, values(&mut *jids)));
     }
-    let title = Element::new("title", form::NS).with_text(&format!("Configuration for \"{name}\" Room"));
+    let title =
+        Element::new("title", form::NS).with_text(&format!("Configuration for \"{name}\" Room"));
     let instructions = Element::new("instructions", form::NS)
         .with_text("Complete this form to modify the configuration of your room.");
     Element::new("x", form::NS)
@@ -137,7 +142,12 @@ const SECRET: &str = "muc#roomconfig_roomsecret";
 
 impl Config {
     /// One field but those of passwords and lists. Unknown ones are passed over.
-    fn set(&mut self, var: &str, values: &[Cow<'_, str>], limits: &Limits) -> Result<(), Condition> {
+    fn set(
+        &mut self,
+        var: &str,
+        values: &[Cow<'_, str>],
+        limits: &Limits,
+    ) -> Result<(), Condition> {
         let set = |place: &mut bool| {
             *place = boolean(values)?.unwrap_or(*place);
             Ok(())
@@ -182,8 +192,17 @@ impl Config {
 
 /// All fields but the lists, in the order in which they are asked.
 fn fields(config: &Config, limits: &Limits) -> Vec<Field> {
-    let text = |var, label, value: &Option<String>| Field::new(var, "text-single", label, value.iter().cloned().collect());
-    let boolean = |var, label, value| Field::new(var, "boolean", label, vec![if value { "1" } else { "0" }.to_owned()]);
+    let text = |var, label, value: &Option<String>| {
+        Field::new(var, "text-single", label, value.iter().cloned().collect())
+    };
+    let boolean = |var, label, value| {
+        Field::new(
+            var,
+            "boolean",
+            label,
+            vec![if value { "1" } else { "0" }.to_owned()],
+        )
+    };
     let roles = |var, label, value: &[Role]| {
         let values = value.iter().map(|role| role.name().to_owned()).collect();
         Field::new(var, "list-multi", label, values).options(&[
@@ -192,16 +211,46 @@ fn fields(config: &Config, limits: &Limits) -> Vec<Field> {
             ("visitor", "Visitor"),
         ])
     };
-    let one = |var, label, value: &str| Field::new(var, "list-single", label, vec![value.to_owned()]);
+    let one =
+        |var, label, value: &str| Field::new(var, "list-single", label, vec![value.to_owned()]);
     let secret = config.password.iter().cloned().collect();
     vec![
-        text("muc#roomconfig_roomname", "Natural-Language Room Name", &config.name),
-        text("muc#roomconfig_roomdesc", "Short Description of Room", &config.description),
-        text("muc#roomconfig_lang", "Natural Language for Room Discussions", &config.lang),
-        boolean("muc#roomconfig_enablelogging", "Enable Public Logging?", config.logging),
-        boolean("muc#roomconfig_changesubject", "Allow Occupants to Change Subject?", config.change_subject),
-        boolean("muc#roomconfig_allowinvites", "Allow Members to Invite Others?", config.allow_invites),
-        one("muc#roomconfig_allowpm", "Who Can Send Private Messages?", config.allow_pm.name()).options(&[
+        text(
+            "muc#roomconfig_roomname",
+            "Natural-Language Room Name",
+            &config.name,
+        ),
+        text(
+            "muc#roomconfig_roomdesc",
+            "Short Description of Room",
+            &config.description,
+        ),
+        text(
+            "muc#roomconfig_lang",
+            "Natural Language for Room Discussions",
+            &config.lang,
+        ),
+        boolean(
+            "muc#roomconfig_enablelogging",
+            "Enable Public Logging?",
+            config.logging,
+        ),
+        boolean(
+            "muc#roomconfig_changesubject",
+            "Allow Occupants to Change Subject?",
+            config.change_subject,
+        ),
+        boolean(
+            "muc#roomconfig_allowinvites",
+            "Allow Members to Invite Others?",
+            config.allow_invites,
+        ),
+        one(
+            "muc#roomconfig_allowpm",
+            "Who Can Send Private Messages?",
+            config.allow_pm.name(),
+        )
+        .options(&[
             ("anyone", "Anyone"),
             ("participants", "Anyone with Voice"),
             ("moderators", "Moderators Only"),
@@ -218,14 +267,38 @@ fn fields(config: &Config, limits: &Limits) -> Vec<Field> {
             "Roles that May Retrieve Member List",
             &config.get_member_list,
         ),
-        boolean("muc#roomconfig_publicroom", "Make Room Publicly Searchable?", config.public),
-        boolean("muc#roomconfig_persistentroom", "Make Room Persistent?", config.persistent),
-        boolean("muc#roomconfig_moderatedroom", "Make Room Moderated?", config.moderated),
-        boolean("muc#roomconfig_membersonly", "Make Room Members-Only?", config.members_only),
-        boolean(PROTECTED, "Password Required to Enter?", config.password.is_some()),
+        boolean(
+            "muc#roomconfig_publicroom",
+            "Make Room Publicly Searchable?",
+            config.public,
+        ),
+        boolean(
+            "muc#roomconfig_persistentroom",
+            "Make Room Persistent?",
+            config.persistent,
+        ),
+        boolean(
+            "muc#roomconfig_moderatedroom",
+            "Make Room Moderated?",
+            config.moderated,
+        ),
+        boolean(
+            "muc#roomconfig_membersonly",
+            "Make Room Members-Only?",
+            config.members_only,
+        ),
+        boolean(
+            PROTECTED,
+            "Password Required to Enter?",
+            config.password.is_some(),
+        ),
         Field::new(SECRET, "text-private", "Password", secret),
-        one("muc#roomconfig_whois", "Who May Discover Real JIDs?", config.whois.name())
-            .options(&[("moderators", "Moderators Only"), ("anyone", "Anyone")]),
+        one(
+            "muc#roomconfig_whois",
+            "Who May Discover Real JIDs?",
+            config.whois.name(),
+        )
+        .options(&[("moderators", "Moderators Only"), ("anyone", "Anyone")]),
         Field::new(
             "muc#maxhistoryfetch",
             "text-single",
@@ -241,7 +314,12 @@ fn fields(config: &Config, limits: &Limits) -> Vec<Field> {
 }
 
 impl Field {
-    fn new(var: &'static str, kind: &'static str, label: &'static str, values: Vec<String>) -> Field {
+    fn new(
+        var: &'static str,
+        kind: &'static str,
+        label: &'static str,
+        values: Vec<String>,
+    ) -> Field {
         Field {
             var,
             kind,
@@ -253,21 +331,33 @@ impl Field {
 
     fn options(mut self, options: &[(&'static str, &'static str)]) -> Field {
         let options = options.iter();
-        self.options = options.map(|(value, label)| (value.to_string(), (*label).into())).collect();
+        self.options = options
+            .map(|(value, label)| (value.to_string(), (*label).into()))
+            .collect();
         self
     }
 
     /// The most occupants, among numbers that make sense.
     fn users(users: Option<usize>, limits: &Limits) -> Field {
         const USUAL: [usize; 9] = [10, 20, 30, 50, 100, 200, 500, 1000, 5000];
-        let usual = USUAL.into_iter().filter(|number| *number <= limits.occupants);
+        let usual = USUAL
+            .into_iter()
+            .filter(|number| *number <= limits.occupants);
         let mut numbers: Vec<usize> = usual.chain(users).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let name = |users: Option<usize>| users.map_or("none".to_owned(), |number| number.to_string());
-        let options = numbers.iter().map(|number| (number.to_string(), number.to_string().into()));
+        let name =
+            |users: Option<usize>| users.map_or("none".to_owned(), |number| number.to_string());
+        let options = numbers
+            .iter()
+            .map(|number| (number.to_string(), number.to_string().into()));
         let label = "Maximum Number of Occupants";
-        let mut field = Field::new("muc#roomconfig_maxusers", "list-single", label, vec![name(users)]);
+        let mut field = Field::new(
+            "muc#roomconfig_maxusers",
+            "list-single",
+            label,
+            vec![name(users)],
+        );
         field.options = options.chain([(name(None), "None".into())]).collect();
         field
     }
@@ -317,7 +407,9 @@ fn text(values: &[Cow<'_, str>], limits: &Limits) -> Result<Option<String>, Cond
 fn language(values: &[Cow<'_, str>]) -> Result<Option<String>, Condition> {
     const LEN_MAX: usize = 35;
     let tag = |value: &str| {
-        let subtag = |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+        let subtag = |part: &str| {
+            matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+        };
         let is_tag = value.len() <= LEN_MAX && value.split('-').all(subtag);
         (value.is_empty() || is_tag).then(|| value.to_owned())
     };
@@ -340,5 +432,6 @@ fn roles(values: &[Cow<'_, str>]) -> Result<Vec<Role>, Condition> {
 fn jids(values: &[Cow<'_, str>]) -> Result<Vec<BareJid>, Condition> {
     let values = values.iter().filter(|value| !value.is_empty());
     let jids = values.map(|value| Jid::new(value).map(|jid| jid.to_bare()));
-    jids.collect::<Result<_, _>>().map_err(|_| Condition::NotAcceptable)
+    jids.collect::<Result<_, _>>()
+        .map_err(|_| Condition::NotAcceptable)
 }

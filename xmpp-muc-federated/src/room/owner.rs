@@ -12,7 +12,7 @@ use super::change::Plan;
 use super::form::{self, Submitted};
 use super::occupants::Seat;
 use super::presence::{Notice, status};
-use super::privilege::Right;
+use super::privilege::{Privilege, Right};
 use super::request::{Asker, Refusal};
 use super::{Affiliation, Config, Output, Room, Turn, Whois};
 use crate::ns;
@@ -20,8 +20,6 @@ use crate::store::Change;
 
 /// "Inform occupants that a non-privacy-related room configuration change has occurred" (§16.6.2).
 const CONFIGURED: u16 = 104;
-/// "A user is being removed from the room because the MUC service is being shut down".
-const SHUTDOWN: u16 = 332;
 
 impl Room {
     /// The form of the configuration (§10.2).
@@ -49,14 +47,16 @@ impl Room {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         // §10.2, §10.9: "If the <user@host> of the 'from' address [...] does not match the bare JID of a room owner, the service MUST return a <forbidden/> error"
-        if !asker.affiliation().may(Right::Configure) {
+        let destroy = query.child("destroy", ns::OWNER);
+        let right = destroy.map_or(Right::Configure, |_| Right::Destroy);
+        if !asker.affiliation().may(right) {
             return Err(Condition::Forbidden.into());
         }
         let mut children = query.children();
         let (Some(child), None) = (children.next(), children.next()) else {
             return Err(Condition::BadRequest.into());
         };
-        if child.is("destroy", ns::OWNER) {
+        if destroy.is_some() {
             let destroy = self.venue(child)?;
             self.destroy(destroy, Some(request.reply()), turn);
             return Ok(());
@@ -109,9 +109,6 @@ impl Room {
             self.evict(asker, turn);
         }
         self.show(turn);
-        if !self.config.persistent && self.occupants.is_empty() {
-            turn.out.push(Output::Destroyed);
-        }
         Ok(())
     }
 
@@ -125,7 +122,8 @@ impl Room {
         let mut plan = Plan::default();
         let listed = |affiliation| {
             let all = self.affiliations.with(affiliation);
-            all.map(|entry| entry.jid.to_bare()).collect::<BTreeSet<_>>()
+            all.map(|entry| entry.jid.to_bare())
+                .collect::<BTreeSet<_>>()
         };
         let old_owners = listed(Affiliation::Owner);
         let old_admins = listed(Affiliation::Admin);
@@ -193,9 +191,9 @@ impl Room {
 
     /// Others begin to hear of those, and only of those, whose role is broadcast now.
     fn show(&mut self, turn: &mut Turn<'_>) {
-        let shown = &self.config.presence_broadcast;
+        let is_shown = |role| self.config.allows(role, Privilege::BroadcastPresence);
         let all = self.occupants.iter();
-        let changed = all.filter(|(_, one)| one.shown != shown.contains(&one.role));
+        let changed = all.filter(|(_, one)| one.shown != is_shown(one.role));
         let changed: Vec<Seat> = changed.map(|(seat, _)| seat).collect();
         for seat in changed {
             self.tell_others(seat, &Notice::default(), turn);
@@ -236,30 +234,15 @@ impl Room {
             destroy: Some(destroy),
             ..Notice::default()
         };
-        // To a room that is no more nobody is anything.
+        // §10.9 shows it so: to a room that is no more nobody is anything.
         let all: Vec<Seat> = self.occupants.iter().map(|(seat, _)| seat).collect();
         for seat in all {
             if let Some(occupant) = self.occupants.get_mut(seat) {
                 occupant.affiliation = Affiliation::None;
             }
         }
-        self.empty(&notice, turn);
+        self.dismiss_all(&notice, turn);
         turn.out.extend(answer.map(Output::Answer));
-        turn.out.push(Output::Destroyed);
         *self = Room::new(self.jid.clone(), self.settings.clone());
-    }
-
-    /// §11.2: "When a MUC service shuts downs, it SHOULD inform its participant by sending presences containing the 332 status code"
-    pub(super) fn close(&mut self, turn: &mut Turn<'_>) {
-        self.empty(&Notice::code(SHUTDOWN), turn);
-    }
-
-    /// §10.9: "It SHOULD NOT broadcast presence stanzas of type "unavailable" from all occupants, instead sending only one presence stanza of type
-    /// "unavailable" to each occupant"
-    fn empty(&mut self, notice: &Notice, turn: &mut Turn<'_>) {
-        let all: Vec<Seat> = self.occupants.iter().map(|(seat, _)| seat).collect();
-        for seat in all {
-            self.dismiss(seat, notice, turn);
-        }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use xmpp_core::Jid;
 use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::xml::Element;
-use xmpp_core::{FullJid, Jid};
 
 use super::occupants::{Occupant, Seat};
-use super::{Affiliation, Role, Room, Turn, Whois};
+use super::privilege::Privilege;
+use super::{Role, Room, Turn, Whois};
 use crate::ns;
 
 /// "Inform user that presence refers to itself" (§16.6.2).
@@ -30,17 +31,15 @@ pub(super) struct Notice {
 
 /// A presence in the making.
 struct Told<'a> {
-    from: &'a FullJid,
+    of: &'a Occupant,
     /// What the occupant says of themself.
-    said: &'a Stanza,
-    affiliation: Affiliation,
+    said: Stanza,
     role: Role,
     jid: Option<&'a Jid>,
     /// Where a change of nick leads.
     nick: Option<&'a str>,
     notice: &'a Notice,
-    codes: &'a [u16],
-    occupant_id: &'a str,
+    sight: Sight,
 }
 
 impl Notice {
@@ -127,7 +126,9 @@ impl Room {
             return;
         };
         let was = occupant.shown;
-        let is = self.config.presence_broadcast.contains(&occupant.role);
+        let is = self
+            .config
+            .allows(occupant.role, Privilege::BroadcastPresence);
         let [blind, seeing] = self.audience(Some(seat));
         if is {
             turn.broadcast(self.available(occupant, notice, Sight::Hidden), blind);
@@ -149,7 +150,16 @@ impl Room {
             return;
         };
         let notice = Notice::code(303);
-        let told = |sight| self.left(occupant, &notice, sight, occupant.role, Some(nick));
+        let told = |sight| {
+            let left = self.left(occupant, &notice, sight);
+            let role = occupant.role;
+            Told {
+                role,
+                nick: Some(nick),
+                ..left
+            }
+            .stanza()
+        };
         turn.broadcast(told(Sight::Own), occupant.clients());
         if occupant.shown {
             let [blind, seeing] = self.audience(Some(seat));
@@ -172,19 +182,16 @@ impl Room {
 
     /// What an occupant is, for those who may see so much.
     pub(super) fn available(&self, of: &Occupant, notice: &Notice, sight: Sight) -> Stanza {
-        match of.latest() {
-            Some(session) => self.told(of, &session.presence, notice, sight, of.role, None),
-            None => self.unavailable(of, notice, sight),
-        }
+        Told::of(of, notice, sight).stanza()
     }
 
     /// That somebody is no occupant any more: §7.14: "the 'role' attribute MUST be set to a value of "none"".
     pub(super) fn unavailable(&self, of: &Occupant, notice: &Notice, sight: Sight) -> Stanza {
-        self.left(of, notice, sight, Role::None, None)
+        self.left(of, notice, sight).stanza()
     }
 
     /// The real addresses of those who must not see those of others, and of those who may, but for one occupant.
-    fn audience(&self, but: Option<Seat>) -> [Arc<[Jid]>; 2] {
+    pub(super) fn audience(&self, but: Option<Seat>) -> [Arc<[Jid]>; 2] {
         let mut lists = [Vec::new(), Vec::new()];
         for (seat, occupant) in self.occupants.iter() {
             if Some(seat) != but {
@@ -208,53 +215,26 @@ impl Room {
         made.get_or_init(make).clone()
     }
 
-    fn left(
+    /// The same of one of several clients, which alone has left.
+    pub(super) fn unavailable_of(
         &self,
         of: &Occupant,
+        client: &Jid,
         notice: &Notice,
         sight: Sight,
-        role: Role,
-        nick: Option<&str>,
     ) -> Stanza {
-        let silent;
-        let said = match &notice.farewell {
-            Some(said) => said,
-            None => {
-                silent = Stanza::presence(PresenceType::Unavailable);
-                &silent
-            }
-        };
-        self.told(of, said, notice, sight, role, nick)
+        let mut told = self.left(of, notice, sight);
+        told.jid = Some(client);
+        told.stanza()
     }
 
-    fn told(
-        &self,
-        of: &Occupant,
-        said: &Stanza,
-        notice: &Notice,
-        sight: Sight,
-        role: Role,
-        nick: Option<&str>,
-    ) -> Stanza {
-        let own: &[u16] = match sight {
-            Sight::Own => &[SELF],
-            Sight::Hidden | Sight::Real => &[],
-        };
-        let told = Told {
-            from: &of.address,
+    fn left<'a>(&self, of: &'a Occupant, notice: &'a Notice, sight: Sight) -> Told<'a> {
+        let silent = || Stanza::presence(PresenceType::Unavailable);
+        let said = notice.farewell.clone().unwrap_or_else(silent);
+        Told {
             said,
-            affiliation: of.affiliation,
-            role,
-            // §17.3: "the value of the 'jid' attribute MUST be the full JID"
-            jid: of.latest().map(|session| &session.jid),
-            nick,
-            notice,
-            codes: own,
-            occupant_id: &of.id,
-        };
-        match sight {
-            Sight::Hidden => Told { jid: None, ..told }.stanza(),
-            Sight::Own | Sight::Real => told.stanza(),
+            role: Role::None,
+            ..Told::of(of, notice, sight)
         }
     }
 }
@@ -270,30 +250,52 @@ pub(super) enum Sight {
     Own,
 }
 
-impl Told<'_> {
+impl<'a> Told<'a> {
+    /// What they are now.
+    fn of(of: &'a Occupant, notice: &'a Notice, sight: Sight) -> Told<'a> {
+        let latest = of.latest();
+        let silent = || Stanza::presence(PresenceType::Available);
+        Told {
+            of,
+            said: latest.map_or_else(silent, |session| session.presence.clone()),
+            role: of.role,
+            // §17.3: "the value of the 'jid' attribute MUST be the full JID"
+            jid: latest.map(|session| &session.jid),
+            nick: None,
+            notice,
+            sight,
+        }
+    }
+
     fn stanza(self) -> Stanza {
+        let (notice, of) = (self.notice, self.of);
+        let jid = self.jid.filter(|_| self.sight != Sight::Hidden);
         let mut item = Element::new("item", ns::USER);
-        item.set_attr("affiliation", self.affiliation.name());
-        item.set_attr("jid", self.jid.map(Jid::as_str));
+        item.set_attr("affiliation", of.affiliation.name());
+        item.set_attr("jid", jid.map(Jid::as_str));
         item.set_attr("nick", self.nick);
         item.set_attr("role", self.role.name());
-        if let Some(actor) = &self.notice.actor {
+        if let Some(actor) = &notice.actor {
             item.push(Element::new("actor", ns::USER).with_attr("nick", actor));
         }
-        if let Some(reason) = &self.notice.reason {
+        if let Some(reason) = &notice.reason {
             item.push(Element::new("reason", ns::USER).with_text(reason));
         }
-        let codes = self.codes.iter().chain(&self.notice.codes);
+        let own = (self.sight == Sight::Own).then_some(SELF);
+        let mut codes: Vec<_> = own
+            .into_iter()
+            .chain(notice.codes.iter().copied())
+            .collect();
+        codes.sort_unstable();
         // §7.2.2: "The PRESENCE element MUST NOT include more than once instance of the X element"
         let x = Element::new("x", ns::USER)
             .with_child(item)
-            .with_children(self.notice.destroy.clone())
-            .with_children(codes.map(|code| status(*code)));
+            .with_children(notice.destroy.clone())
+            .with_children(codes.into_iter().map(status));
         self.said
-            .clone()
-            .with_from(Jid::from(self.from))
+            .with_from(Jid::from(&of.address))
             .with_child(&x)
-            .with_child(&occupant_id(self.occupant_id))
+            .with_child(&occupant_id(&of.id))
     }
 }
 

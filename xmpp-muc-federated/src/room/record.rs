@@ -84,8 +84,12 @@ impl Room {
     /// All that there is to store of a room that has not been stored yet.
     pub(super) fn all(&self) -> Vec<Change> {
         let entries = self.affiliations.iter().cloned().map(Change::Entry);
-        let messages = self.history.stored().map(Change::Message);
-        [self.state()].into_iter().chain(entries).chain(messages).collect()
+        let messages = self.history.stored(&self.jid).map(Change::Message);
+        [self.state()]
+            .into_iter()
+            .chain(entries)
+            .chain(messages)
+            .collect()
     }
 }
 

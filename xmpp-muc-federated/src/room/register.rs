@@ -182,12 +182,7 @@ impl Room {
     }
 
     /// The admins who are in the room are asked (§9.9).
-    fn apply(
-        &mut self,
-        asker: &Asker,
-        nick: &str,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Condition> {
+    fn apply(&mut self, asker: &Asker, nick: &str, turn: &mut Turn<'_>) -> Result<(), Condition> {
         let limit = self.settings.limits.applicants;
         let (user, applicants) = (&asker.user, &self.applicants);
         let wanted = |(who, other): (&BareJid, &String)| who != user && other == nick;

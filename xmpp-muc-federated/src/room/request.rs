@@ -1,12 +1,13 @@
 //! Requests to the room itself (XEP-0045 §17.4): "An IQ sent to the JID of the room itself is handled by the room".
 
-use xmpp_core::im::disco;
+use xmpp_core::im::{disco, form};
 use xmpp_core::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
 use super::occupants::Seat;
 use super::privilege::Standing;
+use super::rate::Cost;
 use super::{Affiliation, Role, Room, Turn};
 use crate::ns;
 
@@ -56,14 +57,38 @@ impl Asker {
 
 impl Room {
     /// A request to the room. There is one answer, always.
-    pub(super) fn request(&mut self, request: &Stanza, turn: &mut Turn<'_>) {
-        let Some(from) = request.from() else {
-            return;
-        };
+    pub(super) fn request(&mut self, request: &Stanza, from: &Jid, turn: &mut Turn<'_>) {
         let asker = self.asker(from);
         if let Err(refusal) = self.respond(&asker, request, turn) {
             turn.deny(request, refusal);
         }
+    }
+
+    /// A form in a message to the room: somebody asks for voice, or decides about what others ask for. `None` if there is none.
+    pub(super) fn submission(
+        &mut self,
+        message: &Stanza,
+        from: &Jid,
+        turn: &mut Turn<'_>,
+    ) -> Option<Result<(), StanzaError>> {
+        let form = message.payload().child("x", form::NS)?.element();
+        let form_type = form::form_type(&form)?.into_owned();
+        let is_cancelled = form.attr("type") == Some("cancel");
+        if !is_cancelled && form.attr("type") != Some("submit") {
+            return None;
+        }
+        let asker = self.asker(from);
+        let decide = match &*form_type {
+            ns::REQUEST => Room::voice,
+            ns::REGISTER_FORM => Room::decide,
+            _ => return None,
+        };
+        // §8.6: "To skip this request, click the cancel button."
+        if is_cancelled {
+            return Some(Ok(()));
+        }
+        let bounded = self.spend(&asker.user, Cost::Stanza, turn);
+        Some(bounded.and_then(|()| Ok(decide(self, &asker, &form, turn)?)))
     }
 
     /// Does what is asked for, and answers; or says why not.
@@ -82,6 +107,10 @@ impl Room {
         let (Some(child), None) = (children.next(), children.next()) else {
             return Err(Condition::BadRequest.into());
         };
+        // Who runs the room may have a lot to do at once.
+        if asker.affiliation() < Affiliation::Admin {
+            self.spend(&asker.user, Cost::Stanza, turn)?;
+        }
         let is_get = request.kind() == Kind::Iq(IqType::Get);
         let payload = child.element();
         let result = match (payload.name(), payload.ns(), is_get) {

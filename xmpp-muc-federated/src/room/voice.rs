@@ -74,10 +74,15 @@ impl Room {
         if moderators.is_empty() {
             return Err(Condition::RecipientUnavailable);
         }
-        if self.voice_requests.is_too_soon(&asker.user, turn.now.instant) {
+        if self
+            .voice_requests
+            .is_too_soon(&asker.user, turn.now.instant)
+        {
             return Err(Condition::PolicyViolation);
         }
-        let form = self.approval(asker, submitted).ok_or(Condition::Forbidden)?;
+        let form = self
+            .approval(asker, submitted)
+            .ok_or(Condition::Forbidden)?;
         let message = Stanza::message(MessageType::Normal)
             .with_from(Jid::from(&self.jid))
             .with_id(&*self.fresh_id())
@@ -149,10 +154,7 @@ impl Room {
 }
 
 /// The values of a field, if it is there.
-pub(super) fn values<'a>(
-    form: &'a Element,
-    var: &str,
-) -> Option<Vec<std::borrow::Cow<'a, str>>> {
+pub(super) fn values<'a>(form: &'a Element, var: &str) -> Option<Vec<std::borrow::Cow<'a, str>>> {
     let (_, field) = form::fields(form).find(|(name, _)| *name == var)?;
     Some(form::values(field).collect())
 }
