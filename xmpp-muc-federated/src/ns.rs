@@ -30,3 +30,5 @@ pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 pub const PING: &str = "urn:xmpp:ping";
 /// Pages of a result (XEP-0059).
 pub const RSM: &str = "http://jabber.org/protocol/rsm";
+/// Hints for whoever passes a message on (XEP-0334).
+pub const HINTS: &str = "urn:xmpp:hints";

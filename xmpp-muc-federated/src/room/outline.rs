@@ -12,7 +12,7 @@ pub struct Listing<'a> {
 impl Room {
     /// Whether it stays when nobody is in it.
     pub fn is_persistent(&self) -> bool {
-        self.config.persistent
+        self.config.persistent && !self.locked
     }
 
     /// How many occupants it has.
@@ -26,21 +26,5 @@ impl Room {
         (config.public && !self.locked).then_some(Listing {
             name: config.name.as_deref(),
         })
-    }
-}
-
-impl Room {
-    /// The room as it was stored.
-    pub fn restore(
-        jid: xmpp_core::BareJid,
-        stored: crate::store::StoredRoom,
-        _history: Vec<crate::store::StoredMessage>,
-        settings: std::sync::Arc<crate::Settings>,
-    ) -> Result<Room, String> {
-        let mut room = Room::new(jid, settings);
-        room.config.persistent = true;
-        room.locked = false;
-        room.affiliations = super::Affiliations::new(stored.affiliations);
-        Ok(room)
     }
 }

@@ -4,13 +4,13 @@ use xmpp_core::stanza::Condition;
 
 use super::{Affiliation, AllowPm, Config, Role};
 
-/// What a role may allow (§5.1.1), as far as anybody asks for it.
+/// What a role may allow (§5.1.1), as far as the role decides it: who is not in the room has none of it, and to invite others into a members-only
+/// room is a matter of affiliations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Privilege {
     /// That others hear of them.
     BroadcastPresence,
     PrivateMessages,
-    Invite,
     /// Voice.
     SpeakToAll,
     ModifySubject,
@@ -74,16 +74,12 @@ impl Privilege {
                 });
                 [No, allowed, allowed, allowed]
             }
-            Privilege::Invite => {
-                let allowed = Set(|config, _| !config.members_only || config.allow_invites);
-                [No, allowed, allowed, Yes]
-            }
             // "An implementation MAY grant voice by default to visitors in unmoderated rooms": else a room that is not
             // moderated any more would have to tell everybody of each of its visitors.
             Privilege::SpeakToAll => [No, Set(|config, _| !config.moderated), Yes, Yes],
             Privilege::ModifySubject => {
                 let allowed = Set(|config, _| config.change_subject);
-                [No, allowed, allowed, Yes]
+                [No, No, allowed, Yes]
             }
         }
     }
@@ -258,8 +254,6 @@ mod tests {
         use Privilege::*;
         let open = config(|_| {});
         let moderated = config(|c| c.moderated = true);
-        let members = config(|c| c.members_only = true);
-        let inviting = config(|c| (c.members_only, c.allow_invites) = (true, true));
         let pm = |allow_pm| config(|c| c.allow_pm = allow_pm);
         let subject = config(|c| c.change_subject = true);
         let quiet = config(|c| c.presence_broadcast = vec![Role::Moderator]);
@@ -270,13 +264,10 @@ mod tests {
             (PrivateMessages, &pm(AllowPm::Participants), "no no yes yes"),
             (PrivateMessages, &pm(AllowPm::Moderators), "no no no yes"),
             (PrivateMessages, &pm(AllowPm::None), "no no no no"),
-            (Invite, &open, "no yes yes yes"),
-            (Invite, &members, "no no no yes"),
-            (Invite, &inviting, "no yes yes yes"),
             (SpeakToAll, &open, "no yes yes yes"),
             (SpeakToAll, &moderated, "no no yes yes"),
             (ModifySubject, &open, "no no no yes"),
-            (ModifySubject, &subject, "no yes yes yes"),
+            (ModifySubject, &subject, "no no yes yes"),
         ] {
             let cells = ROLE.map(|role| match config.allows(role, privilege) {
                 true => "yes",

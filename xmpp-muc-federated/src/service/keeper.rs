@@ -120,7 +120,7 @@ impl Keeper {
         let history = store.history(jid, most).await;
         let history = history.map_err(|error| self.failed(NOT_LOADED, &error))?;
         let settings = options.settings.clone();
-        match Room::restore(jid.clone(), stored, history, settings) {
+        match Room::restore(jid.clone(), stored, &history, settings) {
             Ok(room) => Ok(Some(room)),
             Err(error) => {
                 self.table.house.metrics.unreadable.increment();
@@ -256,15 +256,6 @@ impl Keeper {
             bounced.extend(self.perform(output).await);
         }
         self.outputs = outputs;
-        // §10.1.2... a temporary room is gone with its last occupant, and so is one that nobody has come to be in.
-        if self
-            .room
-            .as_ref()
-            .is_some_and(|room| room.is_idle() && !room.is_persistent())
-        {
-            self.room = None;
-            self.creator = None;
-        }
     }
 
     /// Does what the room wants done; what comes back from it at once.
