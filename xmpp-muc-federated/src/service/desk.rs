@@ -56,10 +56,6 @@ impl Desk {
             }
         }
         self.table.stop();
-        let house = &self.table.house;
-        self.server
-            .directory()
-            .withdraw(house.options.address.as_jid());
         // Those that are there already come to their end by themselves.
         self.fresh.close();
         while let Some(post) = self.fresh.next().await {
@@ -74,6 +70,10 @@ impl Desk {
                 .await;
             envelope.settle(Outcome::Returned);
         }
+        // Until then whoever has something to say is told that there is nobody to hear it.
+        self.server.closing().await;
+        let address = &self.table.house.options.address;
+        self.server.directory().withdraw(address.as_jid());
     }
 
     /// Learns which rooms there are. If that takes more than one try, nobody waits for it.

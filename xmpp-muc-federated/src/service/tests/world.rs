@@ -112,20 +112,19 @@ impl World {
         let mut pool = self.pool.borrow_mut();
         loop {
             let fresh = std::mem::take(&mut *self.tasks.0.lock().unwrap());
-            if fresh.is_empty() {
-                return;
-            }
             for task in fresh {
                 pool.spawner().spawn_local(task).unwrap();
             }
             pool.run_until_stalled();
+            if self.tasks.0.lock().unwrap().is_empty() {
+                return;
+            }
         }
     }
 
     /// Lets tasks run and time pass.
     pub(super) fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.tasks.spawn(Box::pin(async {}));
         self.settle();
     }
 
@@ -142,12 +141,11 @@ impl World {
     }
 
     /// Whoever stands behind an address that is no account's: here, somebody on another server.
-    pub(super) fn outside(&self, address: &str, stanzas: usize) -> Outside<'_> {
+    pub(super) fn outside(&self, address: &str, stanzas: usize) -> Outside {
         let address = Jid::new(address).unwrap();
         let mut limits = QueueLimits::default();
         limits.stanzas = stanzas;
         Outside {
-            world: self,
             served: self.server.serve(&address, limits).unwrap(),
         }
     }
@@ -157,12 +155,6 @@ impl World {
         let stanza = Stanza::parse(stanza).unwrap();
         let dispatch = self.server.route(stanza, Origin::SERVER);
         let _ = self.run(dispatch.finish());
-        self.wake();
-    }
-
-    fn wake(&self) {
-        self.tasks.spawn(Box::pin(async {}));
-        self.settle();
     }
 
     /// The rooms in memory.
@@ -186,7 +178,6 @@ impl Client<'_> {
         let origin = Origin::session(self.session.id());
         let dispatch = self.world.server.submit(stanza, &self.session, origin);
         let _ = self.world.run(dispatch.finish());
-        self.world.wake();
     }
 
     pub(super) fn enter(&self, occupant: &str) {
@@ -259,14 +250,12 @@ impl Client<'_> {
     }
 }
 
-pub(super) struct Outside<'a> {
-    world: &'a World,
+pub(super) struct Outside {
     served: Served,
 }
 
-impl Outside<'_> {
+impl Outside {
     pub(super) fn read(&self) -> Vec<String> {
-        self.world.wake();
         let waiting = self.served.queue().take(usize::MAX).flatten();
         let waiting = waiting.into_iter().flatten();
         waiting
