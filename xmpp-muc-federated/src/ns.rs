@@ -28,3 +28,5 @@ pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Pings (XEP-0199, XEP-0410).
 pub const PING: &str = "urn:xmpp:ping";
+/// Hints for whoever passes a message on (XEP-0334).
+pub const HINTS: &str = "urn:xmpp:hints";

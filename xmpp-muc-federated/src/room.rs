@@ -1,5 +1,6 @@
 //! One room (XEP-0045), as a machine.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,28 +12,39 @@ use xmpp_core::{BareJid, Jid};
 use crate::settings::Settings;
 use crate::store::Change;
 
+mod admin;
 mod affiliation;
 mod affiliations;
 mod burst;
+mod change;
 mod config;
+mod disco;
 mod enter;
 mod exit;
+mod form;
 mod ghost;
 mod history;
 mod invite;
 mod message;
 mod nick;
 mod occupants;
+mod owner;
 mod presence;
 mod private;
+mod privilege;
 mod rate;
+mod record;
+mod register;
 mod relay;
+mod request;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 pub use affiliation::{Affiliation, Role};
 pub use config::{AllowPm, Config, Whois};
+pub use record::RecordError;
 
 use affiliations::Affiliations;
 use history::History;
@@ -41,8 +53,10 @@ use occupants::Occupants;
 use presence::Notice;
 use private::Sent;
 use rate::Rates;
+use register::Applicants;
 use relay::Requests;
 use subject::Subject;
+use voice::VoiceRequests;
 
 /// One room. See the [module](self).
 pub struct Room {
@@ -62,6 +76,8 @@ pub struct Room {
     sent: Sent,
     requests: Requests,
     invitations: Invitations,
+    voice_requests: VoiceRequests,
+    applicants: Applicants,
 }
 
 /// What happens to a room.
@@ -146,6 +162,8 @@ impl Room {
             sent: Sent::default(),
             requests: Requests::default(),
             invitations: Invitations::default(),
+            voice_requests: VoiceRequests::default(),
+            applicants: Applicants::default(),
         }
     }
 
@@ -196,9 +214,7 @@ impl Room {
             (Kind::Iq(IqType::Get | IqType::Set), Some(nick)) => {
                 self.ask(&stanza, &from, nick, turn);
             }
-            (Kind::Iq(IqType::Get | IqType::Set), None) => {
-                turn.refuse(&stanza, Condition::ServiceUnavailable);
-            }
+            (Kind::Iq(IqType::Get | IqType::Set), None) => self.request(&stanza, &from, turn),
             (Kind::Iq(IqType::Result | IqType::Error), _) => self.answered(&stanza, &from, turn),
         }
     }
@@ -223,6 +239,9 @@ impl Machine for Room {
             Input::Stanza(stanza) => self.stanza(stanza, &mut turn),
             // §11.2: "it SHOULD inform its participant by sending presences containing the 332 status code"
             Input::Close => self.dismiss_all(&Notice::code(332), &mut turn),
+        }
+        if mem::take(&mut self.changed) {
+            self.keep(vec![self.state()], &mut turn);
         }
         self.end_if_empty(&mut turn);
     }

@@ -41,6 +41,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Entries of the lists of owners, admins, members and outcasts together; default 50 000.
     pub affiliations: usize,
+    /// Users who wait for an admin to approve their registration (§9.9); default 100.
+    pub applicants: usize,
     /// Messages of history, whatever the owner has configured; default 100.
     pub history: usize,
     /// Bytes of history; default 1 MiB.
@@ -69,6 +71,7 @@ impl Default for Limits {
             occupants: 20_000,
             sessions: 10,
             affiliations: 50_000,
+            applicants: 100,
             history: 100,
             history_bytes: 1 << 20,
             nick: 128,

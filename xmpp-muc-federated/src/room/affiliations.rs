@@ -8,7 +8,7 @@ use super::Affiliation;
 use super::occupants::key;
 use crate::store::Entry;
 
-/// Who has which affiliation.
+/// Who has which affiliation, and which nick.
 #[derive(Debug, Default)]
 pub(super) struct Affiliations {
     entries: BTreeMap<Jid, Entry>,
@@ -25,7 +25,8 @@ impl Affiliations {
 
     /// What the user is to the room; if there is nothing for them, what everybody of their domain is.
     ///
-    /// §9.1: "the service MUST match the bare JID"; a domain can be banned as a whole.
+    /// §9.2: "an implementation SHOULD match JIDs in the following order: <user@domain>, <domain> (the domain itself matches, as does any
+    /// user@domain)"
     pub(super) fn of(&self, user: &BareJid) -> Affiliation {
         let own = self
             .entries
@@ -40,25 +41,28 @@ impl Affiliations {
         self.entries.get(jid)
     }
 
-    /// Who has reserved this nick, or one that looks the same.
+    /// Who has reserved this nick, or one that looks the same (§7.12).
     pub(super) fn holder(&self, nick: &str) -> Option<&Jid> {
         self.nicks.get(&key(nick))
     }
 
-    /// A nick that somebody else has reserved is theirs no longer: see [`holder`](Self::holder).
-    pub(super) fn set(&mut self, entry: Entry) {
+    /// Puts an entry in the place of the one for its JID. A nick that is another's stays theirs.
+    pub(super) fn set(&mut self, mut entry: Entry) {
         self.remove(&entry.jid);
-        if let Some(nick) = &entry.nick {
-            self.nicks.insert(key(nick), entry.jid.clone());
+        let nick = entry.nick.take().map(|nick| (key(&nick), nick));
+        if let Some((key, nick)) = nick
+            && !self.nicks.contains_key(&key)
+        {
+            self.nicks.insert(key, entry.jid.clone());
+            entry.nick = Some(nick);
         }
         self.entries.insert(entry.jid.clone(), entry);
     }
 
     pub(super) fn remove(&mut self, jid: &Jid) -> Option<Entry> {
         let entry = self.entries.remove(jid)?;
-        let nick = entry.nick.as_deref().map(key);
-        if let Some(nick) = nick.filter(|nick| self.nicks.get(nick) == Some(jid)) {
-            self.nicks.remove(&nick);
+        if let Some(nick) = &entry.nick {
+            self.nicks.remove(&key(nick));
         }
         Some(entry)
     }
@@ -76,5 +80,72 @@ impl Affiliations {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(jid: &str, affiliation: Affiliation, nick: Option<&str>) -> Entry {
+        Entry {
+            jid: Jid::new(jid).unwrap(),
+            affiliation,
+            nick: nick.map(str::to_owned),
+            reason: None,
+        }
+    }
+
+    /// XEP-0045 §9.2
+    #[test]
+    fn who_has_no_affiliation_has_that_of_their_domain() {
+        let all = Affiliations::new(vec![
+            entry("shakespeare.example", Affiliation::Outcast, None),
+            entry("hag66@shakespeare.example", Affiliation::Member, None),
+            entry(
+                "hecate@shakespeare.example",
+                Affiliation::None,
+                Some("Hecate"),
+            ),
+        ]);
+        for (user, affiliation) in [
+            ("hag66@shakespeare.example", Affiliation::Member),
+            ("hecate@shakespeare.example", Affiliation::Outcast),
+            ("crone1@shakespeare.example", Affiliation::Outcast),
+            ("shakespeare.example", Affiliation::Outcast),
+            ("crone1@sub.shakespeare.example", Affiliation::None),
+        ] {
+            assert_eq!(all.of(&user.parse().unwrap()), affiliation, "{user}");
+        }
+    }
+
+    /// XEP-0045 §7.12, RFC 8266 §2.4
+    #[test]
+    fn a_nick_is_reserved_for_one_however_it_is_written() {
+        let mut all = Affiliations::default();
+        all.set(entry(
+            "a@x.example",
+            Affiliation::Member,
+            Some("Third Witch"),
+        ));
+        all.set(entry(
+            "b@x.example",
+            Affiliation::Member,
+            Some("third witch"),
+        ));
+        let whose = |all: &Affiliations| all.holder("THIRD WITCH").map(Jid::to_string);
+        assert_eq!(whose(&all).as_deref(), Some("a@x.example"));
+        assert_eq!(
+            all.get(&Jid::new("b@x.example").unwrap()).unwrap().nick,
+            None
+        );
+        all.set(entry("a@x.example", Affiliation::Outcast, None));
+        assert_eq!(whose(&all), None);
+        all.set(entry(
+            "b@x.example",
+            Affiliation::Member,
+            Some("third witch"),
+        ));
+        assert_eq!(whose(&all).as_deref(), Some("b@x.example"));
     }
 }

@@ -69,6 +69,41 @@ pub enum AllowPm {
     None,
 }
 
+impl Whois {
+    /// As it stands in the form.
+    pub fn name(self) -> &'static str {
+        match self {
+            Whois::Moderators => "moderators",
+            Whois::Anyone => "anyone",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Whois> {
+        let all = [Whois::Moderators, Whois::Anyone];
+        all.into_iter().find(|one| one.name() == name)
+    }
+}
+
+impl AllowPm {
+    /// As it stands in the form.
+    pub fn name(self) -> &'static str {
+        match self {
+            AllowPm::Anyone => "anyone",
+            AllowPm::Participants => "participants",
+            AllowPm::Moderators => "moderators",
+            AllowPm::None => "none",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<AllowPm> {
+        use AllowPm::*;
+        let all = [Anyone, Participants, Moderators, None];
+        all.into_iter().find(|one| one.name() == name)
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use xmpp_core::stanza::Stanza;
+use xmpp_core::stanza::{Child, Stanza};
 use xmpp_core::time::Timestamp;
 use xmpp_core::xml::{Element, escape_attr};
 use xmpp_core::{BareJid, Jid};
@@ -49,6 +49,24 @@ impl History {
         }
         history.untold = 0;
         history
+    }
+
+    /// What there is to store of a room that becomes persistent, the oldest first.
+    pub(super) fn stored(&self, room: &BareJid) -> impl Iterator<Item = StoredMessage> {
+        let ours = |child: &Child<'_>| {
+            child.is("stanza-id", ns::STANZA_ID)
+                && child.attr("by").as_deref() == Some(room.as_str())
+        };
+        self.kept.iter().filter_map(move |kept| {
+            let payload = kept.stanza.payload();
+            let id = payload.children().find(ours)?.attr("id")?.into_owned();
+            let storable = !payload.has("no-permanent-store", ns::HINTS);
+            storable.then(|| StoredMessage {
+                id,
+                at: kept.at,
+                xml: kept.stanza.to_string(),
+            })
+        })
     }
 
     /// One more, which is stamped; the oldest go.

@@ -40,7 +40,9 @@ impl Room {
     /// A message to the room that is not for all.
     pub(super) fn told_the_room(&mut self, stanza: &Stanza, from: &Jid, turn: &mut Turn<'_>) {
         let x = stanza.payload().child("x", ns::USER).map(|x| x.element());
+        let submission = self.submission(stanza, from, turn);
         let done = match x {
+            _ if submission.is_some() => submission.unwrap_or(Ok(())),
             Some(x) if x.child("decline", ns::USER).is_some() => {
                 self.decline(stanza, &x, from, turn);
                 Ok(())

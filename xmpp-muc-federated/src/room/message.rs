@@ -11,14 +11,12 @@ use xmpp_core::xml::{Element, ns::CLIENT};
 use super::history::{Bounds, stamped};
 use super::occupants::Occupant;
 use super::presence::occupant_id;
+use super::privilege::Privilege;
 use super::rate::Cost;
 use super::subject::{self, Subject};
-use super::{Affiliation, Output, Role, Room, Turn};
+use super::{Affiliation, Output, Room, Turn};
 use crate::ns;
 use crate::store::{Change, StoredMessage};
-
-/// Message processing hints (XEP-0334).
-const HINTS: &str = "urn:xmpp:hints";
 
 impl Room {
     pub(super) fn groupchat(&mut self, stanza: &Stanza, from: &Jid, turn: &mut Turn<'_>) {
@@ -43,7 +41,7 @@ impl Room {
         let changes_subject = subject::is_change(stanza.payload());
         if changes_subject {
             self.may_set_subject(occupant, stanza.payload())?;
-        } else if occupant.role < Role::Participant {
+        } else if !self.config.allows(occupant.role, Privilege::SpeakToAll) {
             // §7.4: "If the sender is a visitor [...], the service MUST return a forbidden error"
             return Err(Condition::Forbidden.into());
         }
@@ -94,7 +92,7 @@ impl Room {
     /// Keeps a message for those who enter later.
     fn remember(&mut self, message: &Stanza, id: String, at: Timestamp, turn: &mut Turn<'_>) {
         let payload = message.payload();
-        let hint = |name| payload.has(name, HINTS);
+        let hint = |name| payload.has(name, ns::HINTS);
         if !(payload.has("body", CLIENT) || hint("store")) || hint("no-store") {
             return;
         }

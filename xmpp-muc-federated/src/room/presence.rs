@@ -7,6 +7,7 @@ use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::xml::Element;
 
 use super::occupants::{Occupant, Seat};
+use super::privilege::Privilege;
 use super::{Role, Room, Turn, Whois};
 use crate::ns;
 
@@ -125,7 +126,9 @@ impl Room {
             return;
         };
         let was = occupant.shown;
-        let is = self.config.presence_broadcast.contains(&occupant.role);
+        let is = self
+            .config
+            .allows(occupant.role, Privilege::BroadcastPresence);
         let [blind, seeing] = self.audience(Some(seat));
         if is {
             turn.broadcast(self.available(occupant, notice, Sight::Hidden), blind);
@@ -188,7 +191,7 @@ impl Room {
     }
 
     /// The real addresses of those who must not see those of others, and of those who may, but for one occupant.
-    fn audience(&self, but: Option<Seat>) -> [Arc<[Jid]>; 2] {
+    pub(super) fn audience(&self, but: Option<Seat>) -> [Arc<[Jid]>; 2] {
         let mut lists = [Vec::new(), Vec::new()];
         for (seat, occupant) in self.occupants.iter() {
             if Some(seat) != but {

@@ -9,8 +9,9 @@ use xmpp_core::{FullJid, Jid};
 
 use super::occupants::Occupant;
 use super::presence::occupant_id;
+use super::privilege::Privilege;
 use super::rate::Cost;
-use super::{AllowPm, Role, Room, Turn};
+use super::{Room, Turn};
 use crate::ns;
 
 /// The last private messages: an error for one of them is its sender's, and does not mean that the recipient is gone.
@@ -112,12 +113,6 @@ impl Room {
     }
 
     fn may_whisper(&self, sender: &Occupant) -> bool {
-        let needs = match self.config.allow_pm {
-            AllowPm::Anyone => Role::Visitor,
-            AllowPm::Participants => Role::Participant,
-            AllowPm::Moderators => Role::Moderator,
-            AllowPm::None => return false,
-        };
-        sender.role >= needs
+        self.config.allows(sender.role, Privilege::PrivateMessages)
     }
 }

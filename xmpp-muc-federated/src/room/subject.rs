@@ -5,9 +5,10 @@ use xmpp_core::stanza::{Condition, MessageType, Payload, Stanza, StanzaError};
 use xmpp_core::time::Timestamp;
 use xmpp_core::xml::{Element, ns::CLIENT};
 
+use super::Room;
 use super::history::stamped;
 use super::occupants::Occupant;
-use super::{Role, Room};
+use super::privilege::Privilege;
 
 /// The last change of the subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +52,7 @@ impl Room {
         occupant: &Occupant,
         payload: &Payload,
     ) -> Result<(), StanzaError> {
-        let needs = match self.config.change_subject {
-            true => Role::Participant,
-            false => Role::Moderator,
-        };
-        if occupant.role < needs {
+        if !self.config.allows(occupant.role, Privilege::ModifySubject) {
             return Err(Condition::Forbidden.into());
         }
         if payload.as_bytes().len() > self.settings.limits.subject {

@@ -1,0 +1,415 @@
+//! Changes of roles and affiliations (XEP-0045 §5.1.3, §5.2.2): planned together, made together or not at all, and told.
+
+use std::collections::BTreeMap;
+
+use xmpp_core::jid::nickname;
+use xmpp_core::stanza::{Condition, MessageType, Stanza};
+use xmpp_core::xml::Element;
+use xmpp_core::{BareJid, Jid};
+
+use super::occupants::{Occupant, Seat};
+use super::presence::Notice;
+use super::privilege::{Standing, change_affiliation, change_role};
+use super::request::Asker;
+use super::{Affiliation, Output, Role, Room, Turn, Whois};
+use crate::ns;
+use crate::store::{Change, Entry};
+
+/// "A user has been kicked from the room" (§16.6.2).
+const KICKED: u16 = 307;
+/// "A user has been banned from the room".
+const BANNED: u16 = 301;
+/// "A user is being removed from the room because of an affiliation change".
+const AFFILIATION: u16 = 321;
+/// "[...] because the room has been changed to members-only and the user is not a member".
+const MEMBERS_ONLY: u16 = 322;
+
+/// Changes that have been found allowed, each after those before it, and not been made.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    roles: BTreeMap<Seat, (Role, Option<String>)>,
+    entries: BTreeMap<Jid, Entry>,
+}
+
+/// Changes that have been made and not been told.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// What is to be stored of them.
+    pub(super) changes: Vec<Change>,
+    occupants: BTreeMap<Seat, Effect>,
+    /// Of those who are not in the room: what they were, and what they are.
+    absent: Vec<(Affiliation, Entry)>,
+}
+
+/// What becomes of an occupant.
+#[derive(Debug)]
+struct Effect {
+    standing: Standing,
+    /// The status code with which they have to go.
+    code: Option<u16>,
+    reason: Option<String>,
+}
+
+impl Plan {
+    fn affiliation(&self, jid: &Jid) -> Option<Affiliation> {
+        self.entries.get(jid).map(|entry| entry.affiliation)
+    }
+
+    /// Whether an occupant's affiliation is in question.
+    fn concerns(&self, occupant: &Occupant) -> Option<&Entry> {
+        let domain = || self.entries.get(occupant.real.domain_jid().as_jid());
+        self.entries.get(occupant.real.as_jid()).or_else(domain)
+    }
+}
+
+impl Room {
+    /// One more occupant gets a role, if the one who asks may give it.
+    pub(super) fn plan_role(
+        &self,
+        plan: &mut Plan,
+        asker: &Asker,
+        seat: Seat,
+        role: Role,
+        reason: Option<String>,
+    ) -> Result<(), Condition> {
+        let target = self.occupants.get(seat).ok_or(Condition::ItemNotFound)?;
+        let planned = plan.roles.get(&seat).map(|(role, _)| *role);
+        let standing = Standing {
+            role: planned.unwrap_or(target.role),
+            affiliation: target.affiliation,
+        };
+        change_role(asker.standing, standing, role, target.real == asker.user)?;
+        plan.roles.insert(seat, (role, reason));
+        Ok(())
+    }
+
+    /// One more affiliation, if the one who asks may give it. `nick` is a change of the reserved nick, an empty one to none.
+    pub(super) fn plan_affiliation(
+        &self,
+        plan: &mut Plan,
+        asker: &Asker,
+        jid: &Jid,
+        affiliation: Affiliation,
+        nick: Option<&str>,
+        reason: Option<String>,
+    ) -> Result<(), Condition> {
+        // §10.3: "When processing a request that identifies a user by its full JID, a service SHOULD use the bare JID representation."
+        let user = jid.to_bare();
+        let from = plan.affiliation(user.as_jid());
+        let from = from.unwrap_or_else(|| self.affiliation(&user));
+        change_affiliation(asker.affiliation(), from, affiliation, asker.user == user)?;
+        // Who owns all rooms owns this one.
+        if self.settings.admins.contains(&user) && affiliation != Affiliation::Owner {
+            return Err(Condition::NotAllowed);
+        }
+        if user.is_domain() && affiliation >= Affiliation::Admin {
+            return Err(Condition::NotAcceptable);
+        }
+        let nick = match (affiliation, nick) {
+            // §9.1: "MUST remove the outcast's nickname from the list of registered nicknames"
+            (Affiliation::Outcast, _) | (_, Some("")) => None,
+            (_, Some(nick)) => Some(self.free_nick(plan, &user, nick)?),
+            // With their membership the registration ends (§7.10).
+            (Affiliation::None, None) => None,
+            (_, None) => self.reserved_nick(plan, &user),
+        };
+        let entry = Entry {
+            jid: user.clone().into(),
+            affiliation,
+            nick,
+            reason,
+        };
+        plan.entries.insert(user.into(), entry);
+        Ok(())
+    }
+
+    /// What makes a plan impossible as a whole.
+    pub(super) fn check(&self, plan: &Plan) -> Result<(), Condition> {
+        let demoted = |entry: &Entry| {
+            let planned = plan.affiliation(&entry.jid);
+            planned.is_some_and(|planned| planned != Affiliation::Owner)
+        };
+        let mut owners = self.affiliations.with(Affiliation::Owner).peekable();
+        let mut planned = plan.entries.values();
+        // §10.4: "A service MUST NOT allow an owner to revoke his or her own owner status if there are no other owners; if an owner attempts to do
+        // this, the service MUST return a <conflict/> error to the owner."
+        if owners.peek().is_some()
+            && owners.all(demoted)
+            && !planned.any(|entry| entry.affiliation == Affiliation::Owner)
+        {
+            return Err(Condition::Conflict);
+        }
+        let new = |entry: &&Entry| entry.is_kept() && self.affiliations.get(&entry.jid).is_none();
+        let new = plan.entries.values().filter(new).count();
+        if new > 0 && self.affiliations.len() + new > self.settings.limits.affiliations {
+            return Err(Condition::ResourceConstraint);
+        }
+        Ok(())
+    }
+
+    /// Makes the changes of the lists, and finds out what they mean for those who are in the room.
+    pub(super) fn make(&mut self, plan: Plan) -> Made {
+        let mut made = Made {
+            changes: Vec::with_capacity(plan.entries.len()),
+            occupants: BTreeMap::new(),
+            absent: Vec::new(),
+        };
+        for entry in plan.entries.values() {
+            let jid = entry.jid.to_bare();
+            let was = self.affiliation(&jid);
+            if was != entry.affiliation && !jid.is_domain() {
+                made.absent.push((was, entry.clone()));
+            }
+            match entry.is_kept() {
+                true => {
+                    self.affiliations.set(entry.clone());
+                    made.changes.push(Change::Entry(entry.clone()));
+                }
+                false => {
+                    self.affiliations.remove(&entry.jid);
+                    made.changes.push(Change::NoEntry(entry.jid.clone()));
+                }
+            }
+        }
+        made.absent.retain(|(_, entry)| {
+            let mut all = self.occupants.iter();
+            !all.any(|(_, one)| one.real.as_jid() == &entry.jid)
+        });
+        for (seat, occupant) in self.occupants.iter() {
+            let role = plan.roles.get(&seat);
+            let entry = plan.concerns(occupant);
+            let effect = self.effect(occupant, role, entry);
+            let effect = effect.filter(|_| role.is_some() || entry.is_some());
+            made.occupants.extend(effect.map(|effect| (seat, effect)));
+        }
+        made
+    }
+
+    /// Tells of the changes that have been made, and answers the request for them. What was to be stored of them has to be with the outputs
+    /// already.
+    pub(super) fn tell(
+        &mut self,
+        made: Made,
+        actor: Option<&Asker>,
+        answer: Option<Stanza>,
+        turn: &mut Turn<'_>,
+    ) {
+        let nick = actor.and_then(|asker| self.nick(asker)).map(str::to_owned);
+        let notice = |effect: &Effect| Notice {
+            codes: effect.code.into_iter().collect(),
+            actor: nick.clone(),
+            reason: effect.reason.clone(),
+            ..Notice::default()
+        };
+        // §8.2: the kicked occupants hear of it; "After removing the kicked occupant(s), the service MUST then inform the moderator of success";
+        // "After informing the moderator, the service MUST then inform all of the remaining occupants". Of anything else the one who asked hears first.
+        let mut gone = Vec::new();
+        for (seat, effect) in &made.occupants {
+            if effect.code == Some(KICKED) {
+                let notice = notice(effect);
+                let kicked = self.dismiss(*seat, &notice, turn);
+                gone.extend(kicked.map(|kicked| (kicked, notice)));
+            }
+        }
+        turn.out.extend(answer.map(Output::Answer));
+        for (seat, effect) in &made.occupants {
+            let notice = notice(effect);
+            let Some(occupant) = self.occupants.get_mut(*seat) else {
+                continue;
+            };
+            occupant.affiliation = effect.standing.affiliation;
+            match effect.code {
+                // §9.4: "there is no point in time where a non-member user must be in a members-only room": one presence, not two.
+                Some(_) => {
+                    let removed = self.dismiss(*seat, &notice, turn);
+                    gone.extend(removed.map(|removed| (removed, notice)));
+                }
+                None => occupant.role = effect.standing.role,
+            }
+        }
+        for (gone, notice) in &gone {
+            self.report(gone, notice, turn);
+        }
+        for (seat, effect) in &made.occupants {
+            if effect.code.is_none() {
+                self.announce(*seat, &notice(effect), turn);
+            }
+        }
+        for (was, entry) in &made.absent {
+            self.tell_absent(*was, entry, actor, turn);
+        }
+    }
+
+    /// §10.2: "If [...] the room type is changed to members-only but there are non-members in the room, the service MUST remove any non-members
+    /// from the room and include a status code of 322"
+    pub(super) fn evict(&mut self, actor: &Asker, turn: &mut Turn<'_>) {
+        let nick = self.nick(actor).map(str::to_owned);
+        let notice = Notice {
+            actor: nick,
+            ..Notice::code(MEMBERS_ONLY)
+        };
+        let all = self.occupants.iter();
+        let strangers = all.filter(|(_, one)| one.affiliation < Affiliation::Member);
+        let strangers: Vec<Seat> = strangers.map(|(seat, _)| seat).collect();
+        // Nobody who goes has to hear of the others.
+        let gone = strangers.into_iter();
+        let gone: Vec<Occupant> = gone
+            .filter_map(|seat| self.dismiss(seat, &notice, turn))
+            .collect();
+        for gone in &gone {
+            self.report(gone, &notice, turn);
+        }
+    }
+
+    /// What the changes mean for an occupant.
+    fn effect(
+        &self,
+        occupant: &Occupant,
+        role: Option<&(Role, Option<String>)>,
+        entry: Option<&Entry>,
+    ) -> Option<Effect> {
+        let affiliation = self.affiliation(&occupant.real);
+        let given = role.map_or(occupant.role, |(role, _)| *role);
+        let standing = Standing {
+            role: role_after(
+                given,
+                occupant.affiliation,
+                affiliation,
+                self.config.moderated,
+            ),
+            affiliation,
+        };
+        let code = match affiliation {
+            Affiliation::Outcast => Some(BANNED),
+            // §9.4: "If the room is members-only, the service MUST remove the user from the room, including a status code of 321"
+            Affiliation::None
+                if self.config.members_only && occupant.affiliation != affiliation =>
+            {
+                Some(AFFILIATION)
+            }
+            _ if given == Role::None => Some(KICKED),
+            _ => None,
+        };
+        let before = Standing {
+            role: occupant.role,
+            affiliation: occupant.affiliation,
+        };
+        let changed = code.is_some() || standing != before;
+        let by_role = || role.and_then(|(_, reason)| reason.clone());
+        let reason = entry
+            .and_then(|entry| entry.reason.clone())
+            .or_else(by_role);
+        changed.then_some(Effect {
+            standing,
+            code,
+            reason,
+        })
+    }
+
+    /// Of somebody who is not in the room: §10.3: "the service MAY send a message from the room itself to the room occupants", those who may see who
+    /// it is; and §9.5: "the service SHOULD send an invitation to any user who has been added to the member list of a members-only
+    /// room if the user is not currently affiliated with the room".
+    fn tell_absent(
+        &self,
+        was: Affiliation,
+        entry: &Entry,
+        actor: Option<&Asker>,
+        turn: &mut Turn<'_>,
+    ) {
+        let item = Element::new("item", ns::USER)
+            .with_attr("affiliation", entry.affiliation.name())
+            .with_attr("jid", entry.jid.as_str())
+            .with_attr("role", Role::None.name());
+        let x = Element::new("x", ns::USER).with_child(item);
+        let message = Stanza::message(MessageType::Normal)
+            .with_from(Jid::from(&self.jid))
+            .with_child(&x);
+        let [_, seeing] = self.audience(None);
+        turn.broadcast(message, seeing);
+        let Some(actor) = actor else {
+            return;
+        };
+        if was == Affiliation::None
+            && entry.affiliation >= Affiliation::Member
+            && self.config.members_only
+        {
+            turn.send(self.invitation(entry, actor));
+        }
+    }
+
+    fn invitation(&self, entry: &Entry, actor: &Asker) -> Stanza {
+        let occupant = actor.seat.and_then(|seat| self.occupants.get(seat));
+        let from = match (self.config.whois, occupant) {
+            (Whois::Anyone, _) => actor.user.as_str(),
+            (Whois::Moderators, Some(occupant)) => occupant.address.as_str(),
+            (Whois::Moderators, None) => self.jid.as_str(),
+        };
+        let mut invite = Element::new("invite", ns::USER).with_attr("from", from);
+        if let Some(reason) = &entry.reason {
+            invite.push(Element::new("reason", ns::USER).with_text(reason));
+        }
+        let mut x = Element::new("x", ns::USER).with_child(invite);
+        if let Some(password) = &self.config.password {
+            x.push(Element::new("password", ns::USER).with_text(password));
+        }
+        Stanza::message(MessageType::Normal)
+            .with_from(Jid::from(&self.jid))
+            .with_to(entry.jid.clone())
+            .with_child(&x)
+    }
+
+    /// The nick that is reserved for somebody.
+    pub(super) fn reserved_nick(&self, plan: &Plan, user: &BareJid) -> Option<String> {
+        let planned = plan.entries.get(user.as_jid());
+        let entry = planned.or_else(|| self.affiliations.get(user.as_jid()))?;
+        entry.nick.clone()
+    }
+
+    /// A nick that can be reserved: §7.10: "If the desired room nickname is already reserved for that room, the room MUST return a <conflict/> error";
+    /// nor is it one that somebody else has right now.
+    fn free_nick(&self, plan: &Plan, user: &BareJid, nick: &str) -> Result<String, Condition> {
+        let occupant_jid = self.jid.with_resource(nick);
+        let (Ok(address), Ok(key)) = (occupant_jid, nickname(nick)) else {
+            return Err(Condition::NotAcceptable);
+        };
+        if address.resource().len() > self.settings.limits.nick {
+            return Err(Condition::NotAcceptable);
+        }
+        let theirs = |entry: &&Entry| {
+            let nick = entry.nick.as_deref().and_then(|nick| nickname(nick).ok());
+            nick == Some(key.clone()) && entry.jid != *user.as_jid()
+        };
+        let holder = self.affiliations.holder(nick);
+        let holder = holder.filter(|holder| *holder != user.as_jid());
+        // Whoever has it may lose it by the same plan.
+        let holder = holder.filter(|holder| !plan.entries.contains_key(*holder));
+        let occupant = self.occupants.named(nick);
+        let occupant = occupant.and_then(|seat| self.occupants.get(seat));
+        let others = occupant.is_some_and(|occupant| occupant.real != *user);
+        if holder.is_some() || others || plan.entries.values().any(|entry| theirs(&entry)) {
+            return Err(Condition::Conflict);
+        }
+        Ok(address.resource().to_owned())
+    }
+}
+
+impl Entry {
+    /// Whether there is anything in it.
+    fn is_kept(&self) -> bool {
+        self.affiliation != Affiliation::None || self.nick.is_some()
+    }
+}
+
+/// The role that an occupant has after a change of their affiliation.
+///
+/// §5.1.3: "the role that is gained when an occupant is granted a certain affiliation is stable, whereas the role that is lost when an occupant loses a
+/// certain affiliation is not hardcoded": who was moderator as an admin is what others of the new affiliation begin with; else nothing is
+/// lost.
+fn role_after(role: Role, was: Affiliation, is: Affiliation, moderated: bool) -> Role {
+    let initial = is.role(moderated);
+    match is.cmp(&was) {
+        std::cmp::Ordering::Greater => role.max(initial),
+        std::cmp::Ordering::Less if was >= Affiliation::Admin => initial,
+        _ => role,
+    }
+}

@@ -1,0 +1,437 @@
+//! The form in which a room is configured (XEP-0045 §10.1.3, §16.5.3), both ways.
+
+use std::borrow::Cow;
+
+use xmpp_core::im::form;
+use xmpp_core::stanza::Condition;
+use xmpp_core::xml::Element;
+use xmpp_core::{BareJid, Jid};
+
+use super::{AllowPm, Config, Role, Whois};
+use crate::ns;
+use crate::settings::Limits;
+
+/// What an owner has submitted.
+#[derive(Debug)]
+pub(super) struct Submitted {
+    pub(super) config: Config,
+    /// All admins, if the form says who they are.
+    pub(super) admins: Option<Vec<BareJid>>,
+    /// All owners, if it says.
+    pub(super) owners: Option<Vec<BareJid>>,
+}
+
+/// A field of the form.
+struct Field {
+    var: &'static str,
+    kind: &'static str,
+    label: &'static str,
+    values: Vec<String>,
+    /// Values to choose from, and what they mean.
+    options: Vec<(String, Cow<'static, str>)>,
+}
+
+/// A form to be filled in, "with the current options set as defaults" (§10.2).
+pub(super) fn offer<'a>(
+    room: &BareJid,
+    config: &Config,
+    admins: impl Iterator<Item = &'a Jid>,
+    owners: impl Iterator<Item = &'a Jid>,
+    limits: &Limits,
+) -> Element {
+    let name = room.local().unwrap_or(room.as_str());
+    let mut fields = fields(config, limits);
+    let values = |all: &mut dyn Iterator<Item = &'a Jid>| all.map(Jid::to_string).collect();
+    for (var, label, mut jids) in [
+        (
+            ADMINS,
+            "Full List of Room Admins",
+            Box::new(admins) as Box<dyn Iterator<Item = &Jid>>,
+        ),
+        (OWNERS, "Full List of Room Owners", Box::new(owners)),
+    ] {
+        fields.push(Field::new(var, "jid-multi", label, values(&mut *jids)));
+    }
+    let title =
+        Element::new("title", form::NS).with_text(&format!("Configuration for \"{name}\" Room"));
+    let instructions = Element::new("instructions", form::NS)
+        .with_text("Complete this form to modify the configuration of your room.");
+    Element::new("x", form::NS)
+        .with_attr("type", "form")
+        .with_child(title)
+        .with_child(instructions)
+        .with_child(form::field("FORM_TYPE", [ns::CONFIG_FORM]).with_attr("type", "hidden"))
+        .with_children(fields.iter().map(Field::question))
+}
+
+/// The form as it is filled in.
+pub(super) fn filled(config: &Config) -> Element {
+    // A restored configuration may have been made under other limits.
+    let fields = fields(config, &Limits::default());
+    let answers = fields.iter().map(|field| {
+        let values = field.values.iter().map(String::as_str);
+        form::field(field.var, values)
+    });
+    form::form("submit", ns::CONFIG_FORM).with_children(answers)
+}
+
+/// The configuration with what the form says; fields that are not there leave it as it is.
+///
+/// §10.1.3: "If the room creation fails because the specified room configuration options violate one or more service policies (e.g., because the password for
+/// a password-protected room is blank), the service MUST return a <not-acceptable/> error."
+pub(super) fn read(
+    submitted: &Element,
+    config: &Config,
+    limits: &Limits,
+) -> Result<Submitted, Condition> {
+    let mut all = Submitted {
+        config: config.clone(),
+        admins: None,
+        owners: None,
+    };
+    if submitted.children().next().is_none() {
+        // §10.1.2: the default is accepted.
+        return Ok(all);
+    }
+    if form::form_type(submitted).as_deref() != Some(ns::CONFIG_FORM) {
+        return Err(Condition::BadRequest);
+    }
+    let (mut protected, mut secret) = (None, None);
+    for (var, field) in form::fields(submitted) {
+        let values: Vec<_> = form::values(field).collect();
+        match var {
+            ADMINS => all.admins = Some(jids(&values)?),
+            OWNERS => all.owners = Some(jids(&values)?),
+            PROTECTED => protected = boolean(&values)?,
+            SECRET => secret = Some(text(&values, limits)?.filter(|it| !it.trim().is_empty())),
+            _ => all.config.set(var, &values, limits)?,
+        }
+    }
+    let secret = secret.unwrap_or_else(|| config.password.clone());
+    all.config.password = match (protected.unwrap_or(secret.is_some()), secret) {
+        (true, None) => return Err(Condition::NotAcceptable),
+        (true, secret) => secret,
+        (false, _) => None,
+    };
+    Ok(all)
+}
+
+/// The same for what the service itself has written down ([`filled`]): what it cannot read stays as it is.
+pub(super) fn restore(filled: &Element, config: &mut Config, limits: &Limits) {
+    // Limits may have been lowered since.
+    let limits = Limits {
+        text: usize::MAX,
+        ..*limits
+    };
+    let mut secret = None;
+    for (var, field) in form::fields(filled) {
+        let values: Vec<_> = form::values(field).collect();
+        match var {
+            SECRET => secret = values.first().map(|secret| secret.to_string()),
+            PROTECTED => {}
+            _ => _ = config.set(var, &values, &limits),
+        }
+    }
+    config.password = secret;
+}
+
+const ADMINS: &str = "muc#roomconfig_roomadmins";
+const OWNERS: &str = "muc#roomconfig_roomowners";
+const PROTECTED: &str = "muc#roomconfig_passwordprotectedroom";
+const SECRET: &str = "muc#roomconfig_roomsecret";
+
+impl Config {
+    /// One field but those of passwords and lists. Unknown ones are passed over.
+    fn set(
+        &mut self,
+        var: &str,
+        values: &[Cow<'_, str>],
+        limits: &Limits,
+    ) -> Result<(), Condition> {
+        let set = |place: &mut bool| {
+            *place = boolean(values)?.unwrap_or(*place);
+            Ok(())
+        };
+        match var.strip_prefix("muc#roomconfig_").unwrap_or(var) {
+            "roomname" => self.name = text(values, limits)?,
+            "roomdesc" => self.description = text(values, limits)?,
+            "lang" => self.lang = language(values)?,
+            "pubsub" => self.pubsub = text(values, limits)?,
+            "persistentroom" => set(&mut self.persistent)?,
+            "publicroom" => set(&mut self.public)?,
+            "membersonly" => set(&mut self.members_only)?,
+            "moderatedroom" => set(&mut self.moderated)?,
+            "changesubject" => set(&mut self.change_subject)?,
+            "allowinvites" => set(&mut self.allow_invites)?,
+            "enablelogging" => set(&mut self.logging)?,
+            "whois" => self.whois = one(values, Whois::named)?.unwrap_or(self.whois),
+            "allowpm" => self.allow_pm = one(values, AllowPm::named)?.unwrap_or(self.allow_pm),
+            "presencebroadcast" => self.presence_broadcast = roles(values)?,
+            "getmemberlist" => self.get_member_list = roles(values)?,
+            "maxusers" => {
+                let users = |value: &str| match value {
+                    "none" | "" => Some(None),
+                    number => number.parse().ok().map(Some),
+                };
+                let users = one(values, users)?.unwrap_or(self.max_users);
+                if users == Some(0) || users > Some(limits.occupants) {
+                    return Err(Condition::NotAcceptable);
+                }
+                self.max_users = users;
+            }
+            // More than the service keeps cannot be got anyway.
+            "muc#maxhistoryfetch" => {
+                let number = one(values, |value| value.parse().ok())?;
+                self.history = number.unwrap_or(self.history).min(limits.history);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// All fields but the lists, in the order in which they are asked.
+fn fields(config: &Config, limits: &Limits) -> Vec<Field> {
+    let text = |var, label, value: &Option<String>| {
+        Field::new(var, "text-single", label, value.iter().cloned().collect())
+    };
+    let boolean = |var, label, value| {
+        Field::new(
+            var,
+            "boolean",
+            label,
+            vec![if value { "1" } else { "0" }.to_owned()],
+        )
+    };
+    let roles = |var, label, value: &[Role]| {
+        let values = value.iter().map(|role| role.name().to_owned()).collect();
+        Field::new(var, "list-multi", label, values).options(&[
+            ("moderator", "Moderator"),
+            ("participant", "Participant"),
+            ("visitor", "Visitor"),
+        ])
+    };
+    let one =
+        |var, label, value: &str| Field::new(var, "list-single", label, vec![value.to_owned()]);
+    let secret = config.password.iter().cloned().collect();
+    vec![
+        text(
+            "muc#roomconfig_roomname",
+            "Natural-Language Room Name",
+            &config.name,
+        ),
+        text(
+            "muc#roomconfig_roomdesc",
+            "Short Description of Room",
+            &config.description,
+        ),
+        text(
+            "muc#roomconfig_lang",
+            "Natural Language for Room Discussions",
+            &config.lang,
+        ),
+        boolean(
+            "muc#roomconfig_enablelogging",
+            "Enable Public Logging?",
+            config.logging,
+        ),
+        boolean(
+            "muc#roomconfig_changesubject",
+            "Allow Occupants to Change Subject?",
+            config.change_subject,
+        ),
+        boolean(
+            "muc#roomconfig_allowinvites",
+            "Allow Members to Invite Others?",
+            config.allow_invites,
+        ),
+        one(
+            "muc#roomconfig_allowpm",
+            "Who Can Send Private Messages?",
+            config.allow_pm.name(),
+        )
+        .options(&[
+            ("anyone", "Anyone"),
+            ("participants", "Anyone with Voice"),
+            ("moderators", "Moderators Only"),
+            ("none", "Nobody"),
+        ]),
+        Field::users(config.max_users, limits),
+        roles(
+            "muc#roomconfig_presencebroadcast",
+            "Roles for which Presence is Broadcasted",
+            &config.presence_broadcast,
+        ),
+        roles(
+            "muc#roomconfig_getmemberlist",
+            "Roles that May Retrieve Member List",
+            &config.get_member_list,
+        ),
+        boolean(
+            "muc#roomconfig_publicroom",
+            "Make Room Publicly Searchable?",
+            config.public,
+        ),
+        boolean(
+            "muc#roomconfig_persistentroom",
+            "Make Room Persistent?",
+            config.persistent,
+        ),
+        boolean(
+            "muc#roomconfig_moderatedroom",
+            "Make Room Moderated?",
+            config.moderated,
+        ),
+        boolean(
+            "muc#roomconfig_membersonly",
+            "Make Room Members-Only?",
+            config.members_only,
+        ),
+        boolean(
+            PROTECTED,
+            "Password Required to Enter?",
+            config.password.is_some(),
+        ),
+        Field::new(SECRET, "text-private", "Password", secret),
+        one(
+            "muc#roomconfig_whois",
+            "Who May Discover Real JIDs?",
+            config.whois.name(),
+        )
+        .options(&[("moderators", "Moderators Only"), ("anyone", "Anyone")]),
+        Field::new(
+            "muc#maxhistoryfetch",
+            "text-single",
+            "Maximum Number of History Messages Returned by Room",
+            vec![config.history.to_string()],
+        ),
+        text(
+            "muc#roomconfig_pubsub",
+            "XMPP URI of Associated Publish-Subscribe Node",
+            &config.pubsub,
+        ),
+    ]
+}
+
+impl Field {
+    fn new(
+        var: &'static str,
+        kind: &'static str,
+        label: &'static str,
+        values: Vec<String>,
+    ) -> Field {
+        Field {
+            var,
+            kind,
+            label,
+            values,
+            options: Vec::new(),
+        }
+    }
+
+    fn options(mut self, options: &[(&'static str, &'static str)]) -> Field {
+        let options = options.iter();
+        self.options = options
+            .map(|(value, label)| (value.to_string(), (*label).into()))
+            .collect();
+        self
+    }
+
+    /// The most occupants, among numbers that make sense.
+    fn users(users: Option<usize>, limits: &Limits) -> Field {
+        const USUAL: [usize; 9] = [10, 20, 30, 50, 100, 200, 500, 1000, 5000];
+        let usual = USUAL
+            .into_iter()
+            .filter(|number| *number <= limits.occupants);
+        let mut numbers: Vec<usize> = usual.chain(users).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let name =
+            |users: Option<usize>| users.map_or("none".to_owned(), |number| number.to_string());
+        let options = numbers
+            .iter()
+            .map(|number| (number.to_string(), number.to_string().into()));
+        let label = "Maximum Number of Occupants";
+        let mut field = Field::new(
+            "muc#roomconfig_maxusers",
+            "list-single",
+            label,
+            vec![name(users)],
+        );
+        field.options = options.chain([(name(None), "None".into())]).collect();
+        field
+    }
+
+    /// As it is asked.
+    fn question(&self) -> Element {
+        let values = self.values.iter().map(String::as_str);
+        let options = self.options.iter().map(|(value, label)| {
+            Element::new("option", form::NS)
+                .with_attr("label", label)
+                .with_child(Element::new("value", form::NS).with_text(value))
+        });
+        form::field(self.var, values)
+            .with_attr("type", self.kind)
+            .with_attr("label", self.label)
+            .with_children(options)
+    }
+}
+
+/// XEP-0004 §3.3: "1", "true", "0" or "false".
+pub(super) fn boolean(values: &[Cow<'_, str>]) -> Result<Option<bool>, Condition> {
+    one(values, |value| match value {
+        "1" | "true" => Some(true),
+        "0" | "false" => Some(false),
+        _ => None,
+    })
+}
+
+/// The only value, if there is one.
+fn one<T>(
+    values: &[Cow<'_, str>],
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Condition> {
+    match values {
+        [] => Ok(None),
+        [value] => read(value).map(Some).ok_or(Condition::NotAcceptable),
+        _ => Err(Condition::NotAcceptable),
+    }
+}
+
+fn text(values: &[Cow<'_, str>], limits: &Limits) -> Result<Option<String>, Condition> {
+    let fits = |value: &str| (value.len() <= limits.text).then(|| value.to_owned());
+    Ok(one(values, fits)?.filter(|text| !text.is_empty()))
+}
+
+/// A language tag (BCP 47), as far as its form goes.
+fn language(values: &[Cow<'_, str>]) -> Result<Option<String>, Condition> {
+    const LEN_MAX: usize = 35;
+    let tag = |value: &str| {
+        let subtag = |part: &str| {
+            matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+        };
+        let is_tag = value.len() <= LEN_MAX && value.split('-').all(subtag);
+        (value.is_empty() || is_tag).then(|| value.to_owned())
+    };
+    Ok(one(values, tag)?.filter(|tag| !tag.is_empty()))
+}
+
+fn roles(values: &[Cow<'_, str>]) -> Result<Vec<Role>, Condition> {
+    let mut roles = Vec::new();
+    for value in values {
+        let role = Role::named(value).filter(|role| *role != Role::None);
+        let role = role.ok_or(Condition::NotAcceptable)?;
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    Ok(roles)
+}
+
+/// Addresses, bare as affiliations are kept. Clients send an empty line for none.
+fn jids(values: &[Cow<'_, str>]) -> Result<Vec<BareJid>, Condition> {
+    let values = values.iter().filter(|value| !value.is_empty());
+    let jids = values.map(|value| Jid::new(value).map(|jid| jid.to_bare()));
+    jids.collect::<Result<_, _>>()
+        .map_err(|_| Condition::NotAcceptable)
+}
