@@ -208,10 +208,11 @@ fn shown(output: &Output) -> Vec<String> {
             vec![format!("{}: {}", list(to), words(stanza))]
         }
         Output::Burst(to, stanzas) => {
-            let of = |stanza: &Stanza| format!("{} << {}", short(to.as_str()), words(stanza));
+            let of = |stanza: &Arc<Stanza>| format!("{} << {}", short(to.as_str()), words(stanza));
             stanzas.iter().map(of).collect()
         }
         Output::Store(Change::Message(message)) => vec![format!("store message {}", message.id)],
+        Output::Store(Change::State { .. }) => vec!["store state".into()],
         Output::Store(change) => vec![format!("store {}", short(&format!("{change:?}")))],
         Output::Destroyed => vec!["destroyed".into()],
     }
