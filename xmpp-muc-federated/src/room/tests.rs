@@ -9,6 +9,7 @@ mod message;
 mod nick;
 mod private;
 mod relay;
+mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
