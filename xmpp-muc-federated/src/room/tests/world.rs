@@ -255,6 +255,10 @@ impl World {
         let Some(viewer) = viewer.filter(|viewer| viewer.role < Role::Moderator) else {
             return false;
         };
+        if matches!(stanza.kind(), Kind::Iq(_)) {
+            // It says again what they have said themselves.
+            return false;
+        }
         let text = stanza.clone().with_to(None).to_string();
         let others = USERS
             .iter()
