@@ -223,10 +223,25 @@ fn shown(output: &Output) -> Vec<String> {
             vec![format!("{}: {}", list(to), words(stanza))]
         }
         Output::Burst(to, stanzas) => {
-            let of = |stanza: &Stanza| format!("{} << {}", short(to.as_str()), words(stanza));
+            let of = |stanza: &Arc<Stanza>| format!("{} << {}", short(to.as_str()), words(stanza));
             stanzas.iter().map(of).collect()
         }
         Output::Store(Change::Message(message)) => vec![format!("store message {}", message.id)],
+        Output::Store(Change::State { .. }) => vec!["store state".into()],
+        Output::Store(Change::Entry(entry)) => {
+            let mut words = vec![short(entry.jid.as_str()), entry.affiliation.to_string()];
+            words.extend(entry.nick.as_ref().map(|nick| format!("nick={nick}")));
+            words.extend(
+                entry
+                    .reason
+                    .as_ref()
+                    .map(|reason| format!("reason={reason}")),
+            );
+            vec![format!("store entry {}", words.join(" "))]
+        }
+        Output::Store(Change::NoEntry(jid)) => {
+            vec![format!("store no entry {}", short(jid.as_str()))]
+        }
         Output::Store(change) => vec![format!("store {}", short(&format!("{change:?}")))],
         Output::Destroyed => vec!["destroyed".into()],
     }
@@ -294,7 +309,9 @@ fn words(stanza: &Stanza) -> String {
 fn item(item: &Element) -> String {
     let attributes = item.attributes().iter();
     let words = attributes.map(|one| format!("{}={}", one.name(), short(one.value())));
-    let words: Vec<_> = words.chain(item.children().map(|child| child.text().into())).collect();
+    let words: Vec<_> = words
+        .chain(item.children().map(|child| child.text().into()))
+        .collect();
     format!("[{}]", words.join(" "))
 }
 
@@ -323,7 +340,10 @@ fn form(form_type: &str, fields: &str) -> String {
         let values = values.iter().map(|value| format!("<value>{value}</value>"));
         format!("<field var='{name}'>{}</field>", values.collect::<String>())
     };
-    let fields = fields.split(", ").filter(|field| !field.is_empty()).map(field);
+    let fields = fields
+        .split(", ")
+        .filter(|field| !field.is_empty())
+        .map(field);
     format!(
         "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>{form_type}</value></field>{}</x>",
         fields.collect::<String>()

@@ -26,7 +26,12 @@ fn a_kick_is_told_in_the_order_of_8_2() {
     coven(|_| {}).play(
         "
         wiccarocks/laptop admin <item nick='hecate' role='none'><reason>Avaunt!</reason></item>
+            hecate/broom: /hecate gone none/none jid=hecate/broom actor=secondwitch reason=Avaunt! 110 307
+            wiccarocks/laptop: answer  iq result 1
+            hag66/pda, bard/globe: /hecate gone none/none actor=secondwitch reason=Avaunt! 307
+            crone1/desktop, wiccarocks/laptop: /hecate gone none/none jid=hecate/broom actor=secondwitch reason=Avaunt! 307
         hecate/broom says Hello?
+            hecate/broom:  message error cancel not-acceptable
         ",
     );
 }
@@ -39,11 +44,17 @@ fn superiors_are_not_kicked() {
     bench.play(
         "
         hag66/pda admin <item nick='secondwitch' role='none'/>
+            hag66/pda:  iq error cancel not-allowed
         wiccarocks/laptop admin <item nick='firstwitch' role='none'/>
+            wiccarocks/laptop:  iq error cancel not-allowed
         bard/globe admin <item nick='hecate' role='none'/>
+            bard/globe:  iq error auth forbidden
         stranger/1 admin <item nick='hecate' role='none'/>
+            stranger/1:  iq error auth forbidden
         stranger/1 admin <item nick='nobody' role='none'/>
+            stranger/1:  iq error auth forbidden
         wiccarocks/laptop admin <item nick='nobody' role='none'/>
+            wiccarocks/laptop:  iq error cancel item-not-found
         ",
     );
 }
@@ -71,11 +82,23 @@ fn voice_is_given_and_taken() {
     coven(|config| config.moderated = true).play(
         "
         bard/globe says Friends!
+            bard/globe:  message error auth forbidden
         wiccarocks/laptop admin <item nick='bard' role='participant'><reason>A worthy witch indeed!</reason></item>
+            wiccarocks/laptop: answer  iq result 1
+            bard/globe: /bard is none/participant jid=bard/globe actor=secondwitch reason=A worthy witch indeed! 110
+            hag66/pda, hecate/broom: /bard is none/participant actor=secondwitch reason=A worthy witch indeed!
+            crone1/desktop, wiccarocks/laptop: /bard is none/participant jid=bard/globe actor=secondwitch reason=A worthy witch indeed!
         bard/globe says Friends!
+            crone1/desktop, wiccarocks/laptop, hag66/pda, hecate/broom, bard/globe: /bard says Friends!
         wiccarocks/laptop admin <item nick='bard' role='visitor'/>
+            wiccarocks/laptop: answer  iq result 1
+            bard/globe: /bard is none/visitor jid=bard/globe actor=secondwitch 110
+            hag66/pda, hecate/broom: /bard is none/visitor actor=secondwitch
+            crone1/desktop, wiccarocks/laptop: /bard is none/visitor jid=bard/globe actor=secondwitch
         bard/globe says Romans!
+            bard/globe:  message error auth forbidden
         wiccarocks/laptop admin <item nick='bard' role='visitor'/>
+            wiccarocks/laptop: answer  iq result 1
         ",
     );
 }
@@ -86,12 +109,25 @@ fn the_voice_list_is_asked_for_and_changed() {
     coven(|config| config.moderated = true).play(
         "
         crone1/desktop lists role='participant'
+            crone1/desktop: answer  iq result 1 query [affiliation=member jid=hag66/pda nick=thirdwitch role=participant]
         crone1/desktop lists role='visitor'
+            crone1/desktop: answer  iq result 1 query [affiliation=none jid=hecate/broom nick=hecate role=visitor] [affiliation=none jid=bard/globe nick=bard role=visitor]
         hag66/pda lists role='visitor'
+            hag66/pda:  iq error auth forbidden
         crone1/desktop lists role='none'
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop lists role='king'
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop admin <item nick='hecate' role='participant'/><item nick='thirdwitch' role='visitor'/>
+            crone1/desktop: answer  iq result 1
+            hag66/pda: /thirdwitch is member/visitor jid=hag66/pda actor=firstwitch 110
+            hecate/broom, bard/globe: /thirdwitch is member/visitor actor=firstwitch
+            crone1/desktop, wiccarocks/laptop: /thirdwitch is member/visitor jid=hag66/pda actor=firstwitch
+            hecate/broom: /hecate is none/participant jid=hecate/broom actor=firstwitch 110
+            hag66/pda, bard/globe: /hecate is none/participant actor=firstwitch
+            crone1/desktop, wiccarocks/laptop: /hecate is none/participant jid=hecate/broom actor=firstwitch
         crone1/desktop lists role='participant'
+            crone1/desktop: answer  iq result 1 query [affiliation=none jid=hecate/broom nick=hecate role=participant]
         ",
     );
 }
@@ -103,11 +139,27 @@ fn moderators_are_made_and_unmade_by_admins() {
     bench.play(
         "
         wiccarocks/laptop admin <item nick='bard' role='moderator'/>
+            wiccarocks/laptop: answer  iq result 1
+            bard/globe: /bard is none/moderator jid=bard/globe actor=secondwitch 110
+            hag66/pda, hecate/broom: /bard is none/moderator actor=secondwitch
+            crone1/desktop, wiccarocks/laptop: /bard is none/moderator jid=bard/globe actor=secondwitch
+            bard/globe << /firstwitch is owner/moderator jid=crone1/desktop
+            bard/globe << /secondwitch is admin/moderator jid=wiccarocks/laptop
+            bard/globe << /thirdwitch is member/participant jid=hag66/pda
+            bard/globe << /hecate is none/participant jid=hecate/broom
         bard/globe admin <item nick='hecate' role='moderator'/>
+            bard/globe:  iq error auth forbidden
         bard/globe lists role='moderator'
+            bard/globe:  iq error auth forbidden
         wiccarocks/laptop lists role='moderator'
+            wiccarocks/laptop: answer  iq result 1 query [affiliation=owner jid=crone1/desktop nick=firstwitch role=moderator] [affiliation=admin jid=wiccarocks/laptop nick=secondwitch role=moderator] [affiliation=none jid=bard/globe nick=bard role=moderator]
         wiccarocks/laptop admin <item nick='bard' role='participant'/>
+            wiccarocks/laptop: answer  iq result 1
+            bard/globe: /bard is none/participant jid=bard/globe actor=secondwitch 110
+            hag66/pda, hecate/broom: /bard is none/participant actor=secondwitch
+            crone1/desktop, wiccarocks/laptop: /bard is none/participant jid=bard/globe actor=secondwitch
         wiccarocks/laptop admin <item nick='secondwitch' role='participant'/>
+            wiccarocks/laptop:  iq error cancel not-allowed
         ",
     );
 }
@@ -118,14 +170,23 @@ fn an_item_is_of_a_role_or_of_an_affiliation() {
     coven(|_| {}).play(
         "
         crone1/desktop admin <item nick='bard' role='visitor' affiliation='member' jid='bard@shakespeare.lit'/>
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop admin <item nick='bard'/>
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop admin <item role='visitor'/>
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop admin <item affiliation='member'/>
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop admin <item affiliation='king' jid='bard@shakespeare.lit'/>
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop admin <item affiliation='member' jid='@'/>
+            crone1/desktop:  iq error modify jid-malformed
         crone1/desktop admin <thing/>
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop admin
+            crone1/desktop:  iq error modify bad-request
         crone1/desktop lists role='visitor' affiliation='member'
+            crone1/desktop:  iq error modify bad-request
         ",
     );
 }
@@ -133,11 +194,23 @@ fn an_item_is_of_a_role_or_of_an_affiliation() {
 /// §8: "the <user@host> of the 'from' address": another client of a moderator is one, too
 #[test]
 fn a_moderator_acts_with_any_client() {
-    coven(|_| {}).play("wiccarocks/phone admin <item nick='bard' role='none'/>");
+    coven(|_| {}).play("
+        wiccarocks/phone admin <item nick='bard' role='none'/>
+            bard/globe: /bard gone none/none jid=bard/globe actor=secondwitch 110 307
+            wiccarocks/phone: answer  iq result 1
+            hag66/pda, hecate/broom: /bard gone none/none actor=secondwitch 307
+            crone1/desktop, wiccarocks/laptop: /bard gone none/none jid=bard/globe actor=secondwitch 307
+        ");
 }
 
 /// §8.2: "it is common in IRC as a way of apologizing"
 #[test]
 fn who_kicks_themself_is_gone() {
-    coven(|_| {}).play("wiccarocks/laptop admin <item nick='secondwitch' role='none'/>");
+    coven(|_| {}).play("
+        wiccarocks/laptop admin <item nick='secondwitch' role='none'/>
+            wiccarocks/laptop: /secondwitch gone admin/none jid=wiccarocks/laptop actor=secondwitch 110 307
+            wiccarocks/laptop: answer  iq result 1
+            hag66/pda, hecate/broom, bard/globe: /secondwitch gone admin/none actor=secondwitch 307
+            crone1/desktop: /secondwitch gone admin/none jid=wiccarocks/laptop actor=secondwitch 307
+        ");
 }

@@ -36,7 +36,13 @@ impl Stored {
             state: self.state.clone(),
             affiliations: self.entries.clone(),
         };
-        Room::restore(ROOM.parse().unwrap(), stored, &self.messages, like.room.settings.clone()).unwrap()
+        Room::restore(
+            ROOM.parse().unwrap(),
+            stored,
+            &self.messages,
+            like.room.settings.clone(),
+        )
+        .unwrap()
     }
 }
 
@@ -55,13 +61,18 @@ fn a_room_comes_back_as_it_was() {
         "crone1/desktop admin <item affiliation='none' jid='wiccarocks@shakespeare.lit'/>",
         "crone1/desktop leaves firstwitch",
     ] {
-        let line = line.replace(" & ", " &amp; ").replace("<Dark>", "&lt;Dark&gt;");
+        let line = line
+            .replace(" & ", " &amp; ")
+            .replace("<Dark>", "&lt;Dark&gt;");
         let out = bench.outputs(&line);
         stored.apply(&out);
     }
     let restored = stored.restore(&bench);
     assert_eq!(restored.config, bench.room.config);
-    assert_eq!(restored.config.name.as_deref(), Some("A <Dark> & 'damp' Cave"));
+    assert_eq!(
+        restored.config.name.as_deref(),
+        Some("A <Dark> & 'damp' Cave")
+    );
     assert_eq!(restored.config.password.as_deref(), Some(" x "));
     assert_eq!(restored.subject, bench.room.subject);
     assert!(restored.subject.is_some());
@@ -71,7 +82,10 @@ fn a_room_comes_back_as_it_was() {
     // Who enters hears the same, before and after.
     let was = bench.happens("hag66/pda enters thirdwitch <password> x </password>");
     bench.room = restored;
-    assert_eq!(bench.happens("hag66/pda enters thirdwitch <password> x </password>"), was);
+    assert_eq!(
+        bench.happens("hag66/pda enters thirdwitch <password> x </password>"),
+        was
+    );
     assert!(was.iter().any(|line| line.contains("toil")), "{was:#?}");
     assert!(was.iter().any(|line| line.contains("double")), "{was:#?}");
 }
@@ -85,7 +99,12 @@ fn what_is_unknown_in_a_record_is_passed_over() {
             state: state.to_owned(),
             affiliations: Vec::new(),
         };
-        Room::restore(ROOM.parse().unwrap(), stored, &[], bench.room.settings.clone())
+        Room::restore(
+            ROOM.parse().unwrap(),
+            stored,
+            &[],
+            bench.room.settings.clone(),
+        )
     };
     let room = read(
         "<room xmlns='urn:xmpp-sdk:room:1' new='1'><new xmlns='urn:x'/><x xmlns='jabber:x:data' type='submit'>\
