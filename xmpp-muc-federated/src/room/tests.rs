@@ -1,14 +1,22 @@
 //! Dialogues with a room: who sends what, and who hears what of it.
 
+mod admin;
+mod disco;
 mod enter;
 mod exit;
 mod ghost;
 mod history;
 mod invite;
 mod message;
+mod moderator;
 mod nick;
+mod owner;
 mod private;
+mod record;
+mod register;
 mod relay;
+mod table;
+mod voice;
 mod world;
 
 use std::sync::Arc;
@@ -102,6 +110,8 @@ impl Bench {
     ///
     /// * `hag66/pda enters thirdwitch <password>…</password>`, `hag66/pda leaves thirdwitch`, `hag66/pda says …`
     /// * `hag66/pda <iq …/>`: with `to=''` for the room and `to='/thirdwitch'` for an occupant
+    /// * `crone1/desktop admin <item …/>` changes lists, `crone1/desktop lists affiliation='member'` asks for one, `crone1/desktop owner …` is an
+    ///   owner's request; `configures`, `registers` and `submits form-type` fill in a form: `name=value`, parted by commas
     /// * `wait 3.5` (seconds), `close`
     pub(super) fn play(&mut self, script: &str) {
         let lines = || script.lines().filter(|line| !line.trim().is_empty());
@@ -147,6 +157,12 @@ impl Bench {
             (_, "leaves") => {
                 format!("<presence to='/{nick}' type='unavailable'>{payload}</presence>")
             }
+            (_, "admin") => request("set", ns::ADMIN, rest),
+            (_, "lists") => request("get", ns::ADMIN, &format!("<item {rest}/>")),
+            (_, "owner") => request("set", ns::OWNER, rest),
+            (_, "configures") => request("set", ns::OWNER, &form(ns::CONFIG_FORM, rest)),
+            (_, "registers") => request("set", ns::REGISTER, &form(ns::REGISTER_FORM, rest)),
+            (_, "submits") => format!("<message to=''>{}</message>", form(nick, payload)),
             (_, "says") => format!("<message to='' type='groupchat'><body>{rest}</body></message>"),
             _ => what.to_owned(),
         };
@@ -214,6 +230,20 @@ fn shown(output: &Output) -> Vec<String> {
         }
         Output::Store(Change::Message(message)) => vec![format!("store message {}", message.id)],
         Output::Store(Change::State { .. }) => vec!["store state".into()],
+        Output::Store(Change::Entry(entry)) => {
+            let mut words = vec![short(entry.jid.as_str()), entry.affiliation.to_string()];
+            words.extend(entry.nick.as_ref().map(|nick| format!("nick={nick}")));
+            words.extend(
+                entry
+                    .reason
+                    .as_ref()
+                    .map(|reason| format!("reason={reason}")),
+            );
+            vec![format!("store entry {}", words.join(" "))]
+        }
+        Output::Store(Change::NoEntry(jid)) => {
+            vec![format!("store no entry {}", short(jid.as_str()))]
+        }
         Output::Store(change) => vec![format!("store {}", short(&format!("{change:?}")))],
         Output::Destroyed => vec!["destroyed".into()],
     }
@@ -269,9 +299,57 @@ fn words(stanza: &Stanza) -> String {
             words.push(format!("iq {}", stanza.kind().type_name().unwrap()));
             words.extend(stanza.id().map(str::to_owned));
             words.extend(tree.children().map(|child| child.name().to_owned()));
+            let list = tree.child("query", ns::ADMIN);
+            let items = list.into_iter().flat_map(Element::children);
+            words.extend(items.map(item));
         }
     }
     words.join(" ")
+}
+
+/// `[affiliation=member jid=hag66]`
+fn item(item: &Element) -> String {
+    let attributes = item.attributes().iter();
+    let words = attributes.map(|one| format!("{}={}", one.name(), short(one.value())));
+    let words: Vec<_> = words
+        .chain(item.children().map(|child| child.text().into()))
+        .collect();
+    format!("[{}]", words.join(" "))
+}
+
+fn request(kind: &str, ns: &str, content: &str) -> String {
+    format!("<iq to='' type='{kind}' id='1'><query xmlns='{ns}'>{content}</query></iq>")
+}
+
+/// A form that is filled in: `roomname=Cave, roomowners=a@x.example b@x.example`. Names are those of the type of the form, values are parted by spaces, but for
+/// a text in quotes.
+fn form(form_type: &str, fields: &str) -> String {
+    let prefix = match form_type {
+        ns::CONFIG_FORM => "muc#roomconfig_",
+        ns::REGISTER_FORM => "muc#register_",
+        _ => "muc#",
+    };
+    let field = |field: &str| {
+        let (name, values) = field.split_once('=').unwrap();
+        let name = match name {
+            "maxhistoryfetch" => "muc#maxhistoryfetch".to_owned(),
+            name => format!("{prefix}{name}"),
+        };
+        let values: Vec<_> = match values.strip_prefix('"') {
+            Some(text) => vec![text.trim_end_matches('"')],
+            None => values.split_whitespace().collect(),
+        };
+        let values = values.iter().map(|value| format!("<value>{value}</value>"));
+        format!("<field var='{name}'>{}</field>", values.collect::<String>())
+    };
+    let fields = fields
+        .split(", ")
+        .filter(|field| !field.is_empty())
+        .map(field);
+    format!(
+        "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>{form_type}</value></field>{}</x>",
+        fields.collect::<String>()
+    )
 }
 
 /// `member/participant jid=hag66/pda 110`

@@ -74,7 +74,7 @@ fn who_may_invite_depends_on_the_room() {
                 "{members_only} {allow_invites} {who}"
             );
             // "If the room is members-only, the service MAY also add the invitee to the member list."
-            let stored = told.iter().any(|line| line.starts_with("store Entry"));
+            let stored = told.iter().any(|line| line.starts_with("store entry"));
             assert_eq!(stored, may && members_only);
             let hecate = bench.room.affiliation(&real("hecate").to_bare());
             assert_eq!(hecate == Affiliation::Member, may && members_only);
