@@ -103,8 +103,9 @@ pub enum Output {
     Answer(Stanza),
     /// Send this to each of them. It has no `to`.
     Broadcast(Stanza, Arc<[Jid]>),
-    /// Send these to this one, in their order and before anything that comes later. They have no `to`.
-    Burst(Jid, Vec<Stanza>),
+    /// Send these to this one, in their order and before anything that comes later. They have no `to`, and are shared with all who
+    /// enter: one who has not taken theirs yet costs a pointer for each.
+    Burst(Jid, Vec<Arc<Stanza>>),
     /// Store this.
     Store(Change),
     /// The room is no more, since it was destroyed (§10.9), or is not persistent and nobody is in it (§7.14); nothing comes after this.
@@ -129,7 +130,7 @@ impl Turn<'_> {
         }
     }
 
-    fn burst(&mut self, to: Jid, stanzas: Vec<Stanza>) {
+    fn burst(&mut self, to: Jid, stanzas: Vec<Arc<Stanza>>) {
         if !stanzas.is_empty() {
             self.out.push(Output::Burst(to, stanzas));
         }

@@ -1,5 +1,7 @@
 //! What one who enters hears (XEP-0045 §7.1).
 
+use std::sync::Arc;
+
 use xmpp_core::Jid;
 use xmpp_core::xml::Element;
 
@@ -30,12 +32,13 @@ impl Room {
             ..Notice::default()
         };
         // §7.2.2: "MUST NOT be sent to the new occupant until the room has sent the presence of all other occupants"
-        all.push(self.available(occupant, &notice, Sight::Own).with_id(id));
+        let own = self.available(occupant, &notice, Sight::Own);
+        all.push(Arc::new(own.with_id(id)));
         let wanted = x.child("history", ns::MUC);
         let wanted = wanted.map(|history| Wanted::read(history, turn.now.utc));
         let most = self.config.history;
         all.extend(self.history.recall(wanted.unwrap_or_default(), most, to));
-        all.push(self.subject_now());
+        all.push(Arc::new(self.subject_now()));
         turn.burst(to.clone(), all);
     }
 }

@@ -1,6 +1,7 @@
 //! Those who seem to be there, and are not (XEP-0045 §18.1.2, §11.1).
 
-use xmpp_core::stanza::{Condition, IqType, Kind, MessageType, Stanza, StanzaError};
+use xmpp_core::stanza::{Condition, IqType, Kind, MessageType, Payload, Stanza, StanzaError};
+use xmpp_core::xml::{Element, ns::CLIENT};
 use xmpp_core::{FullJid, Jid};
 
 use super::presence::{Notice, occupant_id};
@@ -70,7 +71,7 @@ impl Room {
         let Some(sender) = sender else {
             return false;
         };
-        let payload = self.clean(stanza.payload());
+        let payload = nameless(&self.clean(stanza.payload()));
         let error = stanza
             .clone()
             .with_from(Jid::from(&recipient.address))
@@ -81,13 +82,24 @@ impl Room {
     }
 }
 
+/// An error from an occupant without what would say who they really are: who reports it, and where they are now.
+pub(super) fn nameless(payload: &Payload) -> Payload {
+    let Some(child) = payload.child("error", CLIENT) else {
+        return payload.clone();
+    };
+    let mut error = StanzaError::from_element(&child.element());
+    (error.by, error.address) = (None, None);
+    let payload = payload.without(|child| child.is("error", CLIENT));
+    payload.with(&error.to_element())
+}
+
 /// §18.1.2: "the delivery-related errors are <gone/>, <item-not-found/>, <recipient-unavailable/>, <redirect/>,
 /// <remote-server-not-found/>, and <remote-server-timeout/>". RFC 6121 §8.5.3.2.3 has one more for a session that is no more:
 /// "If the 'type' attribute [...] is "groupchat" [...] <service-unavailable/>"; which is also what one hears who is blocked
 /// (XEP-0191 §3.4).
 fn meaning(error: &StanzaError) -> Meaning {
     use Condition::*;
-    let blocks = |extra: &xmpp_core::xml::Element| extra.is("blocked", "urn:xmpp:blocking:errors");
+    let blocks = |extra: &Element| extra.is("blocked", "urn:xmpp:blocking:errors");
     match error.condition {
         Gone | ItemNotFound | RecipientUnavailable | Redirect | RemoteServerNotFound
         | RemoteServerTimeout => Meaning::Gone,

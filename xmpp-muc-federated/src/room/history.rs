@@ -1,6 +1,7 @@
 //! The discussion history (XEP-0045 §7.2.13, §7.2.14).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use xmpp_core::stanza::{Child, Stanza};
@@ -25,7 +26,7 @@ pub(super) struct History {
 struct Kept {
     at: Timestamp,
     /// Without `to`, with its stamp.
-    stanza: Stanza,
+    stanza: Arc<Stanza>,
     bytes: usize,
     chars: usize,
 }
@@ -80,7 +81,7 @@ impl History {
         self.bytes += bytes;
         self.kept.push_back(Kept {
             at,
-            stanza,
+            stanza: Arc::new(stanza),
             bytes,
             chars,
         });
@@ -103,7 +104,7 @@ impl History {
 
     /// What one who enters gets, the oldest first, at most `most` messages: §7.2.14: "the smallest amount of traffic that meets
     /// any combination of the above criteria".
-    pub(super) fn recall(&self, wanted: Wanted, most: usize, to: &Jid) -> Vec<Stanza> {
+    pub(super) fn recall(&self, wanted: Wanted, most: usize, to: &Jid) -> Vec<Arc<Stanza>> {
         let mut attribute = Vec::from(*b" to=''");
         escape_attr(to.as_str(), &mut attribute);
         let to = String::from_utf8_lossy(&attribute).chars().count();
@@ -201,7 +202,7 @@ mod tests {
         let wanted = format!("<history xmlns='{}' {wanted}/>", ns::MUC);
         let wanted = Wanted::read(&Element::parse(&wanted).unwrap(), Timestamp(6000));
         let to = "hecate@shakespeare.lit/broom".parse().unwrap();
-        let body = |stanza: Stanza| {
+        let body = |stanza: Arc<Stanza>| {
             stanza
                 .to_element()
                 .child("body", "jabber:client")

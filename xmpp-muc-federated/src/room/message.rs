@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use xmpp_core::Jid;
-use xmpp_core::stanza::{Child, Condition, Payload, Stanza, StanzaError};
+use xmpp_core::stanza::{Child, Condition, ErrorType, Payload, Stanza, StanzaError};
 use xmpp_core::time::Timestamp;
 use xmpp_core::xml::{Element, ns::CLIENT};
 
@@ -36,7 +36,7 @@ impl Room {
         };
         self.spend(&from.to_bare(), Cost::Stanza, turn)?;
         let Some(occupant) = self.occupants.get(seat) else {
-            return Err(Condition::NotAcceptable.into());
+            return Err(not_here());
         };
         let changes_subject = subject::is_change(stanza.payload());
         if changes_subject {
@@ -75,7 +75,7 @@ impl Room {
     pub(super) fn stranger(&self) -> StanzaError {
         match self.locked {
             true => Condition::ItemNotFound.into(),
-            false => Condition::NotAcceptable.into(),
+            false => not_here(),
         }
     }
 
@@ -146,4 +146,9 @@ impl Room {
         self.settings.random.fill(&mut bytes);
         URL_SAFE_NO_PAD.encode(bytes)
     }
+}
+
+/// With the type that the examples of XEP-0045 and XEP-0410 have.
+pub(super) fn not_here() -> StanzaError {
+    StanzaError::new(Condition::NotAcceptable).with_kind(ErrorType::Cancel)
 }

@@ -27,7 +27,7 @@ pub(super) struct Occupant {
     /// The role that they have last been told they have.
     pub(super) told: Role,
     /// What others hear of them: without their real address, and with it.
-    pub(super) heard: [OnceLock<Stanza>; 2],
+    pub(super) heard: [OnceLock<Arc<Stanza>>; 2],
 }
 
 /// A client of an occupant (§7.2.8: several may have one nick).

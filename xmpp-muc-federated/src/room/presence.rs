@@ -169,7 +169,7 @@ impl Room {
     }
 
     /// The presences of all but one, as that one may see them, without `to`.
-    pub(super) fn others(&self, but: Seat) -> Vec<Stanza> {
+    pub(super) fn others(&self, but: Seat) -> Vec<Arc<Stanza>> {
         let sight = match self.occupants.get(but) {
             Some(occupant) if self.sees(occupant) => Sight::Real,
             _ => Sight::Hidden,
@@ -209,9 +209,9 @@ impl Room {
     }
 
     /// The same as [`available`](Self::available) without any notice, made once.
-    fn heard(&self, of: &Occupant, sight: Sight) -> Stanza {
+    fn heard(&self, of: &Occupant, sight: Sight) -> Arc<Stanza> {
         let made = &of.heard[usize::from(sight != Sight::Hidden)];
-        let make = || self.available(of, &Notice::default(), sight);
+        let make = || Arc::new(self.available(of, &Notice::default(), sight));
         made.get_or_init(make).clone()
     }
 

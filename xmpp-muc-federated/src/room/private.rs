@@ -73,7 +73,7 @@ impl Room {
         };
         self.spend(&from.to_bare(), Cost::Stanza, turn)?;
         let Some(sender) = self.occupants.get(seat) else {
-            return Err(Condition::NotAcceptable.into());
+            return Err(self.stranger());
         };
         if !self.may_whisper(sender) {
             return Err(Condition::Forbidden.into());

@@ -41,11 +41,12 @@ impl Rates {
         if then.duration_since(now) > token * limits.burst.max(Cost::Entry as u32) {
             return false;
         }
-        if self.full.len() >= self.sweep.max(SWEEP) {
+        let most = limits.occupants.max(SWEEP);
+        if self.full.len() >= self.sweep.clamp(SWEEP, most) {
             self.full.retain(|_, full| *full > now);
             self.sweep = self.full.len() * 2;
         }
-        if self.full.len() >= limits.occupants.max(SWEEP) && !self.full.contains_key(user) {
+        if self.full.len() >= most && !self.full.contains_key(user) {
             return false;
         }
         self.full.insert(user.clone(), then);
@@ -66,8 +67,11 @@ mod tests {
 
     #[test]
     fn a_bucket_empties_and_fills_again() {
-        let mut limits = Limits::default();
-        (limits.burst, limits.rate) = (10, 2);
+        let limits = Limits {
+            burst: 10,
+            rate: 2,
+            ..Limits::default()
+        };
         let (mut rates, start) = (Rates::default(), crate::room::tests::now().instant);
         let mut take = |cost, after| rates.take(&user(1), cost, &limits, start + after);
         let taken = (0..20).filter(|_| take(Cost::Stanza, Duration::ZERO));
@@ -81,8 +85,10 @@ mod tests {
     #[test]
     fn who_has_done_nothing_for_a_while_takes_no_room() {
         let (mut rates, start) = (Rates::default(), crate::room::tests::now().instant);
-        let mut limits = Limits::default();
-        limits.occupants = 1000;
+        let limits = Limits {
+            occupants: 1000,
+            ..Limits::default()
+        };
         for n in 0..1500 {
             assert_eq!(rates.take(&user(n), Cost::Stanza, &limits, start), n < 1000);
         }

@@ -7,6 +7,8 @@ use std::time::Instant;
 use xmpp_core::stanza::{Condition, IqType, Kind, Payload, Stanza, StanzaError};
 use xmpp_core::{FullJid, Jid};
 
+use super::ghost::nameless;
+use super::message::not_here;
 use super::{Room, Turn};
 use crate::ns;
 use crate::settings::Limits;
@@ -116,7 +118,7 @@ impl Room {
             // XEP-0410 §3.3: "Error (<not-acceptable>): the client is not joined to the MUC."
             return Err(match is_disco(payload) {
                 true => Condition::BadRequest.into(),
-                false => Condition::NotAcceptable.into(),
+                false => not_here(),
             });
         };
         if payload.has("ping", ns::PING) && sender.address == *to {
@@ -156,18 +158,20 @@ impl Room {
         Ok(())
     }
 
-    /// The answer to a request, back to who has asked: "nor reveal the recipient's real JID to the sender".
+    /// The answer to a request, back to who has asked.
     pub(super) fn answered(&mut self, stanza: &Stanza, from: &Jid, turn: &mut Turn<'_>) {
         let request = stanza.id().and_then(|id| self.requests.take(id, from));
         let Some(request) = request else {
             return;
         };
         if self.occupants.of(&request.from).is_some() {
+            // §17.4: "nor reveal the recipient's real JID to the sender"
             let answer = stanza
                 .clone()
                 .with_from(Jid::from(&request.asked))
                 .with_to(request.from)
-                .with_id(&*request.id);
+                .with_id(&*request.id)
+                .with_payload(nameless(stanza.payload()));
             turn.send(answer);
         }
         if stanza.kind() == Kind::Iq(IqType::Error) {

@@ -77,18 +77,20 @@ impl Room {
         if !is_cancelled && form.attr("type") != Some("submit") {
             return None;
         }
-        let asker = self.asker(from);
-        let decide = match &*form_type {
-            ns::REQUEST => Room::voice,
-            ns::REGISTER_FORM => Room::decide,
-            _ => return None,
-        };
+        let is_voice = form_type == ns::REQUEST;
+        if !is_voice && form_type != ns::REGISTER_FORM {
+            return None;
+        }
         // §8.6: "To skip this request, click the cancel button."
         if is_cancelled {
             return Some(Ok(()));
         }
+        let asker = self.asker(from);
         let bounded = self.spend(&asker.user, Cost::Stanza, turn);
-        Some(bounded.and_then(|()| Ok(decide(self, &asker, &form, turn)?)))
+        Some(bounded.and_then(|()| match is_voice {
+            true => self.voice(&asker, &form, turn),
+            false => Ok(self.decide(&asker, &form, turn)?),
+        }))
     }
 
     /// Does what is asked for, and answers; or says why not.
@@ -102,17 +104,13 @@ impl Room {
         if self.locked && asker.affiliation() < Affiliation::Owner {
             return Err(Condition::ItemNotFound.into());
         }
-        // RFC 6120 §8.2.3: "An IQ stanza of type "get" or "set" MUST contain exactly one child element"
-        let mut children = request.payload().children();
-        let (Some(child), None) = (children.next(), children.next()) else {
-            return Err(Condition::BadRequest.into());
-        };
+        let child = request.payload().children().next();
+        let payload = child.ok_or(Condition::BadRequest)?.element();
         // Who runs the room may have a lot to do at once.
         if asker.affiliation() < Affiliation::Admin {
             self.spend(&asker.user, Cost::Stanza, turn)?;
         }
         let is_get = request.kind() == Kind::Iq(IqType::Get);
-        let payload = child.element();
         let result = match (payload.name(), payload.ns(), is_get) {
             ("query", disco::INFO, true) => self.info(asker, &payload)?,
             ("query", disco::ITEMS, true) => self.items(asker, &payload)?,

@@ -1,10 +1,11 @@
 //! Requests for voice (XEP-0045 §7.13), and their approval (§8.6).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use xmpp_core::im::form;
-use xmpp_core::stanza::{Condition, MessageType, Stanza};
+use xmpp_core::stanza::{Condition, ErrorType, MessageType, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
@@ -41,15 +42,15 @@ impl Room {
         asker: &Asker,
         submitted: &Element,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Condition> {
+    ) -> Result<(), StanzaError> {
         let role = form::value(submitted, "muc#role");
         if role.as_deref().and_then(Role::named) != Some(Role::Participant) {
-            return Err(Condition::BadRequest);
+            return Err(Condition::BadRequest.into());
         }
         match values(submitted, "muc#request_allow") {
             None => self.request_voice(asker, submitted, turn),
             Some(allow) => match boolean(&allow)? {
-                Some(true) => self.grant_voice(asker, submitted, turn),
+                Some(true) => Ok(self.grant_voice(asker, submitted, turn)?),
                 _ => Ok(()),
             },
         }
@@ -60,25 +61,26 @@ impl Room {
         asker: &Asker,
         submitted: &Element,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Condition> {
+    ) -> Result<(), StanzaError> {
         // Who has voice need not ask for it, and who is not there cannot.
         match asker.standing.role {
-            Role::None => return Err(Condition::Forbidden),
+            Role::None => return Err(Condition::Forbidden.into()),
             Role::Visitor => {}
-            Role::Participant | Role::Moderator => return Err(Condition::UnexpectedRequest),
+            Role::Participant | Role::Moderator => return Err(Condition::UnexpectedRequest.into()),
         }
         let moderators = self.occupants.iter().map(|(_, one)| one);
         let moderators = moderators.filter(|one| one.role == Role::Moderator);
         let sessions = moderators.flat_map(|one| &one.sessions);
         let moderators: Vec<Jid> = sessions.map(|session| session.jid.clone()).collect();
         if moderators.is_empty() {
-            return Err(Condition::RecipientUnavailable);
+            return Err(Condition::RecipientUnavailable.into());
         }
         if self
             .voice_requests
             .is_too_soon(&asker.user, turn.now.instant)
         {
-            return Err(Condition::PolicyViolation);
+            let error = StanzaError::new(Condition::PolicyViolation).with_kind(ErrorType::Wait);
+            return Err(error.with_text("the moderators have just been asked"));
         }
         let form = self
             .approval(asker, submitted)
@@ -154,7 +156,7 @@ impl Room {
 }
 
 /// The values of a field, if it is there.
-pub(super) fn values<'a>(form: &'a Element, var: &str) -> Option<Vec<std::borrow::Cow<'a, str>>> {
+pub(super) fn values<'a>(form: &'a Element, var: &str) -> Option<Vec<Cow<'a, str>>> {
     let (_, field) = form::fields(form).find(|(name, _)| *name == var)?;
     Some(form::values(field).collect())
 }
