@@ -16,6 +16,7 @@ mod record;
 mod register;
 mod relay;
 mod voice;
+mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
