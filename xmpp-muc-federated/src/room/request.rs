@@ -101,7 +101,7 @@ impl Room {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         // §7.2.10: to others a room that is not unlocked yet is not there: <item-not-found/>.
-        if self.locked && asker.affiliation() < Affiliation::Owner {
+        if self.is_new() || self.locked && asker.affiliation() < Affiliation::Owner {
             return Err(Condition::ItemNotFound.into());
         }
         let child = request.payload().children().next();
