@@ -14,15 +14,15 @@ const PAGE: usize = 50;
 /// The presences, the history and the subject of a room on their way to one session.
 pub(super) struct Burst {
     to: Jid,
-    stanzas: std::vec::IntoIter<Stanza>,
+    stanzas: std::vec::IntoIter<Arc<Stanza>>,
     budget: Arc<Budget>,
     bytes: usize,
 }
 
 impl Burst {
-    /// A burst, if there is memory for it: most of it is shared with others, but not their headers.
-    pub(super) fn new(to: Jid, stanzas: Vec<Stanza>, budget: &Arc<Budget>) -> Option<Burst> {
-        let bytes = stanzas.len() * size_of::<Stanza>();
+    /// A burst, if there is memory for it: the stanzas are shared with others, and which ones they are is not.
+    pub(super) fn new(to: Jid, stanzas: Vec<Arc<Stanza>>, budget: &Arc<Budget>) -> Option<Burst> {
+        let bytes = stanzas.len() * size_of::<Arc<Stanza>>();
         budget.take(bytes).then(|| Burst {
             to,
             stanzas: stanzas.into_iter(),
@@ -36,7 +36,8 @@ impl Burst {
 impl Feed for Burst {
     async fn next(&mut self) -> Vec<Stanza> {
         let page = self.stanzas.by_ref().take(PAGE);
-        page.map(|stanza| stanza.with_to(self.to.clone())).collect()
+        page.map(|stanza| Stanza::clone(&stanza).with_to(self.to.clone()))
+            .collect()
     }
 }
 
@@ -57,7 +58,11 @@ mod tests {
     fn a_burst_comes_in_pages_and_gives_its_memory_back() {
         let budget = Arc::new(Budget::new(1 << 20));
         let stanzas: Vec<_> = (0..PAGE + 1)
-            .map(|n| Stanza::presence(PresenceType::Available).with_id(n.to_string().as_str()))
+            .map(|n| {
+                Stanza::presence(PresenceType::Available)
+                    .with_id(n.to_string().as_str())
+                    .into()
+            })
             .collect();
         let to = Jid::new("romeo@example.org/orchard").unwrap();
         let mut burst = Burst::new(to.clone(), stanzas, &budget).unwrap();
@@ -78,8 +83,8 @@ mod tests {
 
     #[test]
     fn there_is_no_burst_beyond_the_memory() {
-        let budget = Arc::new(Budget::new(size_of::<Stanza>()));
-        let stanza = Stanza::presence(PresenceType::Available);
+        let budget = Arc::new(Budget::new(size_of::<Arc<Stanza>>()));
+        let stanza = Arc::new(Stanza::presence(PresenceType::Available));
         let to = Jid::new("romeo@example.org/orchard").unwrap();
         assert!(Burst::new(to.clone(), vec![stanza.clone(); 2], &budget).is_none());
         assert!(Burst::new(to, vec![stanza], &budget).is_some());

@@ -1,6 +1,7 @@
 //! Does what a room wants done.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use xmpp_core::Jid;
@@ -41,18 +42,21 @@ pub(super) async fn broadcast(stanza: &Stanza, to: &[Jid], server: &Server, metr
 /// Gives a burst to the one who has entered; an error as if they had sent it, if they cannot take it.
 pub(super) async fn burst(
     to: Jid,
-    stanzas: Vec<Stanza>,
+    stanzas: Vec<Arc<Stanza>>,
     server: &Server,
     metrics: &Metrics,
 ) -> Option<Stanza> {
     let Some(session) = server.session_of(&to) else {
         // Elsewhere: there its way is as wide as for everything else.
         for stanza in stanzas {
-            send(stanza.with_to(to.clone()), server, metrics).await;
+            send(Stanza::clone(&stanza).with_to(to.clone()), server, metrics).await;
         }
         return None;
     };
-    let from = stanzas.first().and_then(Stanza::from).map(Jid::to_bare);
+    let from = stanzas
+        .first()
+        .and_then(|first| first.from())
+        .map(Jid::to_bare);
     metrics.sent.add(stanzas.len() as u64);
     let burst = Burst::new(to.clone(), stanzas, server.budget());
     if burst.is_some_and(|burst| session.add_feed_in_turn(Box::new(burst))) {
