@@ -1,6 +1,8 @@
 //! Changes of roles and affiliations (XEP-0045 §5.1.3, §5.2.2): planned together, made together or not at all, and told.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use xmpp_core::jid::nickname;
 use xmpp_core::stanza::{Condition, MessageType, Stanza};
@@ -57,6 +59,9 @@ impl Plan {
 
     /// Whether an occupant's affiliation is in question.
     fn concerns(&self, occupant: &Occupant) -> Option<&Entry> {
+        if self.entries.is_empty() {
+            return None;
+        }
         let domain = || self.entries.get(occupant.real.domain_jid().as_jid());
         self.entries.get(occupant.real.as_jid()).or_else(domain)
     }
@@ -171,16 +176,19 @@ impl Room {
                 }
             }
         }
-        made.absent.retain(|(_, entry)| {
-            let mut all = self.occupants.iter();
-            !all.any(|(_, one)| one.real.as_jid() == &entry.jid)
-        });
+        if !made.absent.is_empty() {
+            let all = self.occupants.iter();
+            let present: BTreeSet<&Jid> = all.map(|(_, one)| one.real.as_jid()).collect();
+            made.absent
+                .retain(|(_, entry)| !present.contains(&entry.jid));
+        }
         for (seat, occupant) in self.occupants.iter() {
             let role = plan.roles.get(&seat);
             let entry = plan.concerns(occupant);
-            let effect = self.effect(occupant, role, entry);
-            let effect = effect.filter(|_| role.is_some() || entry.is_some());
-            made.occupants.extend(effect.map(|effect| (seat, effect)));
+            if role.is_some() || entry.is_some() {
+                let effect = self.effect(occupant, role, entry);
+                made.occupants.extend(effect.map(|effect| (seat, effect)));
+            }
         }
         made
     }
@@ -227,16 +235,18 @@ impl Room {
                 None => occupant.role = effect.standing.role,
             }
         }
+        let audience = self.audience(None);
         for (gone, notice) in &gone {
-            self.report(gone, notice, turn);
+            self.report(gone, notice, &audience, turn);
         }
         for (seat, effect) in &made.occupants {
             if effect.code.is_none() {
                 self.announce(*seat, &notice(effect), turn);
             }
         }
+        let [_, seeing] = self.audience(None);
         for (was, entry) in &made.absent {
-            self.tell_absent(*was, entry, actor, turn);
+            self.tell_absent(*was, entry, actor, &seeing, turn);
         }
     }
 
@@ -256,8 +266,9 @@ impl Room {
         let gone: Vec<Occupant> = gone
             .filter_map(|seat| self.dismiss(seat, &notice, turn))
             .collect();
+        let audience = self.audience(None);
         for gone in &gone {
-            self.report(gone, &notice, turn);
+            self.report(gone, &notice, &audience, turn);
         }
     }
 
@@ -314,6 +325,7 @@ impl Room {
         was: Affiliation,
         entry: &Entry,
         actor: Option<&Asker>,
+        seeing: &Arc<[Jid]>,
         turn: &mut Turn<'_>,
     ) {
         let item = Element::new("item", ns::USER)
@@ -324,8 +336,7 @@ impl Room {
         let message = Stanza::message(MessageType::Normal)
             .with_from(Jid::from(&self.jid))
             .with_child(&x);
-        let [_, seeing] = self.audience(None);
-        turn.broadcast(message, seeing);
+        turn.broadcast(message, seeing.clone());
         let Some(actor) = actor else {
             return;
         };
@@ -408,8 +419,8 @@ impl Entry {
 fn role_after(role: Role, was: Affiliation, is: Affiliation, moderated: bool) -> Role {
     let initial = is.role(moderated);
     match is.cmp(&was) {
-        std::cmp::Ordering::Greater => role.max(initial),
-        std::cmp::Ordering::Less if was >= Affiliation::Admin => initial,
+        Ordering::Greater => role.max(initial),
+        Ordering::Less if was >= Affiliation::Admin => initial,
         _ => role,
     }
 }

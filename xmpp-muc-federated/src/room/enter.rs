@@ -172,7 +172,7 @@ impl Room {
     }
 
     /// Whether nobody has ever entered it.
-    fn is_new(&self) -> bool {
+    pub(super) fn is_new(&self) -> bool {
         self.locked && self.affiliations.with(Affiliation::Owner).next().is_none()
     }
 

@@ -21,6 +21,9 @@ use crate::store::Change;
 /// "Inform occupants that a non-privacy-related room configuration change has occurred" (§16.6.2).
 const CONFIGURED: u16 = 104;
 
+/// Presences that are sent because of a change of what is broadcast.
+const SHOWN_MAX: usize = 1_000_000;
+
 impl Room {
     /// The form of the configuration (§10.2).
     pub(super) fn configuration(&self, asker: &Asker) -> Result<Element, Refusal> {
@@ -189,12 +192,16 @@ impl Room {
         }
     }
 
-    /// Others begin to hear of those, and only of those, whose role is broadcast now.
+    /// Others begin to hear of those, and only of those, whose role is broadcast now. Where it would be too much at once, they hear it with the next change of
+    /// each of them.
     fn show(&mut self, turn: &mut Turn<'_>) {
         let is_shown = |role| self.config.allows(role, Privilege::BroadcastPresence);
         let all = self.occupants.iter();
         let changed = all.filter(|(_, one)| one.shown != is_shown(one.role));
         let changed: Vec<Seat> = changed.map(|(seat, _)| seat).collect();
+        if changed.len().saturating_mul(self.occupants.len()) > SHOWN_MAX {
+            return;
+        }
         for seat in changed {
             self.tell_others(seat, &Notice::default(), turn);
         }

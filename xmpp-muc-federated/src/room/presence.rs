@@ -76,7 +76,7 @@ impl Room {
     /// Takes an occupant out of the room and tells all so.
     pub(super) fn remove(&mut self, seat: Seat, notice: &Notice, turn: &mut Turn<'_>) {
         if let Some(gone) = self.dismiss(seat, notice, turn) {
-            self.report(&gone, notice, turn);
+            self.report(&gone, notice, &self.audience(None), turn);
         }
     }
 
@@ -95,12 +95,17 @@ impl Room {
         Some(gone)
     }
 
-    /// The other half: all others hear of it.
-    pub(super) fn report(&mut self, gone: &Occupant, notice: &Notice, turn: &mut Turn<'_>) {
+    /// The other half: all others hear of it, who are the [`audience`](Self::audience).
+    pub(super) fn report(
+        &self,
+        gone: &Occupant,
+        notice: &Notice,
+        [blind, seeing]: &[Arc<[Jid]>; 2],
+        turn: &mut Turn<'_>,
+    ) {
         if gone.shown {
-            let [blind, seeing] = self.audience(None);
-            turn.broadcast(self.unavailable(gone, notice, Sight::Hidden), blind);
-            turn.broadcast(self.unavailable(gone, notice, Sight::Real), seeing);
+            turn.broadcast(self.unavailable(gone, notice, Sight::Hidden), blind.clone());
+            turn.broadcast(self.unavailable(gone, notice, Sight::Real), seeing.clone());
         }
     }
 

@@ -25,17 +25,17 @@ pub(super) struct Asker {
 /// Why something is not done.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
-    error: StanzaError,
+    error: Box<StanzaError>,
     /// §8.4: "return a <not-allowed/> error to the sender along with the offending item(s)"
-    offending: Option<Element>,
+    offending: Option<Box<Element>>,
 }
 
 impl Refusal {
     /// Because of this part of the request.
     pub(super) fn of(error: impl Into<StanzaError>, offending: Element) -> Refusal {
         Refusal {
-            error: error.into(),
-            offending: Some(offending),
+            error: Box::new(error.into()),
+            offending: Some(Box::new(offending)),
         }
     }
 }
@@ -43,7 +43,7 @@ impl Refusal {
 impl<E: Into<StanzaError>> From<E> for Refusal {
     fn from(error: E) -> Refusal {
         Refusal {
-            error: error.into(),
+            error: Box::new(error.into()),
             offending: None,
         }
     }
@@ -101,7 +101,7 @@ impl Room {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         // §7.2.10: to others a room that is not unlocked yet is not there: <item-not-found/>.
-        if self.locked && asker.affiliation() < Affiliation::Owner {
+        if self.is_new() || self.locked && asker.affiliation() < Affiliation::Owner {
             return Err(Condition::ItemNotFound.into());
         }
         let child = request.payload().children().next();
@@ -169,7 +169,7 @@ impl Turn<'_> {
         self.send(match refusal.offending {
             Some(offending) => {
                 let error = refusal.error.to_element();
-                reply.with_children([&offending, &error])
+                reply.with_children([&*offending, &error])
             }
             None => reply,
         });

@@ -276,8 +276,10 @@ fn a_room_has_an_owner_always() {
 
 #[test]
 fn lists_are_bounded_but_what_is_there_can_be_changed() {
-    let mut limits = Limits::default();
-    limits.affiliations = 2;
+    let limits = Limits {
+        affiliations: 2,
+        ..Limits::default()
+    };
     let mut bench = Bench::limited(limits, |config| config.persistent = true);
     bench.is("hag66", Affiliation::Member);
     bench.play(

@@ -123,7 +123,7 @@ impl World {
                 ns::ADMIN
             )
         };
-        match self.below(12) {
+        match self.below(13) {
             0..=2 => format!("{who} enters {nick}"),
             3 => format!("{who} <presence to='/{nick}'>{show}{x}</presence>"),
             4 => format!("{who} <presence to='/{nick}'>{show}</presence>"),
@@ -154,6 +154,20 @@ impl World {
                 "{who} <message to='/{nick}' type='error'><error type='cancel'>\
                  <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
             ),
+            11 => {
+                let fields = [
+                    "membersonly=1",
+                    "membersonly=0",
+                    "moderatedroom=1",
+                    "moderatedroom=0",
+                    "presencebroadcast=moderator participant",
+                    "presencebroadcast=moderator participant visitor",
+                    "presencebroadcast=visitor",
+                    "roomadmins=hag66@shakespeare.lit wiccarocks@shakespeare.lit",
+                    "roomadmins=",
+                ];
+                format!("{who} configures {}", self.one(&fields))
+            }
             _ => format!(
                 "{who} <message to='/{nick}' type='chat'><body>Toil and trouble</body></message>"
             ),
