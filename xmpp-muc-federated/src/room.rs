@@ -56,7 +56,7 @@ use rate::Rates;
 use register::Applicants;
 use relay::Requests;
 use subject::Subject;
-use voice::VoiceRequests;
+use voice::{VoiceRequests, Voices};
 
 /// One room. See the [module](self).
 pub struct Room {
@@ -76,6 +76,7 @@ pub struct Room {
     sent: Sent,
     requests: Requests,
     invitations: Invitations,
+    voices: Voices,
     voice_requests: VoiceRequests,
     applicants: Applicants,
 }
@@ -163,6 +164,7 @@ impl Room {
             sent: Sent::default(),
             requests: Requests::default(),
             invitations: Invitations::default(),
+            voices: Voices::default(),
             voice_requests: VoiceRequests::default(),
             applicants: Applicants::default(),
         }

@@ -55,11 +55,12 @@ pub struct Limits {
     pub presence: usize,
     /// Bytes of each text of the configuration: name, description, password; default 1024.
     pub text: usize,
-    /// Requests from one occupant to others that wait for their answer; default 1000 in a room.
+    /// Requests from occupants to others that wait for their answer; default 1000 in a room. One client has at most a quarter of them.
     pub requests: usize,
-    /// For how long; default 60 s.
+    /// For how long, before the room answers in their place; default 60 s.
     pub request: Duration,
-    /// Messages and changes of presence or nick that one occupant may send at once; default 50.
+    /// Messages and changes of presence or nick that one user may send at once; default 50. Entering, hearing everything again and
+    /// inviting are as much as five of them.
     pub burst: u32,
     /// And from then on in a second; default 10.
     pub rate: u32,

@@ -159,10 +159,21 @@ impl Room {
             occupants: BTreeMap::new(),
             absent: Vec::new(),
         };
+        for (seat, (role, _)) in &plan.roles {
+            let occupant = self.occupants.get(*seat);
+            if let Some(user) = occupant.map(|occupant| occupant.real.clone()) {
+                self.note_voice(&user, *role);
+            }
+        }
         for entry in plan.entries.values() {
             let jid = entry.jid.to_bare();
+            // With another affiliation they begin anew.
+            self.voices.remove(&jid);
             let was = self.affiliation(&jid);
-            if was != entry.affiliation && !jid.is_domain() {
+            // Bans are for admins to know.
+            let secret = was.min(entry.affiliation) == Affiliation::Outcast
+                && was.max(entry.affiliation) <= Affiliation::None;
+            if was != entry.affiliation && !secret && !jid.is_domain() {
                 made.absent.push((was, entry.clone()));
             }
             match entry.is_kept() {

@@ -1,10 +1,11 @@
 //! Entering (XEP-0045 §7.2), and what an occupant's presence says later (§7.7).
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::sync::Arc;
 
 use xmpp_core::stanza::{Condition, ErrorType, PresenceType, Stanza, StanzaError};
 use xmpp_core::xml::Element;
@@ -143,7 +144,7 @@ impl Room {
             });
             codes.push(201);
         }
-        let role = affiliation.role(self.config.moderated);
+        let role = self.first_role(&wish.real, affiliation);
         let seat = match seat {
             Some(seat) => {
                 self.occupants.join(seat, session);

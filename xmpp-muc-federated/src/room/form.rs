@@ -435,3 +435,105 @@ fn jids(values: &[Cow<'_, str>]) -> Result<Vec<BareJid>, Condition> {
     jids.collect::<Result<_, _>>()
         .map_err(|_| Condition::NotAcceptable)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = Option<String>> {
+        proptest::option::of("[ -~\u{a0}-\u{d7ff}]{1,20}")
+    }
+
+    fn some_roles() -> impl Strategy<Value = Vec<Role>> {
+        let all = vec![Role::Moderator, Role::Participant, Role::Visitor];
+        proptest::sample::subsequence(all, 0..=3)
+    }
+
+    fn config() -> impl Strategy<Value = Config> {
+        let texts = (
+            text(),
+            text(),
+            text(),
+            proptest::option::of("[!-~][ -~]{0,9}"),
+        );
+        let switches = any::<[bool; 8]>();
+        let numbers = (
+            proptest::option::of(1..20_000_usize),
+            0..100_usize,
+            0..4_usize,
+        );
+        let roles = (some_roles(), some_roles());
+        (texts, switches, numbers, roles).prop_map(|(texts, switches, numbers, roles)| {
+            let (name, description, pubsub, password) = texts;
+            let [
+                persistent,
+                public,
+                members_only,
+                moderated,
+                change_subject,
+                allow_invites,
+                logging,
+                open,
+            ] = switches;
+            let (max_users, history, allow_pm) = numbers;
+            let names = ["anyone", "participants", "moderators", "none"];
+            Config {
+                name,
+                description,
+                lang: open.then(|| "en-GB".to_owned()),
+                persistent,
+                public,
+                members_only,
+                moderated,
+                password,
+                whois: if open {
+                    Whois::Anyone
+                } else {
+                    Whois::Moderators
+                },
+                change_subject,
+                allow_invites,
+                allow_pm: AllowPm::named(names[allow_pm]).unwrap(),
+                max_users,
+                presence_broadcast: roles.0,
+                get_member_list: roles.1,
+                history,
+                logging,
+                pubsub,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_down_is_read_again(config in config()) {
+            let limits = Limits::default();
+            let written = filled(&config).to_string();
+            let written = Element::parse(&written).unwrap();
+            let mut restored = Config::default();
+            restore(&written, &mut restored, &limits);
+            prop_assert_eq!(&restored, &config);
+            let read = read(&written, &Config::default(), &limits).unwrap();
+            prop_assert_eq!(&read.config, &config);
+        }
+
+        #[test]
+        fn whatever_is_submitted_is_within_the_bounds_or_refused(
+            fields in proptest::collection::vec(("[a-z]{1,10}|maxusers|roomname|whois|roomsecret|lang|membersonly", proptest::collection::vec(".{0,40}", 0..3)), 0..8)
+        ) {
+            let limits = Limits { text: 16, ..Limits::default() };
+            let answers = fields.iter().map(|(var, values)| {
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                form::field(&format!("muc#roomconfig_{var}"), values)
+            });
+            let form = form::form("submit", ns::CONFIG_FORM).with_children(answers);
+            if let Ok(Submitted { config, .. }) = read(&form, &Config::default(), &limits) {
+                let texts = [config.name, config.description, config.lang, config.password, config.pubsub];
+                prop_assert!(texts.iter().flatten().all(|text| !text.is_empty() && text.len() <= 16));
+                prop_assert!(config.max_users.is_none_or(|users| users <= limits.occupants));
+            }
+        }
+    }
+}

@@ -93,6 +93,9 @@ impl Room {
         self.check(&plan)?;
         let was_kept = self.is_kept();
         let old = mem::replace(&mut self.config, submitted.config);
+        if !self.config.moderated {
+            self.voices.clear();
+        }
         // §10.1.1: "the service MUST "unlock" the room"
         self.locked = false;
         let mut made = self.make(plan);

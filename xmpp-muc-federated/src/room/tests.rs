@@ -15,6 +15,7 @@ mod private;
 mod record;
 mod register;
 mod relay;
+mod table;
 mod voice;
 mod world;
 

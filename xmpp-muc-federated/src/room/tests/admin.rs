@@ -36,7 +36,6 @@ fn who_is_banned_has_to_go_and_does_not_come_back() {
         wiccarocks/laptop admin <item affiliation='none' jid='hag66@shakespeare.lit'/>
             store no entry hag66
             wiccarocks/laptop: answer  iq result 1
-            crone1/desktop, wiccarocks/laptop:  tells <item affiliation='none' jid='hag66' role='none'/>
         wiccarocks/laptop lists affiliation='outcast'
             wiccarocks/laptop: answer  iq result 1 query
         hag66/pda <iq to='' type='get' id='1'><query xmlns='http://jabber.org/protocol/disco#info' node='x-roomuser-item'/></iq>
@@ -78,8 +77,6 @@ fn changes_are_made_together_or_not_at_all() {
             wiccarocks/laptop: answer  iq result 1 query
         wiccarocks/laptop admin <item affiliation='outcast' jid='a@x.example'/><item affiliation='outcast' jid='b@x.example'/>
             wiccarocks/laptop: answer  iq result 1
-            crone1/desktop, wiccarocks/laptop:  tells <item affiliation='outcast' jid='a@x.example' role='none'/>
-            crone1/desktop, wiccarocks/laptop:  tells <item affiliation='outcast' jid='b@x.example' role='none'/>
         wiccarocks/laptop lists affiliation='outcast'
             wiccarocks/laptop: answer  iq result 1 query [affiliation=outcast jid=a@x.example] [affiliation=outcast jid=b@x.example]
         ",

@@ -214,3 +214,46 @@ fn who_kicks_themself_is_gone() {
             crone1/desktop: /secondwitch gone admin/none jid=wiccarocks/laptop actor=secondwitch 307
         ");
 }
+
+/// §5.1: "SHOULD do so for moderated rooms"
+#[test]
+fn voice_that_a_moderator_has_given_or_taken_outlasts_a_visit() {
+    let mut bench = coven(|config| config.moderated = true);
+    bench.happens("crone1/desktop admin <item nick='bard' role='participant'/><item nick='thirdwitch' role='visitor'/>");
+    for who in [
+        "bard/globe leaves bard",
+        "hag66/pda leaves thirdwitch",
+        "hecate/broom leaves hecate",
+    ] {
+        bench.happens(who);
+    }
+    let mut role = |line: &str| {
+        let told = bench.happens(line);
+        let own = told.iter().find(|line| line.contains(" 110"));
+        own.unwrap_or_else(|| panic!("{told:?}"))
+            .split_whitespace()
+            .nth(4)
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(role("bard/globe enters bard"), "none/participant");
+    assert_eq!(role("hag66/pda enters thirdwitch"), "member/visitor");
+    assert_eq!(role("hecate/broom enters hecate"), "none/visitor");
+    // With another affiliation they begin anew, and so does everybody when the room is not moderated.
+    bench.happens("crone1/desktop admin <item affiliation='none' jid='bard@shakespeare.lit'/>");
+    bench.happens("bard/globe leaves bard");
+    let mut role = |line: &str| {
+        let told = bench.happens(line);
+        let own = told
+            .iter()
+            .find(|line| line.contains(" 110"))
+            .unwrap()
+            .clone();
+        own.split_whitespace().nth(4).unwrap().to_owned()
+    };
+    assert_eq!(role("bard/globe enters bard"), "none/visitor");
+    bench.happens("crone1/desktop configures moderatedroom=0");
+    bench.happens("crone1/desktop configures moderatedroom=1");
+    bench.happens("hag66/pda leaves thirdwitch");
+    assert_eq!(bench.room.voices.len(), 0);
+}
