@@ -29,6 +29,7 @@ mod message;
 mod nick;
 mod occupants;
 mod owner;
+mod plan;
 mod presence;
 mod private;
 mod privilege;

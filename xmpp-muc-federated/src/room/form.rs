@@ -1,11 +1,16 @@
 //! The form in which a room is configured (XEP-0045 §10.1.3, §16.5.3), both ways.
 
+mod field;
+
 use std::borrow::Cow;
 
 use xmpp_core::im::form;
 use xmpp_core::stanza::Condition;
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
+
+pub(super) use field::boolean;
+use field::{Field, jids, language, one, roles, text};
 
 use super::{AllowPm, Config, Role, Whois};
 use crate::ns;
@@ -19,16 +24,6 @@ pub(super) struct Submitted {
     pub(super) admins: Option<Vec<BareJid>>,
     /// All owners, if it says.
     pub(super) owners: Option<Vec<BareJid>>,
-}
-
-/// A field of the form.
-struct Field {
-    var: &'static str,
-    kind: &'static str,
-    label: &'static str,
-    values: Vec<String>,
-    /// Values to choose from, and what they mean.
-    options: Vec<(String, Cow<'static, str>)>,
 }
 
 /// A form to be filled in, "with the current options set as defaults" (§10.2).
@@ -77,8 +72,8 @@ pub(super) fn filled(config: &Config) -> Element {
 
 /// The configuration with what the form says; fields that are not there leave it as it is.
 ///
-/// §10.1.3: "If the room creation fails because the specified room configuration options violate one or more service policies (e.g., because the password for
-/// a password-protected room is blank), the service MUST return a <not-acceptable/> error."
+/// §10.1.3: "If the room creation fails because the specified room configuration options violate one or more service policies
+/// (e.g., because the password for a password-protected room is blank), the service MUST return a <not-acceptable/> error."
 pub(super) fn read(
     submitted: &Element,
     config: &Config,
@@ -311,129 +306,6 @@ fn fields(config: &Config, limits: &Limits) -> Vec<Field> {
             &config.pubsub,
         ),
     ]
-}
-
-impl Field {
-    fn new(
-        var: &'static str,
-        kind: &'static str,
-        label: &'static str,
-        values: Vec<String>,
-    ) -> Field {
-        Field {
-            var,
-            kind,
-            label,
-            values,
-            options: Vec::new(),
-        }
-    }
-
-    fn options(mut self, options: &[(&'static str, &'static str)]) -> Field {
-        let options = options.iter();
-        self.options = options
-            .map(|(value, label)| (value.to_string(), (*label).into()))
-            .collect();
-        self
-    }
-
-    /// The most occupants, among numbers that make sense.
-    fn users(users: Option<usize>, limits: &Limits) -> Field {
-        const USUAL: [usize; 9] = [10, 20, 30, 50, 100, 200, 500, 1000, 5000];
-        let usual = USUAL
-            .into_iter()
-            .filter(|number| *number <= limits.occupants);
-        let mut numbers: Vec<usize> = usual.chain(users).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let name =
-            |users: Option<usize>| users.map_or("none".to_owned(), |number| number.to_string());
-        let options = numbers
-            .iter()
-            .map(|number| (number.to_string(), number.to_string().into()));
-        let label = "Maximum Number of Occupants";
-        let mut field = Field::new(
-            "muc#roomconfig_maxusers",
-            "list-single",
-            label,
-            vec![name(users)],
-        );
-        field.options = options.chain([(name(None), "None".into())]).collect();
-        field
-    }
-
-    /// As it is asked.
-    fn question(&self) -> Element {
-        let values = self.values.iter().map(String::as_str);
-        let options = self.options.iter().map(|(value, label)| {
-            Element::new("option", form::NS)
-                .with_attr("label", label)
-                .with_child(Element::new("value", form::NS).with_text(value))
-        });
-        form::field(self.var, values)
-            .with_attr("type", self.kind)
-            .with_attr("label", self.label)
-            .with_children(options)
-    }
-}
-
-/// XEP-0004 §3.3: "1", "true", "0" or "false".
-pub(super) fn boolean(values: &[Cow<'_, str>]) -> Result<Option<bool>, Condition> {
-    one(values, |value| match value {
-        "1" | "true" => Some(true),
-        "0" | "false" => Some(false),
-        _ => None,
-    })
-}
-
-/// The only value, if there is one.
-fn one<T>(
-    values: &[Cow<'_, str>],
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, Condition> {
-    match values {
-        [] => Ok(None),
-        [value] => read(value).map(Some).ok_or(Condition::NotAcceptable),
-        _ => Err(Condition::NotAcceptable),
-    }
-}
-
-fn text(values: &[Cow<'_, str>], limits: &Limits) -> Result<Option<String>, Condition> {
-    let fits = |value: &str| (value.len() <= limits.text).then(|| value.to_owned());
-    Ok(one(values, fits)?.filter(|text| !text.is_empty()))
-}
-
-/// A language tag (BCP 47), as far as its form goes.
-fn language(values: &[Cow<'_, str>]) -> Result<Option<String>, Condition> {
-    const LEN_MAX: usize = 35;
-    let tag = |value: &str| {
-        let subtag = |part: &str| {
-            matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-        };
-        let is_tag = value.len() <= LEN_MAX && value.split('-').all(subtag);
-        (value.is_empty() || is_tag).then(|| value.to_owned())
-    };
-    Ok(one(values, tag)?.filter(|tag| !tag.is_empty()))
-}
-
-fn roles(values: &[Cow<'_, str>]) -> Result<Vec<Role>, Condition> {
-    let mut roles = Vec::new();
-    for value in values {
-        let role = Role::named(value).filter(|role| *role != Role::None);
-        let role = role.ok_or(Condition::NotAcceptable)?;
-        if !roles.contains(&role) {
-            roles.push(role);
-        }
-    }
-    Ok(roles)
-}
-
-/// Addresses, bare as affiliations are kept. Clients send an empty line for none.
-fn jids(values: &[Cow<'_, str>]) -> Result<Vec<BareJid>, Condition> {
-    let values = values.iter().filter(|value| !value.is_empty());
-    let jids = values.map(|value| Jid::new(value).map(|jid| jid.to_bare()));
-    jids.collect::<Result<_, _>>()
-        .map_err(|_| Condition::NotAcceptable)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use xmpp_core::stanza::{Condition, ErrorType, MessageType, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
-use super::change::Plan;
 use super::form::boolean;
+use super::plan::Plan;
 use super::request::Asker;
 use super::{Affiliation, Role, Room, Turn};
 use crate::ns;
@@ -35,15 +35,15 @@ impl VoiceRequests {
     }
 }
 
-/// To whom moderators have given voice, and from whom they have taken it. At most as many as there may be occupants; nobody is forgotten for another, and all of
-/// it is when the room leaves memory.
+/// To whom moderators have given voice, and from whom they have taken it. At most as many as there may be occupants; nobody is
+/// forgotten for another, and all of it is when the room leaves memory.
 pub(super) type Voices = HashMap<BareJid, Role>;
 
 impl Room {
     /// The role of one who enters (§5.1.2).
     ///
-    /// §5.1: "An implementation MAY persist roles across visits and SHOULD do so for moderated rooms": nobody gets rid of what moderators have decided by
-    /// coming in again.
+    /// §5.1: "An implementation MAY persist roles across visits and SHOULD do so for moderated rooms": nobody gets rid of what
+    /// moderators have decided by coming in again.
     pub(super) fn first_role(&self, user: &BareJid, affiliation: Affiliation) -> Role {
         let role = affiliation.role(self.config.moderated);
         match self.voices.get(user) {
