@@ -39,6 +39,7 @@ impl Room {
             turn.send(own.with_to(jid.clone()));
         }
         self.occupants.part(jid);
+        self.ask_no_more(jid, turn);
         if news {
             self.tell_itself(seat, &Notice::default(), None, turn);
             self.tell_others(seat, &Notice::default(), turn);

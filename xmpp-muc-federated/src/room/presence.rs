@@ -89,6 +89,9 @@ impl Room {
     ) -> Option<Occupant> {
         let gone = self.occupants.leave(seat)?;
         turn.broadcast(self.unavailable(&gone, notice, Sight::Own), gone.clients());
+        for session in &gone.sessions {
+            self.ask_no_more(&session.jid, turn);
+        }
         Some(gone)
     }
 

@@ -60,6 +60,16 @@ impl Requests {
         Some(request)
     }
 
+    /// Those that this client does not answer any more.
+    fn left(&mut self, real: &Jid) -> Vec<Request> {
+        let of = self.waiting.extract_if(|_, request| request.real == *real);
+        let mut all: Vec<_> = of.map(|(_, request)| request).collect();
+        // The order of a map is not for others to see.
+        all.sort_unstable_by(|a, b| (&a.from, &a.id).cmp(&(&b.from, &b.id)));
+        all.iter().for_each(|request| self.forget(&request.from));
+        all
+    }
+
     /// Those that nobody has answered in time.
     fn expired(&mut self, now: Instant) -> Vec<Request> {
         let mut all = Vec::new();
@@ -182,8 +192,20 @@ impl Room {
     /// Requests that nobody answers are answered by the room.
     pub(super) fn expire(&mut self, turn: &mut Turn<'_>) {
         for request in self.requests.expired(turn.now.instant) {
-            let error =
-                StanzaError::new(Condition::RemoteServerTimeout).with_by(Jid::from(&self.jid));
+            self.give_up(request, Condition::RemoteServerTimeout, turn);
+        }
+    }
+
+    /// So are those to a client that has left.
+    pub(super) fn ask_no_more(&mut self, client: &Jid, turn: &mut Turn<'_>) {
+        for request in self.requests.left(client) {
+            self.give_up(request, Condition::RecipientUnavailable, turn);
+        }
+    }
+
+    fn give_up(&self, request: Request, why: Condition, turn: &mut Turn<'_>) {
+        if self.occupants.of(&request.from).is_some() {
+            let error = StanzaError::new(why).with_by(Jid::from(&self.jid));
             let answer = Stanza::iq(IqType::Error, &request.id)
                 .with_from(Jid::from(&request.asked))
                 .with_to(request.from)

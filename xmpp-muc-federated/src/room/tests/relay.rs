@@ -97,6 +97,31 @@ fn an_unreachable_server_is_a_ghost_and_a_refusal_is_none() {
 }
 
 #[test]
+fn who_has_left_answers_no_more() {
+    let mut bench = bench();
+    bench.happens("crone1/laptop enters firstwitch");
+    bench.happens("macbeth/castle enters thane");
+    bench.play(
+        "
+        hag66/pda <iq to='/firstwitch' type='get' id='1'><query xmlns='jabber:iq:version'/></iq>
+            crone1/laptop: /thirdwitch iq get AAAAAAAAAAAAAAAA query
+        macbeth/castle <iq to='/firstwitch' type='get' id='2'><query xmlns='jabber:iq:version'/></iq>
+            crone1/laptop: /thane iq get AQEBAQEBAQEBAQEB query
+        macbeth/castle leaves thane
+            macbeth/castle: /thane gone none/none jid=macbeth/castle 110
+            hag66/pda: /thane gone none/none
+            crone1/desktop, crone1/laptop: /thane gone none/none jid=macbeth/castle
+        crone1/laptop leaves firstwitch
+            crone1/laptop: /firstwitch gone owner/none jid=crone1/laptop 110
+            hag66/pda: /firstwitch iq error wait recipient-unavailable
+            crone1/desktop: /firstwitch is owner/moderator jid=crone1/desktop 110
+            hag66/pda: /firstwitch is owner/moderator
+        ",
+    );
+    assert_eq!(bench.room.next_timeout(), None);
+}
+
+#[test]
 fn requests_that_wait_are_bounded() {
     let limits = Limits {
         requests: 8,
