@@ -30,6 +30,7 @@ mod nick;
 mod occupants;
 mod outline;
 mod owner;
+mod plan;
 mod presence;
 mod private;
 mod privilege;
@@ -58,7 +59,7 @@ use rate::Rates;
 use register::Applicants;
 use relay::Requests;
 use subject::Subject;
-use voice::VoiceRequests;
+use voice::{VoiceRequests, Voices};
 
 /// One room. See the [module](self).
 pub struct Room {
@@ -78,6 +79,7 @@ pub struct Room {
     sent: Sent,
     requests: Requests,
     invitations: Invitations,
+    voices: Voices,
     voice_requests: VoiceRequests,
     applicants: Applicants,
 }
@@ -165,6 +167,7 @@ impl Room {
             sent: Sent::default(),
             requests: Requests::default(),
             invitations: Invitations::default(),
+            voices: Voices::default(),
             voice_requests: VoiceRequests::default(),
             applicants: Applicants::default(),
         }

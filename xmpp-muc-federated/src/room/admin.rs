@@ -4,7 +4,7 @@ use xmpp_core::Jid;
 use xmpp_core::stanza::{Condition, Stanza};
 use xmpp_core::xml::Element;
 
-use super::change::Plan;
+use super::plan::Plan;
 use super::privilege::Right;
 use super::request::{Asker, Refusal};
 use super::{Affiliation, Role, Room, Turn, Whois};
@@ -96,14 +96,14 @@ impl Room {
                 let nick = item.attr("nick");
                 self.plan_affiliation(plan, asker, &jid, affiliation, nick, reason)
             }
-            // §17.4: "if a moderator, admin, or owner attempts to modify both the affiliation and role of the same item in the same IQ set, the
-            // service MUST return a <bad-request/> error to the sender"
+            // §17.4: "if a moderator, admin, or owner attempts to modify both the affiliation and role of the same item in the
+            // same IQ set, the service MUST return a <bad-request/> error to the sender"
             _ => Err(Condition::BadRequest),
         }
     }
 
-    /// §17.4: "in IQ results regarding roles, a MUC service MUST include the 'nick', 'role', 'affiliation', and 'jid' attributes (with the value of the
-    /// latter set to the user's full JID)"
+    /// §17.4: "in IQ results regarding roles, a MUC service MUST include the 'nick', 'role', 'affiliation', and 'jid' attributes
+    /// (with the value of the latter set to the user's full JID)"
     fn occupants_list(&self, asker: &Asker, role: Role) -> Result<Vec<Element>, Condition> {
         let may = match role {
             // §9.8 is of admins, §8.5 of moderators.
@@ -128,8 +128,9 @@ impl Room {
         Ok(items.collect())
     }
 
-    /// §17.4: "in IQ results regarding affiliations, a MUC service MUST NOT include the 'role' attribute, MUST include the 'affiliation' attribute and the
-    /// 'jid' attribute (with the value set to the bare JID), and SHOULD include the 'nick' attribute"
+    /// §17.4: "in IQ results regarding affiliations, a MUC service MUST NOT include the 'role' attribute, MUST include the
+    /// 'affiliation' attribute and the 'jid' attribute (with the value set to the bare JID), and SHOULD include the 'nick'
+    /// attribute"
     fn affiliations_list(
         &self,
         asker: &Asker,
@@ -151,10 +152,10 @@ impl Room {
 
     /// Admins may edit the lists of members and outcasts, owners all.
     ///
-    /// §9.5: "If the room is non-anonymous, a service SHOULD also allow any member to retrieve the member list even if not yet an occupant", and occupants
-    /// of the roles that the owner has set (`getmemberlist`); §10.5, §10.8: the lists of owners and admins "in non-anonymous
-    /// rooms, the service MAY" give them as well. §5.2.1: in a semi-anonymous room "members SHOULD NOT be allowed to retrieve the
-    /// member list", so there it is for moderators alone, who see who everybody is.
+    /// §9.5: "If the room is non-anonymous, a service SHOULD also allow any member to retrieve the member list even if not yet an
+    /// occupant", and occupants of the roles that the owner has set (`getmemberlist`); §10.5, §10.8: the lists of owners and
+    /// admins "in non-anonymous rooms, the service MAY" give them as well. §5.2.1: in a semi-anonymous room "members SHOULD NOT
+    /// be allowed to retrieve the member list", so there it is for moderators alone, who see who everybody is.
     fn may_list(&self, asker: &Asker, affiliation: Affiliation) -> bool {
         let role = asker.standing.role;
         let is_listener = self.config.get_member_list.contains(&role) && role != Role::None;

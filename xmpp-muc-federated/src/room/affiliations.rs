@@ -25,8 +25,8 @@ impl Affiliations {
 
     /// What the user is to the room; if there is nothing for them, what everybody of their domain is.
     ///
-    /// §9.2: "an implementation SHOULD match JIDs in the following order: <user@domain>, <domain> (the domain itself matches, as does any
-    /// user@domain)"
+    /// §9.2: "an implementation SHOULD match JIDs in the following order: <user@domain>, <domain> (the domain itself matches, as
+    /// does any user@domain)"
     pub(super) fn of(&self, user: &BareJid) -> Affiliation {
         let own = self
             .entries

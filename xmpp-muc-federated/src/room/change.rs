@@ -1,17 +1,17 @@
-//! Changes of roles and affiliations (XEP-0045 §5.1.3, §5.2.2): planned together, made together or not at all, and told.
+//! Changes of roles and affiliations (XEP-0045 §5.1.3, §5.2.2): made together, and told.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use xmpp_core::jid::nickname;
-use xmpp_core::stanza::{Condition, MessageType, Stanza};
+use xmpp_core::Jid;
+use xmpp_core::stanza::{MessageType, Stanza};
 use xmpp_core::xml::Element;
-use xmpp_core::{BareJid, Jid};
 
 use super::occupants::{Occupant, Seat};
+use super::plan::Plan;
 use super::presence::Notice;
-use super::privilege::{Standing, change_affiliation, change_role};
+use super::privilege::Standing;
 use super::request::Asker;
 use super::{Affiliation, Output, Role, Room, Turn, Whois};
 use crate::ns;
@@ -25,13 +25,6 @@ const BANNED: u16 = 301;
 const AFFILIATION: u16 = 321;
 /// "[...] because the room has been changed to members-only and the user is not a member".
 const MEMBERS_ONLY: u16 = 322;
-
-/// Changes that have been found allowed, each after those before it, and not been made.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    roles: BTreeMap<Seat, (Role, Option<String>)>,
-    entries: BTreeMap<Jid, Entry>,
-}
 
 /// Changes that have been made and not been told.
 #[derive(Debug)]
@@ -52,106 +45,7 @@ struct Effect {
     reason: Option<String>,
 }
 
-impl Plan {
-    fn affiliation(&self, jid: &Jid) -> Option<Affiliation> {
-        self.entries.get(jid).map(|entry| entry.affiliation)
-    }
-
-    /// Whether an occupant's affiliation is in question.
-    fn concerns(&self, occupant: &Occupant) -> Option<&Entry> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        let domain = || self.entries.get(occupant.real.domain_jid().as_jid());
-        self.entries.get(occupant.real.as_jid()).or_else(domain)
-    }
-}
-
 impl Room {
-    /// One more occupant gets a role, if the one who asks may give it.
-    pub(super) fn plan_role(
-        &self,
-        plan: &mut Plan,
-        asker: &Asker,
-        seat: Seat,
-        role: Role,
-        reason: Option<String>,
-    ) -> Result<(), Condition> {
-        let target = self.occupants.get(seat).ok_or(Condition::ItemNotFound)?;
-        let planned = plan.roles.get(&seat).map(|(role, _)| *role);
-        let standing = Standing {
-            role: planned.unwrap_or(target.role),
-            affiliation: target.affiliation,
-        };
-        change_role(asker.standing, standing, role, target.real == asker.user)?;
-        plan.roles.insert(seat, (role, reason));
-        Ok(())
-    }
-
-    /// One more affiliation, if the one who asks may give it. `nick` is a change of the reserved nick, an empty one to none.
-    pub(super) fn plan_affiliation(
-        &self,
-        plan: &mut Plan,
-        asker: &Asker,
-        jid: &Jid,
-        affiliation: Affiliation,
-        nick: Option<&str>,
-        reason: Option<String>,
-    ) -> Result<(), Condition> {
-        // §10.3: "When processing a request that identifies a user by its full JID, a service SHOULD use the bare JID representation."
-        let user = jid.to_bare();
-        let from = plan.affiliation(user.as_jid());
-        let from = from.unwrap_or_else(|| self.affiliation(&user));
-        change_affiliation(asker.affiliation(), from, affiliation, asker.user == user)?;
-        // Who owns all rooms owns this one.
-        if self.settings.admins.contains(&user) && affiliation != Affiliation::Owner {
-            return Err(Condition::NotAllowed);
-        }
-        if user.is_domain() && affiliation >= Affiliation::Admin {
-            return Err(Condition::NotAcceptable);
-        }
-        let nick = match (affiliation, nick) {
-            // §9.1: "MUST remove the outcast's nickname from the list of registered nicknames"
-            (Affiliation::Outcast, _) | (_, Some("")) => None,
-            (_, Some(nick)) => Some(self.free_nick(plan, &user, nick)?),
-            // With their membership the registration ends (§7.10).
-            (Affiliation::None, None) => None,
-            (_, None) => self.reserved_nick(plan, &user),
-        };
-        let entry = Entry {
-            jid: user.clone().into(),
-            affiliation,
-            nick,
-            reason,
-        };
-        plan.entries.insert(user.into(), entry);
-        Ok(())
-    }
-
-    /// What makes a plan impossible as a whole.
-    pub(super) fn check(&self, plan: &Plan) -> Result<(), Condition> {
-        let demoted = |entry: &Entry| {
-            let planned = plan.affiliation(&entry.jid);
-            planned.is_some_and(|planned| planned != Affiliation::Owner)
-        };
-        let mut owners = self.affiliations.with(Affiliation::Owner).peekable();
-        let mut planned = plan.entries.values();
-        // §10.4: "A service MUST NOT allow an owner to revoke his or her own owner status if there are no other owners; if an owner attempts to do
-        // this, the service MUST return a <conflict/> error to the owner."
-        if owners.peek().is_some()
-            && owners.all(demoted)
-            && !planned.any(|entry| entry.affiliation == Affiliation::Owner)
-        {
-            return Err(Condition::Conflict);
-        }
-        let new = |entry: &&Entry| entry.is_kept() && self.affiliations.get(&entry.jid).is_none();
-        let new = plan.entries.values().filter(new).count();
-        if new > 0 && self.affiliations.len() + new > self.settings.limits.affiliations {
-            return Err(Condition::ResourceConstraint);
-        }
-        Ok(())
-    }
-
     /// Makes the changes of the lists, and finds out what they mean for those who are in the room.
     pub(super) fn make(&mut self, plan: Plan) -> Made {
         let mut made = Made {
@@ -159,22 +53,39 @@ impl Room {
             occupants: BTreeMap::new(),
             absent: Vec::new(),
         };
+        for (seat, (role, _)) in &plan.roles {
+            let occupant = self.occupants.get(*seat);
+            if let Some(user) = occupant.map(|occupant| occupant.real.clone()) {
+                self.note_voice(&user, *role);
+            }
+        }
         for entry in plan.entries.values() {
             let jid = entry.jid.to_bare();
             let was = self.affiliation(&jid);
-            if was != entry.affiliation && !jid.is_domain() {
+            if was == entry.affiliation {
+                continue;
+            }
+            // With another affiliation they begin anew.
+            self.voices.remove(&jid);
+            // Bans are for admins to know.
+            let secret = was.min(entry.affiliation) == Affiliation::Outcast
+                && was.max(entry.affiliation) <= Affiliation::None;
+            if !secret && !jid.is_domain() {
                 made.absent.push((was, entry.clone()));
             }
-            match entry.is_kept() {
+        }
+        // A nick may go from one to the other.
+        for jid in plan.entries.keys() {
+            self.affiliations.remove(jid);
+        }
+        for entry in plan.entries.values() {
+            made.changes.push(match entry.is_kept() {
                 true => {
                     self.affiliations.set(entry.clone());
-                    made.changes.push(Change::Entry(entry.clone()));
+                    Change::Entry(entry.clone())
                 }
-                false => {
-                    self.affiliations.remove(&entry.jid);
-                    made.changes.push(Change::NoEntry(entry.jid.clone()));
-                }
-            }
+                false => Change::NoEntry(entry.jid.clone()),
+            });
         }
         if !made.absent.is_empty() {
             let all = self.occupants.iter();
@@ -193,8 +104,8 @@ impl Room {
         made
     }
 
-    /// Tells of the changes that have been made, and answers the request for them. What was to be stored of them has to be with the outputs
-    /// already.
+    /// Tells of the changes that have been made, and answers the request for them. What was to be stored of them has to be with
+    /// the outputs already.
     pub(super) fn tell(
         &mut self,
         made: Made,
@@ -209,8 +120,9 @@ impl Room {
             reason: effect.reason.clone(),
             ..Notice::default()
         };
-        // §8.2: the kicked occupants hear of it; "After removing the kicked occupant(s), the service MUST then inform the moderator of success";
-        // "After informing the moderator, the service MUST then inform all of the remaining occupants". Of anything else the one who asked hears first.
+        // §8.2: the kicked occupants hear of it; "After removing the kicked occupant(s), the service MUST then inform the
+        // moderator of success"; "After informing the moderator, the service MUST then inform all of the remaining occupants". Of
+        // anything else the one who asked hears first.
         let mut gone = Vec::new();
         for (seat, effect) in &made.occupants {
             if effect.code == Some(KICKED) {
@@ -227,7 +139,8 @@ impl Room {
             };
             occupant.affiliation = effect.standing.affiliation;
             match effect.code {
-                // §9.4: "there is no point in time where a non-member user must be in a members-only room": one presence, not two.
+                // §9.4: "there is no point in time where a non-member user must be in a members-only room": one presence, not
+                // two.
                 Some(_) => {
                     let removed = self.dismiss(*seat, &notice, turn);
                     gone.extend(removed.map(|removed| (removed, notice)));
@@ -250,8 +163,8 @@ impl Room {
         }
     }
 
-    /// §10.2: "If [...] the room type is changed to members-only but there are non-members in the room, the service MUST remove any non-members
-    /// from the room and include a status code of 322"
+    /// §10.2: "If [...] the room type is changed to members-only but there are non-members in the room, the service MUST remove
+    /// any non-members from the room and include a status code of 322"
     pub(super) fn evict(&mut self, actor: &Asker, turn: &mut Turn<'_>) {
         let nick = self.nick(actor).map(str::to_owned);
         let notice = Notice {
@@ -317,9 +230,9 @@ impl Room {
         })
     }
 
-    /// Of somebody who is not in the room: §10.3: "the service MAY send a message from the room itself to the room occupants", those who may see who
-    /// it is; and §9.5: "the service SHOULD send an invitation to any user who has been added to the member list of a members-only
-    /// room if the user is not currently affiliated with the room".
+    /// Of somebody who is not in the room: §10.3: "the service MAY send a message from the room itself to the room occupants",
+    /// those who may see who it is; and §9.5: "the service SHOULD send an invitation to any user who has been added to the member
+    /// list of a members-only room if the user is not currently affiliated with the room".
     fn tell_absent(
         &self,
         was: Affiliation,
@@ -368,54 +281,13 @@ impl Room {
             .with_to(entry.jid.clone())
             .with_child(&x)
     }
-
-    /// The nick that is reserved for somebody.
-    pub(super) fn reserved_nick(&self, plan: &Plan, user: &BareJid) -> Option<String> {
-        let planned = plan.entries.get(user.as_jid());
-        let entry = planned.or_else(|| self.affiliations.get(user.as_jid()))?;
-        entry.nick.clone()
-    }
-
-    /// A nick that can be reserved: §7.10: "If the desired room nickname is already reserved for that room, the room MUST return a <conflict/> error";
-    /// nor is it one that somebody else has right now.
-    fn free_nick(&self, plan: &Plan, user: &BareJid, nick: &str) -> Result<String, Condition> {
-        let occupant_jid = self.jid.with_resource(nick);
-        let (Ok(address), Ok(key)) = (occupant_jid, nickname(nick)) else {
-            return Err(Condition::NotAcceptable);
-        };
-        if address.resource().len() > self.settings.limits.nick {
-            return Err(Condition::NotAcceptable);
-        }
-        let theirs = |entry: &&Entry| {
-            let nick = entry.nick.as_deref().and_then(|nick| nickname(nick).ok());
-            nick == Some(key.clone()) && entry.jid != *user.as_jid()
-        };
-        let holder = self.affiliations.holder(nick);
-        let holder = holder.filter(|holder| *holder != user.as_jid());
-        // Whoever has it may lose it by the same plan.
-        let holder = holder.filter(|holder| !plan.entries.contains_key(*holder));
-        let occupant = self.occupants.named(nick);
-        let occupant = occupant.and_then(|seat| self.occupants.get(seat));
-        let others = occupant.is_some_and(|occupant| occupant.real != *user);
-        if holder.is_some() || others || plan.entries.values().any(|entry| theirs(&entry)) {
-            return Err(Condition::Conflict);
-        }
-        Ok(address.resource().to_owned())
-    }
-}
-
-impl Entry {
-    /// Whether there is anything in it.
-    fn is_kept(&self) -> bool {
-        self.affiliation != Affiliation::None || self.nick.is_some()
-    }
 }
 
 /// The role that an occupant has after a change of their affiliation.
 ///
-/// §5.1.3: "the role that is gained when an occupant is granted a certain affiliation is stable, whereas the role that is lost when an occupant loses a
-/// certain affiliation is not hardcoded": who was moderator as an admin is what others of the new affiliation begin with; else nothing is
-/// lost.
+/// §5.1.3: "the role that is gained when an occupant is granted a certain affiliation is stable, whereas the role that is lost
+/// when an occupant loses a certain affiliation is not hardcoded": who was moderator as an admin is what others of the new
+/// affiliation begin with; else nothing is lost.
 fn role_after(role: Role, was: Affiliation, is: Affiliation, moderated: bool) -> Role {
     let initial = is.role(moderated);
     match is.cmp(&was) {

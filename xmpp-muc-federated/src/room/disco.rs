@@ -40,7 +40,8 @@ impl Room {
             Some(NICK) => {
                 let entry = self.affiliations.get(asker.user.as_jid());
                 let nick = entry.and_then(|entry| entry.nick.as_deref());
-                // "If the user does not have a registered nickname, the room MUST return a service discovery <query/> element that is empty"
+                // "If the user does not have a registered nickname, the room MUST return a service discovery <query/> element
+                // that is empty"
                 return Ok(info.with_children(nick.map(identity)));
             }
             // "If the room does not support the "#traffic" node, it MUST return a <feature-not-implemented/> error"
@@ -58,8 +59,8 @@ impl Room {
             .with_child(self.description(asker)))
     }
 
-    /// §6.5: "An implementation MAY return a list of existing occupants if that information is publicly available, or return no list at all if this
-    /// information is kept private": those who are in the room know it, to others it is private.
+    /// §6.5: "An implementation MAY return a list of existing occupants if that information is publicly available, or return no
+    /// list at all if this information is kept private": those who are in the room know it, to others it is private.
     pub(super) fn items(&self, asker: &Asker, query: &Element) -> Result<Element, Refusal> {
         if query.attr("node").is_some() {
             return Err(Condition::ItemNotFound.into());
@@ -95,7 +96,8 @@ impl Room {
         ]
     }
 
-    /// The form of §16.5.4. What goes on in the room is for those who could be there; who it belongs to is told where everybody may see it.
+    /// The form of §16.5.4. What goes on in the room is for those who could be there; who it belongs to is told where everybody
+    /// may see it.
     fn description(&self, asker: &Asker) -> Element {
         let config = &self.config;
         let open = !config.members_only && config.password.is_none();

@@ -144,7 +144,7 @@ impl Room {
             });
             codes.push(201);
         }
-        let role = affiliation.role(self.config.moderated);
+        let role = self.first_role(&wish.real, affiliation);
         let seat = match seat {
             Some(seat) => {
                 self.occupants.join(seat, session);

@@ -1,11 +1,16 @@
 //! The form in which a room is configured (XEP-0045 §10.1.3, §16.5.3), both ways.
 
+mod field;
+
 use std::borrow::Cow;
 
 use xmpp_core::im::form;
 use xmpp_core::stanza::Condition;
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
+
+pub(super) use field::boolean;
+use field::{Field, jids, language, one, roles, text};
 
 use super::{AllowPm, Config, Role, Whois};
 use crate::ns;
@@ -19,16 +24,6 @@ pub(super) struct Submitted {
     pub(super) admins: Option<Vec<BareJid>>,
     /// All owners, if it says.
     pub(super) owners: Option<Vec<BareJid>>,
-}
-
-/// A field of the form.
-struct Field {
-    var: &'static str,
-    kind: &'static str,
-    label: &'static str,
-    values: Vec<String>,
-    /// Values to choose from, and what they mean.
-    options: Vec<(String, Cow<'static, str>)>,
 }
 
 /// A form to be filled in, "with the current options set as defaults" (§10.2).
@@ -77,8 +72,8 @@ pub(super) fn filled(config: &Config) -> Element {
 
 /// The configuration with what the form says; fields that are not there leave it as it is.
 ///
-/// §10.1.3: "If the room creation fails because the specified room configuration options violate one or more service policies (e.g., because the password for
-/// a password-protected room is blank), the service MUST return a <not-acceptable/> error."
+/// §10.1.3: "If the room creation fails because the specified room configuration options violate one or more service policies
+/// (e.g., because the password for a password-protected room is blank), the service MUST return a <not-acceptable/> error."
 pub(super) fn read(
     submitted: &Element,
     config: &Config,
@@ -313,125 +308,104 @@ fn fields(config: &Config, limits: &Limits) -> Vec<Field> {
     ]
 }
 
-impl Field {
-    fn new(
-        var: &'static str,
-        kind: &'static str,
-        label: &'static str,
-        values: Vec<String>,
-    ) -> Field {
-        Field {
-            var,
-            kind,
-            label,
-            values,
-            options: Vec::new(),
-        }
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = Option<String>> {
+        proptest::option::of("[ -~\u{a0}-\u{d7ff}]{1,20}")
     }
 
-    fn options(mut self, options: &[(&'static str, &'static str)]) -> Field {
-        let options = options.iter();
-        self.options = options
-            .map(|(value, label)| (value.to_string(), (*label).into()))
-            .collect();
-        self
+    fn some_roles() -> impl Strategy<Value = Vec<Role>> {
+        let all = vec![Role::Moderator, Role::Participant, Role::Visitor];
+        proptest::sample::subsequence(all, 0..=3)
     }
 
-    /// The most occupants, among numbers that make sense.
-    fn users(users: Option<usize>, limits: &Limits) -> Field {
-        const USUAL: [usize; 9] = [10, 20, 30, 50, 100, 200, 500, 1000, 5000];
-        let usual = USUAL
-            .into_iter()
-            .filter(|number| *number <= limits.occupants);
-        let mut numbers: Vec<usize> = usual.chain(users).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let name =
-            |users: Option<usize>| users.map_or("none".to_owned(), |number| number.to_string());
-        let options = numbers
-            .iter()
-            .map(|number| (number.to_string(), number.to_string().into()));
-        let label = "Maximum Number of Occupants";
-        let mut field = Field::new(
-            "muc#roomconfig_maxusers",
-            "list-single",
-            label,
-            vec![name(users)],
+    fn config() -> impl Strategy<Value = Config> {
+        let texts = (
+            text(),
+            text(),
+            text(),
+            proptest::option::of("[!-~][ -~]{0,9}"),
         );
-        field.options = options.chain([(name(None), "None".into())]).collect();
-        field
+        let switches = any::<[bool; 8]>();
+        let numbers = (
+            proptest::option::of(1..20_000_usize),
+            0..100_usize,
+            0..4_usize,
+        );
+        let roles = (some_roles(), some_roles());
+        (texts, switches, numbers, roles).prop_map(|(texts, switches, numbers, roles)| {
+            let (name, description, pubsub, password) = texts;
+            let [
+                persistent,
+                public,
+                members_only,
+                moderated,
+                change_subject,
+                allow_invites,
+                logging,
+                open,
+            ] = switches;
+            let (max_users, history, allow_pm) = numbers;
+            let names = ["anyone", "participants", "moderators", "none"];
+            Config {
+                name,
+                description,
+                lang: open.then(|| "en-GB".to_owned()),
+                persistent,
+                public,
+                members_only,
+                moderated,
+                password,
+                whois: if open {
+                    Whois::Anyone
+                } else {
+                    Whois::Moderators
+                },
+                change_subject,
+                allow_invites,
+                allow_pm: AllowPm::named(names[allow_pm]).unwrap(),
+                max_users,
+                presence_broadcast: roles.0,
+                get_member_list: roles.1,
+                history,
+                logging,
+                pubsub,
+            }
+        })
     }
 
-    /// As it is asked.
-    fn question(&self) -> Element {
-        let values = self.values.iter().map(String::as_str);
-        let options = self.options.iter().map(|(value, label)| {
-            Element::new("option", form::NS)
-                .with_attr("label", label)
-                .with_child(Element::new("value", form::NS).with_text(value))
-        });
-        form::field(self.var, values)
-            .with_attr("type", self.kind)
-            .with_attr("label", self.label)
-            .with_children(options)
-    }
-}
+    proptest! {
+        #[test]
+        fn what_is_written_down_is_read_again(config in config()) {
+            let limits = Limits::default();
+            let written = filled(&config).to_string();
+            let written = Element::parse(&written).unwrap();
+            let mut restored = Config::default();
+            restore(&written, &mut restored, &limits);
+            prop_assert_eq!(&restored, &config);
+            let read = read(&written, &Config::default(), &limits).unwrap();
+            prop_assert_eq!(&read.config, &config);
+        }
 
-/// XEP-0004 §3.3: "1", "true", "0" or "false".
-pub(super) fn boolean(values: &[Cow<'_, str>]) -> Result<Option<bool>, Condition> {
-    one(values, |value| match value {
-        "1" | "true" => Some(true),
-        "0" | "false" => Some(false),
-        _ => None,
-    })
-}
-
-/// The only value, if there is one.
-fn one<T>(
-    values: &[Cow<'_, str>],
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, Condition> {
-    match values {
-        [] => Ok(None),
-        [value] => read(value).map(Some).ok_or(Condition::NotAcceptable),
-        _ => Err(Condition::NotAcceptable),
-    }
-}
-
-fn text(values: &[Cow<'_, str>], limits: &Limits) -> Result<Option<String>, Condition> {
-    let fits = |value: &str| (value.len() <= limits.text).then(|| value.to_owned());
-    Ok(one(values, fits)?.filter(|text| !text.is_empty()))
-}
-
-/// A language tag (BCP 47), as far as its form goes.
-fn language(values: &[Cow<'_, str>]) -> Result<Option<String>, Condition> {
-    const LEN_MAX: usize = 35;
-    let tag = |value: &str| {
-        let subtag = |part: &str| {
-            matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-        };
-        let is_tag = value.len() <= LEN_MAX && value.split('-').all(subtag);
-        (value.is_empty() || is_tag).then(|| value.to_owned())
-    };
-    Ok(one(values, tag)?.filter(|tag| !tag.is_empty()))
-}
-
-fn roles(values: &[Cow<'_, str>]) -> Result<Vec<Role>, Condition> {
-    let mut roles = Vec::new();
-    for value in values {
-        let role = Role::named(value).filter(|role| *role != Role::None);
-        let role = role.ok_or(Condition::NotAcceptable)?;
-        if !roles.contains(&role) {
-            roles.push(role);
+        #[test]
+        fn whatever_is_submitted_is_within_the_bounds_or_refused(
+            fields in proptest::collection::vec(("[a-z]{1,10}|maxusers|roomname|whois|roomsecret|lang|membersonly", proptest::collection::vec(".{0,40}", 0..3)), 0..8)
+        ) {
+            let limits = Limits { text: 16, ..Limits::default() };
+            let answers = fields.iter().map(|(var, values)| {
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                form::field(&format!("muc#roomconfig_{var}"), values)
+            });
+            let form = form::form("submit", ns::CONFIG_FORM).with_children(answers);
+            if let Ok(Submitted { config, .. }) = read(&form, &Config::default(), &limits) {
+                let texts = [config.name, config.description, config.lang, config.password, config.pubsub];
+                prop_assert!(texts.iter().flatten().all(|text| !text.is_empty() && text.len() <= 16));
+                prop_assert!(config.max_users.is_none_or(|users| users <= limits.occupants));
+            }
         }
     }
-    Ok(roles)
-}
-
-/// Addresses, bare as affiliations are kept. Clients send an empty line for none.
-fn jids(values: &[Cow<'_, str>]) -> Result<Vec<BareJid>, Condition> {
-    let values = values.iter().filter(|value| !value.is_empty());
-    let jids = values.map(|value| Jid::new(value).map(|jid| jid.to_bare()));
-    jids.collect::<Result<_, _>>()
-        .map_err(|_| Condition::NotAcceptable)
 }

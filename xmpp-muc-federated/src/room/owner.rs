@@ -8,9 +8,9 @@ use xmpp_core::stanza::{Condition, MessageType, Stanza};
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
-use super::change::Plan;
 use super::form::{self, Submitted};
 use super::occupants::Seat;
+use super::plan::Plan;
 use super::presence::{Notice, status};
 use super::privilege::{Privilege, Right};
 use super::request::{Asker, Refusal};
@@ -49,7 +49,8 @@ impl Room {
         request: &Stanza,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        // §10.2, §10.9: "If the <user@host> of the 'from' address [...] does not match the bare JID of a room owner, the service MUST return a <forbidden/> error"
+        // §10.2, §10.9: "If the <user@host> of the 'from' address [...] does not match the bare JID of a room owner, the service
+        // MUST return a <forbidden/> error"
         let destroy = query.child("destroy", ns::OWNER);
         let right = destroy.map_or(Right::Configure, |_| Right::Destroy);
         if !asker.affiliation().may(right) {
@@ -93,6 +94,9 @@ impl Room {
         self.check(&plan)?;
         let was_kept = self.is_kept();
         let old = mem::replace(&mut self.config, submitted.config);
+        if !self.config.moderated {
+            self.voices.clear();
+        }
         // §10.1.1: "the service MUST "unlock" the room"
         self.locked = false;
         let mut made = self.make(plan);
@@ -163,9 +167,9 @@ impl Room {
         Ok(plan)
     }
 
-    /// §10.2.1: "A room MUST send notification to all occupants when the room configuration changes in a way that has an impact on the privacy or security
-    /// profile of the room. This notification shall consist of a <message/> stanza containing an <x/> element [...], which shall contain
-    /// only a <status/> element with an appropriate value": a message for each.
+    /// §10.2.1: "A room MUST send notification to all occupants when the room configuration changes in a way that has an impact
+    /// on the privacy or security profile of the room. This notification shall consist of a <message/> stanza containing an <x/>
+    /// element [...], which shall contain only a <status/> element with an appropriate value": a message for each.
     fn notify(&self, old: &Config, turn: &mut Turn<'_>) {
         let new = &self.config;
         let mut codes = Vec::new();
@@ -192,8 +196,8 @@ impl Room {
         }
     }
 
-    /// Others begin to hear of those, and only of those, whose role is broadcast now. Where it would be too much at once, they hear it with the next change of
-    /// each of them.
+    /// Others begin to hear of those, and only of those, whose role is broadcast now. Where it would be too much at once, they
+    /// hear it with the next change of each of them.
     fn show(&mut self, turn: &mut Turn<'_>) {
         let is_shown = |role| self.config.allows(role, Privilege::BroadcastPresence);
         let all = self.occupants.iter();

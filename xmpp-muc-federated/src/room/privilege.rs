@@ -4,8 +4,8 @@ use xmpp_core::stanza::Condition;
 
 use super::{Affiliation, AllowPm, Config, Role};
 
-/// What a role may allow (§5.1.1), as far as the role decides it: who is not in the room has none of it, and to invite others into a members-only
-/// room is a matter of affiliations.
+/// What a role may allow (§5.1.1), as far as the role decides it: who is not in the room has none of it, and to invite others
+/// into a members-only room is a matter of affiliations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Privilege {
     /// That others hear of them.
@@ -154,7 +154,8 @@ pub(super) fn change_role(
     let is_moderator = actor.role == Role::Moderator;
     let is_admin = actor.affiliation.may(Right::AssignModerators);
     let by = ROLES[target.role as usize][to as usize];
-    // §8: requests of others than moderators, and §9: than admins, "MUST be denied [...] the service MUST return a <forbidden/> error"
+    // §8: requests of others than moderators, and §9: than admins, "MUST be denied [...] the service MUST return a <forbidden/>
+    // error"
     let is_one = match by {
         By::Nobody => is_moderator || is_admin,
         By::Admin if to != Role::None => is_admin || is_moderator,
@@ -168,8 +169,8 @@ pub(super) fn change_role(
         target.role == Role::Moderator && matches!(to, Role::Participant | Role::Visitor);
     match to {
         Role::None if oneself => Ok(()),
-        // §8.2: "A user cannot be kicked by a moderator with a lower affiliation. [...] the service MUST deny the request and return a
-        // <not-allowed/> error"
+        // §8.2: "A user cannot be kicked by a moderator with a lower affiliation. [...] the service MUST deny the request and
+        // return a <not-allowed/> error"
         Role::None if target.affiliation > actor.affiliation => Err(Condition::NotAllowed),
         Role::None if by == By::Admin && !is_admin => Err(Condition::NotAllowed),
         Role::None => Ok(()),
@@ -179,9 +180,9 @@ pub(super) fn change_role(
             Err(Condition::NotAllowed)
         }
         _ if by == By::Admin && !is_admin => Err(Condition::Forbidden),
-        // §8.4: "A moderator MUST NOT be able to revoke voice from a user whose affiliation is at or above the moderator's level". Where
-        // there is no affiliation (§5.2: "None" is its absence), there is none above or at anything: a moderator without one can
-        // do their work (§5.1.1, §8.5).
+        // §8.4: "A moderator MUST NOT be able to revoke voice from a user whose affiliation is at or above the moderator's
+        // level". Where there is no affiliation (§5.2: "None" is its absence), there is none above or at anything: a moderator
+        // without one can do their work (§5.1.1, §8.5).
         _ if removes_voice
             && !oneself
             && target.affiliation > Affiliation::None
@@ -218,8 +219,8 @@ pub(super) fn change_affiliation(
         false => Ok(()),
         // §9.1: "if an admin attempts to ban an owner, the service MUST deny the request and return a <not-allowed/> error"
         true if to == Affiliation::Outcast => Err(Condition::NotAllowed),
-        // §10.5, §10.8: "If a non-owner attempts to modify the owner list, the service MUST deny the request and return a <forbidden/>
-        // error", and so for the list of admins
+        // §10.5, §10.8: "If a non-owner attempts to modify the owner list, the service MUST deny the request and return a
+        // <forbidden/> error", and so for the list of admins
         true => Err(Condition::Forbidden),
     }
 }
@@ -314,7 +315,8 @@ mod tests {
         }
     }
 
-    /// What comes of each role somebody may be given by others of these standings: `+` if it is done, `f` forbidden, `n` not-allowed.
+    /// What comes of each role somebody may be given by others of these standings: `+` if it is done, `f` forbidden, `n`
+    /// not-allowed.
     fn roles(actor: (Role, Affiliation), target: Affiliation) -> String {
         let standing = |role, affiliation| Standing { role, affiliation };
         let actor = standing(actor.0, actor.1);
@@ -339,8 +341,8 @@ mod tests {
         }
     }
 
-    /// XEP-0045 §5.1.3 with §8.2–§8.5 and §9.6–§9.8. Each group is what the target is (visitor, participant, moderator), each letter what they
-    /// would become (none, visitor, participant, moderator).
+    /// XEP-0045 §5.1.3 with §8.2–§8.5 and §9.6–§9.8. Each group is what the target is (visitor, participant, moderator), each
+    /// letter what they would become (none, visitor, participant, moderator).
     #[test]
     fn roles_are_changed_by_those_who_may() {
         use Affiliation::*;
@@ -436,8 +438,8 @@ mod tests {
         }
     }
 
-    /// XEP-0045 §5.2.2 with §9.1–§9.5 and §10.3–§10.8. Each group is what the target is, each letter what they would become, in the order outcast,
-    /// none, member, admin, owner.
+    /// XEP-0045 §5.2.2 with §9.1–§9.5 and §10.3–§10.8. Each group is what the target is, each letter what they would become, in
+    /// the order outcast, none, member, admin, owner.
     #[test]
     fn affiliations_are_changed_by_those_who_may() {
         let nothing = ["fffff"; 5].join(" ");

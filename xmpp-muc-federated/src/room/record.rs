@@ -16,8 +16,11 @@ use super::{Room, Turn};
 use crate::settings::Settings;
 use crate::store::{Change, StoredMessage, StoredRoom};
 
-/// The namespace of records. A record of a later version is one of this version with more in it.
-const NS: &str = "urn:xmpp-sdk:room:1";
+/// The namespace of records.
+const NS: &str = "urn:uuid:086f7cd3-4f49-4e65-bdff-1e88165a1699";
+/// The version that this release writes and reads. One that adds what others can do without leaves it as it is: what is unknown is
+/// passed over.
+const VERSION: &str = "1";
 
 /// A record that is none: it says what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +41,9 @@ impl Room {
         let record = Element::restore(&stored.state).map_err(|error| bad(&error))?;
         if !record.is("room", NS) {
             return Err(RecordError(format!("it is a <{}/>", record.name())));
+        }
+        if record.attr("version") != Some(VERSION) {
+            return Err(RecordError("it is of another version".to_owned()));
         }
         let mut room = Room::new(jid, settings);
         room.locked = false;
@@ -72,6 +78,7 @@ impl Room {
                 .with_child(subject.message.to_element())
         });
         let record = Element::new("room", NS)
+            .with_attr("version", VERSION)
             .with_child(filled(&self.config))
             .with_children(subject);
         Change::State {

@@ -7,8 +7,8 @@ use xmpp_core::stanza::{Condition, MessageType, Stanza};
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
-use super::change::Plan;
 use super::form::boolean;
+use super::plan::Plan;
 use super::privilege::{Right, Standing};
 use super::request::{Asker, Refusal};
 use super::voice::values;
@@ -20,7 +20,8 @@ const NICK: &str = "muc#register_roomnick";
 /// The field in which an admin decides.
 const ALLOW: &str = "muc#register_allow";
 
-/// Who waits for an admin to approve their registration, with the nick they want. They are asked for again when the room has left memory.
+/// Who waits for an admin to approve their registration, with the nick they want. They are asked for again when the room has left
+/// memory.
 pub(super) type Applicants = BTreeMap<BareJid, String>;
 
 impl Room {
@@ -30,8 +31,8 @@ impl Room {
         let entry = self.affiliations.get(asker.user.as_jid());
         let nick = entry.and_then(|entry| entry.nick.as_deref());
         let mut query = Element::new("query", ns::REGISTER);
-        // §7.10: "the room MUST reply with an IQ stanza of type "result", which MUST contain an empty <registered/> element and SHOULD contain at
-        // least a <username/> element that specifies the user's registered nickname in the room."
+        // §7.10: "the room MUST reply with an IQ stanza of type "result", which MUST contain an empty <registered/> element and
+        // SHOULD contain at least a <username/> element that specifies the user's registered nickname in the room."
         if asker.affiliation() >= Affiliation::Member {
             query.push(Element::new("registered", ns::REGISTER));
         }
@@ -135,7 +136,8 @@ impl Room {
         Ok(())
     }
 
-    /// §7.10: "If the user requesting registration requirements is not allowed to register with the room [...], the room MUST return a <not-allowed/> error"
+    /// §7.10: "If the user requesting registration requirements is not allowed to register with the room [...], the room MUST
+    /// return a <not-allowed/> error"
     fn may_register(&self, asker: &Asker) -> Result<(), Condition> {
         match asker.affiliation().may(Right::Register) {
             true => Ok(()),

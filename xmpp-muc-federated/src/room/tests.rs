@@ -321,8 +321,8 @@ fn request(kind: &str, ns: &str, content: &str) -> String {
     format!("<iq to='' type='{kind}' id='1'><query xmlns='{ns}'>{content}</query></iq>")
 }
 
-/// A form that is filled in: `roomname=Cave, roomowners=a@x.example b@x.example`. Names are those of the type of the form, values are parted by spaces, but for
-/// a text in quotes.
+/// A form that is filled in: `roomname=Cave, roomowners=a@x.example b@x.example`. Names are those of the type of the form, values
+/// are parted by spaces, but for a text in quotes.
 fn form(form_type: &str, fields: &str) -> String {
     let prefix = match form_type {
         ns::CONFIG_FORM => "muc#roomconfig_",

@@ -1,4 +1,4 @@
-//! Requests for voice (XEP-0045 §7.13), and their approval (§8.6).
+//! Voice beyond a visit (XEP-0045 §5.1), requests for it (§7.13), and their approval (§8.6).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,10 +9,10 @@ use xmpp_core::stanza::{Condition, ErrorType, MessageType, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
-use super::change::Plan;
 use super::form::boolean;
+use super::plan::Plan;
 use super::request::Asker;
-use super::{Role, Room, Turn};
+use super::{Affiliation, Role, Room, Turn};
 use crate::ns;
 
 /// How often an occupant may ask: moderators are people.
@@ -35,7 +35,32 @@ impl VoiceRequests {
     }
 }
 
+/// To whom moderators have given voice, and from whom they have taken it. At most as many as there may be occupants; nobody is
+/// forgotten for another, and all of it is when the room leaves memory.
+pub(super) type Voices = HashMap<BareJid, Role>;
+
 impl Room {
+    /// The role of one who enters (§5.1.2).
+    ///
+    /// §5.1: "An implementation MAY persist roles across visits and SHOULD do so for moderated rooms": nobody gets rid of what
+    /// moderators have decided by coming in again.
+    pub(super) fn first_role(&self, user: &BareJid, affiliation: Affiliation) -> Role {
+        let role = affiliation.role(self.config.moderated);
+        match self.voices.get(user) {
+            Some(voice) if self.config.moderated && role < Role::Moderator => *voice,
+            _ => role,
+        }
+    }
+
+    /// Somebody has this role from now on, and will have it when they come again, as far as voice goes.
+    pub(super) fn note_voice(&mut self, user: &BareJid, role: Role) {
+        let known = self.voices.contains_key(user);
+        if role != Role::None && (known || self.voices.len() < self.settings.limits.occupants) {
+            self.voices
+                .insert(user.clone(), role.min(Role::Participant));
+        }
+    }
+
     /// A form of [`ns::REQUEST`]: somebody asks for voice, or a moderator decides.
     pub(super) fn voice(
         &mut self,

@@ -16,8 +16,8 @@ fn coven(change: impl FnOnce(&mut Config)) -> Bench {
     bench
 }
 
-/// §9.1: "MUST add that bare JID to the ban list, MUST remove the outcast's nickname from the list of registered nicknames, and MUST inform the admin or owner of
-/// success"; then the rest hears of it
+/// §9.1: "MUST add that bare JID to the ban list, MUST remove the outcast's nickname from the list of registered nicknames, and
+/// MUST inform the admin or owner of success"; then the rest hears of it
 #[test]
 fn who_is_banned_has_to_go_and_does_not_come_back() {
     let mut bench = coven(|config| config.persistent = true);
@@ -36,7 +36,6 @@ fn who_is_banned_has_to_go_and_does_not_come_back() {
         wiccarocks/laptop admin <item affiliation='none' jid='hag66@shakespeare.lit'/>
             store no entry hag66
             wiccarocks/laptop: answer  iq result 1
-            crone1/desktop, wiccarocks/laptop:  tells <item affiliation='none' jid='hag66' role='none'/>
         wiccarocks/laptop lists affiliation='outcast'
             wiccarocks/laptop: answer  iq result 1 query
         hag66/pda <iq to='' type='get' id='1'><query xmlns='http://jabber.org/protocol/disco#info' node='x-roomuser-item'/></iq>
@@ -45,8 +44,8 @@ fn who_is_banned_has_to_go_and_does_not_come_back() {
     );
 }
 
-/// §9.1: "if an admin attempts to ban an owner, the service MUST deny the request and return a <not-allowed/> error"; "If an admin or owner attempts to ban himself,
-/// the service MUST deny the request and return a <conflict/> error"
+/// §9.1: "if an admin attempts to ban an owner, the service MUST deny the request and return a <not-allowed/> error"; "If an
+/// admin or owner attempts to ban himself, the service MUST deny the request and return a <conflict/> error"
 #[test]
 fn superiors_and_oneself_are_not_banned() {
     coven(|_| {}).play(
@@ -78,8 +77,6 @@ fn changes_are_made_together_or_not_at_all() {
             wiccarocks/laptop: answer  iq result 1 query
         wiccarocks/laptop admin <item affiliation='outcast' jid='a@x.example'/><item affiliation='outcast' jid='b@x.example'/>
             wiccarocks/laptop: answer  iq result 1
-            crone1/desktop, wiccarocks/laptop:  tells <item affiliation='outcast' jid='a@x.example' role='none'/>
-            crone1/desktop, wiccarocks/laptop:  tells <item affiliation='outcast' jid='b@x.example' role='none'/>
         wiccarocks/laptop lists affiliation='outcast'
             wiccarocks/laptop: answer  iq result 1 query [affiliation=outcast jid=a@x.example] [affiliation=outcast jid=b@x.example]
         ",
@@ -152,7 +149,8 @@ fn members_are_made_and_invited_where_they_need_it() {
     );
 }
 
-/// §9.4: "If the room is members-only, the service MUST remove the user from the room, including a status code of 321"; "it SHOULD only send the latter of the two"
+/// §9.4: "If the room is members-only, the service MUST remove the user from the room, including a status code of 321"; "it
+/// SHOULD only send the latter of the two"
 #[test]
 fn who_loses_membership_leaves_a_members_only_room() {
     coven(|config| config.members_only = true).play(
@@ -174,8 +172,8 @@ fn who_loses_membership_leaves_a_members_only_room() {
         ");
 }
 
-/// §9.5: "it SHOULD NOT generate a <forbidden/> error when a member in such a room requests the member list"; §10.5, §10.8: "the service MUST return a
-/// <forbidden/> error to the sender in semi-anonymous rooms"
+/// §9.5: "it SHOULD NOT generate a <forbidden/> error when a member in such a room requests the member list"; §10.5, §10.8: "the
+/// service MUST return a <forbidden/> error to the sender in semi-anonymous rooms"
 #[test]
 fn lists_are_for_those_who_may_see_them() {
     let mut bench = coven(|_| {});
@@ -219,7 +217,8 @@ fn lists_are_for_those_who_may_see_them() {
     );
 }
 
-/// §10.3–§10.8: "If the <user@host> of the 'from' address does not match the bare JID of a room owner, the service MUST return a <forbidden/> error"
+/// §10.3–§10.8: "If the <user@host> of the 'from' address does not match the bare JID of a room owner, the service MUST return a
+/// <forbidden/> error"
 #[test]
 fn owners_make_owners_and_admins() {
     coven(|_| {}).play(
@@ -247,8 +246,9 @@ fn owners_make_owners_and_admins() {
     );
 }
 
-/// §10.4: "A service MUST NOT allow an owner to revoke his or her own owner status if there are no other owners; [...] the service MUST return a <conflict/> error",
-/// "However, a service SHOULD allow an owner to revoke his or her own owner status if there are other owners."
+/// §10.4: "A service MUST NOT allow an owner to revoke his or her own owner status if there are no other owners; [...] the
+/// service MUST return a <conflict/> error", "However, a service SHOULD allow an owner to revoke his or her own owner status if
+/// there are other owners."
 #[test]
 fn a_room_has_an_owner_always() {
     coven(|_| {}).play(
@@ -295,6 +295,36 @@ fn lists_are_bounded_but_what_is_there_can_be_changed() {
         crone1/desktop admin <item affiliation='member' jid='bard@shakespeare.lit'/>
             store entry bard member
             crone1/desktop: answer  iq result 1
+        ",
+    );
+}
+
+/// §9.5: "To unset a reserved nickname, the 'nick' attribute must be set to an empty string."
+#[test]
+fn a_nick_goes_from_one_member_to_another() {
+    let mut bench = coven(|config| config.persistent = true);
+    bench.reserve("hecate", Affiliation::Member, Some("Queen"));
+    bench.play(
+        "
+        crone1/desktop admin <item affiliation='member' jid='bard@shakespeare.lit' nick='queen'/>
+            crone1/desktop:  iq error cancel conflict
+        crone1/desktop admin <item affiliation='member' jid='hecate@shakespeare.lit' nick=''/><item affiliation='member' jid='bard@shakespeare.lit' nick='queen'/>
+            store entry bard member nick=queen
+            store entry hecate member
+            crone1/desktop: answer  iq result 1
+            crone1/desktop, wiccarocks/laptop:  tells <item affiliation='member' jid='bard' role='none'/>
+        crone1/desktop admin <item affiliation='member' jid='bard@shakespeare.lit' nick='&#x2060;'/>
+            crone1/desktop:  iq error modify not-acceptable
+        crone1/desktop lists affiliation='member'
+            crone1/desktop: answer  iq result 1 query [affiliation=member jid=bard nick=queen] [affiliation=member jid=hag66] [affiliation=member jid=hecate]
+        bard/globe enters Queen
+            bard/globe << /firstwitch is owner/moderator
+            bard/globe << /secondwitch is admin/moderator
+            bard/globe << /thirdwitch is member/participant
+            bard/globe << /Queen is member/participant jid=bard/globe 110
+            bard/globe <<  says subject=\"\"
+            hag66/pda: /Queen is member/participant
+            crone1/desktop, wiccarocks/laptop: /Queen is member/participant jid=bard/globe
         ",
     );
 }

@@ -143,7 +143,8 @@ fn who_is_there_is_told_to_those_who_are_there() {
     );
 }
 
-/// §7.12: "it MUST return the nickname to the user as the value of the 'name' attribute of a Service Discovery <identity/> element", or a "<query/> element that is empty"
+/// §7.12: "it MUST return the nickname to the user as the value of the 'name' attribute of a Service Discovery <identity/>
+/// element", or a "<query/> element that is empty"
 #[test]
 fn a_reserved_nick_is_told_to_whom_it_belongs() {
     let mut bench = Bench::open(|config| config.persistent = true);

@@ -19,8 +19,8 @@ fn coven(change: impl FnOnce(&mut Config)) -> Bench {
     bench
 }
 
-/// §8.2: "After removing the kicked occupant(s), the service MUST then inform the moderator of success", "After informing the moderator, the service MUST then
-/// inform all of the remaining occupants"
+/// §8.2: "After removing the kicked occupant(s), the service MUST then inform the moderator of success", "After informing the
+/// moderator, the service MUST then inform all of the remaining occupants"
 #[test]
 fn a_kick_is_told_in_the_order_of_8_2() {
     coven(|_| {}).play(
@@ -213,4 +213,54 @@ fn who_kicks_themself_is_gone() {
             hag66/pda, hecate/broom, bard/globe: /secondwitch gone admin/none actor=secondwitch 307
             crone1/desktop: /secondwitch gone admin/none jid=wiccarocks/laptop actor=secondwitch 307
         ");
+}
+
+/// §5.1: "SHOULD do so for moderated rooms"
+#[test]
+fn voice_that_a_moderator_has_given_or_taken_outlasts_a_visit() {
+    let mut bench = coven(|config| config.moderated = true);
+    for (line, own) in [
+        (
+            "crone1/desktop admin <item nick='bard' role='participant'/><item nick='thirdwitch' role='visitor'/>",
+            "",
+        ),
+        ("bard/globe leaves bard", "none/none"),
+        ("hag66/pda leaves thirdwitch", "member/none"),
+        ("hecate/broom leaves hecate", "none/none"),
+        ("bard/globe enters bard", "none/participant"),
+        ("hag66/pda enters thirdwitch", "member/visitor"),
+        ("hecate/broom enters hecate", "none/visitor"),
+        // To register a nick is no way around it,
+        ("hag66/pda registers roomnick=thirdwitch", ""),
+        ("hag66/pda leaves thirdwitch", "member/none"),
+        ("hag66/pda enters thirdwitch", "member/visitor"),
+        // but with another affiliation they begin anew,
+        (
+            "crone1/desktop admin <item affiliation='member' jid='bard@shakespeare.lit'/>",
+            "",
+        ),
+        (
+            "crone1/desktop admin <item affiliation='none' jid='bard@shakespeare.lit'/>",
+            "",
+        ),
+        ("bard/globe leaves bard", "none/none"),
+        ("bard/globe enters bard", "none/visitor"),
+        // and so does everybody when the room has not been moderated for a while.
+        ("crone1/desktop configures moderatedroom=0", ""),
+        ("crone1/desktop configures moderatedroom=1", ""),
+        ("hag66/pda leaves thirdwitch", "member/none"),
+        ("hag66/pda enters thirdwitch", "member/participant"),
+    ] {
+        let (who, _) = line.split_once(' ').unwrap();
+        let told = bench.happens(line);
+        let of = |line: &&String| line.starts_with(who) && line.contains(" 110");
+        let word = |line: &String| {
+            line.split_whitespace()
+                .find(|word| word.contains("/") && !word.starts_with('/') && !word.contains(who))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let got = told.iter().find(of).map(word).unwrap_or_default();
+        assert_eq!(got, own, "{line}: {told:#?}");
+    }
 }

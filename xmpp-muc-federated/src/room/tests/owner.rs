@@ -25,7 +25,8 @@ fn an_instant_room_is_open_when_its_owner_has_accepted_the_default() {
     );
 }
 
-/// §10.1.3: "If the room owner cancels the initial configuration, the service MUST destroy the room, making sure to send unavailable presence to the room owner"
+/// §10.1.3: "If the room owner cancels the initial configuration, the service MUST destroy the room, making sure to send
+/// unavailable presence to the room owner"
 #[test]
 fn a_room_that_is_cancelled_is_none() {
     Bench::new().play(
@@ -44,7 +45,8 @@ fn a_room_that_is_cancelled_is_none() {
     );
 }
 
-/// §10.1.3: "If the room owner becomes unavailable for any reason before submitting the form [...] The service MUST then destroy the room"
+/// §10.1.3: "If the room owner becomes unavailable for any reason before submitting the form [...] The service MUST then destroy
+/// the room"
 #[test]
 fn a_room_that_its_owner_leaves_unconfigured_is_none() {
     Bench::new().play(
@@ -277,8 +279,8 @@ fn all_are_told_of_a_change_by_a_message_for_each_status_code() {
     );
 }
 
-/// §10.2: "the service MUST remove any non-members from the room and include a status code of 322 in the presence unavailable stanzas sent to those users as well as any
-/// remaining occupants"
+/// §10.2: "the service MUST remove any non-members from the room and include a status code of 322 in the presence unavailable
+/// stanzas sent to those users as well as any remaining occupants"
 #[test]
 fn non_members_leave_a_room_that_becomes_members_only() {
     let mut bench = Bench::open(|_| {});
@@ -306,7 +308,34 @@ fn non_members_leave_a_room_that_becomes_members_only() {
     );
 }
 
-/// §10.2: "If as a result of a change in the room configuration a room admin loses admin status while in the room, the room MUST send updated presence"
+/// What is told of many to many is not a list of recipients for each
+#[test]
+fn those_who_stay_hear_of_all_who_go_by_the_same_lists() {
+    let mut bench = Bench::open(|_| {});
+    bench.is("hag66", Affiliation::Member);
+    bench.happens("crone1/desktop enters firstwitch");
+    bench.happens("hag66/pda enters thirdwitch");
+    for n in 0..100 {
+        bench.happens(&format!("soldier{n}/tent enters soldier{n}"));
+    }
+    let mut lists: Vec<Arc<[Jid]>> = Vec::new();
+    let mut told = 0;
+    for output in bench.outputs("crone1/desktop configures membersonly=1") {
+        let Output::Broadcast(stanza, to) = output else {
+            continue;
+        };
+        let others = stanza.kind() == Kind::Presence(PresenceType::Unavailable)
+            && !to.iter().any(|jid| jid.as_str().starts_with("soldier"));
+        told += usize::from(others);
+        if others && !lists.iter().any(|list| Arc::ptr_eq(list, &to)) {
+            lists.push(to);
+        }
+    }
+    assert_eq!((told, lists.len()), (200, 2));
+}
+
+/// §10.2: "If as a result of a change in the room configuration a room admin loses admin status while in the room, the room MUST
+/// send updated presence"
 #[test]
 fn the_form_has_the_whole_lists_of_admins_and_owners() {
     let mut bench = Bench::open(|_| {});

@@ -107,14 +107,15 @@ fn what_is_unknown_in_a_record_is_passed_over() {
         )
     };
     let room = read(
-        "<room xmlns='urn:xmpp-sdk:room:1' new='1'><new xmlns='urn:x'/><x xmlns='jabber:x:data' type='submit'>\
+        "<room xmlns='urn:uuid:086f7cd3-4f49-4e65-bdff-1e88165a1699' version='1' new='1'><new xmlns='urn:x'/><x xmlns='jabber:x:data' type='submit'>\
          <field var='muc#roomconfig_new'><value>1</value></field><field var='muc#roomconfig_whois'><value>nobody</value></field>\
          <field var='muc#roomconfig_moderatedroom'><value>1</value></field></x><subject at='never'/></room>",
     );
     let room = room.unwrap_or_else(|error| panic!("{error}"));
     assert!(room.config.moderated && room.config.persistent && !room.locked);
     assert_eq!(room.subject, None);
-    for wrong in ["", "room", "<room/>", "<room xmlns='urn:x'/>"] {
+    let other = "<room xmlns='urn:uuid:086f7cd3-4f49-4e65-bdff-1e88165a1699' version='2'/>";
+    for wrong in ["", "room", "<room/>", "<room xmlns='urn:x'/>", other] {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }

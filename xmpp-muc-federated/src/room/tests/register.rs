@@ -175,7 +175,6 @@ fn applicants_and_registrations_are_bounded() {
             banquo/1:  iq error wait resource-constraint
         crone1/desktop admin <item affiliation='outcast' jid='macbeth@shakespeare.lit'/>
             crone1/desktop: answer  iq result 1
-            crone1/desktop:  tells <item affiliation='outcast' jid='macbeth' role='none'/>
         ",
     );
 }
