@@ -155,12 +155,12 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     drop(socket);
     let patience = config.shutdown.patience.0;
     let close = async {
-        // Who has sent something to another server is still there to hear that it comes back.
-        driver.settle(patience / 2).await;
-        // And so are those who are in rooms, here and elsewhere.
+        // Who is in a room, here or elsewhere, is still there to hear that it goes.
         if timeout(patience / 2, rooms.close()).await.is_err() {
             tracing::warn!("not all rooms were shut down");
         }
+        // Who has sent something to another server is still there to hear that it comes back.
+        driver.settle(patience / 2).await;
         if let Some(federation) = &federation
             && timeout(patience / 2, federation.close()).await.is_err()
         {
