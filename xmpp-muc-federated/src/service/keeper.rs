@@ -172,13 +172,18 @@ impl Keeper {
 
     /// Each has its turn, and what they have changed is stored together.
     async fn stanzas(&mut self, envelopes: Vec<Envelope>) {
-        for envelope in &envelopes {
+        let mut unsettled = Vec::new();
+        for envelope in envelopes {
             self.table.house.metrics.received.increment();
             self.stanza(envelope.stanza.clone()).await;
+            match self.unsaved.is_empty() {
+                true => envelope.settle(Outcome::Settled),
+                false => unsettled.push(envelope),
+            }
         }
         // If it fails it is tried again: what was said has been heard.
         let _ = self.save().await;
-        for envelope in envelopes {
+        for envelope in unsettled {
             envelope.settle(Outcome::Settled);
         }
     }
@@ -416,10 +421,16 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.loaded();
+        let house = &self.table.house;
         if !self.left {
+            // The task has come to no good end. What was not stored is lost.
+            let is_stored = self.loading || self.post.persistent.load(Ordering::Relaxed);
+            if !is_stored {
+                house.catalogue.strike(&self.post.room);
+            }
             self.abandon(&Condition::ServiceUnavailable.into());
         }
+        self.loaded();
         let occupants = self.post.occupants.swap(0, Ordering::Relaxed);
         self.table.house.metrics.populate(occupants, 0);
     }

@@ -4,6 +4,11 @@ mod world;
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use xmpp_core::mailbox::{Origin, Outcome, Settlement, SmPoint};
+use xmpp_core::session::{FEEDS, Feed};
+use xmpp_core::stanza::Stanza;
+
 use super::*;
 use crate::store::Rooms as _;
 use world::{ROOMS, World, bare};
@@ -398,6 +403,64 @@ fn the_table_of_rooms_is_bounded() {
     ));
     hag.make(&format!("heath@{ROOMS}/witch"));
     assert_eq!(world.rooms(), [format!("heath@{ROOMS}")]);
+}
+
+#[test]
+fn who_cannot_take_what_they_are_to_be_told_does_not_enter() {
+    struct Full;
+    #[async_trait::async_trait]
+    impl Feed for Full {
+        async fn next(&mut self) -> Vec<Stanza> {
+            Vec::new()
+        }
+    }
+    let world = World::new();
+    let (hag, crone) = (
+        world.login("hag@example.org/pda"),
+        world.login("crone@example.org/desk"),
+    );
+    hag.make(&nick("firstwitch"));
+    for _ in 0..FEEDS {
+        assert!(crone.session.add_feed(Box::new(Full)));
+    }
+    crone.enter(&nick("secondwitch"));
+    assert_eq!(world.service.metrics().occupants(), 1);
+    let seen = hag.read().concat();
+    let gone = "from='coven@rooms.example.org/secondwitch' type='unavailable'";
+    assert!(seen.contains(gone), "{seen}");
+}
+
+/// XEP-0198 §4: what is acknowledged is safe.
+#[test]
+fn what_a_persistent_room_is_told_is_settled_when_it_is_stored() {
+    let world = World::new();
+    let hag = world.login("hag@example.org/pda");
+    hag.enter(&nick("firstwitch"));
+    let say = |n| {
+        let text = format!("<message type='groupchat' to='{COVEN}'><body>x</body></message>");
+        let stanza = Stanza::parse(&text).unwrap();
+        let stanza = stanza.with_from(Jid::from(hag.session.jid()));
+        let mut origin = Origin::session(hag.session.id());
+        origin.sm = Some(SmPoint {
+            id: "stream".into(),
+            n,
+        });
+        let dispatch = world.server.submit(stanza, &hag.session, origin);
+        let Settlement::Later(later) = world.run(dispatch.finish()) else {
+            panic!("settled before it was heard");
+        };
+        world.settle();
+        later
+    };
+    hag.configure(COVEN, &[]);
+    assert_eq!(say(1).now_or_never(), Some(Outcome::Settled));
+    hag.configure(COVEN, &[("muc#roomconfig_persistentroom", "1")]);
+    world.store.hold(true);
+    let mut later = say(2);
+    assert_eq!((&mut later).now_or_never(), None);
+    world.store.hold(false);
+    world.settle();
+    assert_eq!(later.now_or_never(), Some(Outcome::Settled));
 }
 
 /// XEP-0045 §11.2

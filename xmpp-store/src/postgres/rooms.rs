@@ -50,11 +50,12 @@ impl Rooms for Postgres {
 
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {
         // What concerns one thing is one statement, however many changes it is.
-        let same = |a: &Change, b: &Change| match (a, b) {
-            (Change::Entry(_), Change::Entry(_)) => true,
-            (Change::NoEntry(_), Change::NoEntry(_)) => true,
-            (Change::Message(_), Change::Message(_)) => true,
-            _ => false,
+        let same = |a: &Change, b: &Change| {
+            use Change::{Entry, Message, NoEntry};
+            matches!(
+                (a, b),
+                (Entry(_), Entry(_)) | (NoEntry(_), NoEntry(_)) | (Message(_), Message(_))
+            )
         };
         if changes.is_empty() {
             return Ok(());

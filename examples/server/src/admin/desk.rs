@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The running server, or the store itself.
 pub enum Desk {
     Running(BufReader<UnixStream>),
-    Alone { office: Office, store: Store },
+    Alone { office: Box<Office>, store: Store },
 }
 
 impl Desk {
@@ -39,7 +39,10 @@ impl Desk {
                     let (stores, rooms) = (store.stores.clone(), Rooms::default());
                     let server = run::build(config, stores, secret, false, None, &rooms)?;
                     let office = Office::new(store.clone(), server, None, rooms);
-                    return Ok(Desk::Alone { office, store });
+                    return Ok(Desk::Alone {
+                        office: Box::new(office),
+                        store,
+                    });
                 }
                 // It starts, or it ends: then its socket or its store is free soon.
                 Err(error) if attempt < ATTEMPTS && store::is_in_use(&error) => {

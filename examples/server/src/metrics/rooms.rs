@@ -6,6 +6,8 @@ use xmpp_muc_federated::service::Metrics;
 use super::Text;
 use crate::rooms::Rooms;
 
+type Find = fn(&Metrics) -> &Counter;
+
 pub(super) fn rooms(rooms: &Rooms, text: &mut Text) {
     let sum = |of: fn(&Metrics) -> u64| -> u64 {
         let services = rooms.services().iter();
@@ -18,7 +20,7 @@ pub(super) fn rooms(rooms: &Rooms, text: &mut Text) {
     text.family(name, "gauge", "Occupants of all rooms.");
     text.sample(name, &[], sum(Metrics::occupants));
 
-    let counters: [(&str, &str, fn(&Metrics) -> &Counter); 4] = [
+    let counters: [(&str, &str, Find); 4] = [
         (
             "xmpp_rooms_created_total",
             "Rooms that were made.",
