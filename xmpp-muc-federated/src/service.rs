@@ -24,8 +24,8 @@ mod disco;
 mod keeper;
 mod limits;
 mod metrics;
+mod outlet;
 mod page;
-mod perform;
 mod table;
 mod unsaved;
 

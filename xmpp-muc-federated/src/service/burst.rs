@@ -15,6 +15,11 @@ const PAGE: usize = 50;
 pub(super) struct Burst {
     to: Jid,
     stanzas: std::vec::IntoIter<Arc<Stanza>>,
+    _loan: Loan,
+}
+
+/// Memory for what waits, until it is dropped.
+pub(super) struct Loan {
     budget: Arc<Budget>,
     bytes: usize,
 }
@@ -22,13 +27,29 @@ pub(super) struct Burst {
 impl Burst {
     /// A burst, if there is memory for it: the stanzas are shared with others, and which ones they are is not.
     pub(super) fn new(to: Jid, stanzas: Vec<Arc<Stanza>>, budget: &Arc<Budget>) -> Option<Burst> {
-        let bytes = stanzas.len() * size_of::<Arc<Stanza>>();
-        budget.take(bytes).then(|| Burst {
+        let loan = Loan::take(stanzas.len() * size_of::<Arc<Stanza>>(), budget)?;
+        Some(Burst {
             to,
             stanzas: stanzas.into_iter(),
+            _loan: loan,
+        })
+    }
+}
+
+impl Loan {
+    /// So many bytes, if they are there.
+    pub(super) fn take(bytes: usize, budget: &Arc<Budget>) -> Option<Loan> {
+        budget.take(bytes).then(|| Loan {
             budget: budget.clone(),
             bytes,
         })
+    }
+
+    /// So many bytes more, if they are there.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let grown = self.budget.take(bytes);
+        self.bytes += if grown { bytes } else { 0 };
+        grown
     }
 }
 
@@ -41,7 +62,7 @@ impl Feed for Burst {
     }
 }
 
-impl Drop for Burst {
+impl Drop for Loan {
     fn drop(&mut self) {
         self.budget.give(self.bytes);
     }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::{Either, select};
 use futures::{FutureExt as _, StreamExt as _};
-use xmpp_core::mailbox::{Envelope, Outcome};
+use xmpp_core::mailbox::{Envelope, Origin, Outcome};
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, IqType, Kind};
 
 use super::House;
 use super::keeper::Keeper;
-use super::perform::send;
 use super::table::{Fresh, Table};
 
 /// Bytes of stanzas that are taken at a time.
@@ -121,7 +120,8 @@ impl Desk {
             _ => None,
         };
         if let Some(answer) = answer {
-            send(answer, &self.server, &house.metrics).await;
+            house.metrics.sent.increment();
+            let _ = self.server.route(answer, Origin::ENTITY).finish().await;
         }
     }
 }

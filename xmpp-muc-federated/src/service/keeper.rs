@@ -1,6 +1,5 @@
 //! The task of one room.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use xmpp_core::store::StoreError;
 
 use super::Options;
 use super::creation::Creator;
-use super::perform::{self, broadcast, send};
+use super::outlet::{Outlet, failed};
 use super::table::{Post, Table};
 use super::unsaved::Unsaved;
 use crate::room::{Input, Output, Room};
@@ -36,6 +35,7 @@ pub(super) struct Keeper {
     room: Option<Room>,
     /// Who has made it, as long as it is in memory.
     creator: Option<Creator>,
+    outlet: Outlet,
     unsaved: Unsaved,
     /// When what is unsaved is tried again.
     retry: Option<Instant>,
@@ -73,6 +73,7 @@ impl Keeper {
     pub(super) fn new(server: Server, table: Arc<Table>, post: Arc<Post>) -> Keeper {
         Keeper {
             seat: Seat::new(server.clone(), table.clone(), post),
+            outlet: Outlet::new(server.clone(), table.clone()),
             server,
             table,
             room: None,
@@ -166,7 +167,8 @@ impl Keeper {
     fn due(&self) -> Option<Duration> {
         let of_room = self.room.as_ref().and_then(Room::next_timeout);
         let idle = self.idle.map(|since| since + self.options().limits.idle);
-        let due = [of_room, idle, self.retry].into_iter().flatten().min()?;
+        let due = [of_room, idle, self.retry, self.outlet.due()];
+        let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since(self.server.now().instant))
     }
 
@@ -193,7 +195,7 @@ impl Keeper {
             && let Err(error) = self.make(&stanza)
         {
             if let Some(reply) = stanza.error_reply(&error) {
-                send(reply, &self.server, &self.table.house.metrics).await;
+                self.outlet.send(reply).await;
             }
             return;
         }
@@ -231,6 +233,7 @@ impl Keeper {
         if is_due(self.room.as_ref().and_then(Room::next_timeout)) {
             self.turn(None).await;
         }
+        self.outlet.handle_timeout().await;
         if is_due(self.retry) {
             self.retry = None;
         }
@@ -240,14 +243,19 @@ impl Keeper {
 
     /// A turn of the room, of an input or of time; and those that follow from it.
     async fn turn(&mut self, input: Option<Input>) {
-        let mut bounced = VecDeque::new();
-        self.step(input, &mut bounced).await;
-        while let Some(stanza) = bounced.pop_front() {
-            self.step(Some(Input::Stanza(stanza)), &mut bounced).await;
+        self.step(input).await;
+        loop {
+            let bounced = self.outlet.take_bounced();
+            if bounced.is_empty() {
+                return;
+            }
+            for stanza in bounced {
+                self.step(Some(Input::Stanza(stanza))).await;
+            }
         }
     }
 
-    async fn step(&mut self, input: Option<Input>, bounced: &mut VecDeque<Stanza>) {
+    async fn step(&mut self, input: Option<Input>) {
         let Some(room) = &mut self.room else {
             return;
         };
@@ -258,35 +266,30 @@ impl Keeper {
             None => room.handle_timeout(now, &mut outputs),
         }
         for output in outputs.drain(..) {
-            bounced.extend(self.perform(output).await);
+            self.perform(output).await;
         }
         self.outputs = outputs;
     }
 
-    /// Does what the room wants done; what comes back from it at once.
-    async fn perform(&mut self, output: Output) -> Option<Stanza> {
-        let (server, metrics) = (&self.server, &self.table.house.metrics);
+    /// Does what the room wants done.
+    async fn perform(&mut self, output: Output) {
         match output {
-            Output::Send(stanza) => send(stanza, server, metrics).await,
-            Output::Broadcast(stanza, to) => broadcast(&stanza, &to, server, metrics).await,
-            Output::Burst(to, stanzas) => {
-                return perform::burst(to, stanzas, server, metrics).await;
-            }
+            Output::Send(stanza) => self.outlet.send(stanza).await,
+            Output::Broadcast(stanza, to) => self.outlet.broadcast(&stanza, &to).await,
+            Output::Burst(to, stanzas) => self.outlet.burst(to, stanzas).await,
             Output::Store(change) => self.unsaved.add(change),
             Output::Answer(answer) => {
-                let saved = self.save().await;
-                let answer = match saved {
+                let answer = match self.save().await {
                     Ok(()) => answer,
-                    Err(error) => perform::failed(&answer, &error),
+                    Err(error) => failed(&answer, &error),
                 };
-                send(answer, &self.server, &self.table.house.metrics).await;
+                self.outlet.send(answer).await;
             }
             Output::Destroyed => {
                 self.room = None;
                 self.creator = None;
             }
         }
-        None
     }
 
     /// Stores what has changed, in one step.
@@ -316,6 +319,7 @@ impl Keeper {
         let waiting = self.seat.post.queue.close();
         self.stanzas(waiting.into()).await;
         self.turn(Some(Input::Close)).await;
+        self.outlet.flush().await;
         for _ in 0..LAST_TRIES {
             self.retry = None;
             if self.save().await.is_ok() {
@@ -336,7 +340,8 @@ impl Keeper {
             let rested = self.server.now().instant.duration_since(since);
             rested >= self.options().limits.idle
         };
-        self.unsaved.is_empty() && (self.room.is_none() || self.idle.is_some_and(has_rested))
+        let is_done = self.unsaved.is_empty() && self.outlet.due().is_none();
+        is_done && (self.room.is_none() || self.idle.is_some_and(has_rested))
     }
 
     /// Has others see the room as it is.

@@ -430,6 +430,53 @@ fn who_cannot_take_what_they_are_to_be_told_does_not_enter() {
     assert!(seen.contains(gone), "{seen}");
 }
 
+/// What may wait on the way to another server has bounds, which a crowd exceeds.
+#[test]
+fn who_enters_a_crowd_from_elsewhere_is_told_of_it_little_by_little_and_in_order() {
+    const CROWD: usize = 300;
+    let world = World::with(|options| options.creation = Creation::Anyone);
+    let crowd = world.outside("crowd.example", usize::MAX);
+    let slow = world.outside("slow.example", 250);
+    let enter = |user: &str, nick: &str| {
+        let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
+        world.inject(&format!(
+            "<presence from='{user}' to='{COVEN}/{nick}'>{x}</presence>"
+        ));
+    };
+    enter("u0@crowd.example/x", "n0");
+    world.inject(&format!(
+        "<iq type='set' id='c' from='u0@crowd.example/x' to='{COVEN}'>\
+         <query xmlns='http://jabber.org/protocol/muc#owner'>\
+         <x xmlns='jabber:x:data' type='submit'/></query></iq>"
+    ));
+    for n in 1..CROWD {
+        enter(&format!("u{n}@crowd.example/x"), &format!("n{n}"));
+        crowd.read();
+    }
+    // Those who came last were told little by little as well.
+    world.advance(Duration::from_millis(100));
+    enter("hag@slow.example/pda", "hag");
+    world.inject(&format!(
+        "<message type='groupchat' from='u0@crowd.example/x' to='{COVEN}'><body>x</body></message>"
+    ));
+    let mut told = slow.read();
+    assert!(told.len() < CROWD, "{}", told.len());
+    for _ in 0..5 {
+        world.advance(Duration::from_millis(100));
+        told.extend(slow.read());
+    }
+    // Everybody, themself, the subject and the message.
+    assert_eq!(told.len(), CROWD + 3);
+    assert!(
+        told[CROWD].contains("<status code='110'/>"),
+        "{}",
+        told[CROWD]
+    );
+    assert!(told[CROWD + 1].contains("<subject"), "{}", told[CROWD + 1]);
+    assert!(told[CROWD + 2].contains("<body>"), "{}", told[CROWD + 2]);
+    assert_eq!(world.service.metrics().occupants(), CROWD as u64 + 1);
+}
+
 /// XEP-0198 §4: what is acknowledged is safe.
 #[test]
 fn what_a_persistent_room_is_told_is_settled_when_it_is_stored() {
