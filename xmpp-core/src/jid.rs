@@ -26,7 +26,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use domain::prepare_domain;
-pub use part::{PasswordError, prepare_local, prepare_password, prepare_resource};
+pub use part::{PasswordError, nickname, prepare_local, prepare_password, prepare_resource};
 
 /// The most octets one prepared part of an address may have (RFC 7622 §3.1).
 pub const PART_LEN_MAX: usize = 1023;

@@ -19,8 +19,8 @@ mod queue;
 mod settlement;
 
 pub use budget::Budget;
-pub(crate) use queue::Detour;
 pub use queue::{Depths, Queue, QueueLimits};
+pub(crate) use queue::{Detour, Turn};
 #[cfg(feature = "io")]
 pub(crate) use settlement::Watch;
 pub use settlement::{Later, Outcome, Settle, Settlement};

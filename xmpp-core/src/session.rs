@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::account::Account;
-use crate::mailbox::{Detour, Envelope, Mailbox, Queue};
+use crate::mailbox::{Detour, Envelope, Mailbox, Queue, Turn};
 use crate::stanza::Stanza;
 use crate::stream::StreamError;
 use crate::{BareJid, FullJid, Jid};
@@ -262,14 +262,24 @@ impl Session {
     /// Adds a burst that the connection pulls, behind those that were added before.
     /// `false`, and the burst is dropped, if [`FEEDS`] wait already.
     pub fn add_feed(&self, feed: Box<dyn Feed>) -> bool {
+        self.add_burst(Turn::First, feed)
+    }
+
+    /// The same for a burst that comes after what waits in the queue now, and before what comes there later: what an entity
+    /// has to say at once among other things (the presences of a room), in their order (RFC 6120 §10.1).
+    pub fn add_feed_in_turn(&self, feed: Box<dyn Feed>) -> bool {
+        self.add_burst(Turn::Last, feed)
+    }
+
+    fn add_burst(&self, turn: Turn, feed: Box<dyn Feed>) -> bool {
         let mut refused = None;
-        self.queue.change_bursts(|| {
+        self.queue.add_burst(turn, || {
             let mut feeds = lock(&self.feeds);
             match feeds.len() < FEEDS {
                 true => feeds.push_back(feed),
                 false => refused = Some(feed),
             }
-            true
+            refused.is_none()
         });
         // Dropped here if it is: it may have more to do than this lock allows.
         let added = refused.is_none();
@@ -283,10 +293,7 @@ impl Session {
     /// as long as the queue has [overflowed](Queue::is_overflowed): what did not fit into
     /// it may come as a burst, and what is in it is older.
     pub fn take_feed(&self) -> Option<Box<dyn Feed>> {
-        self.queue.take_burst(|| {
-            let mut feeds = lock(&self.feeds);
-            (feeds.pop_front(), !feeds.is_empty())
-        })
+        self.queue.take_burst(|| lock(&self.feeds).pop_front())
     }
 
     /// Takes the oldest stanzas that wait, as [`Queue::take`], if there is something and no

@@ -1,6 +1,7 @@
 //! The two clocks a machine is shown, and how XMPP writes a date.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
@@ -25,7 +26,8 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Displays as XEP-0082 §3.2 asks:
-/// `2026-11-23T04:29:00.123Z`, the fraction left out when it is zero.
+/// `2026-11-23T04:29:00.123Z`, the fraction left out when it is zero; reads any DateTime of
+/// that section, a finer fraction cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
 
@@ -67,6 +69,74 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// The text is no DateTime of XEP-0082 §3.2.
+#[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
+#[error("not a date and time as XEP-0082 has it")]
+pub struct NotADateTime;
+
+impl FromStr for Timestamp {
+    type Err = NotADateTime;
+
+    fn from_str(text: &str) -> Result<Timestamp, NotADateTime> {
+        date_time(text).ok_or(NotADateTime)
+    }
+}
+
+/// `CCYY-MM-DDThh:mm:ss[.sss]TZD`
+fn date_time(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once('T')?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let (time, offset) = match time.strip_suffix('Z') {
+        Some(time) => (time, 0),
+        None => {
+            let at = time.rfind(['+', '-'])?;
+            let (time, zone) = time.split_at(at);
+            let [h, m] = numbers(zone.get(1..)?, ':', [2, 2])?;
+            let offset = (h < 24 && m < 60).then_some(h * 60 + m)?;
+            (
+                time,
+                if zone.starts_with('-') {
+                    -offset
+                } else {
+                    offset
+                },
+            )
+        }
+    };
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let digits = !fraction.is_empty() && fraction.bytes().all(|c| c.is_ascii_digit());
+    let ms = fraction.bytes().chain(*b"000").take(3);
+    let ms = ms.fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0').min(9));
+    let [h, m, s] = numbers(time, ':', [2, 2, 2])?;
+    // A leap second is the second after.
+    (digits && h < 24 && m < 60 && s <= 60).then_some(())?;
+    let days = days(year, month, day);
+    (civil(days) == (year, month, day)).then_some(())?;
+    let seconds = days * 86_400 + h * 3600 + (m - offset) * 60 + s;
+    Some(Timestamp(seconds * 1000 + ms))
+}
+
+/// Numbers of so many digits each.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let mut parts = text.split(between);
+    let mut all = [0; N];
+    for (number, digits) in all.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        let part = part.bytes().all(|c| c.is_ascii_digit()).then_some(part)?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(all)
+}
+
+/// The day of a date, counted from 1970-01-01 (the same paper, §days_from_civil).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let yoe = year - era * 400;
+    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
+}
+
 /// The proleptic Gregorian date of a day counted from 1970-01-01
 /// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", §civil_from_days).
 fn civil(days: i64) -> (i64, i64, i64) {
@@ -95,6 +165,41 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(Timestamp(ms).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn timestamps_are_read_as_xep_0082_writes_them() {
+        for (text, ms) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59.999Z", -1),
+            ("1969-07-20T21:56:15-05:00", -14_159_025_000),
+            ("1969-07-21T02:56:15Z", -14_159_025_000),
+            ("2000-02-29T00:00:00.0001Z", 951_782_400_000),
+            ("2024-02-29T23:59:59.05+00:00", 1_709_251_199_050),
+        ] {
+            assert_eq!(text.parse(), Ok(Timestamp(ms)), "{text}");
+        }
+        for at in (-5_000_000_000_000..5_000_000_000_000).step_by(86_399_999) {
+            assert_eq!(Timestamp(at).to_string().parse(), Ok(Timestamp(at)));
+        }
+        for text in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01 00:00:00Z",
+            "1970-1-01T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "2023-13-01T00:00:00Z",
+            "2023-00-10T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.aZ",
+            "1970-01-01T00:00:00+24:00",
+            "1970-01-01T00:00:+1Z",
+            "1970-01-01T00:00:00Z-é",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotADateTime), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Stores behind the ports of [`xmpp_core::store`]: [`Sqlite`], in one file beside the
+//! Stores behind the ports of [`xmpp_core::store`], and with the feature `rooms` of `xmpp_muc_federated::store`: [`Sqlite`], in one file beside the
 //! server, and `Postgres` (feature `postgres`), in a database that several servers share.
 //!
 //! Both write in groups: what many sessions ask for at the same time becomes one

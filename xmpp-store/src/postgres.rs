@@ -6,6 +6,8 @@ mod connect;
 mod offline;
 mod outbox;
 mod private_xml;
+#[cfg(feature = "rooms")]
+mod rooms;
 mod rosters;
 mod schema;
 mod sessions;

@@ -9,6 +9,8 @@ mod outbox;
 mod private_xml;
 mod readers;
 mod restore;
+#[cfg(feature = "rooms")]
+mod rooms;
 mod rosters;
 mod schema;
 mod sessions;
@@ -26,7 +28,7 @@ use crate::{OpenError, Waiting, Writing};
 use readers::Readers;
 use writer::Writer;
 
-/// The store in an SQLite file. All ports of [`xmpp_core::store`].
+/// The store in an SQLite file. All ports of [`xmpp_core::store`], and with the feature `rooms` that for rooms.
 ///
 /// The file is in WAL mode with `synchronous=FULL`: what was acknowledged survives a crash
 /// of the process and of the machine. One thread writes, in groups: it takes what waits

@@ -22,6 +22,7 @@ use xmpp_core::BareJid;
 use xmpp_core::sasl::Credentials;
 use xmpp_core::store::*;
 use xmpp_core::time::Timestamp;
+use xmpp_muc_federated::store as rooms;
 use xmpp_store::{OpenError, Postgres, PostgresOptions};
 
 fn ann() -> BareJid {
@@ -46,16 +47,17 @@ async fn postgres_conforms() {
     let made = AtomicUsize::new(0);
     // Each store in a schema of its own.
     let client = sql(&cluster.local()).await;
-    let make = async || {
+    let new = async || {
         let name = format!("s{}", made.fetch_add(1, Ordering::Relaxed));
         let create = format!("CREATE SCHEMA {name}");
         client.batch_execute(&create).await.unwrap();
         let url = format!("{} options='-c search_path={name}'", cluster.local());
         let mut options = PostgresOptions::new(url);
         options.readers = 2;
-        Stores::from_one(Arc::new(Postgres::connect(options).await.unwrap()))
+        Arc::new(Postgres::connect(options).await.unwrap())
     };
-    conformance::all(make).await;
+    conformance::all(async || Stores::from_one(new().await)).await;
+    rooms::conformance::rooms(async || new().await as Arc<dyn rooms::Rooms>).await;
     assert!(made.into_inner() > 30, "the suite needs many stores");
 }
 

@@ -12,6 +12,7 @@ use xmpp_core::BareJid;
 use xmpp_core::sasl::Credentials;
 use xmpp_core::store::*;
 use xmpp_core::time::Timestamp;
+use xmpp_muc_federated::store as rooms;
 use xmpp_store::{MAX_QUEUED, OpenError, Sqlite};
 
 const FILE: &str = "xmpp.sqlite3";
@@ -34,6 +35,35 @@ async fn sqlite_conforms() {
         Stores::from_one(Arc::new(store))
     };
     conformance::all(make).await;
+}
+
+#[tokio::test]
+async fn sqlite_conforms_for_rooms() {
+    let folders = Mutex::new(Vec::new());
+    let make = async || {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        folders.lock().unwrap().push(folder);
+        Arc::new(store) as Arc<dyn rooms::Rooms>
+    };
+    rooms::conformance::rooms(make).await;
+}
+
+#[tokio::test]
+async fn a_room_is_there_when_the_file_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let room: BareJid = "coven@rooms.example.com".parse().unwrap();
+    let state = rooms::Change::State {
+        state: "<room/>".into(),
+        listed: true,
+        name: None,
+    };
+    rooms::Rooms::apply(&store, &room, &[state]).await.unwrap();
+    drop(store);
+    let store = open(&folder);
+    let stored = rooms::Rooms::load(&store, &room).await.unwrap().unwrap();
+    assert_eq!(stored.state, "<room/>");
 }
 
 #[tokio::test]

@@ -113,6 +113,30 @@ pub fn links(config: &Config) -> anyhow::Result<()> {
     Ok(io::Write::flush(&mut out)?)
 }
 
+/// `rooms`
+pub fn rooms(config: &Config) -> anyhow::Result<()> {
+    let reply = with_desk(config, async |desk| desk.ask(Request::Rooms).await)?;
+    let Reply::Rooms { rooms, more } = reply else {
+        bail!("unexpected reply: {reply:?}");
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for room in &rooms {
+        let kind = match room.persistent {
+            true => "persistent",
+            false => "temporary",
+        };
+        let line = format!(
+            "{:<40} {kind} occupants {} waiting {}",
+            room.jid, room.occupants, room.waiting
+        );
+        io::Write::write_fmt(&mut out, format_args!("{line}\n"))?;
+    }
+    if more > 0 {
+        io::Write::write_fmt(&mut out, format_args!("and {more} more\n"))?;
+    }
+    Ok(io::Write::flush(&mut out)?)
+}
+
 /// `users`
 pub fn list(config: &Config, domain: Option<&str>) -> anyhow::Result<()> {
     let domains: Vec<String> = match domain {

@@ -20,6 +20,7 @@ use xmpp_core::io::s2s::{Federation, LinkView, State};
 use xmpp_core::sasl::{Credentials, Hash, Keys};
 use xmpp_core::server::Server;
 
+use crate::rooms::Rooms;
 use crate::store::Store;
 
 pub use desk::Desk;
@@ -33,6 +34,8 @@ const MAX_JIDS: usize = 1000;
 const MAX_JIDS_BYTES: usize = MAX_LINE - 1024;
 /// Most connections in a reply: each has at most two names of a kilobyte.
 const MAX_LINKS: usize = 400;
+/// Most rooms in a reply: each has a name of two kilobytes.
+const MAX_ROOMS: usize = 400;
 /// Most accounts in a request.
 pub const MAX_ACCOUNTS: usize = 500;
 /// Most bytes of accounts in a request.
@@ -59,6 +62,8 @@ pub enum Request {
     Backup { path: PathBuf },
     /// The connections with other servers: as many as a reply has room for.
     Links,
+    /// The rooms in memory: as many as a reply has room for.
+    Rooms,
 }
 
 /// What comes back.
@@ -68,6 +73,7 @@ pub enum Reply {
     Count { count: usize },
     Jids { jids: Vec<String> },
     Links { links: Vec<Link>, more: usize },
+    Rooms { rooms: Vec<Room>, more: usize },
     Done { done: bool },
     Error { error: String },
 }
@@ -92,6 +98,18 @@ pub struct Link {
     pub waiting: usize,
     pub received: u64,
     pub sent: u64,
+}
+
+/// A room in memory.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Room {
+    pub jid: String,
+    pub occupants: usize,
+    /// Whether it stays when they leave.
+    pub persistent: bool,
+    /// Stanzas that wait for it.
+    pub waiting: usize,
 }
 
 /// An account and what is stored of its password; the password itself stays where it is.
@@ -162,14 +180,21 @@ pub struct Office {
     /// sessions and its contacts.
     server: Server,
     federation: Option<Federation>,
+    rooms: Rooms,
 }
 
 impl Office {
-    pub fn new(store: Store, server: Server, federation: Option<Federation>) -> Office {
+    pub fn new(
+        store: Store,
+        server: Server,
+        federation: Option<Federation>,
+        rooms: Rooms,
+    ) -> Office {
         Office {
             store,
             server,
             federation,
+            rooms,
         }
     }
 
@@ -227,6 +252,21 @@ impl Office {
                 let more = links.len().saturating_sub(MAX_LINKS);
                 let links = links.iter().take(MAX_LINKS).map(Link::from).collect();
                 Ok(Reply::Links { links, more })
+            }
+            Request::Rooms => {
+                let rooms = self.rooms.view();
+                let more = rooms.len().saturating_sub(MAX_ROOMS);
+                let rooms = rooms.into_iter().take(MAX_ROOMS);
+                let rooms = rooms.map(|view| Room {
+                    jid: view.room.to_string(),
+                    occupants: view.occupants,
+                    persistent: view.persistent,
+                    waiting: view.waiting,
+                });
+                Ok(Reply::Rooms {
+                    rooms: rooms.collect(),
+                    more,
+                })
             }
             Request::Backup { path } => {
                 self.store.backup(&path).await?;

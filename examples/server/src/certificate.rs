@@ -36,7 +36,7 @@ pub fn load_or_make(config: &Config, now: SystemTime) -> anyhow::Result<Identiti
         let name = domain.name.0.to_string();
         let files = Files::of(config, domain);
         let made = || {
-            let pair = Pair::for_domain(&name, &files, now)?;
+            let pair = Pair::for_domain(config, domain, &files, now)?;
             Ok(Identity::from_pem(
                 pair.certificate.as_bytes(),
                 pair.key.as_bytes(),

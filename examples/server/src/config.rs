@@ -7,6 +7,7 @@ mod listen;
 mod mirror;
 mod place;
 mod ranges;
+mod rooms;
 mod s2s;
 mod value;
 
@@ -28,8 +29,11 @@ pub use mirror::{
     Accept, AccountExceptions, ContactExceptions, Contacts, Limits, StreamManagement, Throttle,
     Timeouts,
 };
+pub use rooms::Rooms;
 pub use s2s::S2s;
 pub use value::{Hidden, Span, Text};
+
+use rooms::DomainRooms;
 
 /// Fewest PBKDF2 rounds that may be set.
 const MIN_ROUNDS: u32 = 10_000;
@@ -53,6 +57,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub stream_management: StreamManagement,
     pub s2s: S2s,
+    pub rooms: Rooms,
     pub shutdown: Shutdown,
     pub log: Log,
     #[serde(deserialize_with = "distinct")]
@@ -75,6 +80,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             stream_management: StreamManagement::default(),
             s2s: S2s::default(),
+            rooms: Rooms::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             domains: vec![Domain::new(
@@ -292,6 +298,8 @@ pub struct Domain {
     pub account: AccountExceptions,
     /// Where its contacts differ from `contacts`.
     pub contacts: ContactExceptions,
+    /// Where its rooms differ from `rooms`.
+    pub rooms: DomainRooms,
 }
 
 impl Domain {
@@ -305,6 +313,7 @@ impl Domain {
             administrators: Vec::new(),
             account: AccountExceptions::default(),
             contacts: ContactExceptions::default(),
+            rooms: DomainRooms::default(),
         }
     }
 }
@@ -334,6 +343,8 @@ struct DomainTable {
     account: AccountExceptions,
     #[serde(default)]
     contacts: ContactExceptions,
+    #[serde(default)]
+    rooms: DomainRooms,
 }
 
 impl TryFrom<DomainTable> for Domain {
@@ -359,6 +370,7 @@ impl TryFrom<DomainTable> for Domain {
             administrators: table.administrators,
             account: table.account,
             contacts: table.contacts,
+            rooms: table.rooms,
         })
     }
 }

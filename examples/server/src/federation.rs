@@ -13,6 +13,7 @@ use xmpp_core::server::Server;
 use crate::certificate::Identities;
 use crate::config::{Addresses, Config, S2s};
 use crate::listen::{Bound, is_without_ipv6};
+use crate::rooms::with_rooms;
 
 /// What it takes to speak with other servers, before there is a server of ours.
 pub struct Embassy {
@@ -31,7 +32,7 @@ impl Embassy {
         Ok(Some(Embassy {
             gate: Gate::default(),
             dialer: Dialer::new(resolver, Arc::new(OsRandom), config.s2s.dial()),
-            tls: PeerTls::new(identities, authorities(config)?)?,
+            tls: PeerTls::new(with_rooms(identities, config), authorities(config)?)?,
         }))
     }
 

@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use xmpp_core::sasl::Secret;
 
 const SECRET: &str = "secret";
@@ -73,12 +75,24 @@ pub fn secret(folder: &Path) -> anyhow::Result<Secret> {
 
 /// As [`secret`], if it has been made.
 pub fn read_secret(folder: &Path) -> anyhow::Result<Option<Secret>> {
+    Ok(read_key(folder)?.map(Secret::from))
+}
+
+/// A key of its own for each purpose, the same in every run; the [`secret`] has been made.
+pub fn key_for(purpose: &str, folder: &Path) -> anyhow::Result<[u8; 32]> {
+    let key = read_key(folder)?.context("the secret is gone")?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).context("no key")?;
+    mac.update(purpose.as_bytes());
+    Ok(mac.finalize().into_bytes().into())
+}
+
+fn read_key(folder: &Path) -> anyhow::Result<Option<[u8; 32]>> {
     let path = folder.join(SECRET);
     match fs::read(&path) {
         Ok(bytes) => {
             let bytes = <[u8; 32]>::try_from(bytes)
                 .map_err(|_| anyhow!("{} is not 32 bytes", path.display()))?;
-            Ok(Some(bytes.into()))
+            Ok(Some(bytes))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -123,6 +137,10 @@ mod tests {
         secret(&folder).unwrap();
         assert_eq!(fs::read(folder.join("secret")).unwrap(), first);
         assert_eq!(first.len(), 32);
+        let key = |purpose| key_for(purpose, &folder).unwrap();
+        assert_eq!(key("rooms"), key("rooms"));
+        assert_ne!(key("rooms"), key("others"));
+        assert_ne!(key("rooms").as_slice(), first);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder.join("secret")), 0o600);
         assert_eq!(mode(&folder), 0o700);

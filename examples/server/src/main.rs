@@ -15,6 +15,7 @@ mod metrics;
 mod monitor;
 mod notify;
 mod password;
+mod rooms;
 mod run;
 mod store;
 
@@ -131,6 +132,9 @@ enum Command {
     /// Shows the connections with other servers, one a line
     Links,
 
+    /// Shows the rooms that are in memory, one a line
+    Rooms,
+
     /// Copies the SQLite store to a new file while it goes on serving; `restore` goes back
     Backup {
         /// The copy; there must be no such file yet
@@ -240,6 +244,7 @@ fn perform(cli: Cli) -> anyhow::Result<()> {
             force,
         } => certificate::generate(&domains, &out, days, force),
         Command::Links => accounts::links(&load()?),
+        Command::Rooms => accounts::rooms(&load()?),
         Command::Backup { to } => accounts::backup(&load()?, &to),
         Command::Restore { from, force } => store::restore(&load()?, &from, force),
     }

@@ -1,5 +1,7 @@
 //! What the server counts, as Prometheus reads it (text format 0.0.4).
 
+mod rooms;
+
 use std::fmt::{self, Write as _};
 
 use xmpp_core::mailbox::Depths;
@@ -7,6 +9,8 @@ use xmpp_core::metrics::{Federation, Metrics, Traffic};
 use xmpp_core::server::Server;
 use xmpp_core::time::Timestamp;
 use xmpp_store::{MAX_QUEUED, MAX_QUEUED_OCTETS, Waiting, Writing};
+
+use crate::rooms::Rooms;
 
 /// The media type of the text.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,6 +21,7 @@ pub type Expiry = (String, Option<Timestamp>);
 /// All figures. Labels have few values, all known beforehand: none comes from a client.
 pub fn render(
     server: &Server,
+    rooms: &Rooms,
     queues: Depths,
     (store, writing): (Waiting, Writing),
     expiries: &[Expiry],
@@ -28,6 +33,7 @@ pub fn render(
     traffic(metrics, &mut text);
     errors(metrics, &mut text);
     federation(&metrics.s2s, &mut text);
+    rooms::rooms(rooms, &mut text);
 
     waiting(server, queues, store, &mut text);
     let name = "xmpp_store_changes_failed_total";
@@ -381,7 +387,13 @@ mod tests {
         queues.add((3, 500));
         queues.add((1, 600));
         let expiries = [("localhost".into(), Some(Timestamp(0))), ("a".into(), None)];
-        let text = render(&server, queues, Default::default(), &expiries);
+        let text = render(
+            &server,
+            &Rooms::default(),
+            queues,
+            Default::default(),
+            &expiries,
+        );
         let mut family = "";
         for line in text.lines() {
             if let Some(comment) = line.strip_prefix("# HELP ") {
@@ -411,7 +423,13 @@ mod tests {
 
     #[test]
     fn every_family_is_documented_and_nothing_else() {
-        let text = render(&server(), Depths::default(), Default::default(), &[]);
+        let text = render(
+            &server(),
+            &Rooms::default(),
+            Depths::default(),
+            Default::default(),
+            &[],
+        );
         let families = text
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE "))

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use xmpp_core::server::Server;
 
 use crate::metrics::{self, Expiry};
+use crate::rooms::Rooms;
 use crate::store::Store;
 
 /// Requests served at a time; more wait.
@@ -39,17 +40,19 @@ pub struct Monitor {
 struct Shared {
     server: Server,
     store: Store,
+    rooms: Rooms,
     ready: AtomicBool,
     expiries: RwLock<Vec<Expiry>>,
 }
 
 impl Monitor {
     /// Not ready yet.
-    pub fn new(server: Server, store: Store) -> Monitor {
+    pub fn new(server: Server, store: Store, rooms: Rooms) -> Monitor {
         Monitor {
             shared: Arc::new(Shared {
                 server,
                 store,
+                rooms,
                 ready: AtomicBool::new(false),
                 expiries: RwLock::default(),
             }),
@@ -139,6 +142,7 @@ impl Monitor {
         let Shared {
             server,
             store,
+            rooms,
             expiries,
             ..
         } = &*self.shared;
@@ -149,7 +153,7 @@ impl Monitor {
         };
         let expiries = expiries.read().unwrap_or_else(PoisonError::into_inner);
         let store = (store.waiting(), store.writing());
-        let text = metrics::render(server, queues, store, &expiries);
+        let text = metrics::render(server, rooms, queues, store, &expiries);
         let mut response = Response::new(Full::from(text));
         let media = hyper::header::HeaderValue::from_static(metrics::MEDIA_TYPE);
         response.headers_mut().insert(CONTENT_TYPE, media);

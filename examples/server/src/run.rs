@@ -14,6 +14,7 @@ use xmpp_core::io::{Driver, Tls, surroundings};
 use xmpp_core::sasl::Secret;
 use xmpp_core::server::{self, Server};
 use xmpp_core::store::{Stores, memory::Memory};
+use xmpp_muc_federated as muc;
 use xmpp_sm::StreamManagement;
 
 use crate::admin::{Office, Socket};
@@ -23,6 +24,7 @@ use crate::federation::Embassy;
 use crate::metrics::Expiry;
 use crate::monitor::Monitor;
 use crate::notify::{READY, STOPPING, notify};
+use crate::rooms::{self, Rooms};
 use crate::{certificate, federation, folder, listen, log, store};
 
 /// Serves until it is told to end.
@@ -56,13 +58,10 @@ pub fn check(config: &Config, insecure: bool) -> anyhow::Result<()> {
     let _tasks = runtime.enter();
     let stores = Stores::from_one(Arc::new(Memory::new()));
     let embassy = Embassy::new(config, identities)?;
-    build(
-        config,
-        stores,
-        secret,
-        insecure,
-        embassy.as_ref().map(Embassy::gate),
-    )?;
+    let gate = embassy.as_ref().map(Embassy::gate);
+    let kept: Arc<dyn muc::store::Rooms> = Arc::new(muc::store::memory::Memory::new());
+    let rooms = Rooms::new(config, &kept, [0; 32])?;
+    build(config, stores, secret, insecure, gate, &rooms)?;
     for domain in &config.domains {
         let name = &domain.name.0;
         match &domain.certificate {
@@ -88,12 +87,23 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let embassy = Embassy::new(config, identities.clone())?;
     let gate = embassy.as_ref().map(Embassy::gate);
     let dialer = embassy.as_ref().map(Embassy::dialer);
-    let server = build(config, store.stores.clone(), secret, insecure, gate)?;
+    let rooms = Rooms::new(
+        config,
+        &store.rooms,
+        folder::key_for("rooms", &config.data)?,
+    )?;
+    let stores = store.stores.clone();
+    let server = build(config, stores, secret, insecure, gate, &rooms)?;
     let federation = embassy.map(|embassy| embassy.open(config, &server));
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
-    let monitor = Monitor::new(server.clone(), store.clone());
+    let monitor = Monitor::new(server.clone(), store.clone(), rooms.clone());
     monitor.set_expiries(expiries(&identities));
-    let office = Office::new(store.clone(), server.clone(), federation.clone());
+    let office = Office::new(
+        store.clone(),
+        server.clone(),
+        federation.clone(),
+        rooms.clone(),
+    );
     let socket = Socket::listen(&config.socket(), office);
     let restored = driver.restore().await?;
     if restored > 0 {
@@ -158,6 +168,10 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     drop(socket);
     let patience = config.shutdown.patience.0;
     let close = async {
+        // Who is in a room, here or elsewhere, is still there to hear that it goes.
+        if timeout(patience / 2, rooms.close()).await.is_err() {
+            tracing::warn!("not all rooms were shut down");
+        }
         // Who has sent something to another server is still there to hear that it comes back.
         driver.settle(patience / 2).await;
         if let Some(federation) = &federation {
@@ -201,6 +215,7 @@ pub fn build(
     secret: Secret,
     insecure: bool,
     gate: Option<&Gate>,
+    rooms: &Rooms,
 ) -> anyhow::Result<Server> {
     let mut builder = Server::builder()
         .stores(stores)
@@ -216,6 +231,9 @@ pub fn build(
         );
     if let Some(gate) = gate {
         builder = builder.remote(gate.mailbox());
+    }
+    for service in rooms.services() {
+        builder = builder.module(service.clone());
     }
     if config.registration.enabled || config.registration.own_account {
         builder = builder.module(Registration::new(config.registration.options()));
@@ -288,7 +306,8 @@ fn reload(config: &Config, tls: &Tls, federation: Option<&Federation>, monitor: 
         let identities = certificate::load(config)?;
         let clients = certificate::authorities(config)?;
         if let Some(peers) = federation.and_then(Federation::tls) {
-            peers.replace(identities.clone(), federation::authorities(config)?)?;
+            let identities = rooms::with_rooms(identities.clone(), config);
+            peers.replace(identities, federation::authorities(config)?)?;
         }
         tls.replace_all(identities.clone(), clients)?;
         monitor.set_expiries(expiries(&identities));

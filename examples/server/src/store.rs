@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use anyhow::{bail, ensure};
 use xmpp_core::store::{self, Stores};
+use xmpp_muc_federated::store::Rooms;
 use xmpp_store::{Existing, OpenError, Sqlite, Waiting, Writing};
 
 use crate::config::Config;
@@ -22,6 +23,8 @@ const WITHOUT_POSTGRES: &str =
 #[derive(Clone)]
 pub struct Store {
     pub stores: Stores,
+    /// Persistent rooms.
+    pub rooms: Arc<dyn Rooms>,
     kind: Kind,
 }
 
@@ -40,6 +43,7 @@ pub async fn open_stores(config: &Config) -> anyhow::Result<Store> {
     let sqlite = Arc::new(Sqlite::open(config.data.join(FILE))?);
     Ok(Store {
         stores: Stores::from_one(sqlite.clone()),
+        rooms: sqlite.clone(),
         kind: Kind::Sqlite(sqlite),
     })
 }
@@ -78,6 +82,7 @@ async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
     let postgres = Arc::new(xmpp_store::Postgres::connect(options(config)).await?);
     Ok(Store {
         stores: Stores::from_one(postgres.clone()),
+        rooms: postgres.clone(),
         kind: Kind::Postgres(postgres),
     })
 }

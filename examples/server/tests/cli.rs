@@ -8,6 +8,8 @@ mod certificates;
 mod federation;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/rooms.rs"]
+mod rooms;
 #[path = "cli/settings.rs"]
 mod settings;
 

@@ -67,6 +67,16 @@ pub fn prepare_password(raw: &str) -> Result<Cow<'_, str>, PasswordError> {
     Ok(password)
 }
 
+/// The form in which nicknames are compared (RFC 8266 §2.4): two that differ at most in case, width and spaces have the same.
+/// A nickname is shown as it was chosen.
+///
+/// Borrows if the string is in this form already.
+pub fn nickname(raw: &str) -> Result<Cow<'_, str>, JidError> {
+    check_raw(raw, Part::Resource)?;
+    let key = precis::nickname(raw).map_err(|Violation| JidError::Disallowed(Part::Resource))?;
+    check_prepared(key, Part::Resource)
+}
+
 /// Refuses, before any work, what could not come out well.
 pub(super) fn check_raw(raw: &str, part: Part) -> Result<(), JidError> {
     match raw.len() {

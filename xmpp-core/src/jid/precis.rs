@@ -47,6 +47,18 @@ pub(super) fn opaque_string(raw: &str) -> Result<Cow<'_, str>, Violation> {
     until_stable(raw, rules)
 }
 
+/// The form in which nicknames are compared (RFC 8266 §2.4): for two that differ at most in case, width and spaces it is the same.
+pub(super) fn nickname(raw: &str) -> Result<Cow<'_, str>, Violation> {
+    fn rules(raw: &str) -> Result<Cow<'_, str>, Violation> {
+        let profile = Nickname::new();
+        check(&FreeformClass::default(), raw)?;
+        let text = profile.additional_mapping_rule(raw).map_err(violation)?;
+        let text = profile.case_mapping_rule(text).map_err(violation)?;
+        profile.normalization_rule(text).map_err(violation)
+    }
+    until_stable(raw, rules)
+}
+
 /// Whether a label that UTS #46 has mapped and checked is also a U-label of IDNA2008.
 ///
 /// The IdentifierClass was made from RFC 5892, and for characters beyond ASCII that are in lower case and NFC it

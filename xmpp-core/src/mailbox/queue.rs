@@ -94,8 +94,20 @@ struct State {
     detoured: bool,
     /// Those of which it is not yet settled what becomes of them.
     detours: u32,
-    /// Whether bursts wait.
-    bursts: bool,
+    /// The bursts that wait, in their order: how many stanzas have left the queue when one's turn has come, or `None` for one
+    /// that comes before what waits here.
+    bursts: VecDeque<Option<u64>>,
+    /// Stanzas that have left the queue.
+    left: u64,
+}
+
+/// When the turn of a burst comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Before what waits in the queue.
+    First,
+    /// After what waits now, and before what comes later.
+    Last,
 }
 
 /// A message that a session's queue has refused takes another way, as long as this lives.
@@ -126,37 +138,46 @@ impl Queue {
     /// Takes the oldest stanzas, as [`poll_take`](Queue::poll_take), without waiting:
     /// `None` if there is nothing yet, `Some(None)` when there will never be anything.
     pub fn take(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
-        self.lock().take(bytes, &self.budget).map(present)
+        self.lock()
+            .take(bytes, usize::MAX, &self.budget)
+            .map(present)
     }
 
-    /// The same, but nothing while a burst is to come first.
+    /// The same, but nothing that is behind a burst.
     pub(crate) fn take_in_turn(&self, bytes: usize) -> Option<Option<VecDeque<Envelope>>> {
         let mut state = self.lock();
-        if state.bursts && !state.overflowed {
-            return None;
+        match state.before_burst() {
+            0 => None,
+            most => state.take(bytes, most, &self.budget).map(present),
         }
-        state.take(bytes, &self.budget).map(present)
     }
 
-    /// Has bursts added or taken by `change`, which answers whether some wait then.
-    pub(crate) fn change_bursts(&self, change: impl FnOnce() -> bool) {
+    /// Has a burst added by `add`, which answers whether it is.
+    pub(crate) fn add_burst(&self, turn: Turn, add: impl FnOnce() -> bool) {
         let mut state = self.lock();
-        state.bursts = change();
+        let behind = match turn {
+            Turn::First => None,
+            Turn::Last => Some(state.left + state.items.len() as u64),
+        };
+        if add() {
+            state.bursts.push_back(behind);
+        }
     }
 
-    /// Has a burst taken by `take`, which answers whether more wait. There is none while the
-    /// queue has overflowed: what did not fit comes as a burst, and what did is older.
-    pub(crate) fn take_burst<T>(&self, take: impl FnOnce() -> (Option<T>, bool)) -> Option<T> {
+    /// Has the next burst taken by `take`, if its turn has come.
+    pub(crate) fn take_burst<T>(&self, take: impl FnOnce() -> Option<T>) -> Option<T> {
         let mut state = self.lock();
-        if state.overflowed {
-            return None;
+        let taken = match state.before_burst() {
+            0 => {
+                state.bursts.pop_front();
+                take()
+            }
+            _ => None,
+        };
+        if !state.overflowed {
+            // What was stored is before the reader, so what comes now is behind it.
+            state.detoured &= !state.bursts.is_empty() || state.detours > 0;
         }
-        let mut taken = None;
-        if state.bursts {
-            (taken, state.bursts) = take();
-        }
-        // What was stored is before the reader, so what comes now is behind it.
-        state.detoured &= state.bursts || state.detours > 0;
         taken
     }
 
@@ -183,7 +204,7 @@ impl Queue {
     /// Whether bursts wait.
     #[cfg(feature = "io")]
     pub(crate) fn has_bursts(&self) -> bool {
-        self.lock().bursts
+        !self.lock().bursts.is_empty()
     }
 
     /// Waits for the oldest stanzas, as [`poll_take`](Queue::poll_take): for an entity with a
@@ -241,11 +262,33 @@ impl Queue {
 }
 
 impl State {
-    fn take(&mut self, bytes: usize, budget: &Budget) -> Option<Option<VecDeque<Envelope>>> {
+    /// How many stanzas come before the next burst.
+    fn before_burst(&self) -> usize {
+        let Some(next) = self.bursts.front() else {
+            return usize::MAX;
+        };
+        // While the queue has overflowed, what did not fit comes as such a burst, and what did is older.
+        if next.is_none() && !self.overflowed {
+            return 0;
+        }
+        let behind = self.bursts.iter().flatten().next();
+        behind.map_or(usize::MAX, |behind| {
+            behind.saturating_sub(self.left) as usize
+        })
+    }
+
+    /// Takes about so many bytes and at most so many stanzas.
+    fn take(
+        &mut self,
+        bytes: usize,
+        most: usize,
+        budget: &Budget,
+    ) -> Option<Option<VecDeque<Envelope>>> {
         if self.items.is_empty() {
             return self.closed.then_some(None);
         }
-        if self.bytes <= bytes {
+        if self.bytes <= bytes && self.items.len() <= most {
+            self.left += self.items.len() as u64;
             budget.give(std::mem::take(&mut self.bytes));
             self.answers = (0, 0);
             self.overflowed = false;
@@ -254,6 +297,7 @@ impl State {
         let mut taken = VecDeque::new();
         let mut size = 0;
         while size < bytes
+            && taken.len() < most
             && let Some(envelope) = self.items.pop_front()
         {
             size += envelope.stanza.size();
@@ -264,6 +308,7 @@ impl State {
             taken.push_back(envelope);
         }
         self.bytes -= size;
+        self.left += taken.len() as u64;
         self.overflowed &= !self.items.is_empty();
         budget.give(size);
         Some(Some(taken))
@@ -453,5 +498,78 @@ mod tests {
         assert!(!takes(&queue, set()));
         let push = queue.push(set().into());
         assert!(matches!(push, Settlement::Done));
+    }
+}
+
+#[cfg(test)]
+mod turns {
+    use super::*;
+    use crate::mailbox::Origin;
+    use crate::stanza::{MessageType, Stanza};
+
+    fn queue(stanzas: usize) -> Queue {
+        let limits = QueueLimits {
+            stanzas,
+            ..QueueLimits::default()
+        };
+        Queue::new(limits, Arc::new(Budget::new(usize::MAX)))
+    }
+
+    fn push(queue: &Queue, id: &str) {
+        let stanza = Stanza::message(MessageType::Groupchat).with_id(id);
+        let _ = queue.push(Envelope::new(stanza, Origin::ENTITY));
+    }
+
+    /// What the reader is given until there is nothing, bursts by their names.
+    fn read(queue: &Queue, bursts: &mut VecDeque<&'static str>) -> Vec<String> {
+        let mut read = Vec::new();
+        loop {
+            if let Some(burst) = queue.take_burst(|| bursts.pop_front()) {
+                read.push(burst.to_owned());
+            } else if let Some(Some(taken)) = queue.take_in_turn(usize::MAX) {
+                let ids = taken.iter().filter_map(|envelope| envelope.stanza.id());
+                read.extend(ids.map(str::to_owned));
+            } else {
+                return read;
+            }
+        }
+    }
+
+    /// RFC 6120 §10.1: who enters a room again hears first that he has left it.
+    #[test]
+    fn a_burst_comes_after_what_was_there_and_before_what_comes() {
+        let queue = queue(9);
+        let mut bursts = VecDeque::new();
+        push(&queue, "left");
+        for (burst, turn) in [("enters", Turn::Last), ("stored", Turn::First)] {
+            queue.add_burst(turn, || {
+                bursts.push_back(burst);
+                true
+            });
+        }
+        push(&queue, "said");
+        assert_eq!(
+            read(&queue, &mut bursts),
+            ["left", "enters", "stored", "said"]
+        );
+    }
+
+    #[test]
+    fn a_queue_that_has_overflowed_does_not_overtake_the_burst_before_it() {
+        let queue = queue(3);
+        let mut bursts = VecDeque::new();
+        push(&queue, "left");
+        for (burst, turn) in [("stored", Turn::First), ("enters", Turn::Last)] {
+            queue.add_burst(turn, || {
+                bursts.push_back(burst);
+                true
+            });
+        }
+        for id in ["said", "again", "lost"] {
+            push(&queue, id);
+        }
+        assert!(queue.is_overflowed());
+        let all = ["left", "stored", "enters", "said", "again"];
+        assert_eq!(read(&queue, &mut bursts), all);
     }
 }

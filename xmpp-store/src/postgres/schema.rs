@@ -38,6 +38,11 @@ pub(super) const STEPS: &[Step] = &[
         sql: include_str!("schema/0003.sql"),
         needs: 1,
     },
+    // A release that does not know it has no rooms.
+    Step {
+        sql: include_str!("schema/0004.sql"),
+        needs: 1,
+    },
 ];
 
 /// Held while a server migrates: the two numbers of an advisory lock ("xmpp", "stor").

@@ -34,6 +34,12 @@ pub(super) type Parameter = Box<dyn ToSql + Sync + Send>;
 pub(super) struct Write {
     account: BareJid,
     octets: usize,
+    /// In their order, all of them or none.
+    steps: Vec<Step>,
+}
+
+/// One statement of a change.
+struct Step {
     sql: &'static str,
     /// From `$2`; `$1` is the account.
     parameters: Vec<Parameter>,
@@ -45,15 +51,43 @@ impl Write {
         Write {
             account: account.clone(),
             octets,
-            sql,
-            parameters: Vec::new(),
+            steps: vec![Step::new(sql)],
         }
     }
 
-    /// With the next parameter.
+    /// A change by no statement yet.
+    #[cfg(feature = "rooms")]
+    pub(super) fn empty(account: &BareJid) -> Write {
+        Write {
+            account: account.clone(),
+            octets: 0,
+            steps: Vec::new(),
+        }
+    }
+
+    /// With the next parameter of the last statement.
     pub(super) fn with(mut self, parameter: impl ToSql + Sync + Send + 'static) -> Write {
-        self.parameters.push(Box::new(parameter));
+        if let Some(step) = self.steps.last_mut() {
+            step.parameters.push(Box::new(parameter));
+        }
         self
+    }
+
+    /// With one more statement, which carries so many octets more.
+    #[cfg(feature = "rooms")]
+    pub(super) fn and(mut self, octets: usize, sql: &'static str) -> Write {
+        self.octets += octets;
+        self.steps.push(Step::new(sql));
+        self
+    }
+}
+
+impl Step {
+    fn new(sql: &'static str) -> Step {
+        Step {
+            sql,
+            parameters: Vec::new(),
+        }
     }
 }
 
@@ -199,21 +233,32 @@ async fn make(connection: &Connection, group: &[Pending]) -> Vec<Result<Vec<Row>
 async fn commit(connection: &Connection, group: &[Pending]) -> Result<Vec<Vec<Row>>> {
     within(connection.timeout, &connection.pool, async |client| {
         let mut statements = Vec::with_capacity(group.len());
-        for pending in group {
-            let statement = client.prepare_cached(pending.write.sql).await;
+        for step in steps(group).map(|(_, step)| step) {
+            let statement = client.prepare_cached(step.sql).await;
             statements.push(statement.map_err(|error| failure(&error))?);
         }
         let transaction = client.transaction().await;
         let transaction = transaction.map_err(|error| failure(&error))?;
         lock(&transaction, group).await?;
-        let rows = pipeline(&transaction, group, &statements).await?;
+        let mut rows = pipeline(&transaction, group, &statements)
+            .await?
+            .into_iter();
         transaction
             .commit()
             .await
             .map_err(|error| failure(&error))?;
-        Ok(rows)
+        let mut of = |write: &Write| rows.by_ref().take(write.steps.len()).flatten().collect();
+        Ok(group.iter().map(|pending| of(&pending.write)).collect())
     })
     .await
+}
+
+/// All statements in their order, and whose they are.
+fn steps(group: &[Pending]) -> impl Iterator<Item = (&BareJid, &Step)> {
+    group.iter().flat_map(|pending| {
+        let Write { account, steps, .. } = &pending.write;
+        steps.iter().map(move |step| (account, step))
+    })
 }
 
 async fn lock(transaction: &Transaction<'_>, group: &[Pending]) -> Result<()> {
@@ -229,18 +274,18 @@ async fn lock(transaction: &Transaction<'_>, group: &[Pending]) -> Result<()> {
     locked.await.map(drop).map_err(|error| failure(&error))
 }
 
-/// Sends all statements in their order before it waits for the first answer.
+/// Sends all statements in their order before it waits for the first answer; the rows of each.
 async fn pipeline(
     transaction: &Transaction<'_>,
     group: &[Pending],
     statements: &[Statement],
 ) -> Result<Vec<Vec<Row>>> {
-    let mut sent = Vec::with_capacity(group.len());
-    for (pending, statement) in group.iter().zip(statements) {
+    let mut sent = Vec::with_capacity(statements.len());
+    for ((account, step), statement) in steps(group).zip(statements) {
         let query = async {
-            let account = pending.write.account.as_str();
+            let account = account.as_str();
             let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&account];
-            for parameter in &pending.write.parameters {
+            for parameter in &step.parameters {
                 parameters.push(&**parameter);
             }
             transaction.query(statement, &parameters).await

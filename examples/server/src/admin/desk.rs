@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 use super::address::Address;
 use super::{MAX_LINE, Office, Reply, Request};
 use crate::config::Config;
+use crate::rooms::Rooms;
 use crate::store::{self, Store};
 use crate::{folder, run};
 
@@ -35,9 +36,13 @@ impl Desk {
             match store::open_stores(config).await {
                 Ok(store) => {
                     let secret = folder::secret(&config.data)?;
-                    let server = run::build(config, store.stores.clone(), secret, false, None)?;
-                    let office = Box::new(Office::new(store.clone(), server, None));
-                    return Ok(Desk::Alone { office, store });
+                    let (stores, rooms) = (store.stores.clone(), Rooms::default());
+                    let server = run::build(config, stores, secret, false, None, &rooms)?;
+                    let office = Office::new(store.clone(), server, None, rooms);
+                    return Ok(Desk::Alone {
+                        office: Box::new(office),
+                        store,
+                    });
                 }
                 // It starts, or it ends: then its socket or its store is free soon.
                 Err(error) if attempt < ATTEMPTS && store::is_in_use(&error) => {

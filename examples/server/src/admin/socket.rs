@@ -137,6 +137,7 @@ async fn serve(stream: UnixStream, office: &Office) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::rooms::Rooms;
     use crate::{run, store};
 
     #[tokio::test]
@@ -147,11 +148,24 @@ mod tests {
             ..Config::default()
         };
         let store = store::open_stores(&config).await.unwrap();
-        let server =
-            run::build(&config, store.stores.clone(), [0; 32].into(), false, None).unwrap();
+        let rooms = Rooms::default();
+        let server = run::build(
+            &config,
+            store.stores.clone(),
+            [0; 32].into(),
+            false,
+            None,
+            &rooms,
+        )
+        .unwrap();
         let path = config.socket();
-        let listen =
-            || Socket::listen(&path, Office::new(store.clone(), server.clone(), None)).unwrap();
+        let listen = || {
+            Socket::listen(
+                &path,
+                Office::new(store.clone(), server.clone(), None, rooms.clone()),
+            )
+            .unwrap()
+        };
         let (first, second) = (listen(), listen());
         drop(first);
         assert!(UnixStream::connect(&path).await.is_ok());

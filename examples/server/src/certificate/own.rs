@@ -11,7 +11,7 @@ use xmpp_core::io::Identity;
 use xmpp_core::time::Timestamp;
 
 use super::{Files, Name, read};
-use crate::config::Config;
+use crate::config::{Config, Domain};
 use crate::folder;
 
 /// Days that one is valid.
@@ -38,9 +38,17 @@ impl Pair {
         Pair::of(names, days, now, &key)
     }
 
-    /// One for a domain, with the key that is there, or a new one.
-    pub fn for_domain(name: &str, files: &Files, now: SystemTime) -> anyhow::Result<Pair> {
-        let names = [name.parse().map_err(anyhow::Error::msg)?];
+    /// One for a domain and its rooms, with the key that is there, or a new one.
+    pub fn for_domain(
+        config: &Config,
+        domain: &Domain,
+        files: &Files,
+        now: SystemTime,
+    ) -> anyhow::Result<Pair> {
+        let rooms = config.rooms_of(domain).map_err(anyhow::Error::msg)?;
+        let names = [&domain.name.0].into_iter().chain(&rooms);
+        let names = names.map(|name| name.as_str().parse().map_err(anyhow::Error::msg));
+        let names = names.collect::<anyhow::Result<Vec<Name>>>()?;
         let Files { certificate, key } = files;
         // It may be the operator's, and the key on its way.
         ensure!(
@@ -90,13 +98,13 @@ impl Pair {
 
 /// Makes the certificates that the settings do not name and that are not there yet.
 pub fn make_missing(config: &Config, now: SystemTime) -> anyhow::Result<()> {
-    for (name, files) in own(config) {
+    for (domain, files) in own(config) {
         if files.are_there() {
             continue;
         }
-        Pair::for_domain(name, &files, now)?.write(&files)?;
+        Pair::for_domain(config, domain, &files, now)?.write(&files)?;
         tracing::info!(
-            domain = name,
+            domain = %domain.name.0,
             path = %files.certificate.display(),
             "made a certificate; clients will not trust it unless they are told to"
         );
@@ -109,7 +117,9 @@ pub fn make_missing(config: &Config, now: SystemTime) -> anyhow::Result<()> {
 pub fn renew(config: &Config, now: SystemTime) -> bool {
     let mut any = false;
     for (domain, files) in own(config) {
-        match renew_one(domain, &files, now) {
+        let renewed = renew_one(config, domain, &files, now);
+        let domain = domain.name.0.as_str();
+        match renewed {
             Ok(false) => {}
             Ok(true) => {
                 any = true;
@@ -140,24 +150,26 @@ pub async fn renew_daily(config: &Config, serve: impl Fn() -> bool) -> Infallibl
     }
 }
 
-fn renew_one(domain: &str, files: &Files, now: SystemTime) -> anyhow::Result<bool> {
+fn renew_one(
+    config: &Config,
+    domain: &Domain,
+    files: &Files,
+    now: SystemTime,
+) -> anyhow::Result<bool> {
     let identity = files.read()?;
     let is_due = |expiry| expiry < Timestamp::from(now + RENEWAL);
     if !is_ours(&identity) || !identity.expires().is_some_and(is_due) {
         return Ok(false);
     }
-    let pair = Pair::for_domain(domain, files, now)?;
+    let pair = Pair::for_domain(config, domain, files, now)?;
     folder::write_new(&files.certificate, pair.certificate.as_bytes(), 0o644)?;
     Ok(true)
 }
 
 /// The domains without a certificate of the operator's, and where ours are.
-fn own(config: &Config) -> impl Iterator<Item = (&str, Files)> {
+fn own(config: &Config) -> impl Iterator<Item = (&Domain, Files)> {
     let domains = config.domains.iter().filter(|d| d.certificate.is_none());
-    domains.map(|domain| {
-        let name = domain.name.0.as_str();
-        (name, Files::own(&config.data, name))
-    })
+    domains.map(|domain| (domain, Files::own(&config.data, domain.name.0.as_str())))
 }
 
 impl Files {
@@ -246,6 +258,16 @@ mod tests {
             let named = der.windows(name.len()).any(|part| part == name);
             assert!(named, "{domain}");
         }
+    }
+
+    #[test]
+    fn it_names_the_rooms_of_the_domain() {
+        let place = place(365);
+        fs::remove_file(place.files().certificate).unwrap();
+        make_missing(&place.config, SystemTime::now()).unwrap();
+        let der = CertificateDer::from_pem_slice(&place.bytes().0).unwrap();
+        let rooms = b"rooms.localhost";
+        assert!(der.windows(rooms.len()).any(|part| part == rooms));
     }
 
     #[test]

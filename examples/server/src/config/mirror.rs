@@ -1,15 +1,16 @@
-//! Tables that mirror the settings of `xmpp_core`, field by field and by the same names.
+//! Tables that mirror the settings of the libraries, field by field and by the same names.
 
 use serde::{Deserialize, Serialize};
 use xmpp_core::im::service_contacts::ServiceContacts;
 use xmpp_core::io::s2s::Config as Federation;
 use xmpp_core::s2s::links;
 use xmpp_core::{io, mailbox, s2s, server, xml};
+use xmpp_muc_federated as muc;
 
 use super::s2s::Proof;
 use super::value::{OptionalSpan, Size, Span, Uris};
 
-/// A table with the fields of a struct of `xmpp_core`, its values by default, and the
+/// A table with the fields of a struct of a library, its values by default, and the
 /// way back to it.
 macro_rules! mirror {
     ($(#[$doc:meta])* $name:ident of $core:ty = $default:expr, { $($field:ident: $unit:ty),* $(,)? } but $exceptions:ident) => {
@@ -350,5 +351,63 @@ mirror!(
         attributes: usize,
         bindings: usize,
         children: usize,
+    }
+);
+
+mirror!(
+    /// `[rooms.new]`: what a new room is like.
+    NewRoom of muc::room::Config = muc::room::Config::default(), {
+        persistent: bool,
+        public: bool,
+        members_only: bool,
+        moderated: bool,
+        change_subject: bool,
+        allow_invites: bool,
+        history: usize,
+    }
+);
+
+mirror!(
+    /// `[rooms.room]`: what one room may hold.
+    Room of muc::Limits = muc::Limits::default(), {
+        occupants: usize,
+        sessions: usize,
+        affiliations: usize,
+        applicants: usize,
+        history: usize,
+        history_bytes: Size,
+        nick: Size,
+        subject: Size,
+        presence: Size,
+        text: Size,
+        requests: usize,
+        request: Span,
+        burst: u32,
+        rate: u32,
+    }
+);
+
+mirror!(
+    /// `[rooms.limits]`: what all rooms of a domain may hold.
+    RoomService of muc::service::Limits = muc::service::Limits::default(), {
+        rooms: usize,
+        loading: usize,
+        stored: usize,
+        user: usize,
+        domain: usize,
+        listed: usize,
+        page: usize,
+        queue: RoomQueue,
+        unsaved: usize,
+        idle: Span,
+        retry: Span,
+    }
+);
+
+mirror!(
+    /// What waits for one room.
+    RoomQueue of mailbox::QueueLimits = muc::service::Limits::default().queue, {
+        stanzas: usize,
+        bytes: Size,
     }
 );

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use anyhow::anyhow;
+use xmpp_core::BareJid;
 use xmpp_core::server::BuildError;
 
 use super::environment::Override;
@@ -42,6 +43,7 @@ pub fn check(config: &Config) -> Checked {
     check_registration(config)?;
     check_listen(config)?;
     check_s2s(config)?;
+    check_rooms(config)?;
     let accept = &config.accept;
     positive("accept.connections", accept.connections)?;
     positive("accept.before_login", accept.before_login)?;
@@ -131,6 +133,56 @@ fn check_s2s(config: &Config) -> Checked {
         true => refuse("s2s.limits.stall", "no time at all"),
         false => Ok(()),
     }
+}
+
+fn check_rooms(config: &Config) -> Checked {
+    let mut all: Vec<BareJid> = Vec::new();
+    for (i, domain) in config.domains.iter().enumerate() {
+        let setting = match domain.rooms.address {
+            Some(_) => format!("domains.{i}.rooms.address"),
+            None => "rooms.address".to_owned(),
+        };
+        let address = match config.rooms_of(domain) {
+            Ok(Some(address)) => address,
+            Ok(None) => continue,
+            Err(error) => return refuse(setting, error),
+        };
+        if !address.is_domain() {
+            return refuse(setting, format!("{address} is not a domain"));
+        }
+        if config.domain(address.as_str()).is_some() {
+            return refuse(setting, format!("{address} is a domain with accounts"));
+        }
+        if all.contains(&address) {
+            return refuse(
+                setting,
+                format!("{address} has the rooms of another domain"),
+            );
+        }
+        all.push(address);
+    }
+    let (room, limits) = (&config.rooms.room, &config.rooms.limits);
+    for (setting, value) in [
+        ("rooms.room.occupants", room.occupants),
+        ("rooms.room.sessions", room.sessions),
+        ("rooms.room.affiliations", room.affiliations),
+        ("rooms.room.nick", room.nick.0),
+        ("rooms.limits.rooms", limits.rooms),
+        ("rooms.limits.loading", limits.loading),
+        ("rooms.limits.page", limits.page),
+        ("rooms.limits.queue.stanzas", limits.queue.stanzas),
+        ("rooms.limits.unsaved", limits.unsaved),
+    ] {
+        positive(setting, value)?;
+    }
+    let (client, server) = (&config.limits.xml, &config.s2s.limits.xml);
+    let stanza = client.stanza_bytes.0.max(server.stanza_bytes.0);
+    if limits.queue.bytes.0 < stanza {
+        let reason = format!("a stanza of the largest size ({stanza}) would never fit");
+        return refuse("rooms.limits.queue.bytes", reason);
+    }
+    lasts("rooms.room.request", room.request)?;
+    lasts("rooms.limits.retry", limits.retry)
 }
 
 fn check_listen(config: &Config) -> Checked {

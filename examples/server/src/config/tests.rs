@@ -102,6 +102,7 @@ fn an_error_is_told_with_its_line_and_reason() {
             "missing field `name`",
         ),
         ("domains = []", "line 1", "no domain"),
+        ("[rooms]\ncreation = \"all\"", "line 2", "unknown variant"),
         ("[log]\nformat = \"xml\"", "line 2", "unknown variant"),
         ("[listen", "line 1", "unclosed"),
     ] {
@@ -114,6 +115,30 @@ fn an_error_is_told_with_its_line_and_reason() {
 #[test]
 fn what_is_out_of_range_is_told_with_its_line_and_reason() {
     for (text, line, setting, reason) in [
+        (
+            "[rooms]\naddress = \"rooms\"\n[[domains]]\nname = \"a\"\n[[domains]]\nname = \"b\"",
+            2,
+            "rooms.address",
+            "rooms has the rooms of another domain",
+        ),
+        (
+            "rooms.address = \"{domain}\"",
+            1,
+            "rooms.address",
+            "a domain with accounts",
+        ),
+        (
+            "[[domains]]\nname = \"a\"\n[domains.rooms]\naddress = \"x@a\"",
+            4,
+            "domains.0.rooms.address",
+            "is not a domain",
+        ),
+        (
+            "[rooms.limits.queue]\nbytes = \"1 KiB\"",
+            2,
+            "rooms.limits.queue.bytes",
+            "would never fit",
+        ),
         // RFC 6120 §13.12
         (
             "[limits.xml]\n\nstanza_bytes = 9999",
@@ -433,7 +458,7 @@ fn every_setting_of_the_library_can_be_set() {
         "location",
     ];
     let core = server::Config::default();
-    let all: [(&str, Vec<String>); 11] = [
+    let all: [(&str, Vec<String>); 14] = [
         ("limits", fields(&core)),
         ("limits.account", fields(&core.account)),
         ("limits.xml", fields(&core.xml)),
@@ -453,6 +478,15 @@ fn every_setting_of_the_library_can_be_set() {
         (
             "contacts",
             fields(&xmpp_core::im::service_contacts::ServiceContacts::default()),
+        ),
+        ("rooms.room", fields(&xmpp_muc_federated::Limits::default())),
+        (
+            "rooms.limits",
+            fields(&xmpp_muc_federated::service::Limits::default()),
+        ),
+        (
+            "rooms.limits.queue",
+            fields(&xmpp_core::mailbox::QueueLimits::default()),
         ),
     ];
     for (path, fields) in all {

@@ -1,0 +1,448 @@
+//! The task of one room.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::{Either, select};
+use xmpp_core::machine::Machine as _;
+use xmpp_core::mailbox::{Envelope, Outcome};
+use xmpp_core::server::Server;
+use xmpp_core::stanza::{Condition, ErrorType, IqType, Kind, PresenceType, Stanza, StanzaError};
+use xmpp_core::store::StoreError;
+
+use super::Options;
+use super::creation::Creator;
+use super::outlet::{Outlet, failed};
+use super::table::{Post, Table};
+use super::unsaved::Unsaved;
+use crate::room::{Input, Output, Room};
+
+/// Bytes of stanzas that are taken at a time: what their turns have changed is stored together.
+const BATCH: usize = 64 << 10;
+/// Tries to store what is left when the service closes.
+const LAST_TRIES: usize = 3;
+
+const NOT_LOADED: &str = "room not loaded";
+
+/// Keeps a room as long as somebody has to do with it.
+pub(super) struct Keeper {
+    server: Server,
+    table: Arc<Table>,
+    seat: Seat,
+    /// `None` if there is no such room.
+    room: Option<Room>,
+    /// Who has made it, as long as it is in memory.
+    creator: Option<Creator>,
+    outlet: Outlet,
+    unsaved: Unsaved,
+    /// When what is unsaved is tried again.
+    retry: Option<Instant>,
+    /// Since when nobody is in it.
+    idle: Option<Instant>,
+    shown: Shown,
+    outputs: Vec<Output>,
+}
+
+/// A room's place in the table.
+struct Seat {
+    server: Server,
+    table: Arc<Table>,
+    post: Arc<Post>,
+    left: bool,
+    loading: bool,
+}
+
+/// What others have been told of the room.
+#[derive(Default)]
+struct Shown {
+    persistent: bool,
+    /// Its name, if it is listed.
+    listing: Option<Option<String>>,
+}
+
+enum Event {
+    Stanzas(Vec<Envelope>),
+    /// Something is due, perhaps.
+    Time,
+    Close,
+}
+
+impl Keeper {
+    pub(super) fn new(server: Server, table: Arc<Table>, post: Arc<Post>) -> Keeper {
+        Keeper {
+            seat: Seat::new(server.clone(), table.clone(), post),
+            outlet: Outlet::new(server.clone(), table.clone()),
+            server,
+            table,
+            room: None,
+            creator: None,
+            unsaved: Unsaved::default(),
+            retry: None,
+            idle: None,
+            shown: Shown::default(),
+            outputs: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        match self.load().await {
+            Ok(room) => self.room = room,
+            // Whatever waits is refused, and who comes later tries again.
+            Err(error) => return self.seat.abandon(&error),
+        }
+        self.shown.persistent = self.room.is_some();
+        self.show();
+        self.seat.loaded();
+        loop {
+            match self.next().await {
+                Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
+                Event::Time => self.time().await,
+                Event::Close => return self.close().await,
+            }
+            self.show();
+            if self.is_over() && self.seat.leave() {
+                return;
+            }
+        }
+    }
+
+    /// The room as it is stored, if it is.
+    async fn load(&self) -> Result<Option<Room>, StanzaError> {
+        let (options, jid) = (self.options(), &self.seat.post.room);
+        let store = &options.store;
+        let stored = store.load(jid).await;
+        let stored = stored.map_err(|error| self.failed(NOT_LOADED, &error))?;
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        let most = options.settings.limits.history;
+        let history = store.history(jid, most).await;
+        let history = history.map_err(|error| self.failed(NOT_LOADED, &error))?;
+        let settings = options.settings.clone();
+        match Room::restore(jid.clone(), stored, &history, settings) {
+            Ok(room) => Ok(Some(room)),
+            Err(error) => {
+                self.table.house.metrics.unreadable.increment();
+                tracing::error!(room = %jid, %error, "stored room not readable");
+                Err(Condition::InternalServerError.into())
+            }
+        }
+    }
+
+    async fn next(&self) -> Event {
+        // With too much that is not stored it takes nothing more.
+        let has_room = self.unsaved.len() < self.options().limits.unsaved;
+        let queue = &self.seat.post.queue;
+        let stanzas = async {
+            match has_room {
+                true => queue.next(BATCH).await,
+                false => std::future::pending().await,
+            }
+        };
+        let time = async {
+            match self.due() {
+                Some(due) => self.server.rest(due).await,
+                None => self.server.closing().await,
+            }
+        };
+        let closing = Box::pin(self.table.closing());
+        let work = select(Box::pin(stanzas), Box::pin(time));
+        match select(closing, work).await {
+            Either::Left(_) => Event::Close,
+            Either::Right((Either::Left((Some(stanzas), _)), _)) => Event::Stanzas(stanzas.into()),
+            Either::Right((Either::Left((None, _)), _)) => Event::Close,
+            // Nothing rests any more.
+            Either::Right((Either::Right(_), _))
+                if self.server.closing().now_or_never().is_some() =>
+            {
+                Event::Close
+            }
+            Either::Right((Either::Right(_), _)) => Event::Time,
+        }
+    }
+
+    /// How long nothing is to be done but for what comes.
+    fn due(&self) -> Option<Duration> {
+        let of_room = self.room.as_ref().and_then(Room::next_timeout);
+        let idle = self.idle.map(|since| since + self.options().limits.idle);
+        let due = [of_room, idle, self.retry, self.outlet.due()];
+        let due = due.into_iter().flatten().min()?;
+        Some(due.saturating_duration_since(self.server.now().instant))
+    }
+
+    /// Each has its turn, and what they have changed is stored together.
+    async fn stanzas(&mut self, envelopes: Vec<Envelope>) {
+        let mut unsettled = Vec::new();
+        for envelope in envelopes {
+            self.table.house.metrics.received.increment();
+            self.stanza(envelope.stanza.clone()).await;
+            match self.unsaved.is_empty() {
+                true => envelope.settle(Outcome::Settled),
+                false => unsettled.push(envelope),
+            }
+        }
+        // If it fails it is tried again: what was said has been heard.
+        let _ = self.save().await;
+        for envelope in unsettled {
+            envelope.settle(Outcome::Settled);
+        }
+    }
+
+    async fn stanza(&mut self, stanza: Stanza) {
+        let is_new = self.room.is_none();
+        if is_new && let Err(error) = self.make(&stanza) {
+            if let Some(reply) = stanza.error_reply(&error) {
+                self.outlet.send(reply).await;
+            }
+            return;
+        }
+        self.turn(Some(Input::Stanza(stanza))).await;
+        if is_new && self.room.is_some() {
+            self.table.house.metrics.created.increment();
+        }
+    }
+
+    /// There is no such room: with one who enters it is made.
+    fn make(&mut self, stanza: &Stanza) -> Result<(), StanzaError> {
+        let jid = &self.seat.post.room;
+        let to_occupant = stanza.to().is_some_and(|to| to.resource().is_some());
+        let mut refused: StanzaError = match stanza.kind() {
+            Kind::Presence(PresenceType::Available) => {
+                let from = stanza.from().ok_or(Condition::BadRequest)?;
+                match self.table.house.may_create(from, &self.server) {
+                    Ok(creator) => {
+                        let settings = self.options().settings.clone();
+                        self.room = Some(Room::new(jid.clone(), settings));
+                        self.creator = Some(creator);
+                        return Ok(());
+                    }
+                    Err(error) => error,
+                }
+            }
+            // XEP-0410 §3.3: what is not there is not to be taken for an occupant who has changed their nick, as
+            // <item-not-found/> would be.
+            Kind::Iq(IqType::Get | IqType::Set) if to_occupant => {
+                StanzaError::new(Condition::NotAcceptable).with_kind(ErrorType::Cancel)
+            }
+            _ => Condition::ItemNotFound.into(),
+        };
+        // RFC 6120 §8.3.1: it is not the occupant who answers.
+        refused.by = to_occupant.then(|| jid.clone().into());
+        Err(refused)
+    }
+
+    async fn time(&mut self) {
+        let now = self.server.now().instant;
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if is_due(self.room.as_ref().and_then(Room::next_timeout)) {
+            self.turn(None).await;
+        }
+        self.outlet.handle_timeout().await;
+        if is_due(self.retry) {
+            self.retry = None;
+        }
+        // If it fails it is tried again.
+        let _ = self.save().await;
+    }
+
+    /// A turn of the room, of an input or of time; and those that follow from it.
+    async fn turn(&mut self, input: Option<Input>) {
+        self.step(input).await;
+        loop {
+            let bounced = self.outlet.take_bounced();
+            if bounced.is_empty() {
+                return;
+            }
+            for stanza in bounced {
+                self.step(Some(Input::Stanza(stanza))).await;
+            }
+        }
+    }
+
+    async fn step(&mut self, input: Option<Input>) {
+        let Some(room) = &mut self.room else {
+            return;
+        };
+        let now = self.server.now();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        match input {
+            Some(input) => room.handle(input, now, &mut outputs),
+            None => room.handle_timeout(now, &mut outputs),
+        }
+        for output in outputs.drain(..) {
+            self.perform(output).await;
+        }
+        self.outputs = outputs;
+    }
+
+    /// Does what the room wants done.
+    async fn perform(&mut self, output: Output) {
+        match output {
+            Output::Send(stanza) => self.outlet.send(stanza).await,
+            Output::Broadcast(stanza, to) => self.outlet.broadcast(&stanza, &to).await,
+            Output::Burst(to, stanzas) => self.outlet.burst(to, stanzas).await,
+            Output::Store(change) => self.unsaved.add(change),
+            Output::Answer(answer) => {
+                let answer = match self.save().await {
+                    Ok(()) => answer,
+                    Err(error) => failed(&answer, &error),
+                };
+                self.outlet.send(answer).await;
+            }
+            Output::Destroyed => {
+                self.room = None;
+                self.creator = None;
+            }
+        }
+    }
+
+    /// Stores what has changed, in one step.
+    async fn save(&mut self) -> Result<(), StanzaError> {
+        if self.unsaved.is_empty() {
+            return Ok(());
+        }
+        if self.retry.is_some() {
+            return Err(Condition::InternalServerError.into());
+        }
+        let changes = self.unsaved.take();
+        let room = &self.seat.post.room;
+        let error = match self.options().store.apply(room, &changes).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        // What the store is not meant to do it will not do later either.
+        if !matches!(error, StoreError::Refused(_)) {
+            self.unsaved.put_back(changes);
+            self.retry = Some(self.server.now().instant + self.options().limits.retry);
+        }
+        Err(self.failed("room not stored", &error))
+    }
+
+    /// Everybody hears that this is the end, and what is not stored is tried for the last time.
+    async fn close(&mut self) {
+        let waiting = self.seat.post.queue.close();
+        self.stanzas(waiting.into()).await;
+        self.turn(Some(Input::Close)).await;
+        self.outlet.flush().await;
+        for _ in 0..LAST_TRIES {
+            self.retry = None;
+            if self.save().await.is_ok() {
+                break;
+            }
+            self.server.rest(self.options().limits.retry).await;
+        }
+        if !self.unsaved.is_empty() {
+            let (room, lost) = (&self.seat.post.room, self.unsaved.len());
+            tracing::error!(%room, lost, "changes of a room are lost");
+        }
+        self.seat.leave();
+    }
+
+    /// Whether nobody has anything to do with it any more.
+    fn is_over(&self) -> bool {
+        let has_rested = |since: Instant| {
+            let rested = self.server.now().instant.duration_since(since);
+            rested >= self.options().limits.idle
+        };
+        let is_done = self.unsaved.is_empty() && self.outlet.due().is_none();
+        is_done && (self.room.is_none() || self.idle.is_some_and(has_rested))
+    }
+
+    /// Has others see the room as it is.
+    fn show(&mut self) {
+        let (post, catalogue) = (&self.seat.post, &self.table.house.catalogue);
+        let room = self.room.as_ref();
+        let shown = &mut self.shown;
+
+        let occupants = room.map_or(0, Room::population);
+        let before = post.occupants.swap(occupants, Ordering::Relaxed);
+        self.table.house.metrics.populate(before, occupants);
+
+        let persistent = room.is_some_and(Room::is_persistent);
+        match (shown.persistent, persistent) {
+            (false, true) => catalogue.keeps(),
+            (true, false) => catalogue.forgets(),
+            _ => {}
+        }
+        shown.persistent = persistent;
+        post.persistent.store(persistent, Ordering::Relaxed);
+
+        let listing = room.and_then(Room::listing).map(|listing| listing.name);
+        let before = shown.listing.as_ref().map(|name| name.as_deref());
+        if before != listing {
+            match listing {
+                Some(name) => catalogue.list(&post.room, name),
+                None => catalogue.strike(&post.room),
+            }
+            shown.listing = listing.map(|name| name.map(str::to_owned));
+        }
+
+        let is_idle = room.is_some_and(Room::is_idle);
+        let now = self.server.now().instant;
+        self.idle = is_idle.then(|| self.idle.unwrap_or(now));
+    }
+
+    fn failed(&self, what: &'static str, error: &StoreError) -> StanzaError {
+        self.table.house.metrics.store_errors.increment();
+        self.server.store_failed(what, &self.seat.post.room, error)
+    }
+
+    fn options(&self) -> &Options {
+        &self.table.house.options
+    }
+}
+
+impl Seat {
+    fn new(server: Server, table: Arc<Table>, post: Arc<Post>) -> Seat {
+        Seat {
+            server,
+            table,
+            post,
+            left: false,
+            loading: true,
+        }
+    }
+
+    /// What is stored is in memory.
+    fn loaded(&mut self) {
+        if std::mem::take(&mut self.loading) {
+            self.table.loaded();
+        }
+    }
+
+    /// Gives the place back, unless something waits for the room.
+    fn leave(&mut self) -> bool {
+        self.left = self.table.leave(&self.post);
+        self.left
+    }
+
+    /// Gives the place back; what waits is answered with this error.
+    fn abandon(&mut self, error: &StanzaError) {
+        self.left = true;
+        for envelope in self.table.abandon(&self.post) {
+            if let Some(reply) = envelope.stanza.error_reply(error) {
+                self.server.send(reply);
+            }
+            envelope.settle(Outcome::Returned);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let house = &self.table.house;
+        if !self.left {
+            // The task has come to no good end. What was not stored is lost.
+            let is_stored = self.loading || self.post.persistent.load(Ordering::Relaxed);
+            if !is_stored {
+                house.catalogue.strike(&self.post.room);
+            }
+            self.abandon(&Condition::ServiceUnavailable.into());
+        }
+        self.loaded();
+        let occupants = self.post.occupants.swap(0, Ordering::Relaxed);
+        self.table.house.metrics.populate(occupants, 0);
+    }
+}

@@ -1,0 +1,221 @@
+//! What a room sends, and how fast.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use xmpp_core::Jid;
+use xmpp_core::mailbox::Origin;
+use xmpp_core::server::Server;
+use xmpp_core::stanza::{Condition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError};
+
+use super::burst::{Burst, Loan};
+use super::table::Table;
+
+/// Stanzas that are sent before others have their turn.
+const STRETCH: usize = 512;
+/// Stanzas of a burst that are sent at once to one who is elsewhere: what may wait on the way there has bounds.
+const PAGE: usize = 200;
+/// When as many more follow.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What may come up meanwhile for one who is told more than that.
+const MEANWHILE: usize = 1000;
+
+/// Where a room's stanzas leave it, in order for each recipient.
+pub(super) struct Outlet {
+    server: Server,
+    table: Arc<Table>,
+    /// What is yet to be sent to those who are told much.
+    late: BTreeMap<Jid, Late>,
+    /// When they are told more.
+    due: Option<Instant>,
+    /// What came back at once.
+    bounced: Vec<Stanza>,
+}
+
+/// What is yet to be sent to somebody.
+struct Late {
+    stanzas: VecDeque<Arc<Stanza>>,
+    /// Of these, what was no part of a burst.
+    meanwhile: usize,
+    loan: Loan,
+}
+
+impl Outlet {
+    pub(super) fn new(server: Server, table: Arc<Table>) -> Outlet {
+        Outlet {
+            server,
+            table,
+            late: BTreeMap::new(),
+            due: None,
+            bounced: Vec::new(),
+        }
+    }
+
+    /// Sends a stanza that has both addresses. It is on its way when this returns, or behind what is.
+    pub(super) async fn send(&mut self, stanza: Stanza) {
+        let to = stanza.to().filter(|to| self.late.contains_key(*to));
+        match to.cloned() {
+            Some(to) => self.add(to, stanza),
+            None => self.route(stanza).await,
+        }
+    }
+
+    /// Sends a stanza to each of these.
+    pub(super) async fn broadcast(&mut self, stanza: &Stanza, to: &[Jid]) {
+        if stanza.kind() == Kind::Message(MessageType::Groupchat) {
+            self.table.house.metrics.messages.increment();
+        }
+        for stretch in to.chunks(STRETCH) {
+            for recipient in stretch {
+                self.send(stanza.clone().with_to(recipient.clone())).await;
+            }
+            if stretch.len() == STRETCH {
+                rest().await;
+            }
+        }
+    }
+
+    /// Gives a burst to the one who has entered.
+    pub(super) async fn burst(&mut self, to: Jid, stanzas: Vec<Arc<Stanza>>) {
+        if let Some(session) = self.server.session_of(&to) {
+            self.table.house.metrics.sent.add(stanzas.len() as u64);
+            let first = stanzas.first().cloned();
+            let burst = Burst::new(to.clone(), stanzas, self.server.budget());
+            if !burst.is_some_and(|burst| session.add_feed_in_turn(Box::new(burst))) {
+                self.bounce(to, first.as_ref().and_then(|first| first.from()));
+            }
+            return;
+        }
+        let bytes = |stanzas: usize| stanzas * size_of::<Arc<Stanza>>();
+        if let Some(late) = self.late.get_mut(&to) {
+            if late.loan.grow(bytes(stanzas.len())) {
+                late.stanzas.extend(stanzas);
+            } else {
+                self.give_up(to, stanzas.first().and_then(|first| first.from()));
+            }
+            return;
+        }
+        let mut stanzas = VecDeque::from(stanzas);
+        self.page(&to, &mut stanzas).await;
+        let Some(next) = stanzas.front() else {
+            return;
+        };
+        let Some(loan) = Loan::take(bytes(stanzas.len()), self.server.budget()) else {
+            let from = next.from().cloned();
+            return self.bounce(to, from.as_ref());
+        };
+        let late = Late {
+            stanzas,
+            meanwhile: 0,
+            loan,
+        };
+        self.late.insert(to, late);
+        let due = self.server.now().instant + PAUSE;
+        self.due.get_or_insert(due);
+    }
+
+    /// When there is more to be sent.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Sends more to those who are told much, if it is time.
+    pub(super) async fn handle_timeout(&mut self) {
+        let now = self.server.now().instant;
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        for (to, mut late) in std::mem::take(&mut self.late) {
+            self.page(&to, &mut late.stanzas).await;
+            if !late.stanzas.is_empty() {
+                self.late.insert(to, late);
+            }
+        }
+        self.due = (!self.late.is_empty()).then(|| now + PAUSE);
+    }
+
+    /// Sends everything that there is.
+    pub(super) async fn flush(&mut self) {
+        for (to, mut late) in std::mem::take(&mut self.late) {
+            while !late.stanzas.is_empty() {
+                self.page(&to, &mut late.stanzas).await;
+            }
+        }
+        self.due = None;
+    }
+
+    /// What came back at once, as if its recipients had sent it.
+    pub(super) fn take_bounced(&mut self) -> Vec<Stanza> {
+        std::mem::take(&mut self.bounced)
+    }
+
+    async fn page(&mut self, to: &Jid, stanzas: &mut VecDeque<Arc<Stanza>>) {
+        let page = stanzas.len().min(PAGE);
+        for stanza in stanzas.drain(..page) {
+            self.route(Stanza::clone(&stanza).with_to(to.clone())).await;
+        }
+    }
+
+    /// Behind what is yet to be sent to them.
+    fn add(&mut self, to: Jid, stanza: Stanza) {
+        let Some(late) = self.late.get_mut(&to) else {
+            return;
+        };
+        if late.meanwhile < MEANWHILE && late.loan.grow(stanza.size()) {
+            late.meanwhile += 1;
+            late.stanzas.push_back(Arc::new(stanza));
+        } else {
+            self.give_up(to, stanza.from());
+        }
+    }
+
+    /// They are told nothing more.
+    fn give_up(&mut self, to: Jid, from: Option<&Jid>) {
+        self.late.remove(&to);
+        self.bounce(to, from);
+    }
+
+    /// They cannot take what they are to be told.
+    fn bounce(&mut self, to: Jid, from: Option<&Jid>) {
+        let error = StanzaError::new(Condition::RecipientUnavailable);
+        let bounce = Stanza::presence(PresenceType::Error).with_children([&error.to_element()]);
+        let room = from.map(|from| Jid::from(from.to_bare()));
+        self.bounced.push(bounce.with_from(to).with_to(room));
+    }
+
+    async fn route(&self, stanza: Stanza) {
+        self.table.house.metrics.sent.increment();
+        // What becomes of it is the recipient's matter; an error comes back to the room.
+        let _ = self.server.route(stanza, Origin::ENTITY).finish().await;
+    }
+}
+
+/// In place of an answer to a request, that what it says is not stored.
+pub(super) fn failed(answer: &Stanza, error: &StanzaError) -> Stanza {
+    let kind = match answer.kind() {
+        Kind::Message(_) => Kind::Message(MessageType::Error),
+        Kind::Presence(_) => Kind::Presence(PresenceType::Error),
+        Kind::Iq(_) => Kind::Iq(IqType::Error),
+    };
+    Stanza::new(kind)
+        .with_to(answer.to().cloned())
+        .with_from(answer.from().cloned())
+        .with_id(answer.id())
+        .with_children([&error.to_element()])
+}
+
+/// Lets others have their turn.
+async fn rest() {
+    let mut rested = false;
+    poll_fn(|cx| match std::mem::replace(&mut rested, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}

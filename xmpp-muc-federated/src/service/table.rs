@@ -1,0 +1,220 @@
+//! Which rooms are in memory, and what waits for them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use futures::FutureExt as _;
+use futures::channel::oneshot;
+use futures::future::Shared;
+use xmpp_core::BareJid;
+use xmpp_core::mailbox::{Budget, Envelope, Inbox, Queue, Reason, Settlement};
+use xmpp_core::stanza::{IqType, Kind, MessageType, PresenceType};
+
+use super::{House, View, lock};
+
+/// The rooms that are in memory, behind the mailbox of their service.
+///
+/// A room comes and goes under the lock of the table, and so does everything that is sent to it: a room that leaves has an empty queue,
+/// and what comes next makes it anew. So nothing is lost, and nothing overtakes anything.
+pub(super) struct Table {
+    pub(super) house: Arc<House>,
+    /// What waits for the service itself.
+    pub(super) desk: Queue,
+    budget: Arc<Budget>,
+    rooms: RwLock<Rooms>,
+    loading: AtomicUsize,
+    /// Dropped when the service closes.
+    end: Mutex<Option<oneshot::Sender<()>>>,
+    ended: Shared<oneshot::Receiver<()>>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    posts: HashMap<Box<str>, Arc<Post>>,
+    closed: bool,
+    /// Those who wait until there is none.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// A room in memory, as others see it.
+pub(super) struct Post {
+    pub(super) room: BareJid,
+    pub(super) queue: Queue,
+    pub(super) occupants: AtomicUsize,
+    pub(super) persistent: AtomicBool,
+}
+
+/// A room that needs a task.
+pub(super) type Fresh = Arc<Post>;
+
+impl Table {
+    pub(super) fn new(house: Arc<House>, budget: Arc<Budget>) -> Table {
+        let (end, ended) = oneshot::channel();
+        Table {
+            end: Mutex::new(Some(end)),
+            ended: ended.shared(),
+            desk: Queue::new(house.options.limits.queue, budget.clone()),
+            house,
+            budget,
+            rooms: RwLock::default(),
+            loading: AtomicUsize::new(0),
+        }
+    }
+
+    /// The room has been loaded, or there is none to load.
+    pub(super) fn loaded(&self) {
+        self.loading.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes a room out that nobody has anything to do with; `false` if something waits for it.
+    pub(super) fn leave(&self, post: &Arc<Post>) -> bool {
+        let mut rooms = self.write();
+        if post.queue.depth().0 > 0 {
+            return false;
+        }
+        self.take_out(&mut rooms, post);
+        true
+    }
+
+    /// Takes a room out whatever waits for it, which nobody will read.
+    pub(super) fn abandon(&self, post: &Arc<Post>) -> Vec<Envelope> {
+        let mut rooms = self.write();
+        self.take_out(&mut rooms, post);
+        post.queue.close().into()
+    }
+
+    fn take_out(&self, rooms: &mut Rooms, post: &Arc<Post>) {
+        let is_here = |held: &Arc<Post>| Arc::ptr_eq(held, post);
+        if rooms.posts.get(post.room.as_str()).is_some_and(is_here) {
+            rooms.posts.remove(post.room.as_str());
+            self.house.metrics.rooms.went();
+        }
+        if rooms.posts.is_empty() {
+            rooms.waiting.clear();
+        }
+    }
+
+    /// Takes nothing more, and has every room come to its end.
+    pub(super) fn stop(&self) {
+        let mut rooms = self.write();
+        rooms.closed = true;
+        lock(&self.end).take();
+    }
+
+    /// Has every room come to its end, and waits for the last.
+    pub(super) async fn close(&self) {
+        self.stop();
+        loop {
+            let gone = {
+                let mut rooms = self.write();
+                if rooms.posts.is_empty() {
+                    return;
+                }
+                let (sender, gone) = oneshot::channel();
+                rooms.waiting.push(sender);
+                gone
+            };
+            // It is dropped when the last has gone.
+            let _ = gone.await;
+        }
+    }
+
+    /// Waits until nothing more is taken.
+    pub(super) async fn closing(&self) {
+        // The sender is dropped, and says nothing.
+        let _ = self.ended.clone().await;
+    }
+
+    pub(super) fn view(&self) -> Vec<View> {
+        let rooms = self.read();
+        let mut view: Vec<_> = rooms.posts.values().map(|post| post.view()).collect();
+        drop(rooms);
+        view.sort_unstable_by(|a, b| a.room.cmp(&b.room));
+        view
+    }
+
+    /// For a room that is not in memory.
+    fn push_fresh(&self, envelope: Envelope, room: BareJid) -> Settlement {
+        if !wakes(envelope.stanza.kind()) {
+            return Settlement::Done;
+        }
+        let limits = &self.house.options.limits;
+        let mut rooms = self.write();
+        if rooms.closed {
+            return envelope.refused(Reason::Closed);
+        }
+        if let Some(post) = rooms.posts.get(room.as_str()) {
+            return post.queue.push(envelope);
+        }
+        if rooms.posts.len() >= limits.rooms
+            || self.loading.load(Ordering::Relaxed) >= limits.loading
+        {
+            return envelope.refused(Reason::Full);
+        }
+        let post = Arc::new(Post {
+            queue: Queue::new(limits.queue, self.budget.clone()),
+            room: room.clone(),
+            occupants: AtomicUsize::new(0),
+            persistent: AtomicBool::new(false),
+        });
+        self.loading.fetch_add(1, Ordering::Relaxed);
+        if self.house.fresh.unbounded_send(post.clone()).is_err() {
+            self.loaded();
+            return envelope.refused(Reason::Closed);
+        }
+        self.house.metrics.rooms.came();
+        rooms.posts.insert(room.as_str().into(), post.clone());
+        post.queue.push(envelope)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Rooms> {
+        self.rooms.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Rooms> {
+        self.rooms.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbox for Table {
+    fn push(&self, envelope: Envelope) -> Settlement {
+        let Some(to) = envelope.stanza.to() else {
+            return Settlement::Done;
+        };
+        if to.local().is_none() {
+            return self.desk.push(envelope);
+        }
+        // As long as a reader is here, no room leaves.
+        let rooms = self.read();
+        if rooms.closed {
+            return envelope.refused(Reason::Closed);
+        }
+        if let Some(post) = rooms.posts.get(to.bare_str()) {
+            return post.queue.push(envelope);
+        }
+        drop(rooms);
+        let room = to.to_bare();
+        self.push_fresh(envelope, room)
+    }
+}
+
+impl Post {
+    fn view(&self) -> View {
+        View {
+            room: self.room.clone(),
+            occupants: self.occupants.load(Ordering::Relaxed),
+            persistent: self.persistent.load(Ordering::Relaxed),
+            waiting: self.queue.depth().0,
+        }
+    }
+}
+
+/// Whether a room that is not in memory can have anything to do with it: nobody is in it.
+fn wakes(kind: Kind) -> bool {
+    match kind {
+        Kind::Presence(kind) => kind == PresenceType::Available,
+        Kind::Message(kind) => kind != MessageType::Error,
+        Kind::Iq(kind) => matches!(kind, IqType::Get | IqType::Set),
+    }
+}
