@@ -1,8 +1,10 @@
 //! Rooms (XEP-0045).
 //!
 //! * [`Room`] is the machine: one room with its occupants, its lists and its history. It sends nothing and stores nothing itself.
+//! * [`log`] is what several nodes of one room agree by: who has which events of whom, and what is missing.
 //! * [`store::Rooms`] is the port behind which persistent rooms are kept.
 
+pub mod log;
 pub mod ns;
 pub mod room;
 pub mod settings;
