@@ -4,6 +4,7 @@
 //! * [`log`] is what several nodes of one room agree by: who has which events of whom, and what is missing.
 //! * [`store::Rooms`] is the port behind which persistent rooms are kept.
 
+pub mod fmuc;
 pub mod log;
 pub mod ns;
 pub mod room;

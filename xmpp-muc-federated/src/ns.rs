@@ -28,3 +28,7 @@ pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// Pings (XEP-0199, XEP-0410).
 pub const PING: &str = "urn:xmpp:ping";
+/// Federated rooms (XEP-0289).
+pub const FMUC: &str = "http://isode.com/protocol/fmuc";
+/// What we add to them, within their elements (`docs/xep-fmuc-resync.md`).
+pub const SYNC: &str = "urn:x-fmuc:1";
