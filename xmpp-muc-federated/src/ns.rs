@@ -32,3 +32,7 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// Hints for whoever passes a message on (XEP-0334).
 pub const HINTS: &str = "urn:xmpp:hints";
+/// Federated rooms (XEP-0289).
+pub const FMUC: &str = "http://isode.com/protocol/fmuc";
+/// What we add to them, within their elements.
+pub const SYNC: &str = "urn:x-fmuc:1";

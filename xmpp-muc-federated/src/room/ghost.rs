@@ -105,6 +105,9 @@ fn meaning(error: &StanzaError) -> Meaning {
         | RemoteServerTimeout => Meaning::Gone,
         ServiceUnavailable if error.extra.as_deref().is_some_and(blocks) => Meaning::There,
         ServiceUnavailable => Meaning::Unwilling,
+        // There is no room for what they were sent: they would go on without it, and never know. Who is out of the room learns that (XEP-0410),
+        // and gets what they have missed when they enter again.
+        ResourceConstraint => Meaning::Unwilling,
         _ => Meaning::There,
     }
 }
