@@ -14,6 +14,8 @@ enum Meaning {
     Gone,
     /// They are gone, or do not take messages of this sender.
     Unwilling,
+    /// They are there, and were not told this.
+    Behind,
     /// They are there.
     There,
 }
@@ -24,13 +26,17 @@ impl Room {
         let Some(error) = stanza.error() else {
             return;
         };
-        let private = stanza.kind() == Kind::Message(MessageType::Error)
+        let is_message = stanza.kind() == Kind::Message(MessageType::Error);
+        let private = is_message
             && to
                 .as_full()
                 .is_some_and(|to| self.returned(stanza, from, &to, turn));
         let gone = match meaning(&error) {
             Meaning::Gone => true,
             Meaning::Unwilling => !private,
+            // They would go on without what was said, and never know. Who is out of the room learns that (XEP-0410), and gets what they have missed when
+            // they enter again.
+            Meaning::Behind => is_message && !private,
             Meaning::There => false,
         };
         if gone {
@@ -105,9 +111,7 @@ fn meaning(error: &StanzaError) -> Meaning {
         | RemoteServerTimeout => Meaning::Gone,
         ServiceUnavailable if error.extra.as_deref().is_some_and(blocks) => Meaning::There,
         ServiceUnavailable => Meaning::Unwilling,
-        // There is no room for what they were sent: they would go on without it, and never know. Who is out of the room learns that (XEP-0410),
-        // and gets what they have missed when they enter again.
-        ResourceConstraint => Meaning::Unwilling,
+        ResourceConstraint => Meaning::Behind,
         _ => Meaning::There,
     }
 }

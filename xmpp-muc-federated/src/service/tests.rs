@@ -479,7 +479,7 @@ fn who_cannot_take_what_they_are_to_be_told_does_not_enter() {
 fn who_enters_a_crowd_from_elsewhere_is_told_of_it_little_by_little_and_in_order() {
     const CROWD: usize = 300;
     let world = World::with(|options| options.creation = Creation::Anyone);
-    let crowd = world.outside("crowd.example", usize::MAX);
+    let crowd = world.outside("crowd.example", 1 << 20);
     let slow = world.outside("slow.example", 250);
     let enter = |user: &str, nick: &str| {
         let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
@@ -499,6 +499,7 @@ fn who_enters_a_crowd_from_elsewhere_is_told_of_it_little_by_little_and_in_order
     }
     // Those who came last were told little by little as well.
     world.advance(Duration::from_millis(100));
+    crowd.read();
     enter("hag@slow.example/pda", "hag");
     world.inject(&format!(
         "<message type='groupchat' from='u0@crowd.example/x' to='{COVEN}'><body>x</body></message>"

@@ -39,7 +39,9 @@ fn errors_of_delivery_remove_a_ghost() {
         ] {
             let start = format!("hag66/pda <{kind} to='{to}' type='error'>");
             let told = bench().happens(&format!("{}</{kind}>", error(&start, name)));
-            let expected: &[&str] = match removes {
+            // Nobody goes on without what was said.
+            let is_behind = name == "resource-constraint" && kind == "message";
+            let expected: &[&str] = match removes || is_behind {
                 true => &[
                     "hag66/pda: /thirdwitch gone none/none jid=hag66/pda 110 333",
                     "crone1/desktop: /thirdwitch gone none/none jid=hag66/pda 333",

@@ -144,7 +144,7 @@ impl World {
     pub(super) fn outside(&self, address: &str, stanzas: usize) -> Outside {
         let address = Jid::new(address).unwrap();
         let mut limits = QueueLimits::default();
-        limits.stanzas = stanzas;
+        (limits.stanzas, limits.bytes) = (stanzas, 1 << 30);
         Outside {
             served: self.server.serve(&address, limits).unwrap(),
         }
