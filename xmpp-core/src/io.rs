@@ -12,6 +12,7 @@ mod limits;
 mod listener;
 mod restart;
 pub mod s2s;
+mod settlements;
 mod surroundings;
 mod throttle;
 mod tls;

@@ -21,6 +21,8 @@ mod settlement;
 pub use budget::Budget;
 pub(crate) use queue::Detour;
 pub use queue::{Depths, Queue, QueueLimits};
+#[cfg(feature = "io")]
+pub(crate) use settlement::Watch;
 pub use settlement::{Later, Outcome, Settle, Settlement};
 
 /// Where stanzas for one entity go. Clone is cheap.
@@ -159,13 +161,51 @@ impl Envelope {
 
     /// What an [`Inbox`] that takes this stanza answers: whoever waits hears when the envelope is
     /// [settled](Envelope::settle), and cannot take it back meanwhile.
+    ///
+    /// Whoever waits does so for [`Timeouts::settle`](crate::server::Timeouts::settle) at most; then the
+    /// stanza counts as handled, whatever has become of it. An inbox in which it may wait for longer,
+    /// and which must not lose it, [pledges](Envelope::pledged) more.
     pub fn taken(&mut self) -> Settlement {
+        self.awaited(Later::new)
+    }
+
+    /// What an [`Inbox`] answers that takes this stanza and sees to it itself that it is settled in time: within about
+    /// [`Timeouts::settle`](crate::server::Timeouts::settle) it is delivered, written down where no crash loses it, or an error is on its way
+    /// to its sender. Whoever waits does so until then, without a bound of their own. All later
+    /// stanzas of the same sender wait with it for their acknowledgement.
+    pub fn pledged(&mut self) -> Settlement {
+        self.awaited(Later::pledged)
+    }
+
+    fn awaited(&mut self, open: impl FnOnce() -> (Settle, Later)) -> Settlement {
         if self.origin.sm.is_none() {
             return Settlement::Done;
         }
-        let (settle, later) = Later::new();
+        let (settle, later) = open();
         self.settle = Some(settle);
         Settlement::Later(later)
+    }
+
+    /// For whoever has pledged to settle it: what becomes of it, if somebody waits to hear.
+    #[cfg(feature = "io")]
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        self.settle.as_ref().map(Settle::watch)
+    }
+
+    /// The same for a stanza that is where nothing loses it, and for which nobody waits.
+    #[cfg(feature = "io")]
+    pub(crate) fn watch_released(&mut self) -> Watch {
+        let (settle, _) = Later::pledged();
+        let watch = settle.watch();
+        watch.release();
+        self.settle = Some(settle);
+        watch
+    }
+
+    /// Whether whoever waited for it has been told that it is settled, since it is where nothing loses it.
+    #[cfg(feature = "io")]
+    pub(crate) fn is_released(&self) -> bool {
+        self.settle.as_ref().is_some_and(Settle::is_released)
     }
 
     /// What an [`Inbox`] that does not take this stanza answers.

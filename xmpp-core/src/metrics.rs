@@ -167,6 +167,14 @@ pub struct Federation {
     pub waiting: Level,
     /// Bytes of XML of these.
     pub waiting_bytes: Level,
+    /// Stanzas that were not delivered in time and are kept in the store until they are.
+    pub outbox: Level,
+    /// Bytes of XML of these.
+    pub outbox_bytes: Level,
+    /// Stanzas that were written to the store because they were not delivered in time.
+    pub stored: Counter,
+    /// Stanzas that were to be written there and could not be.
+    pub not_stored: Counter,
     /// Sessions that wait to be resumed (XEP-0198), whoever has opened them.
     pub sessions: Level,
     /// What other servers have sent.

@@ -275,6 +275,40 @@ pub trait Sessions: Send + Sync {
     async fn forget(&self, account: &BareJid) -> Result<()>;
 }
 
+/// A stanza that waits for another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedStanza {
+    /// Order among those of one domain. Given by the store, above 0, never given twice.
+    pub id: u64,
+    /// When the server took it.
+    pub at: Timestamp,
+    /// The whole stanza as XML in the namespace `jabber:client`. Empty if the store still
+    /// has the stanza but its text is damaged: the others can be read all the same.
+    pub xml: String,
+}
+
+/// Stanzas for other servers that have been acknowledged to their senders (XEP-0198) and not
+/// been delivered yet: what waits in memory for a connection is here too, once it has waited for
+/// longer than a moment ([`Timeouts::settle`](crate::server::Timeouts::settle)), and is read by the
+/// next run of the server. A stanza leaves the store when it is known what has become of it.
+///
+/// They are kept by the domain of their senders, which is one of ours. Several servers may have one
+/// store, if no two of them are for the same domain.
+///
+/// The server bounds what waits here (`io::s2s::Config::outbox`), and what it hands over at once.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Appends stanzas in this order, with the time of each: all of them, or none. Gives their ids.
+    async fn enqueue(&self, domain: &BareJid, stanzas: &[(Timestamp, String)]) -> Result<Vec<u64>>;
+    /// The oldest stanzas of a domain whose id is above `after`, at most `limit`, oldest first.
+    /// No stanza can appear later with an id below one that was returned.
+    async fn queued(&self, domain: &BareJid, after: u64, limit: usize)
+    -> Result<Vec<QueuedStanza>>;
+    /// Deletes the stanzas of a domain with these ids, and no others. One that is not there is
+    /// no error.
+    async fn dequeue(&self, domain: &BareJid, ids: &[u64]) -> Result<()>;
+}
+
 /// All ports that a server works with. Clone is cheap.
 ///
 /// They may come from one implementation ([`Stores::from_one`]) or from several:
@@ -303,13 +337,23 @@ pub struct Stores {
     pub block_lists: Arc<dyn BlockLists>,
     /// Sessions over a restart.
     pub sessions: Arc<dyn Sessions>,
+    /// What waits for other servers.
+    pub outbox: Arc<dyn Outbox>,
 }
 
 impl Stores {
     /// All ports from one implementation.
     pub fn from_one<S>(store: Arc<S>) -> Stores
     where
-        S: Accounts + Rosters + Offline + PrivateXml + VCards + BlockLists + Sessions + 'static,
+        S: Accounts
+            + Rosters
+            + Offline
+            + PrivateXml
+            + VCards
+            + BlockLists
+            + Sessions
+            + Outbox
+            + 'static,
     {
         Stores {
             accounts: store.clone(),
@@ -318,7 +362,8 @@ impl Stores {
             private_xml: store.clone(),
             vcards: store.clone(),
             block_lists: store.clone(),
-            sessions: store,
+            sessions: store.clone(),
+            outbox: store,
         }
     }
 

@@ -90,6 +90,18 @@ enum Fault {
     SessionPageForgetsOrder,
     SessionIsNeverReleased,
     SessionReleasesAll,
+    OutboxForgetsTheLast,
+    OutboxReverses,
+    OutboxTrims,
+    OutboxStampsAnew,
+    OutboxMixesDomains,
+    OutboxPutsOvertake,
+    OutboxPageRepeats,
+    OutboxPageIgnoresLimit,
+    OutboxIsNeverEmptied,
+    OutboxDeletesUpTo,
+    OutboxDeletesOfAnother,
+    OutboxIdsRestart,
     ForgetDoesNothing,
 }
 
@@ -101,7 +113,7 @@ const MANY: OfflineLimits = OfflineLimits {
     octets: 9999,
 };
 
-const FAULTS: [Fault; 48] = [
+const FAULTS: [Fault; 60] = [
     CreateOverwrites,
     CreateKeepsLeftovers,
     CreateManyCountsAll,
@@ -149,6 +161,18 @@ const FAULTS: [Fault; 48] = [
     SessionPageForgetsOrder,
     SessionIsNeverReleased,
     SessionReleasesAll,
+    OutboxForgetsTheLast,
+    OutboxReverses,
+    OutboxTrims,
+    OutboxStampsAnew,
+    OutboxMixesDomains,
+    OutboxPutsOvertake,
+    OutboxPageRepeats,
+    OutboxPageIgnoresLimit,
+    OutboxIsNeverEmptied,
+    OutboxDeletesUpTo,
+    OutboxDeletesOfAnother,
+    OutboxIdsRestart,
     ForgetDoesNothing,
 ];
 
@@ -585,6 +609,92 @@ impl Sessions for Faulty {
             return Ok(());
         }
         self.inner.sessions.forget(account).await
+    }
+}
+
+#[async_trait]
+impl Outbox for Faulty {
+    async fn enqueue(&self, domain: &BareJid, stanzas: &[(Timestamp, String)]) -> Result<Vec<u64>> {
+        self.tarry(OutboxPutsOvertake).await;
+        let store = &self.inner.outbox;
+        let mut stanzas = stanzas.to_vec();
+        if self.has(OutboxReverses) {
+            stanzas.reverse();
+        }
+        for (at, text) in &mut stanzas {
+            if self.has(OutboxTrims) {
+                *text = text.trim().to_owned();
+            }
+            if self.has(OutboxStampsAnew) {
+                *at = Timestamp(2);
+            }
+        }
+        let domain = match self.has(OutboxMixesDomains) {
+            true => &"example.org".parse().unwrap(),
+            false => domain,
+        };
+        let ids = store.enqueue(domain, &stanzas).await?;
+        if self.has(OutboxForgetsTheLast)
+            && let Some(last) = ids.last()
+        {
+            store.dequeue(domain, &[*last]).await?;
+        }
+        if self.has(OutboxIdsRestart) {
+            let first = store.queued(domain, 0, 1).await?;
+            let first = first.first().map_or(0, |stanza| stanza.id);
+            return Ok(ids.into_iter().map(|id| id - first + 1).collect());
+        }
+        Ok(ids)
+    }
+
+    async fn queued(
+        &self,
+        domain: &BareJid,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<QueuedStanza>> {
+        let store = &self.inner.outbox;
+        let domain = match self.has(OutboxMixesDomains) {
+            true => &"example.org".parse().unwrap(),
+            false => domain,
+        };
+        let after = match self.has(OutboxPageRepeats) {
+            true => after.saturating_sub(1),
+            false => after,
+        };
+        let limit = match self.has(OutboxPageIgnoresLimit) {
+            true => usize::MAX,
+            false => limit,
+        };
+        let mut page = store.queued(domain, after, limit).await?;
+        if self.has(OutboxIdsRestart) {
+            let first = store.queued(domain, 0, 1).await?;
+            let first = first.first().map_or(0, |stanza| stanza.id);
+            page.iter_mut()
+                .for_each(|stanza| stanza.id = stanza.id - first + 1);
+        }
+        Ok(page)
+    }
+
+    async fn dequeue(&self, domain: &BareJid, ids: &[u64]) -> Result<()> {
+        let store = &self.inner.outbox;
+        if self.has(OutboxIsNeverEmptied) {
+            return Ok(());
+        }
+        if self.has(OutboxDeletesUpTo)
+            && let Some(last) = ids.iter().max()
+        {
+            let all = store.queued(domain, 0, usize::MAX).await?;
+            let ids = all.iter().map(|stanza| stanza.id);
+            let ids: Vec<u64> = ids.filter(|id| id <= last).collect();
+            return store.dequeue(domain, &ids).await;
+        }
+        if self.has(OutboxDeletesOfAnother) {
+            for domain in ["example.com", "sub.example.com"] {
+                store.dequeue(&domain.parse().unwrap(), ids).await?;
+            }
+        }
+        store.dequeue(domain, ids).await
     }
 }
 

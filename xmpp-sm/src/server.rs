@@ -37,7 +37,8 @@ pub struct Options {
     pub stanzas: usize,
     /// Bytes of XML that wait, in the same way; default 4 MiB.
     pub bytes: usize,
-    /// When the peer is asked.
+    /// When the peer is asked; default as for clients, but for the interval: 100 ms. No device is woken by it, and what is not acknowledged
+    /// [in time](xmpp_core::server::Timeouts::settle) is written to the store.
     pub requests: RequestPolicy,
     /// How long the peer may take to answer `<enable/>` and `<resume/>`; default 30 s.
     pub answer: Duration,
@@ -52,7 +53,10 @@ impl Default for Options {
             max: Duration::from_secs(600),
             stanzas: 2000,
             bytes: 4 << 20,
-            requests: RequestPolicy::default(),
+            requests: RequestPolicy {
+                interval: Duration::from_millis(100),
+                ..RequestPolicy::default()
+            },
             answer: Duration::from_secs(30),
             grace: Duration::from_secs(30),
         }

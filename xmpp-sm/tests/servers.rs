@@ -102,6 +102,7 @@ impl Dial for Net {
             stream: Box::new(ours),
             direct_tls: false,
             target: to.to_string(),
+            others: None,
         })
     }
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod block_lists;
 mod connect;
 mod offline;
+mod outbox;
 mod private_xml;
 mod rosters;
 mod schema;

@@ -5,6 +5,7 @@ mod backup;
 mod block_lists;
 mod file;
 mod offline;
+mod outbox;
 mod private_xml;
 mod readers;
 mod restore;

@@ -62,6 +62,7 @@ impl Dial for Road {
             stream: Box::new(ours),
             direct_tls: false,
             target: format!("the house of {to}"),
+            others: None,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Other servers, as the settings have them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -39,6 +40,11 @@ impl Embassy {
         &self.gate
     }
 
+    /// How other servers are reached.
+    pub fn dialer(&self) -> Dialer {
+        self.dialer.clone()
+    }
+
     /// Opens it, without anybody to be heard yet.
     pub fn open(self, config: &Config, server: &Server) -> Federation {
         let setup = Setup {
@@ -60,6 +66,25 @@ pub fn authorities(config: &Config) -> anyhow::Result<Authorities> {
     let name = || path.display().to_string();
     let pem = std::fs::read(path).with_context(|| format!("cannot read {}", name()))?;
     Authorities::from_pem(&pem).with_context(name)
+}
+
+/// Reads in the settings again who the peers are and how they are reached. With an error there all stay as they are.
+pub fn reload(config: &Config, file: Option<&Path>, federation: &Federation, dialer: &Dialer) {
+    let mut new = match Config::load(file) {
+        Ok(new) => new,
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "peers not reloaded; those before stay");
+            return;
+        }
+    };
+    federation.peers().replace(new.s2s.rules());
+    dialer.replace(new.s2s.dial());
+    tracing::info!("peers reloaded");
+    new.s2s = new.s2s.with_peers_of(&config.s2s);
+    if new != *config {
+        tracing::warn!("other settings have changed; they take effect at the next start");
+    }
 }
 
 /// Listens for other servers.

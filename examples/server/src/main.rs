@@ -66,7 +66,8 @@ enum Command {
     /// Either is a graceful end: clients are told, what is queued is written. After SIGTERM
     /// clients that can resume their sessions do so when the server is started again
     /// (`shutdown.keep_sessions`); after SIGINT all sessions have ended. A second signal ends the
-    /// server at once. SIGHUP reads the certificates and the client authorities again.
+    /// server at once. SIGHUP reads the certificates and the client authorities again, and who the
+    /// peers are (`[s2s]`: `peers`, `policy`, `strangers`, and which addresses are dialled).
     Run(RunOptions),
 
     /// Adds accounts. The server may be running or not

@@ -178,6 +178,16 @@ fn federation(metrics: &Federation, text: &mut Text) {
             "Stanzas for other servers that went back to their senders.",
             &metrics.returned,
         ),
+        (
+            "xmpp_s2s_outbox_stored_total",
+            "Stanzas for other servers that were not delivered in time and were stored.",
+            &metrics.stored,
+        ),
+        (
+            "xmpp_s2s_outbox_failed_total",
+            "Stanzas for other servers that were to be stored and could not be.",
+            &metrics.not_stored,
+        ),
     ] {
         text.family(name, "counter", help);
         text.sample(name, &[], counter.value());
@@ -193,6 +203,16 @@ fn federation(metrics: &Federation, text: &mut Text) {
             "xmpp_s2s_queue_bytes",
             "Bytes of XML that wait for other servers.",
             &metrics.waiting_bytes,
+        ),
+        (
+            "xmpp_s2s_outbox_stanzas",
+            "Stanzas for other servers that are kept in the store.",
+            &metrics.outbox,
+        ),
+        (
+            "xmpp_s2s_outbox_bytes",
+            "Bytes of XML for other servers that are kept in the store.",
+            &metrics.outbox_bytes,
         ),
         (
             "xmpp_s2s_sessions_waiting",

@@ -87,6 +87,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let store = store::open_stores(config).await?;
     let embassy = Embassy::new(config, identities.clone())?;
     let gate = embassy.as_ref().map(Embassy::gate);
+    let dialer = embassy.as_ref().map(Embassy::dialer);
     let server = build(config, store.stores.clone(), secret, insecure, gate)?;
     let federation = embassy.map(|embassy| embassy.open(config, &server));
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
@@ -100,6 +101,13 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
             restored,
             "sessions of the run before wait for their clients"
         );
+    }
+    // Now that those who can be told that something comes back are there.
+    if let Some(federation) = &federation {
+        let waiting = federation.restore().await?;
+        if waiting > 0 {
+            tracing::info!(waiting, "stanzas of the run before wait for other servers");
+        }
     }
     let listening = async {
         let mut bound = listen::listen(&driver, config, insecure).await?;
@@ -129,7 +137,12 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let reload_until_told = async {
         loop {
             match signals.next().await {
-                Told::Reload => drop(reload()),
+                Told::Reload => {
+                    let _ = reload();
+                    if let Some((federation, dialer)) = federation.as_ref().zip(dialer.as_ref()) {
+                        federation::reload(config, file, federation, dialer);
+                    }
+                }
                 Told::End(end) => return end,
             }
         }
@@ -147,10 +160,16 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let close = async {
         // Who has sent something to another server is still there to hear that it comes back.
         driver.settle(patience / 2).await;
-        if let Some(federation) = &federation
-            && timeout(patience / 2, federation.close()).await.is_err()
-        {
-            tracing::warn!("other servers did not take their leave");
+        if let Some(federation) = &federation {
+            let gone = async {
+                match keep {
+                    true => federation.suspend().await,
+                    false => federation.close().await,
+                }
+            };
+            if timeout(patience / 2, gone).await.is_err() {
+                tracing::warn!("other servers did not take their leave");
+            }
         }
         let gone = match keep {
             true => driver.suspend(patience).await,

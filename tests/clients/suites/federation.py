@@ -202,6 +202,15 @@ class TwoOfAKindByCertificateOnOneStream(Conversations, FederationTest):
 class Cuts:
     """Links that are cut while messages are on their way."""
 
+    @staticmethod
+    async def meet(one: Client, other: Client):
+        """Until each hears the other: without a proxy before, the servers may have left each other alone for a while."""
+        async with asyncio.timeout(BOUNCE):
+            for speaker, listener in ((one, other), (other, one)):
+                while not listener.holds(Message, body="hello?"):
+                    speaker.say(listener.boundjid, "hello?")
+                    await asyncio.sleep(0.5)
+
     async def talk(self, speaker: Client, listener: Client, judge: Callable):
         """Bursts over a link that is up, and then gone in the middle of something."""
         dice = random.Random(198)
@@ -211,6 +220,7 @@ class Cuts:
             said[speaker.say(listener.boundjid, body)["id"]] = body
 
         async with Proxy(self.server) as one, Proxy(self.peer) as other:
+            await self.meet(speaker, listener)
             for burst in range(BURSTS):
                 async with asyncio.timeout(BOUNCE):
                     while not listener.holds(Message, lambda m: m["body"].startswith(f"{burst}:")):

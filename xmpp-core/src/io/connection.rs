@@ -23,6 +23,7 @@ use super::control::{Call, Control};
 use super::handover::Refused;
 use super::limits::Ticket;
 use super::listener::Shared;
+use super::settlements::Settlements;
 use super::throttle::Attempt;
 use super::wire::Wire;
 use crate::machine::Machine as _;
@@ -46,12 +47,10 @@ mod outbound;
 mod questions;
 mod restart;
 mod resumption;
-mod unsettled;
 
 use burst::Page;
 pub(super) use charge::Charged;
 use resumption::Resumable;
-pub(super) use unsettled::Unsettled;
 
 /// One TLS record; also what is read or written at once.
 const CHUNK: usize = 16 * 1024;
@@ -84,7 +83,7 @@ pub(super) struct Connection {
     doing: Doing,
     /// Stanzas from the client that wait for the one in `doing`, or for room for their answers.
     waiting: VecDeque<(Stanza, Option<SmPoint>)>,
-    unsettled: VecDeque<Unsettled>,
+    unsettled: Settlements,
     feed: Feeding,
     sleep: Pin<Box<Sleep>>,
     sleeps_until: Instant,
@@ -193,7 +192,7 @@ impl Connection {
             flushing: false,
             doing: Doing::Nothing,
             waiting: VecDeque::new(),
-            unsettled: VecDeque::new(),
+            unsettled: Settlements::default(),
             feed: Feeding::Nothing,
             sleep: Box::pin(tokio::time::sleep_until(sleeps_until.into())),
             sleeps_until,
@@ -363,8 +362,10 @@ impl Connection {
                 self.look(scratch, now, cx);
                 return true;
             }
-            // It has just logged in.
-            Some(Call::MakeRoom) | None => self.session.as_ref().and_then(|s| s.ending()),
+            // It has just logged in; and clients have their places for good.
+            Some(Call::MakeRoom | Call::GiveWay) | None => {
+                self.session.as_ref().and_then(|s| s.ending())
+            }
         };
         let Some(error) = error else {
             return false;
@@ -448,7 +449,7 @@ impl Connection {
     }
 
     fn poll_timer(&mut self, scratch: &mut Scratch, now: Now, cx: &mut Context<'_>) -> bool {
-        let settle = self.unsettled.front().and_then(Unsettled::until);
+        let settle = self.unsettled.until();
         let Some(due) = self.stream.next_timeout().into_iter().chain(settle).min() else {
             return false;
         };

@@ -35,12 +35,14 @@ pub(super) enum Call {
     Look = 1,
     /// It is to close, since somebody else gets its place, unless it has logged in.
     MakeRoom = 2,
+    /// It is to close, since its network has more than others.
+    GiveWay = 3,
     /// What its client has sent is to be settled; if its stream cannot be resumed, it is to close.
-    Settle = 3,
+    Settle = 4,
     /// Its session is to be written down, for the next run; else it is to close.
-    PutAway = 4,
+    PutAway = 5,
     /// It is to close with `<system-shutdown/>`.
-    Stop = 5,
+    Stop = 6,
 }
 
 impl Control {
@@ -141,6 +143,7 @@ fn call(value: u8) -> Option<Call> {
     [
         Call::Look,
         Call::MakeRoom,
+        Call::GiveWay,
         Call::Settle,
         Call::PutAway,
         Call::Stop,

@@ -4,6 +4,7 @@
 //! tunnel, a serial line, one end of [`tokio::io::duplex`] in a test) is another `Dial`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -46,6 +47,8 @@ pub struct Dialled {
     pub direct_tls: bool,
     /// Where it goes, for logs: `xmpp.example.net:5269 (192.0.2.1)`.
     pub target: String,
+    /// The domain's further servers, to be dialled if direct TLS turns out not to work with this one. `None`: there are none.
+    pub others: Option<Arc<dyn Dial>>,
 }
 
 impl fmt::Debug for Dialled {

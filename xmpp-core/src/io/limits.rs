@@ -10,6 +10,10 @@ use super::control::{Call, Control};
 use super::throttle::Attempt;
 use crate::server::network;
 
+mod everyone;
+
+use everyone::Everyone;
+
 /// How many connections are taken.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -58,6 +62,8 @@ struct Table {
     silent: Crowd,
     /// Those that have said nothing yet and came less than that ago, and when.
     fresh: BTreeMap<u64, (Instant, Network)>,
+    /// Where no network may take all places ([`Admission::fair`]).
+    everyone: Option<Everyone>,
 }
 
 /// Connections that have not logged in, by network.
@@ -77,13 +83,14 @@ type Network = Option<IpAddr>;
 /// A place among the connections; given back when dropped.
 pub(super) struct Ticket {
     admission: Arc<Admission>,
-    /// What is to be known of it until it has logged in.
-    stranger: Option<Box<Stranger>>,
+    /// What is to be known of it until it has logged in; and then, if its network counts.
+    entry: Option<Box<Entry>>,
 }
 
-struct Stranger {
+struct Entry {
     id: u64,
     network: Network,
+    logged_in: bool,
     /// Whether its header has come.
     greeted: bool,
     /// The login that is under way.
@@ -98,6 +105,13 @@ impl Admission {
         }
     }
 
+    /// The same, but that no network can take all places: who has logged in may have to give way too ([`Call::GiveWay`]).
+    pub(super) fn fair(limits: AcceptLimits) -> Admission {
+        let admission = Admission::new(limits);
+        admission.lock().everyone = Some(Everyone::default());
+        admission
+    }
+
     /// Lets in one more, if need be in the place of another that has not logged in.
     pub(super) fn admit(
         admission: &Arc<Admission>,
@@ -108,9 +122,9 @@ impl Admission {
         let network = peer.map(network);
         let limits = admission.limits;
         let mut table = admission.lock();
-        if table.all >= limits.connections
-            || limits.before_login == 0
+        if limits.before_login == 0
             || (network.is_some() && table.crowd.of(network) >= limits.before_login_per_address)
+            || !table.has_room(network, limits.connections)
         {
             return None;
         }
@@ -121,9 +135,10 @@ impl Admission {
         drop(table);
         Some(Ticket {
             admission: admission.clone(),
-            stranger: Some(Box::new(Stranger {
+            entry: Some(Box::new(Entry {
                 id,
                 network,
+                logged_in: false,
                 greeted: false,
                 attempt: None,
             })),
@@ -136,10 +151,21 @@ impl Admission {
 }
 
 impl Table {
+    /// Whether one more may come where there are to be `most`.
+    fn has_room(&mut self, network: Network, most: usize) -> bool {
+        match &mut self.everyone {
+            Some(everyone) => everyone.has_room(network, most, self.all),
+            None => self.all < most,
+        }
+    }
+
     fn enter(&mut self, network: Network, control: Arc<Control>, now: Instant) -> u64 {
         self.all += 1;
         self.last += 1;
         let id = self.last;
+        if let Some(everyone) = &mut self.everyone {
+            everyone.enter(id, network, control.clone());
+        }
         self.strangers.insert(id, control);
         self.crowd.insert(id, network);
         self.fresh.insert(id, (now, network));
@@ -216,50 +242,59 @@ impl Crowd {
 impl Ticket {
     /// The connection's header has come.
     pub(super) fn greeted(&mut self) {
-        let Some(stranger) = &mut self.stranger else {
+        let Some(entry) = &mut self.entry else {
             return;
         };
-        if !std::mem::replace(&mut stranger.greeted, true) {
+        if !std::mem::replace(&mut entry.greeted, true) {
             let mut table = self.admission.lock();
-            table.speaks(stranger.id, stranger.network);
+            table.speaks(entry.id, entry.network);
         }
     }
 
     /// A login is under way, until it succeeds or the attempt is [taken](Ticket::attempt).
     pub(super) fn tries(&mut self, attempt: Attempt) {
-        if let Some(stranger) = &mut self.stranger {
-            stranger.attempt = Some(attempt);
+        if let Some(entry) = &mut self.entry {
+            entry.attempt = Some(attempt);
         }
     }
 
     /// The login that is under way.
     pub(super) fn attempt(&mut self) -> Option<Attempt> {
-        self.stranger.as_mut()?.attempt.take()
+        self.entry.as_mut()?.attempt.take()
     }
 
     /// The connection has logged in.
     pub(super) fn logged_in(&mut self) {
-        if let Some(stranger) = self.stranger.take() {
-            let mut table = self.admission.lock();
-            table.remove(stranger.id, stranger.network);
+        let Some(mut entry) = self.entry.take_if(|entry| !entry.logged_in) else {
+            return;
+        };
+        let mut table = self.admission.lock();
+        table.remove(entry.id, entry.network);
+        if table.everyone.is_some() {
+            entry.logged_in = true;
+            self.entry = Some(entry);
         }
     }
 
     /// Whether no whole header has come.
     pub(super) fn is_silent(&self) -> bool {
-        self.stranger.as_ref().is_some_and(|s| !s.greeted)
+        self.entry.as_ref().is_some_and(|entry| !entry.greeted)
     }
 
     /// Whether the connection has not logged in.
     pub(super) fn is_stranger(&self) -> bool {
-        self.stranger.is_some()
+        self.entry.as_ref().is_some_and(|entry| !entry.logged_in)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.logged_in();
-        self.admission.lock().all -= 1;
+        let mut table = self.admission.lock();
+        table.all -= 1;
+        if let (Some(entry), Some(everyone)) = (&self.entry, &mut table.everyone) {
+            everyone.remove(entry.id, entry.network);
+        }
     }
 }
 
@@ -375,6 +410,42 @@ mod tests {
         first.unwrap().0.greeted();
         let fourth = admit(&admission, "2001:db8::4");
         assert!(fourth.is_some(), "given back");
+    }
+
+    /// Whoever has a zone has as many names as they please, and proves each.
+    #[test]
+    fn where_it_is_fair_no_network_keeps_all_places() {
+        let admission = Arc::new(Admission::fair(AcceptLimits {
+            connections: 5,
+            before_login: 5,
+            before_login_per_address: 5,
+        }));
+        let come = |peer: &str| {
+            let (mut ticket, control) = admit(&admission, peer)?;
+            ticket.logged_in();
+            Some((ticket, control))
+        };
+        let goes = |control: &Control| control.answer() == Some(Call::GiveWay);
+        let many: Vec<_> = (0..5).filter_map(|_| come("192.0.2.1")).collect();
+        assert_eq!(many.len(), 5);
+        assert!(come("192.0.2.1").is_none(), "the many have no more");
+        let b = come("192.0.2.2").unwrap();
+        assert!(goes(&many[0].1), "the oldest of the many");
+        let c = come("192.0.2.3").unwrap();
+        let c2 = come("192.0.2.3").unwrap();
+        assert!(goes(&many[1].1) && goes(&many[2].1));
+        // There are two, two and one: nobody has too much.
+        assert!(come("192.0.2.2").is_none());
+        let newcomer = come("192.0.2.4");
+        assert!(newcomer.is_some() && goes(&many[3].1));
+        assert!(come("192.0.2.5").is_some_and(|_| goes(&c.1)));
+        for (_, control) in [&many[4], &b, &c2] {
+            assert!(!goes(control));
+        }
+        drop((many, b, c, c2, newcomer));
+        let table = admission.lock();
+        assert_eq!(table.all, 0);
+        assert!(table.everyone.as_ref().unwrap().is_empty());
     }
 
     #[test]

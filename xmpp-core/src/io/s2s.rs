@@ -23,6 +23,7 @@
 //!         config: Config::default(),
 //!     },
 //! );
+//! federation.restore().await?;
 //! federation.listen("[::]:5269".parse()?, Security::StartTls).await?;
 //! # Ok(())
 //! # }
@@ -34,7 +35,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ use super::dial::Dial;
 use super::limits::{AcceptLimits, Admission};
 use super::tls::Shown;
 use super::wire::{BoxIo, Wire};
+use crate::mailbox::QueueLimits;
 use crate::s2s::links::{self, LinkId};
 use crate::s2s::{self, Pair, Policy, dialback};
 use crate::sasl::Channel;
@@ -57,6 +59,7 @@ mod gate;
 mod handle;
 mod manager;
 mod open;
+mod outbox;
 mod peers;
 #[cfg(test)]
 mod tests;
@@ -91,7 +94,9 @@ pub struct Config {
     /// What our dialback keys are made of (XEP-0185); default random at each start. Servers that speak for one domain need
     /// the same.
     pub secret: Option<dialback::Secret>,
-    /// How many connections are accepted; default 10 000, 1000 that have proven nothing, 50 of these from one network.
+    /// How many connections are accepted; default 4000, 1000 that have proven nothing, 50 of these from one network. When there are as many,
+    /// a newcomer takes the place of the oldest one of the network that has the most (which hears `<resource-constraint/>`), unless its own has
+    /// about as many: whoever has many names proves them all, and does not have all places for that.
     pub accept: AcceptLimits,
     /// Times: [`header`](Timeouts::header), [`login`](Timeouts::login) (until a pair is proven; default 30 s),
     /// [`keepalive`](Timeouts::keepalive), [`idle`](Timeouts::idle) (without any stanza; default 30 min),
@@ -103,6 +108,9 @@ pub struct Config {
     pub stream: s2s::Limits,
     /// What may wait for other servers.
     pub links: links::Limits,
+    /// What of that may be in the [store](crate::store::Outbox), with what was sent and is not acknowledged; default 100 000 stanzas and 128 MiB, as for all
+    /// that waits. What is not delivered in time and does not fit comes back with `<resource-constraint/>`.
+    pub outbox: QueueLimits,
     /// What XML a peer may send that has proven nothing.
     pub xml_before_proof: xml::Limits,
     /// What XML a peer may send; default twice of what a client may.
@@ -116,7 +124,7 @@ impl Default for Config {
         Config {
             secret: None,
             accept: AcceptLimits {
-                connections: 10_000,
+                connections: 4000,
                 before_login: 1000,
                 before_login_per_address: 50,
             },
@@ -128,6 +136,7 @@ impl Default for Config {
             stall: Duration::from_secs(60),
             stream: s2s::Limits::default(),
             links: links::Limits::default(),
+            outbox: links::Limits::default().total,
             xml_before_proof: xml::Limits::before_login(),
             xml,
         }
@@ -153,6 +162,9 @@ struct Shared {
     handles: Mutex<BTreeMap<LinkId, Arc<Handle>>>,
     next: AtomicU64,
     stopping: AtomicBool,
+    /// What is in the store stays there.
+    suspending: AtomicBool,
+    restored: AtomicBool,
     /// A connection has gone.
     gone: Notify,
     end: watch::Sender<End>,
@@ -192,10 +204,12 @@ impl Federation {
             tls,
             peers,
             post: gate.post().clone(),
-            admission: Arc::new(Admission::new(config.accept)),
+            admission: Arc::new(Admission::fair(config.accept)),
             handles: Mutex::default(),
             next: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            suspending: AtomicBool::new(false),
+            restored: AtomicBool::new(false),
             gone: Notify::new(),
             end: watch::Sender::new(End::No),
             config,
@@ -218,6 +232,13 @@ impl Federation {
             first
         });
         self.shared.reaches(End::Over).await;
+    }
+
+    /// The same for a server that is to come back: what somebody waits for who has a stream that can be resumed stays in the
+    /// [store](crate::store::Outbox), for the next run to [send](Federation::restore). The rest goes back.
+    pub async fn suspend(&self) {
+        self.shared.suspending.store(true, Ordering::Release);
+        self.close().await;
     }
 
     /// All connections at present, for an operator to look at.

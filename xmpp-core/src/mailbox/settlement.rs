@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -42,11 +42,21 @@ pub struct Later(Arc<Open>);
 /// a word it says that the stanza has been returned.
 pub struct Settle(Arc<Open>);
 
+/// A settlement as whoever keeps the stanza sees it, should that take long: ready when it is known what has become of it,
+/// which is never if it was dropped without a word.
+#[cfg(feature = "io")]
+pub(crate) struct Watch(Arc<Open>);
+
 struct Open {
     state: AtomicU8,
     sender: AtomicWaker,
     /// The stanza once more, for who wants it back.
     copy: Mutex<Option<Box<Envelope>>>,
+    /// Whether whoever has taken the stanza has an end to the waiting of his own.
+    pledged: bool,
+    /// Whoever waits need not wait for its delivery.
+    released: AtomicBool,
+    keeper: AtomicWaker,
 }
 
 /// It waits for its reader.
@@ -57,25 +67,40 @@ const READ: u8 = 1;
 const WITHDRAWN: u8 = 2;
 const SETTLED: u8 = 3;
 const RETURNED: u8 = 4;
+/// Whoever held it has dropped it without a word.
+const DROPPED: u8 = 5;
 
 impl Later {
     /// An open settlement and the end that closes it.
     pub fn new() -> (Settle, Later) {
-        Later::open(None)
+        Later::open(None, false)
+    }
+
+    /// The same, of which whoever has taken the stanza sees to it that it does not stay open for too long.
+    pub(super) fn pledged() -> (Settle, Later) {
+        Later::open(None, true)
     }
 
     /// The same, for a stanza that can be withdrawn while it waits.
     pub(super) fn of(copy: Envelope) -> (Settle, Later) {
-        Later::open(Some(Box::new(copy)))
+        Later::open(Some(Box::new(copy)), false)
     }
 
-    fn open(copy: Option<Box<Envelope>>) -> (Settle, Later) {
+    fn open(copy: Option<Box<Envelope>>, pledged: bool) -> (Settle, Later) {
         let open = Arc::new(Open {
             state: AtomicU8::new(WAITING),
             sender: AtomicWaker::new(),
             copy: Mutex::new(copy),
+            pledged,
+            released: AtomicBool::new(false),
+            keeper: AtomicWaker::new(),
         });
         (Settle(open.clone()), Later(open))
+    }
+
+    /// Whether it is [pledged](Envelope::pledged) that this does not stay open for too long: whoever waits has no reason to stop waiting.
+    pub fn is_pledged(&self) -> bool {
+        self.0.pledged
     }
 
     /// Takes the stanza back from the mailbox in which it waits: its reader will not find it
@@ -103,7 +128,59 @@ impl Settle {
     }
 }
 
+#[cfg(feature = "io")]
+impl Settle {
+    pub(super) fn watch(&self) -> Watch {
+        Watch(self.0.clone())
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        self.0.released.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(feature = "io")]
+impl Watch {
+    /// Whether it is not known yet what has become of the stanza.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.0.state.load(Ordering::Acquire), WAITING | READ)
+    }
+
+    /// The stanza is where nothing loses it: for whoever waits that settles it, and it stays on its way.
+    pub(crate) fn release(&self) {
+        self.0.released.store(true, Ordering::Release);
+        self.0.sender.wake();
+    }
+
+    /// Its sender has been sent an error, wherever it is: if it can be it is not delivered, and nobody else says what has become of it.
+    pub(crate) fn give_up(&self) {
+        self.0.close(RETURNED);
+    }
+}
+
+#[cfg(feature = "io")]
+impl Future for Watch {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        self.0.keeper.register(cx.waker());
+        match self.0.state.load(Ordering::Acquire) {
+            DROPPED => Poll::Pending,
+            _ => self.0.outcome().map_or(Poll::Pending, Poll::Ready),
+        }
+    }
+}
+
 impl Open {
+    fn outcome(&self) -> Option<Outcome> {
+        match self.state.load(Ordering::Acquire) {
+            SETTLED => Some(Outcome::Settled),
+            // Who takes it back deals with it.
+            RETURNED | WITHDRAWN | DROPPED => Some(Outcome::Returned),
+            _ => None,
+        }
+    }
+
     fn change(&self, from: u8, to: u8) -> bool {
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         self.state
@@ -115,13 +192,14 @@ impl Open {
     fn close(&self, word: u8) {
         if self.change(WAITING, word) || self.change(READ, word) {
             self.sender.wake();
+            self.keeper.wake();
         }
     }
 }
 
 impl Drop for Settle {
     fn drop(&mut self) {
-        self.0.close(RETURNED);
+        self.0.close(DROPPED);
     }
 }
 
@@ -130,12 +208,10 @@ impl Future for Later {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.0.sender.register(cx.waker());
-        match self.0.state.load(Ordering::Acquire) {
-            SETTLED => Poll::Ready(Outcome::Settled),
-            // Who takes it back deals with it.
-            RETURNED | WITHDRAWN => Poll::Ready(Outcome::Returned),
-            _ => Poll::Pending,
+        if self.0.released.load(Ordering::Acquire) {
+            return Poll::Ready(Outcome::Settled);
         }
+        self.0.outcome().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -186,6 +262,43 @@ mod tests {
         let (settle, later) = open();
         drop(settle);
         assert!(later.withdraw().is_none());
+        assert_eq!(later.now_or_never(), Some(Outcome::Returned));
+    }
+
+    #[cfg(feature = "io")]
+    #[test]
+    fn what_is_released_is_settled_for_its_sender_and_open_for_its_keeper() {
+        let (settle, mut later) = Later::pledged();
+        let mut watch = settle.watch();
+        assert!(later.is_pledged() && !open().1.is_pledged());
+        assert_eq!((&mut later).now_or_never(), None);
+        watch.release();
+        assert_eq!(later.now_or_never(), Some(Outcome::Settled));
+        assert!(watch.is_open() && settle.is_released());
+        assert_eq!((&mut watch).now_or_never(), None);
+        assert!(settle.read(), "it can still be delivered");
+        settle.with(Outcome::Returned);
+        assert!(!watch.is_open());
+        assert_eq!(watch.now_or_never(), Some(Outcome::Returned));
+    }
+
+    #[cfg(feature = "io")]
+    #[test]
+    fn its_keeper_keeps_what_is_dropped_without_a_word() {
+        let (settle, later) = Later::pledged();
+        let watch = settle.watch();
+        drop(settle);
+        assert_eq!(later.now_or_never(), Some(Outcome::Returned));
+        assert_eq!(watch.now_or_never(), None);
+    }
+
+    #[cfg(feature = "io")]
+    #[test]
+    fn what_its_keeper_gives_up_is_not_delivered_and_stays_given_up() {
+        let (settle, later) = Later::pledged();
+        settle.watch().give_up();
+        assert!(!settle.read());
+        settle.with(Outcome::Settled);
         assert_eq!(later.now_or_never(), Some(Outcome::Returned));
     }
 }

@@ -21,6 +21,7 @@ use crate::time::Now;
 
 mod event;
 mod held;
+mod last_word;
 mod life;
 mod limits;
 mod line;
@@ -181,6 +182,7 @@ impl Machine for Links {
     fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
             Input::Send(envelope) => self.send(envelope, now, out),
+            Input::Again(envelope) => self.send_again(envelope, now, out),
             Input::Written(link, bytes) => self.written(link, bytes, now, out),
             Input::Hold(link, hold) => self.hold(link, hold, now, out),
             Input::Accepted(link) => self.incoming(link, out),

@@ -24,6 +24,7 @@
 mod accounts;
 mod block_lists;
 mod offline;
+mod outbox;
 mod private_xml;
 mod rosters;
 mod sessions;
@@ -42,6 +43,7 @@ use crate::{BareJid, Jid};
 pub use accounts::accounts;
 pub use block_lists::block_lists;
 pub use offline::offline;
+pub use outbox::outbox;
 pub use private_xml::private_xml;
 pub use rosters::rosters;
 pub use sessions::sessions;
@@ -63,6 +65,7 @@ pub async fn all(make: impl AsyncFn() -> Stores) {
     vcards(&make).await;
     block_lists(&make).await;
     sessions(&make).await;
+    outbox(&make).await;
     deleting_an_account_deletes_everything_of_it(make().await).await;
     a_created_account_starts_empty(make().await).await;
     stores_delete_deletes_everything(make().await).await;

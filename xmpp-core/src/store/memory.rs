@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Accounts, BlockLists, KeptSession, Offline, OfflineLimits, OfflineMessage, PrivateElement,
-    PrivateXml, Result, RosterItem, Rosters, Sessions, StoreError, StoredRoster, VCards,
+    Accounts, BlockLists, KeptSession, Offline, OfflineLimits, OfflineMessage, Outbox,
+    PrivateElement, PrivateXml, QueuedStanza, Result, RosterItem, Rosters, Sessions, StoreError,
+    StoredRoster, VCards,
 };
 use crate::sasl::Credentials;
 use crate::time::Timestamp;
@@ -104,10 +105,12 @@ impl Default for Memory {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The last number that was given: to a roster's version or a message's id.
+    /// The last number that was given: to a roster's version, a message's or a stanza's id.
     number: u64,
     accounts: BTreeMap<BareJid, Account>,
     held: BTreeMap<BareJid, Held>,
+    /// By domain; none is empty.
+    outbox: BTreeMap<BareJid, VecDeque<QueuedStanza>>,
 }
 
 #[derive(Debug)]
@@ -399,6 +402,58 @@ impl Sessions for Memory {
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
         self.clear(account, |held| held.sessions.clear())
+    }
+}
+
+#[async_trait]
+impl Outbox for Memory {
+    async fn enqueue(&self, domain: &BareJid, stanzas: &[(Timestamp, String)]) -> Result<Vec<u64>> {
+        let mut state = self.state();
+        self.has_room(state.outbox.len(), state.outbox.contains_key(domain))?;
+        if stanzas.is_empty() {
+            return Ok(Vec::new());
+        }
+        let first = state.number + 1;
+        let ids: Vec<u64> = (first..).take(stanzas.len()).collect();
+        state.number += stanzas.len() as u64;
+        let new = ids.iter().zip(stanzas).map(|(id, (at, xml))| QueuedStanza {
+            id: *id,
+            at: *at,
+            xml: xml.clone(),
+        });
+        let queue = state.outbox.entry(domain.clone()).or_default();
+        queue.extend(new);
+        Ok(ids)
+    }
+
+    async fn queued(
+        &self,
+        domain: &BareJid,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<QueuedStanza>> {
+        let state = self.state();
+        let Some(queue) = state.outbox.get(domain) else {
+            return Ok(Vec::new());
+        };
+        let start = queue.partition_point(|stanza| stanza.id <= after);
+        Ok(queue.range(start..).take(limit).cloned().collect())
+    }
+
+    async fn dequeue(&self, domain: &BareJid, ids: &[u64]) -> Result<()> {
+        let mut state = self.state();
+        let Some(queue) = state.outbox.get_mut(domain) else {
+            return Ok(());
+        };
+        for id in ids {
+            if let Ok(at) = queue.binary_search_by_key(id, |stanza| stanza.id) {
+                queue.remove(at);
+            }
+        }
+        if queue.is_empty() {
+            state.outbox.remove(domain);
+        }
+        Ok(())
     }
 }
 

@@ -106,7 +106,8 @@ impl Stream {
 
     fn starttls(&mut self, out: &mut Vec<Output>) {
         if self.before().starttls == StartTls::Unavailable {
-            // RFC 6120 §5.4.2.2: "<failure/> … and MUST close the stream"
+            // RFC 6120 §5.4.2.2: "the receiving entity MUST return a <failure/> element [...], close the XML stream, and
+            // terminate the underlying TCP connection"
             out.push(Output::Write(
                 b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>".to_vec(),
             ));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xmpp_core::machine::Machine as _;
+use xmpp_core::mailbox::Envelope;
 use xmpp_core::s2s::{self, Pair, Session};
 use xmpp_core::stanza::Condition;
 use xmpp_core::stream::{Input, Output, StreamCondition, StreamError};
@@ -41,6 +42,9 @@ pub(super) struct Link {
     draining: Option<Option<StreamCondition>>,
     /// The stream within has ended.
     over: bool,
+    /// What was handed over when one side had closed the stream. It is newer than what waits to be acknowledged, and comes back behind
+    /// that; there is no more of it than a link is handed before it has written any.
+    unsent: Vec<Envelope>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,7 @@ impl Link {
             lost: false,
             draining: None,
             over: false,
+            unsent: Vec::new(),
         }
     }
 
@@ -293,6 +298,7 @@ impl Link {
     /// Looks through what the stream within wants done.
     fn mind(&mut self, before: usize, now: Now, out: &mut Vec<Output>) {
         let mut at = before;
+        let closed = self.is_running() && !self.is_open();
         while at < out.len() {
             match &mut out[at] {
                 Output::S2s(s2s::Output::Accepted(pair)) => self.accepted.push(pair.clone()),
@@ -312,6 +318,12 @@ impl Link {
                     if let Some(running) = &mut self.running {
                         running.sent(envelope, now);
                     }
+                }
+                Output::S2s(s2s::Output::Unsent(_)) if closed => {
+                    if let Output::S2s(s2s::Output::Unsent(envelope)) = out.remove(at) {
+                        self.unsent.push(envelope);
+                    }
+                    continue;
                 }
                 Output::Close(condition) => {
                     let condition = condition.take();

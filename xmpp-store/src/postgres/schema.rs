@@ -33,6 +33,11 @@ pub(super) const STEPS: &[Step] = &[
         sql: include_str!("schema/0002.sql"),
         needs: 1,
     },
+    // What a release that does not know it leaves there waits for one that does.
+    Step {
+        sql: include_str!("schema/0003.sql"),
+        needs: 1,
+    },
 ];
 
 /// Held while a server migrates: the two numbers of an advisory lock ("xmpp", "stor").

@@ -15,6 +15,7 @@ use crate::error::{OpenError, Trying};
 pub(super) const STEPS: &[&str] = &[
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): "xmpp".

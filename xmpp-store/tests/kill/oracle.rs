@@ -52,6 +52,10 @@ async fn write_session(stores: &Stores, session: usize, round: usize, fault: Fau
             if number % 3 == 0 {
                 let item = RosterItem::new(contact(number));
                 stores.rosters.put(&account, &item).await.unwrap();
+            } else if number % 3 == 1 {
+                let stanza = [(Timestamp(0), format!("{session} {number}"))];
+                let domain = account.domain_jid();
+                stores.outbox.enqueue(&domain, &stanza).await.unwrap();
             } else {
                 let (at, xml) = (Timestamp(0), number.to_string());
                 let pushed = stores
@@ -123,7 +127,13 @@ impl Oracle {
 
     /// What was acknowledged and is not in the store. Panics if messages are in disorder.
     pub async fn missing(&self, stores: &Stores) -> Vec<(usize, usize)> {
-        let mut stored = BTreeSet::new();
+        let domain = account(0).domain_jid();
+        let outbox = stores.outbox.queued(&domain, 0, usize::MAX).await.unwrap();
+        let numbers = outbox.iter().map(|stanza| {
+            let (session, number) = stanza.xml.split_once(' ').unwrap();
+            (session.parse().unwrap(), number.parse().unwrap())
+        });
+        let mut stored: BTreeSet<(usize, usize)> = numbers.collect();
         for session in 0..SESSIONS {
             let account = account(session);
             let messages = stores.offline.page(&account, 0, usize::MAX).await.unwrap();

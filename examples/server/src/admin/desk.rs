@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The running server, or the store itself.
 pub enum Desk {
     Running(BufReader<UnixStream>),
-    Alone { office: Office, store: Store },
+    Alone { office: Box<Office>, store: Store },
 }
 
 impl Desk {
@@ -36,7 +36,7 @@ impl Desk {
                 Ok(store) => {
                     let secret = folder::secret(&config.data)?;
                     let server = run::build(config, store.stores.clone(), secret, false, None)?;
-                    let office = Office::new(store.clone(), server, None);
+                    let office = Box::new(Office::new(store.clone(), server, None));
                     return Ok(Desk::Alone { office, store });
                 }
                 // It starts, or it ends: then its socket or its store is free soon.

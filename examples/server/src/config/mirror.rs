@@ -198,6 +198,7 @@ mirror!(
         timeouts: S2sTimeouts,
         stream: S2sStream,
         links: Links,
+        outbox: Outbox,
         xml_before_proof: BeforeProof,
         xml: S2sXml,
     }
@@ -246,7 +247,6 @@ mirror!(
         domains: usize,
         outgoing: usize,
         outgoing_domain: usize,
-        incoming: usize,
         incoming_domain: usize,
         verifies: usize,
         key_dials: usize,
@@ -283,6 +283,14 @@ mirror!(
 );
 
 mirror!(
+    /// What is kept in the store until another server has it.
+    Outbox of mailbox::QueueLimits = Federation::default().outbox, {
+        stanzas: usize,
+        bytes: Size,
+    }
+);
+
+mirror!(
     /// Sessions that others have with us.
     Sessions of s2s::SessionLimits = s2s::SessionLimits::default(), {
         waiting: usize,
@@ -297,9 +305,18 @@ mirror!(
         max: Span,
         stanzas: usize,
         bytes: Size,
-        requests: Requests,
+        requests: PeerRequests,
         answer: Span,
         grace: Span,
+    }
+);
+
+mirror!(
+    /// When another server is asked what it has handled.
+    PeerRequests of xmpp_sm::RequestPolicy = xmpp_sm::server::Options::default().requests, {
+        stanzas: u32,
+        interval: Span,
+        patience: Span,
     }
 );
 

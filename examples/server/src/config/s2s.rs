@@ -198,6 +198,20 @@ impl S2s {
         dial
     }
 
+    /// These settings with another's peers: what can change while the server runs.
+    pub fn with_peers_of(self, other: &S2s) -> S2s {
+        let other = other.clone();
+        S2s {
+            private_addresses: other.private_addresses,
+            allow_networks: other.allow_networks,
+            deny_networks: other.deny_networks,
+            policy: other.policy,
+            strangers: other.strangers,
+            peers: other.peers,
+            ..self
+        }
+    }
+
     /// How connections are treated.
     pub fn config(&self) -> io::s2s::Config {
         let mut config = io::s2s::Config::from(self.limits.clone());

@@ -149,36 +149,174 @@ fn a_cable_that_is_cut_loses_nothing() {
     assert_eq!(numbers, expected, "{}", site.run(&["links"]).stdout());
 }
 
-/// What is acknowledged arrives, or its sender hears an error: also if that comes when the server is about to stop.
+/// A client whose stream is acknowledged and can be resumed, and the name of that.
+fn managed(server: &Running) -> (Client, String) {
+    let mut client = server.bind_at("verona.example", "juliet", "pw");
+    client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = client.read_until(&["/>"]);
+    let (_, id) = enabled.split_once(" id='").unwrap();
+    let (id, _) = id.split_once('\'').unwrap();
+    (client, id.to_owned())
+}
+
+/// What is acknowledged arrives, or its sender hears an error: also if that is known only after a restart.
 #[test]
 fn what_a_restart_leaves_unsent_is_told_to_whoever_resumes() {
     // It accepts connections, and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let there = ("mantua.example", mute.local_addr().unwrap());
     let (site, mut verona) = start("verona.example", "juliet", free_address(), there);
-    let mut juliet = verona.bind_at("verona.example", "juliet", "pw");
-    juliet.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
-    let enabled = juliet.read_until(&["/>"]);
-    let (_, id) = enabled.split_once(" id='").unwrap();
-    let (id, _) = id.split_once('\'').unwrap();
+    let (mut juliet, id) = managed(&verona);
     juliet.send(&message("romeo@mantua.example", "Wherefore?"));
     juliet.send("<r xmlns='urn:xmpp:sm:3'/>");
     juliet.read_until(&["h='1'"]);
     verona.signal("TERM");
     let rest = juliet.read_to_end();
     assert!(!rest.contains("</stream:stream>"), "{rest}");
+    assert!(!rest.contains("error"), "there is time yet: {rest}");
     assert_eq!(verona.wait().code(), Some(0));
 
+    site.set("s2s__limits__links__connect", "1 s");
     let verona = site.start(&["--insecure-plaintext"]);
+    verona.log_says("stanzas of the run before wait for other servers");
     let mut juliet = verona.connect("starttls");
     assert!(juliet.login_at("verona.example", "juliet", "pw"));
     juliet.open("verona.example");
     juliet.send(&format!(
-        "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/><r xmlns='urn:xmpp:sm:3'/>"
+        "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>"
     ));
-    let heard = juliet.read_until(&["<a "]);
+    let heard = juliet.read_until(&["</message>"]);
     assert!(heard.contains("<resumed "), "{heard}");
     assert!(heard.contains("<remote-server-timeout"), "{heard}");
+}
+
+/// The same if the process is killed, and the other server comes only then.
+#[test]
+fn what_is_acknowledged_reaches_the_other_server_though_this_one_is_killed() {
+    let (a, b) = (free_address(), free_address());
+    let there = ("mantua.example", b);
+    let (site, mut verona) = start("verona.example", "juliet", a, there);
+    let (mut juliet, _) = managed(&verona);
+    for n in 0..9 {
+        juliet.send(&message("romeo@mantua.example", &format!("m{n}.")));
+    }
+    juliet.send("<r xmlns='urn:xmpp:sm:3'/>");
+    juliet.read_until(&["h='9'"]);
+    verona.signal("KILL");
+    verona.wait();
+
+    let verona = site.start(&["--insecure-plaintext"]);
+    let (_other, mantua) = start("mantua.example", "romeo", b, ("verona.example", a));
+    let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
+    available(&mut romeo);
+    let heard = romeo.read_until(&["<body>m8.</body>"]);
+    let messages: Vec<&str> = heard.split("<message ").skip(1).collect();
+    assert_eq!(messages.len(), 9, "{heard}");
+    for (n, message) in messages.iter().enumerate() {
+        assert!(message.contains(&format!("<body>m{n}.</body>")), "{heard}");
+        let delay = "<delay xmlns='urn:xmpp:delay' from='verona.example'";
+        // Of the last one the end may be to come.
+        assert!(n == 8 || message.contains(delay), "{heard}");
+    }
+    drop(verona);
+}
+
+/// The same while stanzas go to a server that is there, over a cable that is cut at the last moment.
+#[test]
+fn what_is_acknowledged_arrives_though_the_server_is_killed_in_the_midst_of_it() {
+    const ACKNOWLEDGED: usize = 220;
+    let (a, b) = (free_address(), free_address());
+    let cable = Cable::to(b);
+    let there = ("mantua.example", cable.address);
+    let (site, mut verona) = start("verona.example", "juliet", a, there);
+    let (_other, mantua) = start("mantua.example", "romeo", b, ("verona.example", a));
+    let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
+    available(&mut romeo);
+    let (mut juliet, _) = managed(&verona);
+    for n in 0..ACKNOWLEDGED {
+        juliet.send(&message("romeo@mantua.example", &format!("m{n}.")));
+        if [ACKNOWLEDGED / 2, ACKNOWLEDGED - 9].contains(&n) {
+            cable.cut();
+        }
+    }
+    juliet.send("<r xmlns='urn:xmpp:sm:3'/>");
+    juliet.read_until(&[&format!("h='{ACKNOWLEDGED}'")]);
+    for n in 0..30 {
+        juliet.send(&message(
+            "romeo@mantua.example",
+            &format!("m{}.", ACKNOWLEDGED + n),
+        ));
+    }
+    verona.signal("KILL");
+    verona.wait();
+
+    let verona = site.start(&["--insecure-plaintext"]);
+    let (mut juliet, _) = managed(&verona);
+    juliet.send(&message("romeo@mantua.example", "the last"));
+    let heard = romeo.read_until(&["the last"]);
+    let bodies = heard.split("<body>m").skip(1);
+    let mut numbers: Vec<usize> = Vec::new();
+    for body in bodies {
+        let number = body.split_once('.').unwrap().0.parse().unwrap();
+        // What was sent and not acknowledged when the process ended comes twice.
+        if !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    let acknowledged: Vec<usize> = (0..ACKNOWLEDGED).collect();
+    assert!(numbers.starts_with(&acknowledged), "{numbers:?}");
+}
+
+#[test]
+fn a_hangup_has_the_peers_read_again_and_an_error_changes_nothing() {
+    let (a, b) = (free_address(), free_address());
+    let site = Site::new();
+    site.set("domains__0__name", "verona.example");
+    site.set("s2s__listen", &format!("[\"{a}\"]"));
+    let write = |rest: &str| {
+        let text = format!("[s2s.peers]\n\"mantua.example\" = {{ host = \"{b}\"{rest} }}\n");
+        std::fs::write(site.path("server.toml"), text).unwrap();
+    };
+    write("");
+    let options = ["-c", "server.toml"];
+    let add = ["adduser", "juliet@verona.example", "--password", "pw"];
+    site.run(&[&options, &add[..]].concat()).succeeds("added");
+    let verona = site.start(&[&options[..], &["--insecure-plaintext"]].concat());
+    let (_other, mantua) = start("mantua.example", "romeo", b, ("verona.example", a));
+    let mut juliet = verona.bind_at("verona.example", "juliet", "pw");
+    let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
+    available(&mut juliet);
+    available(&mut romeo);
+    juliet.send(&message("romeo@mantua.example", "one"));
+    romeo.read_until(&["one"]);
+    romeo.send(&message("juliet@verona.example", "two"));
+    juliet.read_until(&["two"]);
+
+    write(", blocked = true");
+    verona.signal("HUP");
+    verona.log_says("peers reloaded");
+    juliet.send(&message("romeo@mantua.example", "three"));
+    juliet.read_until(&["<not-allowed"]);
+    romeo.send(&message("juliet@verona.example", "four"));
+    let error = romeo.read_until(&["</message>"]);
+    assert!(error.contains("<remote-server-timeout"), "{error}");
+
+    write(", blocked = 7");
+    verona.signal("HUP");
+    verona.log_says("peers not reloaded");
+    juliet.send(&message("romeo@mantua.example", "five"));
+    juliet.read_until(&["<not-allowed"]);
+
+    write("");
+    verona.signal("HUP");
+    soon("they are read again", || {
+        let log = verona.log();
+        (log.matches("peers reloaded").count() == 2).then_some(())
+    });
+    juliet.send(&message("romeo@mantua.example", "six"));
+    let heard = romeo.read_until(&["</message>"]);
+    assert!(heard.contains("six"), "{heard}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
-use super::{CHUNK, Connection, Doing, Phase, Scratch, UNSETTLED, Unsettled};
+use super::{CHUNK, Connection, Doing, Phase, Scratch, UNSETTLED};
 use crate::io::listener::Shared;
 use crate::io::wire::{BoxIo, Wire};
 use crate::mailbox::{Origin, Settlement, SmPoint};
@@ -212,13 +212,9 @@ impl Connection {
         now: Now,
         cx: &mut Context<'_>,
     ) {
-        match settlement {
-            Settlement::Later(later) => {
-                let until = now.instant + self.server().config().timeouts.settle;
-                self.unsettled.push_back(Unsettled::Later(later, until));
-            }
-            _ if self.unsettled.is_empty() => self.input(Input::Settled, scratch, now, cx),
-            _ => self.unsettled.push_back(Unsettled::Done),
+        let until = now.instant + self.server().config().timeouts.settle;
+        if self.unsettled.push(settlement, until) {
+            self.input(Input::Settled, scratch, now, cx);
         }
     }
 
@@ -229,16 +225,8 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> bool {
         let mut busy = false;
-        for unsettled in &mut self.unsettled {
-            if !unsettled.hurry(now.instant, &self.shared.server) {
-                break;
-            }
-        }
-        while let Some(front) = self.unsettled.front_mut() {
-            if front.poll(cx).is_pending() {
-                break;
-            }
-            self.unsettled.pop_front();
+        self.unsettled.hurry(now.instant, &self.shared.server);
+        while self.unsettled.poll_next(cx).is_ready() {
             self.input(Input::Settled, scratch, now, cx);
             busy = true;
         }

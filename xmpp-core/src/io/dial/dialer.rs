@@ -1,10 +1,11 @@
 //! From a domain to a connection (RFC 6120 §3.2, XEP-0368).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -68,11 +69,12 @@ pub struct Target {
 /// Connects by TCP to the servers that DNS names for a domain.
 ///
 /// At most 16 servers of a domain and 16 addresses of a server are tried: servers one after another, in the order of
-/// RFC 2782; the addresses of one by RFC 8305.
+/// RFC 2782; the addresses of one by RFC 8305. Clone is cheap, and names the same one.
+#[derive(Clone)]
 pub struct Dialer {
     resolver: Arc<dyn Resolver>,
     random: Arc<dyn Random>,
-    config: DialConfig,
+    config: Arc<ArcSwap<DialConfig>>,
 }
 
 impl Dialer {
@@ -81,15 +83,21 @@ impl Dialer {
         Dialer {
             resolver,
             random,
-            config,
+            config: Arc::new(ArcSwap::from_pointee(config)),
         }
+    }
+
+    /// Changes how it connects from now on.
+    pub fn replace(&self, config: DialConfig) {
+        self.config.store(config.into());
     }
 
     async fn connect(&self, domain: &BareJid) -> Result<Dialled, DialError> {
         // RFC 6120 §3.2.3: what was "explicitly configured to associate a particular FQDN (and potentially port) with the origin
         // domain" is used "instead of performing the preferred SRV resolution process".
-        if let Some(target) = self.config.hosts.get(&domain.domain_jid()) {
-            return self.reach(target, Trust::Pinned).await;
+        let pinned = self.config.load().hosts.get(&domain.domain_jid()).cloned();
+        if let Some(target) = pinned {
+            return self.reach(&target, Trust::Pinned).await;
         }
         let domain = domain.domain();
         if address_of(domain).is_some() {
@@ -112,8 +120,14 @@ impl Dialer {
             .collect();
         // §3.2.1: who "is not able to establish an XMPP connection using the data received in the response [...] SHOULD NOT attempt
         // the fallback process".
+        self.first_of(order(offers, TARGETS_MAX, &*self.random).into())
+            .await
+    }
+
+    /// The first of these that is reached; those behind it come along.
+    async fn first_of(&self, mut offers: VecDeque<Offer>) -> Result<Dialled, DialError> {
         let mut failure = DialError::NotFound;
-        for offer in order(offers, TARGETS_MAX, &*self.random) {
+        while let Some(offer) = offers.pop_front() {
             let Srv { port, target, .. } = offer.record;
             let target = Target {
                 host: target,
@@ -121,7 +135,12 @@ impl Dialer {
                 direct_tls: offer.direct_tls,
             };
             match self.reach(&target, Trust::Domain).await {
-                Ok(dialled) => return Ok(dialled),
+                Ok(mut dialled) => {
+                    let dialer = self.clone();
+                    let others = (!offers.is_empty()).then_some(Others { dialer, offers });
+                    dialled.others = others.map(|others| Arc::new(others) as Arc<dyn Dial>);
+                    return Ok(dialled);
+                }
                 Err(error) => failure = failure.max(error),
             }
         }
@@ -165,6 +184,7 @@ impl Dialer {
     }
 
     async fn reach(&self, target: &Target, trust: Trust) -> Result<Dialled, DialError> {
+        let config = self.config.load_full();
         let name = target.host.trim_end_matches('.');
         let addresses = match address_of(name) {
             Some(address) => vec![address],
@@ -179,7 +199,7 @@ impl Dialer {
         }
         let addresses: Vec<SocketAddr> = addresses
             .into_iter()
-            .filter(|&address| trust == Trust::Pinned || self.config.addresses.allow(address))
+            .filter(|&address| trust == Trust::Pinned || config.addresses.allow(address))
             .take(ADDRESSES_MAX)
             .map(|address| SocketAddr::new(address, target.port))
             .collect();
@@ -189,7 +209,7 @@ impl Dialer {
         }
         let DialConfig {
             stagger, attempt, ..
-        } = self.config;
+        } = *config;
         let (stream, address) = race(&addresses, stagger, attempt, TcpStream::connect).await?;
         // One that went away meanwhile is noticed when it is read.
         let _ = tune(&stream);
@@ -197,6 +217,7 @@ impl Dialer {
             stream: Box::new(stream),
             direct_tls: target.direct_tls,
             target: format!("{name}:{} ({})", target.port, address.ip()),
+            others: None,
         })
     }
 }
@@ -204,7 +225,22 @@ impl Dialer {
 #[async_trait]
 impl Dial for Dialer {
     async fn dial(&self, _from: &BareJid, to: &BareJid) -> Result<Dialled, DialError> {
-        let connecting = timeout(self.config.total, self.connect(to));
+        let connecting = timeout(self.config.load().total, self.connect(to));
+        connecting.await.unwrap_or(Err(DialError::TimedOut))
+    }
+}
+
+/// The servers of a domain that are left when one was reached.
+struct Others {
+    dialer: Dialer,
+    offers: VecDeque<Offer>,
+}
+
+#[async_trait]
+impl Dial for Others {
+    async fn dial(&self, _from: &BareJid, _to: &BareJid) -> Result<Dialled, DialError> {
+        let connecting = self.dialer.first_of(self.offers.clone());
+        let connecting = timeout(self.dialer.config.load().total, connecting);
         connecting.await.unwrap_or(Err(DialError::TimedOut))
     }
 }

@@ -17,9 +17,9 @@ use tokio::time::Sleep;
 use super::Shared;
 use super::handle::{Handle, State};
 use crate::BareJid;
-use crate::io::connection::{Charged, Unsettled};
-use crate::io::control::Call;
+use crate::io::connection::Charged;
 use crate::io::limits::Ticket;
+use crate::io::settlements::Settlements;
 use crate::io::tls::Shown;
 use crate::io::wire::Wire;
 use crate::machine::Machine as _;
@@ -78,7 +78,7 @@ pub(super) struct Connection {
     late: Vec<Envelope>,
     /// Stanzas from the peer that wait for the one in `doing`.
     waiting: VecDeque<(Stanza, Option<SmPoint>)>,
-    unsettled: VecDeque<Unsettled>,
+    unsettled: Settlements,
     /// What the stream is to be told when it has said all that it has to say.
     answers: VecDeque<Input>,
     /// What is held beside, taken from the budget.
@@ -87,6 +87,8 @@ pub(super) struct Connection {
     news: Vec<links::Input>,
     /// The domains that the peer has proven to be its own.
     senders: Vec<BareJid>,
+    /// [Which](super::Peers::changes) rules these have been held to.
+    rules: u64,
     /// What the link manager has for the stream, taken together.
     inputs: VecDeque<Input>,
     /// The stream error that we have sent.
@@ -149,11 +151,12 @@ impl Connection {
             detached: None,
             late: Vec::new(),
             waiting: VecDeque::new(),
-            unsettled: VecDeque::new(),
+            unsettled: Settlements::default(),
             answers: VecDeque::new(),
             charged: Charged::default(),
             news: Vec::new(),
             senders: Vec::new(),
+            rules: shared.peers.changes(),
             inputs: VecDeque::new(),
             error: None,
             sleep: Box::pin(tokio::time::sleep_until(now.instant.into())),
@@ -243,35 +246,13 @@ impl Connection {
 
     /// One turn while the stream is open. `true` if something happened and another look is worth it.
     fn turn(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
-        let mut busy = self.poll_doing(now, cx);
+        let mut busy = self.check_rules(now, cx);
+        busy |= self.poll_doing(now, cx);
         busy |= self.poll_settlements(now, cx);
         busy |= self.poll_inputs(now, cx);
         busy |= self.poll_read(now, cx);
         busy |= self.poll_timer(now, cx);
         busy
-    }
-
-    fn check_end(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
-        let ticket = self.ticket.as_ref();
-        let condition = match self.handle.control.answer() {
-            Some(Call::Stop) => StreamCondition::SystemShutdown,
-            // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service the stream."
-            Some(Call::MakeRoom) if ticket.is_some_and(Ticket::is_stranger) => {
-                self.shared.server.metrics().s2s.evicted.increment();
-                StreamCondition::ResourceConstraint
-            }
-            _ => return false,
-        };
-        // Who has said nothing is told nothing.
-        if !ticket.is_some_and(Ticket::is_silent) && self.phase == Phase::Open {
-            let error = StreamError::new(condition);
-            self.input(Input::Close(Some(error)), now, cx);
-        }
-        // Whether the peer takes that or not, its time is over.
-        let _ = self.write(now, cx);
-        let _ = self.wire.poll_shutdown(cx);
-        self.lost(now, cx);
-        true
     }
 
     fn poll_doing(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
@@ -326,7 +307,7 @@ impl Connection {
         if self.phase != Phase::Open {
             return false;
         }
-        let settle = self.unsettled.front().and_then(Unsettled::until);
+        let settle = self.unsettled.until();
         let stalled = self.outbound.until(self.shared.config.stall);
         let closed = self.detached.filter(|_| !matches!(self.wire, Wire::Gone));
         let times = self.stream.next_timeout().into_iter();

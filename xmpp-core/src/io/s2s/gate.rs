@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
+use super::outbox::Left;
 use crate::mailbox::{Envelope, Inbox, Mailbox, QueueLimits, Reason, Settlement};
 use crate::s2s::links;
 
@@ -14,7 +15,9 @@ use crate::s2s::links;
 /// [`Federation::start`](super::Federation::start) with it.
 ///
 /// It takes a stanza at once; what does not fit goes back with `<resource-constraint/>`. What it has taken is settled
-/// when it has been written to the other server's connection, or when its sender has been sent an error.
+/// when the other server has it (it has acknowledged it, or it has been written to the connection of one that does not acknowledge), when it is
+/// [stored](crate::store::Outbox), which it is if that takes longer than [`settle`](crate::server::Timeouts::settle), or when its sender has been
+/// sent an error. So the gate has to be opened: nobody sees to that before.
 ///
 /// The default has room for 20 000 stanzas and 32 MiB: a session that comes has something for each of its contacts at once, and
 /// after a start they all come at once.
@@ -71,6 +74,8 @@ pub(super) struct Post {
 struct State {
     stanzas: VecDeque<Envelope>,
     bytes: usize,
+    /// Of an earlier run.
+    left: Vec<Left>,
     /// Of connections. What each has to tell is bounded by what it was given and by what its stream may have open.
     news: Vec<links::Input>,
     closed: bool,
@@ -79,6 +84,8 @@ struct State {
 /// What the link manager takes at once.
 #[derive(Default)]
 pub(super) struct Batch {
+    /// Before the others.
+    pub(super) left: Vec<Left>,
     pub(super) stanzas: VecDeque<Envelope>,
     pub(super) news: Vec<links::Input>,
 }
@@ -93,14 +100,21 @@ impl Post {
         self.reader.wake();
     }
 
+    /// Takes what an earlier run has left.
+    pub(super) fn leave(&self, left: Vec<Left>) {
+        self.lock().left = left;
+        self.reader.wake();
+    }
+
     /// Takes all there is, for memory in which there is nothing.
     pub(super) fn poll_take(&self, batch: &mut Batch, cx: &mut Context<'_>) -> Poll<()> {
         self.reader.register(cx.waker());
         let mut state = self.lock();
-        if state.stanzas.is_empty() && state.news.is_empty() {
+        if state.stanzas.is_empty() && state.news.is_empty() && state.left.is_empty() {
             return Poll::Pending;
         }
         state.bytes = 0;
+        std::mem::swap(&mut state.left, &mut batch.left);
         std::mem::swap(&mut state.stanzas, &mut batch.stanzas);
         std::mem::swap(&mut state.news, &mut batch.news);
         Poll::Ready(())
@@ -109,6 +123,15 @@ impl Post {
     /// From now on stanzas are refused.
     pub(super) fn close(&self) {
         self.lock().closed = true;
+    }
+
+    /// Nobody reads it any more.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let stanzas = std::mem::take(&mut state.stanzas);
+        drop(state);
+        drop(stanzas);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -127,7 +150,7 @@ impl Inbox for Post {
         if state.stanzas.len() >= self.limits.stanzas || state.bytes + size > self.limits.bytes {
             return envelope.refused(Reason::Full);
         }
-        let settlement = envelope.taken();
+        let settlement = envelope.pledged();
         let first = state.stanzas.is_empty();
         state.bytes += size;
         state.stanzas.push_back(envelope);

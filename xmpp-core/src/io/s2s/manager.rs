@@ -12,6 +12,7 @@ use futures::FutureExt as _;
 
 use super::gate::Batch;
 use super::handle::Back;
+use super::outbox::Outbox;
 use super::{End, Shared};
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
@@ -36,6 +37,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         server.budget().clone(),
     );
     let mut manager = Manager {
+        outbox: Outbox::new(server.clone(), shared.config.outbox),
         shared,
         links,
         outputs: Vec::new(),
@@ -49,6 +51,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 struct Manager {
     shared: Arc<Shared>,
     links: Links,
+    outbox: Outbox,
     outputs: Vec<Output>,
     /// What was for a link of whose end we had not been told, and comes back with that.
     late: HashMap<LinkId, Vec<Envelope>>,
@@ -69,6 +72,9 @@ impl Manager {
         // What stands before the end is still sent, if it can be.
         self.take(&mut Batch::default());
         shared.post.close();
+        if shared.suspending.load(Ordering::Acquire) {
+            self.outbox.flush().await;
+        }
         let now = shared.server.now();
         self.give(Input::Close, now);
         // The streams wait for the peers' ends for so long; then they are stopped.
@@ -94,6 +100,7 @@ impl Manager {
             shared.stop();
         }
         self.take(&mut Batch::default());
+        self.outbox.finish().await;
     }
 
     /// Does what there is to do until `end` comes; answers what that says.
@@ -108,12 +115,19 @@ impl Manager {
                 if news {
                     self.deal_with(&mut batch);
                 }
-                if news {
+                let now = self.shared.server.now();
+                let busy = news | self.outbox.poll(now, cx);
+                if busy {
                     self.count();
                 }
                 let due = self.links.next_timeout();
+                let due = due.into_iter().chain(self.outbox.next_timeout()).min();
                 if let Some(due) = due {
-                    sleep.as_mut().reset(due.into());
+                    // A timer that fires too early is left alone: then it is looked at again.
+                    let at = sleep.deadline();
+                    if tokio::time::Instant::from(due) < at || sleep.is_elapsed() {
+                        sleep.as_mut().reset(due.into());
+                    }
                     if sleep.as_mut().poll(cx).is_ready() {
                         let now = self.shared.server.now();
                         let mut outputs = std::mem::take(&mut self.outputs);
@@ -126,7 +140,7 @@ impl Manager {
                 if let Poll::Ready(end) = end.poll_unpin(cx) {
                     return Poll::Ready(end);
                 }
-                if !news {
+                if !busy {
                     return Poll::Pending;
                 }
             }
@@ -142,6 +156,7 @@ impl Manager {
         metrics.s2s.waiting.set(counts.stanzas as u64);
         metrics.s2s.waiting_bytes.set(counts.bytes as u64);
         metrics.s2s.sessions.set(counts.sessions as u64);
+        self.outbox.count();
     }
 
     /// Takes what is there and does not wait.
@@ -163,17 +178,30 @@ impl Manager {
             }
             self.give(news, now);
         }
+        for left in batch.left.drain(..) {
+            let envelope = self.outbox.take_up(left);
+            if let Some(envelope) = self.allowed(envelope) {
+                self.give(Input::Again(envelope), now);
+            }
+        }
         for envelope in batch.stanzas.drain(..) {
-            self.send(envelope, now);
+            if let Some(envelope) = self.allowed(envelope) {
+                self.outbox.remember(&envelope, now);
+                self.give(Input::Send(envelope), now);
+            }
         }
     }
 
-    fn send(&mut self, envelope: Envelope, now: Now) {
+    /// The stanza, if there are streams with its domain.
+    fn allowed(&self, envelope: Envelope) -> Option<Envelope> {
         let to = envelope.stanza.to().map(|to| to.domain());
         match to.is_some_and(|to| self.shared.peers.speaks_with(to)) {
-            true => self.give(Input::Send(envelope), now),
-            // RFC 6120 §8.3.3.8: "e.g., sending to entities at a blacklisted domain"
-            false => self.give_back(envelope, Condition::NotAllowed),
+            true => Some(envelope),
+            false => {
+                // RFC 6120 §8.3.3.8: "e.g., sending to entities at a blacklisted domain"
+                self.give_back(envelope, Condition::NotAllowed);
+                None
+            }
         }
     }
 
@@ -221,10 +249,21 @@ impl Manager {
 
     /// Back to its sender.
     fn give_back(&self, envelope: Envelope, condition: Condition) {
+        // It is in the store, for the next run to send.
+        if envelope.is_released() && self.shared.suspending.load(Ordering::Acquire) {
+            return;
+        }
         let server = &self.shared.server;
         server.metrics().s2s.returned.increment();
         let error = StanzaError::new(condition);
         server.leave_to_itself(server.refuse(&envelope.stanza, &error));
         envelope.settle(Outcome::Returned);
+    }
+}
+
+/// Also when it panics: nobody waits for what nobody sends.
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.shared.post.abandon();
     }
 }

@@ -14,6 +14,9 @@ use crate::s2s::links::{self, LinkId};
 use crate::s2s::{self, Outgoing, Pair};
 use crate::stanza::Condition;
 
+/// Servers of a domain whose direct TLS may fail before the domain counts as not reachable for now.
+const HANDSHAKES: usize = 4;
+
 impl Shared {
     /// Opens a connection for the link manager, and drives it.
     pub(super) fn dial(self: &Arc<Shared>, id: LinkId, pair: Pair) {
@@ -62,36 +65,46 @@ impl Shared {
         pair: &Pair,
         handle: &Handle,
     ) -> Result<(Wire, Shown, s2s::BoxStream), Condition> {
-        let metrics = &self.server.metrics().s2s;
         // It may have been blocked, or become one of ours, since the stanza came.
         let policy = self.policy(pair.to());
         let policy = policy.ok_or(Condition::RemoteServerNotFound)?;
-        let dialled = self.dial.dial(pair.from(), pair.to()).await;
-        let dialled = dialled.map_err(|error| {
-            metrics.failed_dials.increment();
-            tracing::info!(to = %pair.to(), %error, "not connected");
-            error.condition()
-        })?;
-        tracing::debug!(target = dialled.target, "connected");
-        handle.facts().peer = dialled.target;
-        let (wire, shown) = match dialled.direct_tls {
-            false => (Wire::Plain(dialled.stream), Shown::default()),
-            true => {
-                let limit = self.config.timeouts.header;
-                let handshake = self.handshake(dialled.stream, Some(pair), true);
-                let secured = tokio::time::timeout(limit, handshake).await;
-                match secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                    Ok(secured) => secured,
-                    Err(error) => {
-                        tracing::info!(to = %pair.to(), %error, "TLS handshake failed");
-                        return Err(Condition::RemoteServerTimeout);
-                    }
-                }
-            }
-        };
+        let (wire, shown) = self.reach(pair, handle).await?;
         let (settings, now) = (self.settings.clone(), self.server.now());
         let inner = Outgoing::new(settings, pair.clone(), policy, &channel(&wire), now);
         let stream = self.server.hooks().wrap_outgoing(Box::new(inner));
         Ok((wire, shown, stream))
+    }
+
+    /// A server of the domain with which the stream can begin. Where TLS comes first and fails, others may do better: XEP-0368 §5 has
+    /// operators name such, as "ALPN might not be supported by all devices".
+    async fn reach(&self, pair: &Pair, handle: &Handle) -> Result<(Wire, Shown), Condition> {
+        let mut dial = self.dial.clone();
+        let mut failure = None;
+        for _ in 0..HANDSHAKES {
+            let dialled = dial.dial(pair.from(), pair.to()).await;
+            let dialled = dialled.map_err(|error| {
+                self.server.metrics().s2s.failed_dials.increment();
+                tracing::info!(to = %pair.to(), %error, "not connected");
+                failure.unwrap_or(error.condition())
+            })?;
+            tracing::debug!(target = dialled.target, "connected");
+            handle.facts().peer = dialled.target;
+            if !dialled.direct_tls {
+                return Ok((Wire::Plain(dialled.stream), Shown::default()));
+            }
+            let handshake = self.handshake(dialled.stream, Some(pair), true);
+            let secured = tokio::time::timeout(self.config.timeouts.header, handshake).await;
+            match secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(secured) => return Ok(secured),
+                Err(error) => tracing::info!(to = %pair.to(), %error, "TLS handshake failed"),
+            }
+            // There is a server, whatever is said of the others.
+            failure = Some(Condition::RemoteServerTimeout);
+            match dialled.others {
+                Some(others) => dial = others,
+                None => break,
+            }
+        }
+        Err(Condition::RemoteServerTimeout)
     }
 }

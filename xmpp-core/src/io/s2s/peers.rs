@@ -1,6 +1,7 @@
 //! What other servers are held to.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -8,10 +9,11 @@ use crate::BareJid;
 use crate::s2s::Policy;
 
 /// The policy for each domain on the other side. It can be [replaced](Peers::replace) while streams are open, and holds for
-/// whatever is to be proven from then on.
+/// whatever is to be proven from then on; a domain that is blocked is so at once.
 #[derive(Debug, Default)]
 pub struct Peers {
     rules: ArcSwap<Rules>,
+    changes: AtomicU64,
 }
 
 /// The policy by domain.
@@ -37,12 +39,19 @@ impl Peers {
     pub fn new(rules: Rules) -> Peers {
         Peers {
             rules: ArcSwap::from_pointee(rules),
+            changes: AtomicU64::new(0),
         }
     }
 
     /// Changes the rules.
     pub fn replace(&self, rules: Rules) {
         self.rules.store(rules.into());
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often they have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether there are streams with a domain at all.

@@ -89,7 +89,7 @@ impl Incoming {
         if self.may_start_tls() {
             let mut starttls = Element::new("starttls", TLS);
             if policy.tls {
-                // RFC 6120 §5.3.1: "if the receiving entity includes the <required/> child element [...], the parties MUST consider TLS as mandatory-to-negotiate."
+                // RFC 6120 §5.3.1: with <required/> "the parties MUST consider TLS as mandatory-to-negotiate"
                 starttls = starttls.with_child(Element::new("required", TLS));
             }
             features.push(starttls);
@@ -145,7 +145,8 @@ impl Incoming {
 
     fn starttls(&mut self, out: &mut Vec<stream::Output>) -> Result<(), Ending> {
         if !self.may_start_tls() {
-            // RFC 6120 §5.4.2.2: "the receiving entity MUST return a <failure/> element [...], MUST close the XML stream"
+            // RFC 6120 §5.4.2.2: "the receiving entity MUST return a <failure/> element [...], close the XML stream, and terminate the
+            // underlying TCP connection"
             nonza(&Element::new("failure", TLS), out);
             return Err(Ending::Clean);
         }

@@ -45,7 +45,7 @@ impl Links {
         if self.held.len() >= self.limits.held {
             let first = self.held.iter().min_by_key(|(_, held)| held.until);
             if let Some(id) = first.map(|(id, _)| id.clone()) {
-                self.held_due(&id, out);
+                self.end_held(&id, Condition::RemoteServerTimeout, out);
             }
         }
         let id = session.id.clone();
@@ -63,7 +63,7 @@ impl Links {
         self.timers.insert((until, Timer::Held(id.clone())));
         self.held.insert(id.clone(), held);
         if self.closed {
-            self.held_due(&id, out);
+            self.end_held(&id, Condition::RemoteServerTimeout, out);
         }
     }
 
@@ -154,8 +154,8 @@ impl Links {
         first
     }
 
-    /// One of ours has waited for long enough: what it has sent may have arrived, or not, and nobody will know.
-    pub(super) fn held_due(&mut self, id: &Arc<str>, out: &mut Vec<Output>) {
+    /// One of ours is over without a connection: what it has sent may have arrived, or not, and nobody will know.
+    pub(super) fn end_held(&mut self, id: &Arc<str>, why: Condition, out: &mut Vec<Output>) {
         let Some(held) = self.release(id) else {
             return;
         };
@@ -166,13 +166,13 @@ impl Links {
         pairs.retain(|pair| self.is_held_by(pair, id));
         let (late, _) = held.session.end();
         for envelope in late {
-            self.give_back(envelope, Condition::RemoteServerTimeout, out);
+            self.give_back(envelope, why, out);
         }
         for pair in pairs {
             if let Some(line) = self.lines.get_mut(&pair) {
                 line.way = Way::None;
                 line.holder = None;
-                self.bounce(&pair, Condition::RemoteServerTimeout, out);
+                self.bounce(&pair, why, out);
             }
         }
         self.tidy(&held.domain);

@@ -27,12 +27,8 @@ impl Links {
         if self.links.slot(id).is_some() {
             return;
         }
-        let full = self.links.incoming() >= self.limits.incoming;
         self.links.insert(Link::new(id, None));
-        if full {
-            let error = StreamError::new(StreamCondition::ResourceConstraint);
-            self.end(id, Some(error), out);
-        } else if self.closed {
+        if self.closed {
             self.end(id, None, out);
         }
     }
@@ -124,9 +120,13 @@ impl Links {
         now: Now,
         out: &mut Vec<Output>,
     ) {
+        let verdict = match why {
+            Condition::RemoteServerNotFound => Verdict::NotFound,
+            _ => Verdict::Timeout,
+        };
         let end = End {
             why,
-            verdict: Verdict::NotFound,
+            verdict,
             error: None,
             returned: Vec::new(),
         };
@@ -154,17 +154,17 @@ impl Links {
     }
 
     fn gone(&mut self, slot: Slot, end: End, now: Now, out: &mut Vec<Output>) {
-        let Some(link) = self.links.remove(slot) else {
+        let Some(mut link) = self.links.remove(slot) else {
             return;
         };
         self.budget.give(link.flying);
         let mut waiting = link.suspended.clone().unwrap_or_default();
         waiting.extend_from_slice(&link.pending);
         let carried = self.take_off(slot, &link, end.error, now, out);
-        let was_up = !carried.is_empty();
         waiting.extend(carried);
-        let returned = link.back.into_iter().chain(end.returned).collect();
-        let pairs = self.put_all_back(returned, link.lines, now, out);
+        let back = std::mem::take(&mut link.back);
+        let returned = back.into_iter().chain(end.returned).collect();
+        let pairs = self.put_all_back(returned, std::mem::take(&mut link.lines), now, out);
         let dialled = link.dialled.iter().map(Pair::to);
         let proven = link.accepted.iter().map(Pair::from);
         let mut domains: Vec<_> = dialled.chain(proven).cloned().collect();
@@ -175,35 +175,41 @@ impl Links {
         self.abandon_verifications(link.id, end.verdict, out);
         if let Some(name) = &link.session {
             self.part_with_session(link.id, name, waiting, now, out);
+            let dialled = link.dialled.as_ref();
+            if let Some(why) = dialled.and_then(|pair| link.last_word(pair)) {
+                self.end_held(name, why, out);
+            }
         }
         if matches!(link.id, LinkId::In(_)) {
             self.with_sessions(now, out, |sessions, todo| sessions.gone(link.id, todo));
         }
         if let Some(pair) = &link.dialled {
             let jid = pair.to();
-            let waits = self.domain(jid).depth.stanzas > 0 || self.holds_for(jid);
+            let why = link.last_word(pair).unwrap_or(end.why);
+            let stanzas = self.domain(jid).depth.stanzas;
+            let waits = stanzas > 0 || self.holds_for(jid) || self.verifies_for(jid);
             match link.since {
-                None => self.failed(jid, end.why, now),
+                None => self.failed(jid, why, now),
                 Some(since) => {
                     self.domain(jid).pause.forget();
                     if waits && now.instant < since + self.limits.stable {
-                        self.failed(jid, end.why, now);
+                        self.failed(jid, why, now);
                     }
                     self.arm_domain(jid);
                 }
             }
-            if end.why == Condition::RemoteServerNotFound && !was_up {
-                for pair in &pairs {
-                    if self
-                        .lines
-                        .get(pair)
-                        .is_some_and(|line| line.way == Way::None)
-                    {
-                        self.bounce(pair, end.why, out);
-                    }
+            let not_found = end.why == Condition::RemoteServerNotFound && link.since.is_none();
+            for pair in &pairs {
+                let told = not_found.then_some(end.why);
+                if let Some(why) = told.or_else(|| link.last_word(pair))
+                    && let Some(line) = self.lines.get(pair)
+                    && line.way == Way::None
+                {
+                    self.bounce(pair, why, out);
                 }
             }
             self.revive_all(jid, now, out);
+            self.seek_verifications(jid, now, out);
         }
         self.go_on(&pairs, now, out);
         for jid in &domains {

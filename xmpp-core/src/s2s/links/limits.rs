@@ -11,12 +11,14 @@ use crate::s2s::SessionLimits;
 pub struct Limits {
     /// How long a pair's stanzas wait until it is granted, before they come back; default 60 s.
     pub connect: Duration,
-    /// What waits for one pair; default 1000 stanzas and 2 MiB, as for a session. What does not fit comes back with
+    /// What waits for one pair; default 10 000 stanzas and 8 MiB: a session with 1000 contacts at a domain has 2000 stanzas for it at once,
+    /// and after a start all sessions come at once. What does not fit comes back with
     /// `<resource-constraint/>`, whose type is `wait`.
     pub pair: QueueLimits,
-    /// What waits for one domain, for all pairs together; default 5000 stanzas and 8 MiB.
+    /// What waits for one domain, for all pairs together; default 20 000 stanzas and 16 MiB, an eighth of the total and less: whoever
+    /// writes to a server that is not there takes no room from others.
     pub domain: QueueLimits,
-    /// What waits for all domains together; default 100 000 stanzas and 128 MiB.
+    /// What waits for all domains together; default 200 000 stanzas and 128 MiB.
     pub total: QueueLimits,
     /// Bytes of XML that a link is handed before it has written them; default 256 KiB. One stanza that is larger is handed over alone.
     pub window: usize,
@@ -31,16 +33,15 @@ pub struct Limits {
     pub outgoing: usize,
     /// Of these, to one domain; default 5. One is enough for a peer that takes all pairs on one stream.
     pub outgoing_domain: usize,
-    /// Connections that others have opened; default 2000. One more is closed with `<resource-constraint/>`.
-    pub incoming: usize,
-    /// Of these, on which the same domain is proven; default 10. One more takes the place of the oldest, which is closed with `<conflict/>`.
+    /// Connections that others have opened, on which the same domain is proven; default 10. One more takes the place of the oldest, which is closed with `<conflict/>`.
     pub incoming_domain: usize,
     /// Keys that are being verified for incoming streams; default 1000. Further ones are not, as if the authoritative server had an error.
     pub verifies: usize,
     /// Connections that are opened within a second to verify keys; default 100. Further keys are not verified, as if the
     /// authoritative server gave no answer.
     pub key_dials: usize,
-    /// How long the verification of a key may take, with the connection for it; default 30 s.
+    /// How long the verification of a key may take, with the connections that are tried for it; default 20 s, less than the
+    /// [30 s](crate::s2s::Limits::answer) for which most servers wait for the answer.
     pub verify: Duration,
     /// Sessions of ours that wait for a connection; default 2000. With one more, the one that would end first ends.
     pub held: usize,
@@ -62,19 +63,18 @@ impl Default for Limits {
         };
         Limits {
             connect: Duration::from_secs(60),
-            pair: QueueLimits::default(),
-            domain: queue(5000, 8 << 20),
-            total: queue(100_000, 128 << 20),
+            pair: queue(10_000, 8 << 20),
+            domain: queue(20_000, 16 << 20),
+            total: queue(200_000, 128 << 20),
             window: 256 << 10,
             pairs: 50_000,
             domains: 20_000,
             outgoing: 2000,
             outgoing_domain: 5,
-            incoming: 2000,
             incoming_domain: 10,
             verifies: 1000,
             key_dials: 100,
-            verify: Duration::from_secs(30),
+            verify: Duration::from_secs(20),
             held: 2000,
             sessions: SessionLimits::default(),
             backoff: Backoff::default(),

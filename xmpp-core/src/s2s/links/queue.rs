@@ -56,6 +56,24 @@ impl Links {
             // RFC 6120 §8.3.3.18: not now; its type is `wait`.
             return self.give_back(envelope, Condition::ResourceConstraint, out);
         }
+        self.enqueue(envelope, pair, now, out);
+    }
+
+    /// It waited in an earlier run.
+    pub(super) fn send_again(&mut self, envelope: Envelope, now: Now, out: &mut Vec<Output>) {
+        let Some(pair) = self.pair(&envelope) else {
+            return out.push(Output::Return(envelope, Condition::BadRequest));
+        };
+        if self.closed {
+            return self.give_back(envelope, Condition::RemoteServerTimeout, out);
+        }
+        self.budget.take_anyway(envelope.stanza.size());
+        self.enqueue(envelope, pair, now, out);
+    }
+
+    /// There is room for it.
+    fn enqueue(&mut self, envelope: Envelope, pair: Pair, now: Now, out: &mut Vec<Output>) {
+        let bytes = envelope.stanza.size();
         let until = now.instant + self.limits.connect;
         self.line(&pair);
         self.make_room_for_domain();

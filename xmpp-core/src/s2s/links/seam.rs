@@ -33,7 +33,11 @@ impl fmt::Display for LinkId {
 pub enum Input {
     /// A stanza for another domain. It has both addresses.
     Send(Envelope),
-    /// Another server has opened a connection; its [`Incoming`](crate::s2s::Incoming) stream is there.
+    /// One that waited for its link in an earlier run. It is taken whatever the bounds are: there is as much of it as there was room for
+    /// where it was kept.
+    Again(Envelope),
+    /// Another server has opened a connection; its [`Incoming`](crate::s2s::Incoming) stream is there. How many there may be is for those to say
+    /// who accept them.
     Accepted(LinkId),
     /// The connection that was to be opened ([`Output::Dial`]) is there, and its [`Outgoing`](crate::s2s::Outgoing) stream is made. What is
     /// to be done first comes out, [`Open`](s2s::Input::Open) last.

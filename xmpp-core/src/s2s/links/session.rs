@@ -11,6 +11,7 @@ use super::table::Slot;
 use super::way::request;
 use super::{LinkId, Links, Output};
 use crate::s2s::{self, Do, Found, Pair, Session, Sessions};
+use crate::stanza::Condition;
 use crate::stream;
 use crate::time::Now;
 
@@ -279,7 +280,7 @@ impl Links {
     pub(super) fn drop_sessions(&mut self, now: Now, out: &mut Vec<Output>) {
         let ids: Vec<_> = self.held.keys().cloned().collect();
         for id in ids {
-            self.held_due(&id, out);
+            self.end_held(&id, Condition::RemoteServerTimeout, out);
         }
         self.with_sessions(now, out, Sessions::close);
     }

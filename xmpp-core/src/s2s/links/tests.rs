@@ -1,6 +1,7 @@
 //! What the manager does, one behaviour at a time; and [a world](world) in which it does all at once.
 
 mod bounds;
+mod last_word;
 mod session;
 mod table;
 mod verify;
@@ -146,7 +147,6 @@ fn limits() -> Limits {
     limits.window = 1000;
     limits.outgoing = 5;
     limits.outgoing_domain = 2;
-    limits.incoming = 6;
     limits.incoming_domain = 2;
     limits.stable = Duration::from_secs(5);
     limits

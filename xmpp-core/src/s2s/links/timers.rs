@@ -29,7 +29,7 @@ impl Links {
             match timer {
                 Timer::Line(pair) => self.line_due(&pair, now, out),
                 Timer::Domain(domain) => self.domain_due(&domain, now, out),
-                Timer::Held(id) => self.held_due(&id, out),
+                Timer::Held(id) => self.end_held(&id, Condition::RemoteServerTimeout, out),
             }
         }
         while let Some((at, _)) = self.remembered.first()
@@ -67,6 +67,7 @@ impl Links {
         domain.pause.is_over(now.instant);
         let lines = domain.lines.clone();
         self.revive_all(jid, now, out);
+        self.seek_verifications(jid, now, out);
         for pair in lines {
             self.seek(&pair, now, out);
             self.look(&pair, out);

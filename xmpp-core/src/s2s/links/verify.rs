@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{LinkId, Links, Output};
+use crate::BareJid;
 use crate::s2s::{self, Verdict, Verify};
+use crate::stanza::Condition;
 use crate::stream;
 use crate::time::Now;
 
@@ -15,8 +17,8 @@ pub(super) struct Verification {
     verify: Verify,
     /// On whose behalf.
     by: LinkId,
-    /// Over which link.
-    on: LinkId,
+    /// Over which link; without one it waits until the domain may be tried again.
+    on: Option<LinkId>,
     pub(super) until: Instant,
 }
 
@@ -44,41 +46,97 @@ impl Links {
         if self.verifications.len() >= self.limits.verifies || self.closed {
             return out.push(answer(by, verify, Verdict::NotFound));
         }
-        // The authoritative server is asked from the domain to which the key was sent.
-        let pair = verify.pair.inverse();
         let backoff = self.limits.backoff;
-        let domain = self.domain(pair.to());
+        let jid = verify.pair.from().clone();
+        let domain = self.domain(&jid);
         // Whoever says that it is this domain's server speaks with us, so that it may be there again; but nobody has us call others more
         // often than that.
-        let paused = !domain.pause.may_be_cut_short(&backoff, now.instant);
+        if domain.pause.may_be_cut_short(&backoff, now.instant) {
+            domain.pause.end();
+        }
+        self.verifications.push(Verification {
+            verify,
+            by,
+            on: None,
+            until: now.instant + self.limits.verify,
+        });
+        self.seek_verifications(&jid, now, out);
+        self.arm_domain(&jid);
+        self.tidy(&jid);
+        self.make_room_for_domain();
+    }
+
+    /// Finds ways for the keys of a domain that have none.
+    ///
+    /// XEP-0220 §2.5 has the initiating server return all that it has queued when it hears of "a problem with the connection to the
+    /// Authoritative Server", so it hears of none that another attempt may mend in time.
+    pub(super) fn seek_verifications(&mut self, jid: &BareJid, now: Now, out: &mut Vec<Output>) {
+        let mut at = 0;
+        while let Some(it) = self.verifications.get(at) {
+            if it.on.is_some() || it.verify.pair.from() != jid {
+                at += 1;
+                continue;
+            }
+            let (verify, by, until) = (it.verify.clone(), it.by, it.until);
+            match self.seek_verification(&verify, by, until, now, out) {
+                Ok(link) => {
+                    self.verifications[at].on = link;
+                    at += 1;
+                }
+                Err(verdict) => {
+                    let it = self.verifications.remove(at);
+                    out.push(answer(it.by, it.verify, verdict));
+                }
+            }
+        }
+    }
+
+    /// The link over which the authoritative server is asked, if it can be asked now; or the answer if it cannot in time.
+    fn seek_verification(
+        &mut self,
+        verify: &Verify,
+        by: LinkId,
+        until: Instant,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<LinkId>, Verdict> {
+        // The authoritative server is asked from the domain to which the key was sent.
+        let pair = verify.pair.inverse();
+        let domain = self.domain(pair.to());
+        let paused = !domain.pause.is_over(now.instant);
+        let (again, why) = (domain.pause.until(), domain.pause.why());
         let links = domain.links.clone();
-        // Anybody can have us ask anybody: a part of the connections is for stanzas alone.
-        let full = self.links.outgoing >= self.limits.outgoing - self.limits.outgoing / 4;
         // XEP-0288 §2.2: "the receiving server MUST NOT attempt to verify a dialback key on the same connection where the
         // corresponding request was issued." One that the peer has opened is no way to the authoritative server at all.
         let slot = links.into_iter().find(|slot| {
             let link = self.links.get(*slot);
             link.is_some_and(|link| link.id != by && link.reaches(pair.to()))
         });
+        // Anybody can have us ask anybody: a part of the connections is for stanzas alone.
+        let full = self.links.outgoing >= self.limits.outgoing - self.limits.outgoing / 4;
         let slot = match slot {
             Some(slot) => slot,
-            None if paused || full || !self.has_room_for_domain() => {
+            None if paused && why == Condition::RemoteServerNotFound => {
+                return Err(Verdict::NotFound);
+            }
+            None if paused && again.is_some_and(|again| until <= again) => {
+                return Err(Verdict::Timeout);
+            }
+            None if paused => return Ok(None),
+            None if full || !self.has_room_for_domain() => {
                 if full {
                     self.make_way(now, out);
                 }
-                self.tidy(pair.to());
-                return out.push(answer(by, verify, Verdict::NotFound));
+                return Err(Verdict::NotFound);
             }
             // Whose addresses these domains have is for others to say: nobody is to be flooded by us.
             None if !self.key_dials.admits(self.limits.key_dials, now.instant) => {
-                self.tidy(pair.to());
-                return out.push(answer(by, verify, Verdict::Timeout));
+                return Err(Verdict::Timeout);
             }
             None => self.dial(&pair, out),
         };
-        self.make_room_for_domain();
         let Some(link) = self.links.get_mut(slot) else {
-            return;
+            return Ok(None);
         };
         match link.open {
             true => {
@@ -87,13 +145,13 @@ impl Links {
             }
             false => link.verifies.push(verify.clone()),
         }
-        let verification = Verification {
-            verify,
-            by,
-            on: link.id,
-            until: now.instant + self.limits.verify,
-        };
-        self.verifications.push(verification);
+        Ok(Some(link.id))
+    }
+
+    /// Whether keys of the domain wait until it may be tried again.
+    pub(super) fn verifies_for(&self, jid: &BareJid) -> bool {
+        let mut all = self.verifications.iter();
+        all.any(|it| it.on.is_none() && it.verify.pair.from() == jid)
     }
 
     /// The authoritative server has answered, or cannot any more.
@@ -110,10 +168,7 @@ impl Links {
         {
             link.since.get_or_insert(now.instant);
         }
-        let asked = self
-            .verifications
-            .extract_if(.., |it| it.on == on && it.verify == *verify);
-        out.extend(asked.map(|it| answer(it.by, it.verify, verdict)));
+        self.conclude(on, verdict, |it| it.verify == *verify, out);
     }
 
     /// A link is gone, and with it what was asked over it, or for it.
@@ -124,8 +179,26 @@ impl Links {
         out: &mut Vec<Output>,
     ) {
         self.verifications.retain(|it| it.by != gone);
-        let asked = self.verifications.extract_if(.., |it| it.on == gone);
-        out.extend(asked.map(|it| answer(it.by, it.verify, verdict)));
+        self.conclude(gone, verdict, |_| true, out);
+    }
+
+    /// What is known of keys that were asked about over this link; without an answer they are asked about once more.
+    fn conclude(
+        &mut self,
+        on: LinkId,
+        verdict: Verdict,
+        which: impl Fn(&Verification) -> bool,
+        out: &mut Vec<Output>,
+    ) {
+        let asked = |it: &mut Verification| it.on == Some(on) && which(it);
+        if verdict == Verdict::Timeout {
+            let open = self.verifications.iter_mut();
+            open.filter_map(|it| asked(it).then_some(it))
+                .for_each(|it| it.on = None);
+            return;
+        }
+        let known = self.verifications.extract_if(.., asked);
+        out.extend(known.map(|it| answer(it.by, it.verify, verdict)));
     }
 
     pub(super) fn expire_verifications(&mut self, now: Now, out: &mut Vec<Output>) {

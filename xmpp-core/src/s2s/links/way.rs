@@ -233,9 +233,10 @@ impl Links {
             _ => false,
         };
         link.full |= elsewhere;
+        let last_word = link.last_word(pair);
+        let condition = last_word.unwrap_or_else(|| why.condition());
         if !elsewhere {
             let (backoff, random) = (&self.limits.backoff, &*self.random);
-            let condition = why.condition();
             line.pause.fail(condition, backoff, random, now.instant);
         }
         let holder = link.session.clone();
@@ -246,9 +247,9 @@ impl Links {
         }
         match why {
             // It may be the connection that has failed.
-            Refusal::Timeout => {}
+            Refusal::Timeout if last_word.is_none() => {}
             _ if elsewhere => {}
-            _ => self.bounce(pair, why.condition(), out),
+            _ => self.bounce(pair, condition, out),
         }
         self.seek(pair, now, out);
         self.look(pair, out);

@@ -101,6 +101,8 @@ impl Link {
                 _ => self.give_up(*running, out),
             }
         }
+        let newer = self.unsent.drain(..);
+        out.extend(newer.map(|envelope| Output::S2s(s2s::Output::Unsent(envelope))));
         out.push(Output::Close(condition));
     }
 

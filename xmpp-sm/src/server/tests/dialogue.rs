@@ -271,6 +271,34 @@ fn what_a_peer_without_resumption_has_not_acknowledged_is_returned() {
     assert_eq!(b.take(), "return new, close");
 }
 
+/// RFC 6120 §10.1: what is handed over while the peer's last words are waited for is newer than what it has not acknowledged.
+#[test]
+fn what_comes_back_from_a_stream_that_was_closed_does_so_in_its_order() {
+    let hand = |b: &mut Bench, id: &str| {
+        let envelope = message("capulet.example", "montague.example", id);
+        b.input(Input::Send(envelope));
+    };
+    let mut b = Bench::incoming(Policy::default()).after(&[bidi, key, enable_resume]);
+    hand(&mut b, "one");
+    b.input(Input::Close(None));
+    b.out.clear();
+    hand(&mut b, "two");
+    hand(&mut b, "three");
+    b.receive("</stream:stream>");
+    assert_eq!(
+        b.take(),
+        "unsent one late, ended at 0, unsent two, unsent three, close"
+    );
+    // So it is if the session goes on.
+    let mut b = resumable();
+    hand(&mut b, "one");
+    b.input(Input::Close(None));
+    b.out.clear();
+    hand(&mut b, "two");
+    cut(&mut b);
+    assert_eq!(b.take(), "session thei 0/0+1, unsent two, close");
+}
+
 /// XEP-0198 §3: "The SM-ID SHOULD NOT be longer than 4000 bytes." Sessions are kept by their names, in memory that is not counted.
 #[test]
 fn a_session_with_a_name_beyond_measure_is_none() {

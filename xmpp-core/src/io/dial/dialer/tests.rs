@@ -151,6 +151,29 @@ async fn servers_with_direct_tls_take_their_place_among_the_others() {
     );
 }
 
+/// Whoever answers there may not speak TLS; what else the domain names has not been in vain then.
+#[tokio::test]
+async fn the_servers_behind_the_one_that_is_reached_can_be_dialled_too() {
+    let (_first, first) = listen().await;
+    let (_second, second) = listen().await;
+    let known = Known::default()
+        .host("a.example.", &["127.0.0.1"])
+        .srv(DIRECT, &[(0, first, "a.example.")])
+        .srv(
+            PLAIN,
+            &[(1, closed().await, "a.example."), (2, second, "a.example.")],
+        );
+    let dialled = dial(known, loopback(), "juliet.example").await.outcome;
+    let dialled = dialled.unwrap();
+    assert!(dialled.direct_tls);
+    let [from, to] = [FROM, "juliet.example"].map(|domain| BareJid::new(domain).unwrap());
+    let others = dialled.others.expect("there are others");
+    let dialled = others.dial(&from, &to).await.unwrap();
+    assert!(!dialled.direct_tls);
+    assert_eq!(dialled.target, format!("a.example:{second} (127.0.0.1)"));
+    assert!(dialled.others.is_none());
+}
+
 /// RFC 6120 §3.2.1: "fails to connect using all resolved IP addresses for a given FQDN, then it repeats the process of resolution and
 /// connection for the next FQDN returned by the SRV lookup".
 #[tokio::test]
@@ -315,6 +338,24 @@ async fn a_pinned_host_is_used_whatever_dns_and_the_policy_say() {
             Ok(format!("{shown}:{port} (127.0.0.1) tls"))
         );
     }
+}
+
+#[tokio::test]
+async fn what_may_be_dialled_can_change() {
+    let (_listener, port) = listen().await;
+    let known = Known::default()
+        .srv(PLAIN, &[(0, port, "a.example.")])
+        .host("a.example.", &["127.0.0.1"]);
+    let dialer = Dialer::new(Arc::new(known), Arc::new(Zeros), DialConfig::default());
+    let (from, to) = (
+        BareJid::new(FROM).unwrap(),
+        BareJid::new("juliet.example").unwrap(),
+    );
+    let refused = dialer.dial(&from, &to).await.unwrap_err();
+    assert_eq!(refused, DialError::Forbidden);
+    dialer.clone().replace(loopback());
+    let dialled = dialer.dial(&from, &to).await.unwrap();
+    assert_eq!(dialled.target, format!("a.example:{port} (127.0.0.1)"));
 }
 
 #[tokio::test]

@@ -5,14 +5,65 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
 use super::{CHUNK, Connection, Doing, Phase, TURNS};
+use crate::BareJid;
+use crate::io::control::Call;
+use crate::io::limits::Ticket;
 use crate::io::s2s::handle::Back;
 use crate::io::wire::Wire;
 use crate::mailbox::{Origin, Source};
 use crate::s2s::{Output, links};
-use crate::stream::Input;
+use crate::stream::{Input, StreamCondition, StreamError};
 use crate::time::Now;
 
 impl Connection {
+    /// Who is blocked is read no further; what comes then is not acknowledged, and its senders hear of it from their server.
+    pub(super) fn check_rules(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+        let peers = &self.shared.peers;
+        let changes = peers.changes();
+        if std::mem::replace(&mut self.rules, changes) == changes {
+            return false;
+        }
+        let blocked = |domain: &BareJid| !peers.speaks_with(domain.as_str());
+        if !self.senders.iter().any(blocked) {
+            return false;
+        }
+        // RFC 6120 §4.9.3.14: "The entity has violated some local service policy"
+        let error = StreamError::new(StreamCondition::PolicyViolation);
+        self.input(Input::Close(Some(error)), now, cx);
+        true
+    }
+
+    pub(super) fn check_end(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
+        let ticket = self.ticket.as_ref();
+        let is_stranger = ticket.is_some_and(Ticket::is_stranger);
+        let condition = match self.handle.control.answer() {
+            Some(Call::Stop) => StreamCondition::SystemShutdown,
+            // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service the stream."
+            Some(Call::MakeRoom | Call::GiveWay) if is_stranger => {
+                self.shared.server.metrics().s2s.evicted.increment();
+                StreamCondition::ResourceConstraint
+            }
+            // What its peer has sent is settled as at any other end.
+            Some(Call::GiveWay) if self.phase == Phase::Open => {
+                self.shared.server.metrics().s2s.evicted.increment();
+                let error = StreamError::new(StreamCondition::ResourceConstraint);
+                self.input(Input::Close(Some(error)), now, cx);
+                return true;
+            }
+            _ => return false,
+        };
+        // Who has said nothing is told nothing.
+        if !ticket.is_some_and(Ticket::is_silent) && self.phase == Phase::Open {
+            let error = StreamError::new(condition);
+            self.input(Input::Close(Some(error)), now, cx);
+        }
+        // Whether the peer takes that or not, its time is over.
+        let _ = self.write(now, cx);
+        let _ = self.wire.poll_shutdown(cx);
+        self.lost(now, cx);
+        true
+    }
+
     /// The connection is gone.
     pub(super) fn lost(&mut self, now: Now, cx: &mut Context<'_>) {
         self.wire = Wire::Gone;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncWriteExt as _, ReadBuf};
 
-use super::{CHUNK, Connection, Doing, Phase, Shared, UNSETTLED, Unsettled};
+use super::{CHUNK, Connection, Doing, Phase, Shared, UNSETTLED};
 use crate::BareJid;
 use crate::io::tls::Shown;
 use crate::io::wire::{BoxIo, Wire};
@@ -137,13 +137,9 @@ impl Connection {
 
     /// Settlements reach the stream in the order of the stanzas.
     pub(super) fn settle(&mut self, settlement: Settlement, now: Now) {
-        match settlement {
-            Settlement::Later(later) => {
-                let until = now.instant + self.shared.config.timeouts.settle;
-                self.unsettled.push_back(Unsettled::Later(later, until));
-            }
-            _ if self.unsettled.is_empty() => self.answers.push_back(Input::Settled),
-            _ => self.unsettled.push_back(Unsettled::Done),
+        let until = now.instant + self.shared.config.timeouts.settle;
+        if self.unsettled.push(settlement, until) {
+            self.answers.push_back(Input::Settled);
         }
     }
 
@@ -156,16 +152,8 @@ impl Connection {
 
     pub(super) fn poll_settlements(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
         let mut busy = false;
-        for unsettled in &mut self.unsettled {
-            if !unsettled.hurry(now.instant, &self.shared.server) {
-                break;
-            }
-        }
-        while let Some(front) = self.unsettled.front_mut() {
-            if front.poll(cx).is_pending() {
-                break;
-            }
-            self.unsettled.pop_front();
+        self.unsettled.hurry(now.instant, &self.shared.server);
+        while self.unsettled.poll_next(cx).is_ready() {
             self.input(Input::Settled, now, cx);
             busy = true;
         }

@@ -63,6 +63,40 @@ async fn tls_may_come_first() {
     assert!(b.federation.links()[0].encrypted);
 }
 
+/// XEP-0368 §5: "provide additional SRV record(s) that do not require multiplexing": they are of use.
+#[tokio::test]
+async fn where_direct_tls_fails_the_next_server_of_the_domain_is_tried() {
+    let net = Net::default();
+    *net.0.security.lock().unwrap() = Some(Security::Direct);
+    net.0.mute.store(1, Ordering::Relaxed);
+    let strict = policy(Proof::Certificate);
+    let [a, b] = ["a.example", "b.example"].map(|name| (strict, AUTHORITY.vouch(name)));
+    let (a, romeo, _b, juliet) = servers(&net, [a, b]).await;
+    assert_eq!(arrives(&romeo, &juliet).await, Ok(()));
+    assert_eq!(a.server.metrics().s2s.failed_handshakes.value(), 1);
+}
+
+/// The time for connecting is a minute, in which it is tried again.
+#[tokio::test]
+async fn where_direct_tls_fails_at_every_server_it_is_tried_again() {
+    let net = Net::default();
+    *net.0.security.lock().unwrap() = Some(Security::Direct);
+    net.0.mute.store(100, Ordering::Relaxed);
+    let [a, b] = ["a.example", "b.example"].map(|name| (Policy::default(), AUTHORITY.vouch(name)));
+    let (a, romeo, _b, juliet) = servers(&net, [a, b]).await;
+    romeo
+        .send(&message("juliet@b.example/balcony", "hark"))
+        .await;
+    let failed = &a.server.metrics().s2s.failed_handshakes;
+    a.until("so many are tried", |links| {
+        failed.value() > 0 && links.is_empty()
+    })
+    .await;
+    assert_eq!(failed.value(), 4);
+    net.0.mute.store(0, Ordering::Relaxed);
+    juliet.hears("hark").await;
+}
+
 #[tokio::test]
 async fn without_an_authority_a_server_is_called_back() {
     let net = Net::default();

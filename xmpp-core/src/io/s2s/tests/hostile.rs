@@ -179,6 +179,7 @@ async fn a_peer_that_does_not_read_holds_up_nobody_else_and_is_given_up() {
     let net = Net::default();
     let mut with = With::plain();
     with.config.stall = Duration::from_millis(500);
+    with.config.links.pair.bytes = 1 << 20;
     let a = Site::with(&net, "a.example", with);
     let juliet = a.login("juliet@a.example/balcony").await;
     let b = Site::with(&net, "b.example", With::plain());
@@ -220,6 +221,34 @@ async fn a_peer_that_does_not_read_holds_up_nobody_else_and_is_given_up() {
         !links.iter().any(|link| link.peer.contains("deaf"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn one_network_does_not_keep_all_places_whatever_it_proves() {
+    let net = Net::default();
+    let mut with = With::plain();
+    with.config.accept.connections = 3;
+    let a = Site::with(&net, "a.example", with);
+    let mut with = With::plain();
+    with.config.secret = Some(dialback::Secret::new(b"known"));
+    let _evil = Site::with(&net, "evil.example", with);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(proven(&a).await);
+    }
+    let mut one_more = Raw::to(&a);
+    one_more.send("<stream:stream>").await;
+    assert_eq!(one_more.io.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    let b = Site::with(&net, "b.example", With::plain());
+    let romeo = b.login("romeo@b.example/orchard").await;
+    romeo
+        .send("<iq type='get' id='p' to='a.example'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
+    romeo.hears("id='p'").await;
+    // RFC 6120 §4.9.3.17
+    let rest = held[0].until("</stream:stream>").await;
+    assert!(rest.contains("<resource-constraint"), "{rest}");
+    assert_eq!(a.server.metrics().s2s.evicted.value(), 1);
 }
 
 #[tokio::test]

@@ -78,6 +78,59 @@ async fn a_stanza_is_settled_when_it_is_written_or_returned() {
     romeo.hears("remote-server-not-found").await;
 }
 
+/// RFC 6120 §4.9.3.6, §4.9.3.14: the time for connecting is a minute, and nobody waits for it.
+#[tokio::test]
+async fn what_a_server_says_for_good_its_peer_tells_at_once() {
+    let net = Net::default();
+    let a = Site::new(&net, "a.example");
+    let romeo = a.login("romeo@a.example/orchard").await;
+    let mut with = With::default("b.example");
+    with.rules.default = None;
+    let b = Site::with(&net, "b.example", with);
+    // Somebody has pointed a name there.
+    net.0
+        .sites
+        .lock()
+        .unwrap()
+        .insert("c.example".into(), b.federation.clone());
+    romeo.send(&message("x@c.example", "who")).await;
+    romeo.hears("remote-server-not-found").await;
+    romeo.send(&message("juliet@b.example", "hark")).await;
+    romeo.hears("remote-server-timeout").await;
+}
+
+/// RFC 6120 §4.9.3.14
+#[tokio::test]
+async fn who_is_blocked_is_so_at_once_on_streams_that_are_open_too() {
+    let net = Net::default();
+    let (a, romeo, _b, juliet) = pair(&net).await;
+    romeo
+        .send(&message("juliet@b.example/balcony", "hark"))
+        .await;
+    juliet.hears("hark").await;
+    juliet
+        .send(&message("romeo@a.example/orchard", "ay me"))
+        .await;
+    romeo.hears("ay me").await;
+    let mut rules = Rules::default();
+    rules.exceptions.insert("b.example".parse().unwrap(), None);
+    a.federation.peers().replace(rules);
+    romeo
+        .send(&message("juliet@b.example/balcony", "she speaks"))
+        .await;
+    romeo.hears("not-allowed").await;
+    juliet
+        .send(&message("romeo@a.example/orchard", "wherefore"))
+        .await;
+    a.until("the link is gone", |links| links.is_empty()).await;
+    romeo.hears_nothing().await;
+    a.federation.peers().replace(Rules::default());
+    juliet
+        .send(&message("romeo@a.example/orchard", "good night"))
+        .await;
+    romeo.hears("good night").await;
+}
+
 #[tokio::test]
 async fn a_server_that_closes_says_good_bye_and_returns_what_waits() {
     let net = Net::default();

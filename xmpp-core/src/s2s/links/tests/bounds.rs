@@ -25,6 +25,59 @@ fn what_does_not_fit_comes_back_and_what_waits_stays() {
     assert_eq!(bench.send("a", "y", "8"), nothing());
 }
 
+/// Whoever has sent it was told that it is handled.
+#[test]
+fn what_an_earlier_run_has_left_is_taken_whatever_the_bounds_are() {
+    let mut limits = limits();
+    limits.pair.stanzas = 2;
+    let mut bench = Bench::new(limits);
+    assert!(bench.budget.take(1 << 20));
+    for id in ["1", "2", "3"] {
+        let again = bench.give(Input::Again(message("a", "x", id)));
+        assert!(
+            !again.iter().any(|it| it.starts_with("return")),
+            "{again:?}"
+        );
+    }
+    assert_eq!(
+        bench.send("a", "x", "4"),
+        ["return a>x 4 resource-constraint"]
+    );
+    bench.give(Input::Connected(OUT_1));
+    assert_eq!(
+        bench.granted(OUT_1, "a", "x"),
+        ["out 1: a>x 1", "out 1: a>x 2", "out 1: a>x 3"]
+    );
+    let size = message("a", "x", "1").stanza.size();
+    bench.give(Input::Written(OUT_1, 3 * size));
+    assert_eq!(bench.budget.used(), 1 << 20);
+}
+
+/// A session that comes sends presence and a probe to each of its contacts, and after a start they all come at once; most servers have one
+/// domain, and most contacts are at a few.
+#[test]
+fn a_burst_for_one_pair_has_room_by_default() {
+    let mut bench = Bench::new(Limits::default());
+    assert_eq!(bench.send("a", "x", "0"), ["dial out 1 a>x"]);
+    for n in 1..4000 {
+        let text = format!("<presence from='juliet@a.example/b' to='r{n}@x.example'/>");
+        let presence = Stanza::parse(&text).unwrap();
+        assert_eq!(bench.give(Input::Send(presence.into())), nothing());
+    }
+    assert_eq!(bench.links.counts().stanzas, 4000);
+}
+
+/// Whoever writes to servers that are not there does not keep others from being written to.
+#[test]
+fn one_domain_has_an_eighth_of_the_room_at_most() {
+    let limits = Limits::default();
+    assert!(
+        limits.pair.stanzas <= limits.domain.stanzas && limits.pair.bytes <= limits.domain.bytes
+    );
+    assert!(limits.domain.stanzas * 8 <= limits.total.stanzas);
+    assert!(limits.domain.bytes * 8 <= limits.total.bytes);
+}
+
 #[test]
 fn what_waits_counts_against_the_servers_memory_until_it_is_written() {
     let mut bench = Bench::new(limits());
@@ -154,21 +207,6 @@ fn with_too_many_connections_to_one_domain_its_pairs_wait() {
         bench.wait(60.0).last().map(String::as_str),
         Some("return c>x 1 resource-constraint")
     );
-}
-
-#[test]
-fn one_incoming_connection_too_many_is_closed() {
-    let mut bench = Bench::new(limits());
-    for n in 1..=6 {
-        assert_eq!(bench.give(Input::Accepted(LinkId::In(n))), nothing());
-    }
-    assert_eq!(
-        bench.give(Input::Accepted(LinkId::In(7))),
-        ["in 7: close ResourceConstraint"]
-    );
-    bench.ended(LinkId::In(7), Vec::new());
-    bench.ended(IN_1, Vec::new());
-    assert_eq!(bench.give(Input::Accepted(LinkId::In(8))), nothing());
 }
 
 #[test]

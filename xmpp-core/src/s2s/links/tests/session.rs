@@ -3,7 +3,7 @@
 use super::*;
 use crate::s2s::{Ask, Claim, Sent, Session};
 
-fn session(name: &str, from: &str, to: &str, ids: &[&str]) -> Box<Session> {
+pub(super) fn session(name: &str, from: &str, to: &str, ids: &[&str]) -> Box<Session> {
     let sent = |id: &&str| Sent {
         envelope: message(from, to, id),
         at: crate::time::Timestamp(0),
@@ -21,7 +21,7 @@ fn session(name: &str, from: &str, to: &str, ids: &[&str]) -> Box<Session> {
 }
 
 /// A link from a to x that was lost with two stanzas unacknowledged and one unwritten.
-fn lost() -> Bench {
+pub(super) fn lost() -> Bench {
     let mut bench = Bench::up();
     bench.wait(5.0);
     let session = session("one", "a", "x", &["1", "2"]);

@@ -53,6 +53,9 @@ fn states() -> Vec<(&'static str, Bench)> {
 const EVENTS: &[Event] = &[
     ("stanza", |bench| bench.send("a", "x", "2")),
     ("stanza of another pair", |bench| bench.send("b", "x", "2")),
+    ("stanza of an earlier run", |bench| {
+        bench.give(Input::Again(message("a", "x", "2")))
+    }),
     ("connected", |bench| bench.give(Input::Connected(OUT_1))),
     ("no server", |bench| {
         bench.give(Input::NotConnected(OUT_1, Condition::RemoteServerNotFound))

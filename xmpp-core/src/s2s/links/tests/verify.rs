@@ -3,7 +3,7 @@
 use super::*;
 use crate::s2s::{Ask, Verdict, Verify};
 
-fn key(from: &str, to: &str, id: &str) -> Verify {
+pub(super) fn key(from: &str, to: &str, id: &str) -> Verify {
     Verify {
         pair: pair(from, to),
         id: id.into(),
@@ -11,7 +11,7 @@ fn key(from: &str, to: &str, id: &str) -> Verify {
     }
 }
 
-fn ask(from: &str, to: &str, id: &str) -> s2s::Output {
+pub(super) fn ask(from: &str, to: &str, id: &str) -> s2s::Output {
     s2s::Output::Ask(Ask::Verify(key(from, to, id)))
 }
 
@@ -60,11 +60,11 @@ fn a_key_is_never_verified_where_it_came_from_nor_over_what_others_have_opened()
 }
 
 #[test]
-fn a_server_that_cannot_be_asked_is_an_answer() {
+fn a_domain_without_a_server_is_an_answer() {
     let mut bench = Bench::new(limits());
     bench.give(Input::Accepted(IN_1));
     bench.told(IN_1, ask("x", "a", "one"));
-    let why = Condition::RemoteServerTimeout;
+    let why = Condition::RemoteServerNotFound;
     assert_eq!(
         bench.give(Input::NotConnected(OUT_1, why)),
         ["in 1: verified x>a NotFound"]
@@ -75,12 +75,66 @@ fn a_server_that_cannot_be_asked_is_an_answer() {
         ["in 1: verified x>a NotFound"]
     );
     bench.wait(1.0);
-    bench.told(IN_1, ask("x", "a", "three"));
-    bench.give(Input::Connected(OUT_2));
+    assert_eq!(bench.told(IN_1, ask("x", "a", "three")), ["dial out 2 a>x"]);
+}
+
+/// XEP-0220 §2.5: "the Initiating Server MUST return queued stanzas to the respective senders" when it hears of an error; so it hears of
+/// none that passes.
+#[test]
+fn a_server_that_cannot_be_reached_is_tried_again_while_there_is_time() {
+    let mut bench = Bench::new(limits());
+    bench.give(Input::Accepted(IN_1));
+    bench.told(IN_1, ask("x", "a", "one"));
+    let why = Condition::RemoteServerTimeout;
+    assert_eq!(bench.give(Input::NotConnected(OUT_1, why)), nothing());
+    // Whoever asks next waits as well.
+    assert_eq!(bench.told(IN_1, ask("x", "b", "two")), nothing());
+    assert_eq!(bench.wait(1.0), ["dial out 2 a>x"]);
     assert_eq!(
-        bench.ended(OUT_2, Vec::new()),
-        ["in 1: verified x>a Timeout"]
+        bench.give(Input::Connected(OUT_2)),
+        ["out 2: verify x>a", "out 2: verify x>b", "out 2: open"]
     );
+    // The stream says that it has no answer, and ends.
+    let none = s2s::Output::Verified(key("x", "a", "one"), Verdict::Timeout);
+    assert_eq!(bench.told(OUT_2, none), nothing());
+    assert_eq!(bench.ended(OUT_2, Vec::new()), nothing());
+    assert_eq!(bench.wait(2.0), ["dial out 3 a>x"]);
+    bench.give(Input::Connected(LinkId::Out(3)));
+    for (to, id) in [("a", "one"), ("b", "two")] {
+        let answer = s2s::Output::Verified(key("x", to, id), Verdict::Valid);
+        let expected = format!("in 1: verified x>{to} Valid");
+        assert_eq!(bench.told(LinkId::Out(3), answer), [expected]);
+    }
+}
+
+/// A server that confirms one key and hangs up on the next is not called again and again.
+#[test]
+fn a_server_that_hangs_up_has_a_pause() {
+    let mut bench = Bench::up();
+    bench.give(Input::Accepted(IN_1));
+    assert_eq!(
+        bench.told(IN_1, ask("x", "a", "one")),
+        ["out 1: verify x>a"]
+    );
+    bench.ended(OUT_1, Vec::new());
+    assert_eq!(bench.wait(0.4), nothing());
+    assert_eq!(bench.wait(0.6), ["dial out 2 a>x"]);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_in_time_is_an_answer() {
+    let mut bench = Bench::new(limits());
+    bench.give(Input::Accepted(IN_1));
+    bench.told(IN_1, ask("x", "a", "one"));
+    let why = Condition::RemoteServerTimeout;
+    let mut said = Vec::new();
+    for n in 1..10 {
+        said.extend(bench.give(Input::NotConnected(LinkId::Out(n), why)));
+        said.extend(bench.wait(5.0));
+    }
+    said.retain(|line| !line.starts_with("dial"));
+    assert_eq!(said, ["in 1: verified x>a Timeout"]);
+    assert_eq!(bench.links.counts().verifications, 0);
 }
 
 #[test]
@@ -88,7 +142,7 @@ fn a_server_that_says_nothing_is_waited_for_only_so_long() {
     let mut bench = Bench::up();
     bench.give(Input::Accepted(IN_1));
     bench.told(IN_1, ask("x", "a", "one"));
-    assert_eq!(bench.wait(29.9), nothing());
+    assert_eq!(bench.wait(19.9), nothing());
     assert_eq!(bench.wait(0.1), ["in 1: verified x>a Timeout"]);
     assert_eq!(bench.links.counts().verifications, 0);
 }

@@ -79,6 +79,8 @@ struct Peer {
     reachable: bool,
     found: bool,
     refuses: bool,
+    /// It says that it does not know the domain.
+    disowns: bool,
     multiplexes: bool,
     /// It has XEP-0198 with resumption.
     manages: bool,
@@ -86,6 +88,13 @@ struct Peer {
     handled: BTreeMap<Arc<str>, u32>,
     /// Its own sessions with us that have lost their connection.
     lost: Vec<Arc<str>>,
+}
+
+impl Peer {
+    fn is_well(&mut self) {
+        (self.reachable, self.found) = (true, true);
+        (self.refuses, self.disowns) = (false, false);
+    }
 }
 
 /// What has become of a stanza.
@@ -128,6 +137,7 @@ impl World {
                 reachable: true,
                 found: true,
                 refuses: false,
+                disowns: false,
                 multiplexes: !rng.one_in(4),
                 manages: !rng.one_in(3),
                 handled: BTreeMap::new(),
@@ -162,7 +172,7 @@ impl World {
         }
         self.calm = true;
         for peer in &mut self.peers {
-            (peer.reachable, peer.found, peer.refuses) = (true, true, false);
+            peer.is_well();
         }
         for _ in 0..600 {
             self.pass(Duration::from_secs(2));
@@ -281,7 +291,7 @@ impl World {
 
     fn change_peer(&mut self) {
         let at = self.rng.below(self.peers.len());
-        let what = self.rng.below(6);
+        let what = self.rng.below(7);
         let peer = &mut self.peers[at];
         match what {
             0 => peer.reachable = false,
@@ -289,7 +299,8 @@ impl World {
             2 => peer.refuses = true,
             // It has restarted.
             3 => peer.handled.clear(),
-            _ => (peer.reachable, peer.found, peer.refuses) = (true, true, false),
+            4 => peer.disowns = true,
+            _ => peer.is_well(),
         }
     }
 

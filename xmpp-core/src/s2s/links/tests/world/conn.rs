@@ -182,6 +182,11 @@ impl World {
             return;
         };
         let peer = self.peers[conn.peer].clone();
+        if peer.disowns && conn.granted.is_empty() && matches!(id, LinkId::Out(_)) {
+            let error = crate::s2s::links::tests::last_word::error("host-unknown");
+            self.give(Input::Stream(id, error));
+            return self.lose(id, true);
+        }
         for pair in std::mem::take(&mut conn.requested) {
             let Some(conn) = self.conns.get_mut(&id) else {
                 return;
