@@ -55,7 +55,6 @@ impl Mailbox {
             share,
             settle: None,
             kept: false,
-            is_extra: false,
         })
     }
 }
@@ -142,8 +141,6 @@ pub struct Envelope {
     pub share: Option<Share>,
     settle: Option<Settle>,
     kept: bool,
-    /// Whether it is in a queue's room for answers.
-    is_extra: bool,
 }
 
 impl Envelope {
@@ -155,7 +152,6 @@ impl Envelope {
             share: None,
             settle: None,
             kept: false,
-            is_extra: false,
         }
     }
 
@@ -238,7 +234,6 @@ impl Envelope {
             share: self.share.take(),
             settle: None,
             kept: true,
-            is_extra: false,
         }
     }
 
@@ -251,7 +246,6 @@ impl Envelope {
             share: None,
             settle: None,
             kept: true,
-            is_extra: false,
         }
     }
 
@@ -277,7 +271,6 @@ impl Envelope {
             share: self.share.clone(),
             settle: None,
             kept: false,
-            is_extra: false,
         }
     }
 
