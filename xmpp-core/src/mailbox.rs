@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::im::offline::DELAY;
 use crate::session::SessionId;
-use crate::stanza::{IqType, Kind, Stanza};
+use crate::stanza::{IqType, Kind, MessageType, Stanza};
 use crate::time::Timestamp;
 use crate::xml::Element;
 
@@ -311,12 +311,12 @@ impl Envelope {
 }
 
 /// An answer, or what the server itself says by IQ: nobody would hear that it is lost, though its recipient waits for it or
-/// has to know it.
+/// has to know it. The error for presence is none: nobody waits for it, and one broadcast may cause hundreds.
 pub(crate) fn is_owed(stanza: &Stanza, origin: &Origin) -> bool {
     match stanza.kind() {
         Kind::Iq(IqType::Get | IqType::Set) => origin.source == Source::Server,
-        Kind::Iq(IqType::Result) => true,
-        kind => kind.is_error(),
+        Kind::Iq(_) | Kind::Message(MessageType::Error) => true,
+        _ => false,
     }
 }
 

@@ -427,6 +427,15 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
+    /// A broadcast to contacts whose server is dead comes back as hundreds of errors, and nobody waits for these.
+    #[test]
+    fn the_error_for_presence_has_no_room_where_presence_has_none() {
+        let (queue, _) = queue(10);
+        let presence = Stanza::presence(PresenceType::Available);
+        let error = presence.error_reply(&crate::stanza::Condition::RemoteServerNotFound.into());
+        assert!(!takes(&queue, error.unwrap()));
+    }
+
     #[test]
     fn an_answer_is_taken_also_when_the_memory_of_all_is_used() {
         let (queue, budget) = queue(10);
