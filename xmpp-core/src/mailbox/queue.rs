@@ -9,6 +9,9 @@ use futures::task::AtomicWaker;
 
 use super::{Budget, Envelope, Inbox, Later, Reason, Settlement, Share, Source};
 
+/// Bytes that may wait in a queue for an answer to be taken though the memory of all is used, and its reserve with it.
+const LITTLE: usize = 4 << 10;
+
 /// Bounds of one mailbox. A quarter as much again is there for [answers](QueueLimits::answers).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -73,7 +76,8 @@ impl Depths {
 ///
 /// An answer (the result of an IQ, an error) that does not fit would be lost without a word, since RFC 6120 §8.3.1 allows
 /// none about it; and so would what the server itself has to say by IQ, such as a roster push. There is
-/// [room](QueueLimits::answers) for these when there is none for anything else, whatever other queues hold.
+/// [room](QueueLimits::answers) for these when there is none for anything else. They may use the reserve of the [`Budget`], and when that
+/// is used as well, each queue that holds little takes some still, 4 KiB together.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -191,12 +195,15 @@ impl Queue {
     }
 
     /// Whether so much of the room for answers is used that its reader should ask for nothing more: half of it is for answers
-    /// to what has been asked before, and for those who speak without having been asked.
+    /// to what has been asked before, and for those who speak without having been asked. Nor should one that has something to take
+    /// while the memory of all is [short](Budget::is_short).
     pub fn is_crowded(&self) -> bool {
         let room = self.limits.answers();
         let (stanzas, bytes) = self.depth();
         stanzas > self.limits.stanzas + room.stanzas / 2
             || bytes > self.limits.bytes + room.bytes / 2
+            // One that has nothing to take would not know when to look again.
+            || stanzas > 0 && self.budget.is_short()
     }
 
     /// Whether something did not fit since it was last empty.
@@ -230,6 +237,16 @@ impl Queue {
         drop(state);
         self.reader.wake();
         present(Some(rest)).unwrap_or_default()
+    }
+
+    /// Takes memory for an answer of this size, beside so many bytes that wait.
+    fn lend(&self, size: usize, waiting: usize) -> bool {
+        let lent = self.budget.take_reserved(size);
+        let little = !lent && waiting + size <= LITTLE;
+        if little {
+            self.budget.take_anyway(size);
+        }
+        lent || little
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -303,8 +320,10 @@ impl Inbox for Queue {
             Some(Reason::Full)
         } else if state.has_room(size, &self.limits) && self.budget.take(size) {
             None
-        } else if envelope.is_owed() && state.has_room_for_answers(&self.limits) {
-            self.budget.take_anyway(size);
+        } else if envelope.is_owed()
+            && state.has_room_for_answers(&self.limits)
+            && self.lend(size, state.bytes)
+        {
             None
         } else {
             // With nothing in it there is nothing that could be overtaken.
@@ -438,12 +457,38 @@ mod tests {
 
     #[test]
     fn an_answer_is_taken_also_when_the_memory_of_all_is_used() {
-        let (queue, budget) = queue(10);
+        let (queue, budget) = queue(1 << 20);
+        while budget.take(1) {}
+        let others = budget.used();
         assert!(!takes(&queue, message()));
         assert!(takes(&queue, answer()) && takes(&queue, answer()));
-        assert!(budget.used() > 10);
+        assert!(budget.used() > others);
         assert_eq!(queue.close().len(), 2);
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used(), others);
+    }
+
+    /// Each queue took its answers whatever all of them held, so that there was no bound on the memory of all.
+    #[test]
+    fn answers_share_a_reserve_of_the_memory() {
+        const CAP: usize = 1 << 20;
+        const QUEUES: usize = 100;
+        let budget = Arc::new(Budget::new(CAP));
+        while budget.take(1) {}
+        let queues: Vec<_> = (0..QUEUES)
+            .map(|_| Queue::new(QueueLimits::default(), budget.clone()))
+            .collect();
+        let large = || {
+            answer().with_child(&crate::xml::Element::new("q", "q").with_text(&"x".repeat(3000)))
+        };
+        for queue in &queues {
+            while takes(queue, large()) {}
+        }
+        let beyond = budget.used().saturating_sub(CAP);
+        assert!(beyond <= QUEUES * 4096, "{beyond}");
+        for queue in &queues {
+            assert!(queue.depth().0 > 0, "each has a little");
+            assert!(queue.is_crowded(), "and asks for no more");
+        }
     }
 
     /// A roster push has nobody who would hear of its loss; a request of somebody else has.
