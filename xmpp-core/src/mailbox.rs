@@ -10,15 +10,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::im::offline::DELAY;
 use crate::session::SessionId;
-use crate::stanza::{IqType, Kind, MessageType, Stanza};
+use crate::stanza::{Kind, Stanza};
 use crate::time::Timestamp;
 use crate::xml::Element;
 
 mod budget;
+mod owed;
 mod queue;
 mod settlement;
 
 pub use budget::Budget;
+pub(crate) use owed::is_owed;
 pub(crate) use queue::Detour;
 pub use queue::{Depths, Queue, QueueLimits};
 #[cfg(feature = "io")]
@@ -214,11 +216,6 @@ impl Envelope {
         })
     }
 
-    /// Whether nobody would hear that the stanza is lost, though its recipient waits for it or has to know it.
-    fn is_owed(&self) -> bool {
-        is_owed(&self.stanza, &self.origin)
-    }
-
     /// Whether somebody waits to hear what becomes of the stanza.
     pub fn is_awaited(&self) -> bool {
         self.settle.is_some()
@@ -307,16 +304,6 @@ impl Envelope {
         if let Some(settle) = self.settle {
             settle.with(outcome);
         }
-    }
-}
-
-/// An answer, or what the server itself says by IQ: nobody would hear that it is lost, though its recipient waits for it or
-/// has to know it. The error for presence is none: nobody waits for it, and one broadcast may cause hundreds.
-pub(crate) fn is_owed(stanza: &Stanza, origin: &Origin) -> bool {
-    match stanza.kind() {
-        Kind::Iq(IqType::Get | IqType::Set) => origin.source == Source::Server,
-        Kind::Iq(_) | Kind::Message(MessageType::Error) => true,
-        _ => false,
     }
 }
 

@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
-use super::{Budget, Envelope, Inbox, Later, Reason, Settlement, Share, Source};
+use super::owed::{Asked, is_owed};
+use super::{Budget, Envelope, Inbox, Later, Origin, Reason, Settlement, Share, Source};
+use crate::stanza::{IqType, Kind, Stanza};
 
 /// Bytes that may wait in a queue for an answer to be taken though the memory of all is used, and its reserve with it.
 const LITTLE: usize = 4 << 10;
@@ -39,6 +41,13 @@ impl QueueLimits {
         QueueLimits {
             stanzas: (self.stanzas / 4).max(1),
             bytes: (self.bytes / 4).max(1),
+        }
+    }
+
+    fn half(&self) -> QueueLimits {
+        QueueLimits {
+            stanzas: self.stanzas / 2,
+            bytes: self.bytes / 2,
         }
     }
 }
@@ -78,6 +87,9 @@ impl Depths {
 /// none about it; and so would what the server itself has to say by IQ, such as a roster push. There is
 /// [room](QueueLimits::answers) for these when there is none for anything else. They may use the reserve of the [`Budget`], and when that
 /// is used as well, each queue that holds little takes some still, 4 KiB together.
+///
+/// Answers that the reader cannot have asked for, having asked less than has been answered, have half of that room and no
+/// reserve: else whoever knows its address could use all of it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -90,6 +102,7 @@ pub struct Queue {
 struct State {
     items: VecDeque<Envelope>,
     bytes: usize,
+    asked: Asked,
     overflowed: bool,
     closed: bool,
     /// Whether messages that were refused may not be on their way to the reader yet.
@@ -177,6 +190,7 @@ impl Queue {
         let size: usize = waiting.iter().map(|e| e.stanza.size()).sum();
         self.budget.take_anyway(size);
         let mut state = self.lock();
+        state.asked = Asked::UNKNOWN;
         state.overflowed = first && !waiting.is_empty();
         state.bytes += size;
         state.items = waiting;
@@ -198,12 +212,24 @@ impl Queue {
     /// to what has been asked before, and for those who speak without having been asked. Nor should one that has something to take
     /// while the memory of all is [short](Budget::is_short).
     pub fn is_crowded(&self) -> bool {
-        let room = self.limits.answers();
+        let half = self.limits.answers().half();
         let (stanzas, bytes) = self.depth();
-        stanzas > self.limits.stanzas + room.stanzas / 2
-            || bytes > self.limits.bytes + room.bytes / 2
+        stanzas > self.limits.stanzas + half.stanzas
+            || bytes > self.limits.bytes + half.bytes
             // One that has nothing to take would not know when to look again.
             || stanzas > 0 && self.budget.is_short()
+    }
+
+    /// The reader has sent this: if it is a request, an answer may be on its way.
+    pub(crate) fn sent(&self, stanza: &Stanza) {
+        if let Kind::Iq(IqType::Get | IqType::Set) = stanza.kind() {
+            self.lock().asked.sent(stanza);
+        }
+    }
+
+    /// Whether the reader may have asked for something that is owed to it, or the server itself has to say it.
+    pub(crate) fn may_await(&self, stanza: &Stanza, origin: &Origin) -> bool {
+        self.lock().asked.may_include(stanza, origin)
     }
 
     /// Whether something did not fit since it was last empty.
@@ -237,6 +263,19 @@ impl Queue {
         drop(state);
         self.reader.wake();
         present(Some(rest)).unwrap_or_default()
+    }
+
+    /// Whether something goes into the room for answers; its memory is taken then.
+    fn squeeze(&self, envelope: &Envelope, state: &State) -> bool {
+        let Envelope { stanza, origin, .. } = envelope;
+        if !is_owed(stanza, origin) {
+            return false;
+        }
+        let (limits, room) = (&self.limits, self.limits.answers());
+        match state.asked.may_include(stanza, origin) {
+            true => state.fits_beside(limits, &room) && self.lend(stanza.size(), state.bytes),
+            false => state.fits_beside(limits, &room.half()) && self.budget.take(stanza.size()),
+        }
     }
 
     /// Takes memory for an answer of this size, beside so many bytes that wait.
@@ -284,8 +323,8 @@ impl State {
         !self.overflowed && self.items.len() < limits.stanzas && self.bytes + size <= limits.bytes
     }
 
-    fn has_room_for_answers(&self, limits: &QueueLimits) -> bool {
-        let room = limits.answers();
+    /// Whether something fits in, with so much room more.
+    fn fits_beside(&self, limits: &QueueLimits, room: &QueueLimits) -> bool {
         self.items.len() < limits.stanzas + room.stanzas && self.bytes < limits.bytes + room.bytes
     }
 }
@@ -318,11 +357,8 @@ impl Inbox for Queue {
         } else if is_behind {
             // There is room for whatever takes no such way.
             Some(Reason::Full)
-        } else if state.has_room(size, &self.limits) && self.budget.take(size) {
-            None
-        } else if envelope.is_owed()
-            && state.has_room_for_answers(&self.limits)
-            && self.lend(size, state.bytes)
+        } else if state.has_room(size, &self.limits) && self.budget.take(size)
+            || self.squeeze(&envelope, &state)
         {
             None
         } else {
@@ -349,6 +385,7 @@ impl Inbox for Queue {
                 Settlement::Later(later)
             }
         };
+        state.asked.given(&envelope.stanza);
         state.bytes += size;
         let first = state.items.is_empty();
         state.items.push_back(envelope);
@@ -369,8 +406,7 @@ impl Drop for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::Origin;
-    use crate::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+    use crate::stanza::{MessageType, PresenceType};
 
     const LIMITS: QueueLimits = QueueLimits {
         stanzas: 8,
@@ -380,6 +416,19 @@ mod tests {
     fn queue(memory: usize) -> (Queue, Arc<Budget>) {
         let budget = Arc::new(Budget::new(memory));
         (Queue::new(LIMITS, budget.clone()), budget)
+    }
+
+    /// One whose reader has asked more than will be answered.
+    fn asking(memory: usize) -> (Queue, Arc<Budget>) {
+        let (queue, budget) = queue(memory);
+        asks(&queue, 100);
+        (queue, budget)
+    }
+
+    fn asks(queue: &Queue, requests: usize) {
+        for _ in 0..requests {
+            queue.sent(&Stanza::iq(IqType::Get, "1"));
+        }
     }
 
     fn takes(queue: &Queue, stanza: Stanza) -> bool {
@@ -400,7 +449,7 @@ mod tests {
 
     #[test]
     fn answers_have_room_of_their_own() {
-        let (queue, budget) = queue(1 << 20);
+        let (queue, budget) = asking(1 << 20);
         for _ in 0..LIMITS.stanzas {
             assert!(takes(&queue, message()));
         }
@@ -408,17 +457,17 @@ mod tests {
         assert!(!takes(&queue, Stanza::iq(IqType::Get, "1")));
         assert!(!takes(&queue, Stanza::presence(PresenceType::Available)));
         assert!(!queue.is_crowded());
-        assert!(takes(&queue, answer()));
-        assert!(!queue.is_crowded(), "half of it");
         let error = message().error_reply(&crate::stanza::Condition::NotAllowed.into());
         assert!(takes(&queue, error.unwrap()));
+        assert!(!queue.is_crowded(), "half of it");
+        assert!(takes(&queue, answer()));
         assert!(queue.is_crowded());
         assert!(!takes(&queue, answer()), "it has a bound");
         assert_eq!(queue.depth().0, 10);
 
         // What is taken makes room, in the order in which it came.
         let all = queue.take(usize::MAX).unwrap().unwrap();
-        assert!(matches!(all[8].stanza.kind(), Kind::Iq(IqType::Result)));
+        assert!(matches!(all[9].stanza.kind(), Kind::Iq(IqType::Result)));
         assert_eq!(budget.used(), 0);
         assert!(!queue.is_crowded() && takes(&queue, message()));
     }
@@ -426,7 +475,7 @@ mod tests {
     /// The room was counted as used until all was read, so that the next answer found none in a queue that was almost empty.
     #[test]
     fn what_is_read_makes_room_for_answers_though_not_for_what_it_would_overtake() {
-        let (queue, budget) = queue(1 << 20);
+        let (queue, budget) = asking(1 << 20);
         for _ in 0..=LIMITS.stanzas {
             takes(&queue, message());
         }
@@ -457,7 +506,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_taken_also_when_the_memory_of_all_is_used() {
-        let (queue, budget) = queue(1 << 20);
+        let (queue, budget) = asking(1 << 20);
         while budget.take(1) {}
         let others = budget.used();
         assert!(!takes(&queue, message()));
@@ -481,6 +530,7 @@ mod tests {
             answer().with_child(&crate::xml::Element::new("q", "q").with_text(&"x".repeat(3000)))
         };
         for queue in &queues {
+            asks(queue, 1000);
             while takes(queue, large()) {}
         }
         let beyond = budget.used().saturating_sub(CAP);
@@ -489,6 +539,37 @@ mod tests {
             assert!(queue.depth().0 > 0, "each has a little");
             assert!(queue.is_crowded(), "and asks for no more");
         }
+    }
+
+    /// Else whoever knows a full JID could fill it, and what is asked for or has to be known would be lost.
+    #[test]
+    fn what_was_not_asked_for_has_half_of_the_room() {
+        let (queue, budget) = queue(1 << 20);
+        for _ in 0..LIMITS.stanzas {
+            takes(&queue, message());
+        }
+        assert!(takes(&queue, answer()));
+        assert!(!takes(&queue, answer()) && !takes(&queue, Stanza::message(MessageType::Error)));
+        asks(&queue, 1);
+        assert!(queue.may_await(&answer(), &Origin::ENTITY));
+        assert!(takes(&queue, answer()));
+        assert!(!queue.may_await(&answer(), &Origin::ENTITY), "it came");
+
+        // Nor has it a part in the reserve of the memory.
+        queue.take(usize::MAX).unwrap().unwrap();
+        while budget.take(1) {}
+        assert!(!takes(&queue, answer()));
+        asks(&queue, 1);
+        assert!(takes(&queue, answer()));
+    }
+
+    #[cfg(feature = "io")]
+    #[test]
+    fn of_what_was_asked_in_an_earlier_run_nothing_is_known() {
+        let (queue, _) = queue(1 << 20);
+        assert!(!queue.may_await(&answer(), &Origin::ENTITY));
+        queue.restore(VecDeque::new(), false);
+        assert!(queue.may_await(&answer(), &Origin::ENTITY));
     }
 
     /// A roster push has nobody who would hear of its loss; a request of somebody else has.
