@@ -539,6 +539,8 @@ mod tests {
             assert!(queue.depth().0 > 0, "each has a little");
             assert!(queue.is_crowded(), "and asks for no more");
         }
+        let idle = Queue::new(LIMITS, budget.clone());
+        assert!(!idle.is_crowded(), "it would not know when to ask again");
     }
 
     /// Else whoever knows a full JID could fill it, and what is asked for or has to be known would be lost.
