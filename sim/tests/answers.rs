@@ -186,21 +186,58 @@ fn who_acknowledges_only_behind_all_that_he_asks_is_answered_in_the_end() {
     });
 }
 
-/// Answers that nobody has asked for have a bound as well. Behind it the session ends: it cannot be resumed as though nothing were
-/// missing.
+/// Whoever knew a full JID could end its session by sending answers that nobody had asked for.
+#[test]
+fn answers_that_nobody_has_asked_for_end_no_session() {
+    run(async {
+        let laden = Laden::new().await;
+        let mut paris = laden.world.login("paris").await;
+        for kind in [
+            "iq type='result'",
+            "iq type='error'",
+            "message type='error'",
+        ] {
+            for n in 0..ROOM {
+                let answer = format!("<{kind} to='romeo@example.org/romeo' id='{n}'/>");
+                paris.send(answer).await.unwrap();
+            }
+        }
+        quiet(Duration::from_millis(1)).await;
+        assert_eq!(laden.waits(), QUEUE + ROOM / 2, "half of it is kept");
+        let (mut romeo, _) = laden.resume(0).await.unwrap();
+        romeo.send(ping(0)).await.unwrap();
+        let (mut heard, mut stanzas) = (0, Vec::new());
+        assert!(!hear(&mut romeo, &mut heard, &mut stanzas).await);
+        assert_eq!(count(&stanzas, "<body>"), WINDOW + QUEUE);
+        assert_eq!(count(&stanzas, "id='q0'"), 1, "{stanzas:?}");
+        assert_eq!(laden.world.server.metrics().overflowed_sessions.value(), 0);
+    });
+}
+
+/// What was asked of others has a bound as well. Behind it the session ends: it cannot be resumed as though nothing were missing.
 #[test]
 fn a_session_that_misses_an_answer_is_not_resumed() {
     run(async {
         let laden = Laden::new().await;
         let mut paris = laden.world.login("paris").await;
-        let answer = "<iq type='result' to='romeo@example.org/romeo' id='x'/>";
-        for _ in 0..ROOM {
-            paris.send(answer).await.unwrap();
+        let (mut romeo, _) = laden.resume(0).await.unwrap();
+        for n in 0..=ROOM {
+            let ask = ping(n).replace("type", "to='paris@example.org/paris' type");
+            romeo.send(ask).await.unwrap();
         }
         quiet(Duration::from_millis(1)).await;
-        assert_eq!(laden.waits(), QUEUE + ROOM);
-        paris.send(answer).await.unwrap();
+        drop(romeo);
         quiet(Duration::from_millis(1)).await;
+        assert_eq!(laden.waits(), QUEUE);
+        for n in 0..=ROOM {
+            let answer = format!("<iq type='result' to='romeo@example.org/romeo' id='q{n}'/>");
+            paris.send(answer).await.unwrap();
+            quiet(Duration::from_millis(1)).await;
+            if n + 1 == ROOM {
+                assert_eq!(laden.waits(), QUEUE + ROOM);
+            }
+        }
+        assert_eq!(laden.world.server.metrics().overflowed_sessions.value(), 1);
         let refused = laden.resume(0).await.err().unwrap();
         assert!(refused.contains("item-not-found"), "{refused}");
         let romeo = "romeo@example.org".parse().unwrap();

@@ -10,15 +10,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::im::offline::DELAY;
 use crate::session::SessionId;
-use crate::stanza::{IqType, Kind, Stanza};
+use crate::stanza::{Kind, Stanza};
 use crate::time::Timestamp;
 use crate::xml::Element;
 
 mod budget;
+mod owed;
 mod queue;
 mod settlement;
 
 pub use budget::Budget;
+pub(crate) use owed::is_owed;
 pub use queue::{Depths, Queue, QueueLimits};
 pub(crate) use queue::{Detour, Turn};
 #[cfg(feature = "io")]
@@ -55,7 +57,6 @@ impl Mailbox {
             share,
             settle: None,
             kept: false,
-            is_extra: false,
         })
     }
 }
@@ -142,8 +143,6 @@ pub struct Envelope {
     pub share: Option<Share>,
     settle: Option<Settle>,
     kept: bool,
-    /// Whether it is in a queue's room for answers.
-    is_extra: bool,
 }
 
 impl Envelope {
@@ -155,7 +154,6 @@ impl Envelope {
             share: None,
             settle: None,
             kept: false,
-            is_extra: false,
         }
     }
 
@@ -218,11 +216,6 @@ impl Envelope {
         })
     }
 
-    /// Whether nobody would hear that the stanza is lost, though its recipient waits for it or has to know it.
-    fn is_owed(&self) -> bool {
-        is_owed(&self.stanza, &self.origin)
-    }
-
     /// Whether somebody waits to hear what becomes of the stanza.
     pub fn is_awaited(&self) -> bool {
         self.settle.is_some()
@@ -238,7 +231,6 @@ impl Envelope {
             share: self.share.take(),
             settle: None,
             kept: true,
-            is_extra: false,
         }
     }
 
@@ -251,7 +243,6 @@ impl Envelope {
             share: None,
             settle: None,
             kept: true,
-            is_extra: false,
         }
     }
 
@@ -277,7 +268,6 @@ impl Envelope {
             share: self.share.clone(),
             settle: None,
             kept: false,
-            is_extra: false,
         }
     }
 
@@ -314,16 +304,6 @@ impl Envelope {
         if let Some(settle) = self.settle {
             settle.with(outcome);
         }
-    }
-}
-
-/// An answer, or what the server itself says by IQ: nobody would hear that it is lost, though its recipient waits for it or
-/// has to know it.
-pub(crate) fn is_owed(stanza: &Stanza, origin: &Origin) -> bool {
-    match stanza.kind() {
-        Kind::Iq(IqType::Get | IqType::Set) => origin.source == Source::Server,
-        Kind::Iq(IqType::Result) => true,
-        kind => kind.is_error(),
     }
 }
 

@@ -282,6 +282,8 @@ impl Server {
                 Verdict::Drop => return Dispatch::DONE,
             }
         }
+        // Before the answer can come.
+        session.queue().sent(&stanza);
         match stanza.kind() {
             Kind::Presence(_) => match &self.inner.hooks.presence {
                 Some(handler) => handler.sent(stanza, session, origin, self),

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The memory that everything that waits in a server may hold together: queues, what an
 /// inactive client is not told yet, and what connections have read or written in part.
+///
+/// An eighth of it is a reserve for stanzas that must not be lost, such as answers: the others may not use it.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicUsize,
@@ -19,10 +21,33 @@ impl Budget {
         }
     }
 
-    /// Takes `bytes`, or nothing if they would exceed the cap.
+    /// Takes `bytes`, or nothing if only the reserve is left for them.
     pub fn take(&self, bytes: usize) -> bool {
+        self.take_below(self.cap - self.reserve(), bytes)
+    }
+
+    /// Takes `bytes`, some of the reserve if need be, or nothing if they would exceed the cap.
+    pub fn take_reserved(&self, bytes: usize) -> bool {
+        self.take_below(self.cap, bytes)
+    }
+
+    /// What [`take`](Budget::take) has left to give.
+    pub fn free(&self) -> usize {
+        (self.cap - self.reserve()).saturating_sub(self.used())
+    }
+
+    /// Whether more than half of the reserve is used: who is given of it should ask for nothing that can wait.
+    pub fn is_short(&self) -> bool {
+        self.used() > self.cap - self.reserve() / 2
+    }
+
+    fn reserve(&self) -> usize {
+        self.cap / 8
+    }
+
+    fn take_below(&self, most: usize, bytes: usize) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.cap;
+        let fits = before.saturating_add(bytes) <= most;
         if !fits {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -52,12 +77,23 @@ mod tests {
 
     #[test]
     fn what_is_there_anyway_leaves_nothing_for_others_until_it_goes() {
-        let budget = Budget::new(10);
-        budget.take_anyway(12);
-        assert!(!budget.take(1));
-        budget.give(12);
-        assert!(budget.take(10) && !budget.take(1));
-        budget.give(10);
+        let budget = Budget::new(16);
+        budget.take_anyway(18);
+        assert!(!budget.take(1) && !budget.take_reserved(1));
+        assert_eq!(budget.free(), 0);
+        budget.give(18);
+        assert!(budget.take(14) && !budget.take(1));
+        budget.give(14);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn an_eighth_is_a_reserve() {
+        let budget = Budget::new(16);
+        assert_eq!(budget.free(), 14);
+        assert!(budget.take(budget.free()) && !budget.take(1));
+        assert!(budget.take_reserved(1) && !budget.is_short());
+        assert!(budget.take_reserved(1) && budget.is_short());
+        assert!(!budget.take_reserved(1));
     }
 }

@@ -7,7 +7,12 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
-use super::{Budget, Envelope, Inbox, Later, Reason, Settlement, Share, Source};
+use super::owed::{Asked, is_owed};
+use super::{Budget, Envelope, Inbox, Later, Origin, Reason, Settlement, Share, Source};
+use crate::stanza::{IqType, Kind, Stanza};
+
+/// Bytes that may wait in a queue for an answer to be taken though the memory of all is used, and its reserve with it.
+const LITTLE: usize = 4 << 10;
 
 /// Bounds of one mailbox. A quarter as much again is there for [answers](QueueLimits::answers).
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,13 @@ impl QueueLimits {
         QueueLimits {
             stanzas: (self.stanzas / 4).max(1),
             bytes: (self.bytes / 4).max(1),
+        }
+    }
+
+    fn half(&self) -> QueueLimits {
+        QueueLimits {
+            stanzas: self.stanzas / 2,
+            bytes: self.bytes / 2,
         }
     }
 }
@@ -73,7 +85,11 @@ impl Depths {
 ///
 /// An answer (the result of an IQ, an error) that does not fit would be lost without a word, since RFC 6120 §8.3.1 allows
 /// none about it; and so would what the server itself has to say by IQ, such as a roster push. There is
-/// [room](QueueLimits::answers) for these when there is none for anything else, whatever other queues hold.
+/// [room](QueueLimits::answers) for these when there is none for anything else. They may use the reserve of the [`Budget`], and when that
+/// is used as well, each queue that holds little takes some still, 4 KiB together.
+///
+/// Answers that the reader cannot have asked for, having asked less than has been answered, have half of that room and no
+/// reserve: else whoever knows its address could use all of it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -86,8 +102,7 @@ pub struct Queue {
 struct State {
     items: VecDeque<Envelope>,
     bytes: usize,
-    /// Stanzas and bytes of these that are in the room for answers.
-    answers: (usize, usize),
+    asked: Asked,
     overflowed: bool,
     closed: bool,
     /// Whether messages that were refused may not be on their way to the reader yet.
@@ -196,6 +211,7 @@ impl Queue {
         let size: usize = waiting.iter().map(|e| e.stanza.size()).sum();
         self.budget.take_anyway(size);
         let mut state = self.lock();
+        state.asked = Asked::UNKNOWN;
         state.overflowed = first && !waiting.is_empty();
         state.bytes += size;
         state.items = waiting;
@@ -214,11 +230,27 @@ impl Queue {
     }
 
     /// Whether so much of the room for answers is used that its reader should ask for nothing more: half of it is for answers
-    /// to what has been asked before, and for those who speak without having been asked.
+    /// to what has been asked before, and for those who speak without having been asked. Nor should one that has something to take
+    /// while the memory of all is [short](Budget::is_short).
     pub fn is_crowded(&self) -> bool {
-        let answers = self.lock().answers;
-        let room = self.limits.answers();
-        answers.0 > room.stanzas / 2 || answers.1 > room.bytes / 2
+        let half = self.limits.answers().half();
+        let (stanzas, bytes) = self.depth();
+        stanzas > self.limits.stanzas + half.stanzas
+            || bytes > self.limits.bytes + half.bytes
+            // One that has nothing to take would not know when to look again.
+            || stanzas > 0 && self.budget.is_short()
+    }
+
+    /// The reader has sent this: if it is a request, an answer may be on its way.
+    pub(crate) fn sent(&self, stanza: &Stanza) {
+        if let Kind::Iq(IqType::Get | IqType::Set) = stanza.kind() {
+            self.lock().asked.sent(stanza);
+        }
+    }
+
+    /// Whether the reader may have asked for something that is owed to it, or the server itself has to say it.
+    pub(crate) fn may_await(&self, stanza: &Stanza, origin: &Origin) -> bool {
+        self.lock().asked.may_include(stanza, origin)
     }
 
     /// Whether something did not fit since it was last empty.
@@ -248,11 +280,33 @@ impl Queue {
         let mut state = self.lock();
         state.closed = true;
         self.budget.give(std::mem::take(&mut state.bytes));
-        state.answers = (0, 0);
         let rest = std::mem::take(&mut state.items);
         drop(state);
         self.reader.wake();
         present(Some(rest)).unwrap_or_default()
+    }
+
+    /// Whether something goes into the room for answers; its memory is taken then.
+    fn squeeze(&self, envelope: &Envelope, state: &State) -> bool {
+        let Envelope { stanza, origin, .. } = envelope;
+        if !is_owed(stanza, origin) {
+            return false;
+        }
+        let (limits, room) = (&self.limits, self.limits.answers());
+        match state.asked.may_include(stanza, origin) {
+            true => state.fits_beside(limits, &room) && self.lend(stanza.size(), state.bytes),
+            false => state.fits_beside(limits, &room.half()) && self.budget.take(stanza.size()),
+        }
+    }
+
+    /// Takes memory for an answer of this size, beside so many bytes that wait.
+    fn lend(&self, size: usize, waiting: usize) -> bool {
+        let lent = self.budget.take_reserved(size);
+        let little = !lent && waiting + size <= LITTLE;
+        if little {
+            self.budget.take_anyway(size);
+        }
+        lent || little
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -290,7 +344,6 @@ impl State {
         if self.bytes <= bytes && self.items.len() <= most {
             self.left += self.items.len() as u64;
             budget.give(std::mem::take(&mut self.bytes));
-            self.answers = (0, 0);
             self.overflowed = false;
             return Some(Some(std::mem::take(&mut self.items)));
         }
@@ -301,10 +354,6 @@ impl State {
             && let Some(envelope) = self.items.pop_front()
         {
             size += envelope.stanza.size();
-            if envelope.is_extra {
-                self.answers.0 -= 1;
-                self.answers.1 -= envelope.stanza.size();
-            }
             taken.push_back(envelope);
         }
         self.bytes -= size;
@@ -314,16 +363,14 @@ impl State {
         Some(Some(taken))
     }
 
-    /// Whether something of this size fits in, beside what is in the room for answers.
+    /// Whether something of this size fits in, and would overtake nothing.
     fn has_room(&self, size: usize, limits: &QueueLimits) -> bool {
-        !self.overflowed
-            && self.items.len() - self.answers.0 < limits.stanzas
-            && self.bytes - self.answers.1 + size <= limits.bytes
+        !self.overflowed && self.items.len() < limits.stanzas && self.bytes + size <= limits.bytes
     }
 
-    fn has_room_for_answers(&self, limits: &QueueLimits) -> bool {
-        let room = limits.answers();
-        self.answers.0 < room.stanzas && self.answers.1 < room.bytes
+    /// Whether something fits in, with so much room more.
+    fn fits_beside(&self, limits: &QueueLimits, room: &QueueLimits) -> bool {
+        self.items.len() < limits.stanzas + room.stanzas && self.bytes < limits.bytes + room.bytes
     }
 }
 
@@ -355,13 +402,9 @@ impl Inbox for Queue {
         } else if is_behind {
             // There is room for whatever takes no such way.
             Some(Reason::Full)
-        } else if state.has_room(size, &self.limits) && self.budget.take(size) {
-            None
-        } else if envelope.is_owed() && state.has_room_for_answers(&self.limits) {
-            envelope.is_extra = true;
-            state.answers.0 += 1;
-            state.answers.1 += size;
-            self.budget.take_anyway(size);
+        } else if state.has_room(size, &self.limits) && self.budget.take(size)
+            || self.squeeze(&envelope, &state)
+        {
             None
         } else {
             // With nothing in it there is nothing that could be overtaken.
@@ -387,6 +430,7 @@ impl Inbox for Queue {
                 Settlement::Later(later)
             }
         };
+        state.asked.given(&envelope.stanza);
         state.bytes += size;
         let first = state.items.is_empty();
         state.items.push_back(envelope);
@@ -407,8 +451,7 @@ impl Drop for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::Origin;
-    use crate::stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+    use crate::stanza::{MessageType, PresenceType};
 
     const LIMITS: QueueLimits = QueueLimits {
         stanzas: 8,
@@ -418,6 +461,19 @@ mod tests {
     fn queue(memory: usize) -> (Queue, Arc<Budget>) {
         let budget = Arc::new(Budget::new(memory));
         (Queue::new(LIMITS, budget.clone()), budget)
+    }
+
+    /// One whose reader has asked more than will be answered.
+    fn asking(memory: usize) -> (Queue, Arc<Budget>) {
+        let (queue, budget) = queue(memory);
+        asks(&queue, 100);
+        (queue, budget)
+    }
+
+    fn asks(queue: &Queue, requests: usize) {
+        for _ in 0..requests {
+            queue.sent(&Stanza::iq(IqType::Get, "1"));
+        }
     }
 
     fn takes(queue: &Queue, stanza: Stanza) -> bool {
@@ -438,7 +494,7 @@ mod tests {
 
     #[test]
     fn answers_have_room_of_their_own() {
-        let (queue, budget) = queue(1 << 20);
+        let (queue, budget) = asking(1 << 20);
         for _ in 0..LIMITS.stanzas {
             assert!(takes(&queue, message()));
         }
@@ -446,48 +502,121 @@ mod tests {
         assert!(!takes(&queue, Stanza::iq(IqType::Get, "1")));
         assert!(!takes(&queue, Stanza::presence(PresenceType::Available)));
         assert!(!queue.is_crowded());
-        assert!(takes(&queue, answer()));
-        assert!(!queue.is_crowded(), "half of it");
         let error = message().error_reply(&crate::stanza::Condition::NotAllowed.into());
         assert!(takes(&queue, error.unwrap()));
+        assert!(!queue.is_crowded(), "half of it");
+        assert!(takes(&queue, answer()));
         assert!(queue.is_crowded());
         assert!(!takes(&queue, answer()), "it has a bound");
         assert_eq!(queue.depth().0, 10);
 
         // What is taken makes room, in the order in which it came.
         let all = queue.take(usize::MAX).unwrap().unwrap();
-        assert!(matches!(all[8].stanza.kind(), Kind::Iq(IqType::Result)));
+        assert!(matches!(all[9].stanza.kind(), Kind::Iq(IqType::Result)));
         assert_eq!(budget.used(), 0);
         assert!(!queue.is_crowded() && takes(&queue, message()));
     }
 
+    /// The room was counted as used until all was read, so that the next answer found none in a queue that was almost empty.
     #[test]
-    fn what_is_read_in_part_leaves_the_room_for_answers_as_it_is() {
-        let (queue, budget) = queue(1 << 20);
+    fn what_is_read_makes_room_for_answers_though_not_for_what_it_would_overtake() {
+        let (queue, budget) = asking(1 << 20);
         for _ in 0..=LIMITS.stanzas {
             takes(&queue, message());
         }
         assert!(takes(&queue, answer()) && takes(&queue, answer()));
-        queue.take(1).unwrap().unwrap();
-        assert!(!takes(&queue, message()), "it has overflowed");
         assert!(!takes(&queue, answer()) && queue.is_crowded());
-        while queue.depth().0 > 1 {
+        queue.take(1).unwrap().unwrap();
+        assert!(!queue.is_crowded());
+        while queue.depth().0 > 2 {
             queue.take(1).unwrap().unwrap();
         }
-        assert!(!queue.is_crowded() && takes(&queue, answer()));
+        assert!(!takes(&queue, message()), "it has overflowed");
+        for _ in 0..LIMITS.stanzas {
+            assert!(takes(&queue, answer()));
+        }
+        assert!(!takes(&queue, answer()), "it has a bound");
         drop(queue);
         assert_eq!(budget.used(), 0);
     }
 
+    /// A broadcast to contacts whose server is dead comes back as hundreds of errors, and nobody waits for these.
+    #[test]
+    fn the_error_for_presence_has_no_room_where_presence_has_none() {
+        let (queue, _) = queue(10);
+        let presence = Stanza::presence(PresenceType::Available);
+        let error = presence.error_reply(&crate::stanza::Condition::RemoteServerNotFound.into());
+        assert!(!takes(&queue, error.unwrap()));
+    }
+
     #[test]
     fn an_answer_is_taken_also_when_the_memory_of_all_is_used() {
-        let (queue, budget) = queue(10);
+        let (queue, budget) = asking(1 << 20);
+        while budget.take(1) {}
+        let others = budget.used();
         assert!(!takes(&queue, message()));
         assert!(takes(&queue, answer()) && takes(&queue, answer()));
-        assert!(!takes(&queue, answer()));
-        assert!(budget.used() > 10);
+        assert!(budget.used() > others);
         assert_eq!(queue.close().len(), 2);
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used(), others);
+    }
+
+    /// Each queue took its answers whatever all of them held, so that there was no bound on the memory of all.
+    #[test]
+    fn answers_share_a_reserve_of_the_memory() {
+        const CAP: usize = 1 << 20;
+        const QUEUES: usize = 100;
+        let budget = Arc::new(Budget::new(CAP));
+        while budget.take(1) {}
+        let queues: Vec<_> = (0..QUEUES)
+            .map(|_| Queue::new(QueueLimits::default(), budget.clone()))
+            .collect();
+        let large = || {
+            answer().with_child(&crate::xml::Element::new("q", "q").with_text(&"x".repeat(3000)))
+        };
+        for queue in &queues {
+            asks(queue, 1000);
+            while takes(queue, large()) {}
+        }
+        let beyond = budget.used().saturating_sub(CAP);
+        assert!(beyond <= QUEUES * 4096, "{beyond}");
+        for queue in &queues {
+            assert!(queue.depth().0 > 0, "each has a little");
+            assert!(queue.is_crowded(), "and asks for no more");
+        }
+        let idle = Queue::new(LIMITS, budget.clone());
+        assert!(!idle.is_crowded(), "it would not know when to ask again");
+    }
+
+    /// Else whoever knows a full JID could fill it, and what is asked for or has to be known would be lost.
+    #[test]
+    fn what_was_not_asked_for_has_half_of_the_room() {
+        let (queue, budget) = queue(1 << 20);
+        for _ in 0..LIMITS.stanzas {
+            takes(&queue, message());
+        }
+        assert!(takes(&queue, answer()));
+        assert!(!takes(&queue, answer()) && !takes(&queue, Stanza::message(MessageType::Error)));
+        asks(&queue, 1);
+        assert!(queue.may_await(&answer(), &Origin::ENTITY));
+        assert!(takes(&queue, answer()));
+        assert!(!queue.may_await(&answer(), &Origin::ENTITY), "it came");
+
+        // Nor has it a part in the reserve of the memory.
+        queue.take(usize::MAX).unwrap().unwrap();
+        while budget.take(1) {}
+        assert!(!takes(&queue, answer()));
+        asks(&queue, 1);
+        assert!(takes(&queue, answer()));
+    }
+
+    #[cfg(feature = "io")]
+    #[test]
+    fn of_what_was_asked_in_an_earlier_run_nothing_is_known() {
+        let (queue, _) = queue(1 << 20);
+        assert!(!queue.may_await(&answer(), &Origin::ENTITY));
+        queue.restore(VecDeque::new(), false);
+        assert!(queue.may_await(&answer(), &Origin::ENTITY));
     }
 
     /// A roster push has nobody who would hear of its loss; a request of somebody else has.

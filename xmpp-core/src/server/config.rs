@@ -31,6 +31,7 @@ pub struct Config {
     /// full, stored ones wait, and a client that sends a stanza that is too long for what is
     /// left loses its stream with `<resource-constraint/>` (RFC 6120 §4.9.3.17), unless what
     /// has come of it is no longer than it might be before login: that much is always taken.
+    /// An eighth is kept for the answers that sessions are given even then.
     pub memory: usize,
     /// What one account may take up, where its domain does not say otherwise.
     pub account: AccountLimits,

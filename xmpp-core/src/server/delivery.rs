@@ -135,7 +135,9 @@ impl Server {
             // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
             Kind::Presence(_) | Kind::Message(MessageType::Headline) => Dispatch::DONE,
             _ if is_owed(&stanza, &origin) => {
-                self.miss(resource, reason);
+                if let (Reason::Full, Some(session)) = (reason, resource.session()) {
+                    self.miss(session, &stanza, &origin);
+                }
                 Dispatch::DONE
             }
             _ => self.refuse(&stanza, &reason.into()),
@@ -149,11 +151,9 @@ impl Server {
     }
 
     /// A session is not given what nobody would miss but its client. A stream that is resumed with something left out
-    /// would be a lie, so it ends, and the client begins anew.
-    fn miss(&self, resource: &Resource, reason: Reason) {
-        if let (Reason::Full, Some(session)) = (reason, resource.session())
-            && session.ending().is_none()
-        {
+    /// would be a lie, so it ends, and the client begins anew; unless it cannot have asked for it.
+    fn miss(&self, session: &Session, stanza: &Stanza, origin: &Origin) {
+        if session.ending().is_none() && session.queue().may_await(stanza, origin) {
             self.inner.metrics.overflowed_sessions.increment();
             tracing::debug!(session = %session.jid(), "ends: there is no room for an answer");
             // RFC 6120 §4.9.3.17: "The server lacks the system resources necessary to service

@@ -56,6 +56,7 @@ impl Served {
 
     /// Sends a stanza, which should have this address or one below it as `from`.
     pub fn send(&self, stanza: Stanza) -> Dispatch {
+        self.queue.sent(&stanza);
         self.server.route(stanza, Origin::ENTITY)
     }
 }
@@ -83,8 +84,9 @@ impl fmt::Debug for Served {
 mod tests {
     use futures::FutureExt as _;
 
+    use crate::mailbox::QueueLimits;
     use crate::server::testing::{World, jid};
-    use crate::stanza::Condition;
+    use crate::stanza::{Condition, Stanza};
 
     #[test]
     fn an_address_is_free_again_and_what_waited_there_is_refused() {
@@ -104,6 +106,28 @@ mod tests {
             Condition::ServiceUnavailable
         );
         assert!(world.server.serve(&bot, limits).is_some());
+    }
+
+    #[test]
+    fn what_a_service_asks_for_has_room_when_nothing_else_has() {
+        let world = World::new(Vec::new());
+        let bot = jid("bot.example.org");
+        let limits = QueueLimits {
+            stanzas: 2,
+            ..QueueLimits::default()
+        };
+        let served = world.server.serve(&bot, limits).unwrap();
+        let romeo = world.login("romeo@example.org/orchard");
+        for _ in 0..limits.stanzas {
+            romeo.send("<message to='bot.example.org'/>");
+        }
+        let answer = "<iq type='result' to='bot.example.org' id='1'/>";
+        romeo.send(answer);
+        assert_eq!(served.queue().depth().0, 2, "nobody has asked");
+        let ask = "<iq type='get' from='bot.example.org' to='romeo@example.org/orchard' id='1'><x xmlns='y'/></iq>";
+        world.finish(served.send(Stanza::parse(ask).unwrap()));
+        romeo.send(answer);
+        assert_eq!(served.queue().depth().0, 3);
     }
 
     #[test]

@@ -316,7 +316,7 @@ fn copies_come_while_a_message_is_being_stored() {
     let juliet = world.login("juliet@example.org/balcony");
     let to =
         |who: &str| format!("<message to='romeo@example.org/{who}' type='chat'>{BODY}</message>");
-    let all = world.server.config().memory - world.server.budget().used();
+    let all = world.server.budget().free();
     assert!(world.server.budget().take(all));
     let stored = juliet.submit(&to("phone"));
     world.server.budget().give(all);

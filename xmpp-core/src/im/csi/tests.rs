@@ -293,7 +293,7 @@ fn every_end_of_the_stream_gives_up_what_is_held() {
 fn within(memory: usize) -> (crate::server::testing::World, Test) {
     let module = Arc::new(ClientState::default());
     let world = crate::server::testing::World::new(vec![module.clone()]);
-    let others = world.server.config().memory - memory;
+    let others = world.server.budget().free() - memory;
     assert!(world.server.budget().take(others));
     let mut test = Test(module.wrap(Box::new(Inner)));
     test.input(Input::Answered(Answer::Failed));

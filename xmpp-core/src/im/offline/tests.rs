@@ -405,7 +405,7 @@ fn a_message_that_waits_for_another_keeps_nothing_else_away() {
         |stanza: &str| romeo.submit(&stanza.replace("TO", "to='juliet@example.org/balcony'"));
     let message = "<message TO type='chat'><body>1</body></message>";
     let budget = world.server.budget();
-    let all = world.server.config().memory - budget.used();
+    let all = budget.free();
     assert!(budget.take(all));
     let first = send(message);
     budget.give(all);
@@ -428,7 +428,6 @@ fn what_found_no_memory_is_not_overtaken() {
     let world = world();
     let romeo = world.login("romeo@example.org/orchard");
     let budget = world.server.budget();
-    let memory = world.server.config().memory;
     let say_later = |text: &str| {
         world.advance(Duration::from_millis(1));
         say(&romeo, text);
@@ -439,7 +438,7 @@ fn what_found_no_memory_is_not_overtaken() {
     let mut feed = juliet.session.take_feed().unwrap();
     let mut got = bodies(&world.run(feed.next()));
     for (text, is_full) in [("2", true), ("3", false), ("4", true), ("5", false)] {
-        let all = if is_full { memory - budget.used() } else { 0 };
+        let all = if is_full { budget.free() } else { 0 };
         assert!(budget.take(all));
         say_later(text);
         budget.give(all);
@@ -467,7 +466,7 @@ fn what_found_no_memory_goes_to_the_session_that_it_was_for() {
             juliet
         });
         let budget = world.server.budget();
-        let all = world.server.config().memory - budget.used();
+        let all = budget.free();
         assert!(budget.take(all));
         let stored = romeo.submit(&format!(
             "<message to='{JULIET}/{device}' type='chat'><body>1</body></message>"
@@ -495,7 +494,7 @@ fn what_is_being_stored_is_not_overtaken() {
             "<message to='{JULIET}/balcony' type='chat'><body>{text}</body></message>"
         ))
     };
-    let all = world.server.config().memory - budget.used();
+    let all = budget.free();
     assert!(budget.take(all));
     let first = send("1");
     budget.give(all);
