@@ -19,7 +19,9 @@ pub mod invariants;
 pub mod link;
 pub mod reliable;
 pub mod rng;
+mod rooms;
 pub mod world;
 pub mod xml;
 
+pub use rooms::rooms;
 pub use world::{World, run};

@@ -4,7 +4,7 @@
 use sim::dialogue::{Outcome, Script, Simulated, play};
 use sim::link::{Line, Pieces};
 use sim::rng::Rng;
-use sim::{World, run};
+use sim::{World, rooms, run};
 
 fn all_play(seeds: std::ops::Range<u64>, line: fn(&mut Rng) -> Line) {
     let scripts = Script::all().expect("the scripts can be read");
@@ -13,7 +13,8 @@ fn all_play(seeds: std::ops::Range<u64>, line: fn(&mut Rng) -> Line) {
     for seed in seeds {
         for script in &scripts {
             let played = run(async {
-                let mut stage = Simulated::new(World::new(seed), line);
+                let world = World::builder(seed).module(rooms(seed)).build();
+                let mut stage = Simulated::new(world, line);
                 play(script, &mut stage, seed).await
             });
             match played {

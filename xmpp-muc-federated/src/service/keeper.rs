@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use xmpp_core::machine::Machine as _;
 use xmpp_core::mailbox::{Envelope, Outcome};
 use xmpp_core::server::Server;
-use xmpp_core::stanza::{Condition, IqType, Kind, PresenceType, Stanza, StanzaError};
+use xmpp_core::stanza::{Condition, ErrorType, IqType, Kind, PresenceType, Stanza, StanzaError};
 use xmpp_core::store::StoreError;
 
 use super::Options;
@@ -191,40 +191,46 @@ impl Keeper {
     }
 
     async fn stanza(&mut self, stanza: Stanza) {
-        if self.room.is_none()
-            && let Err(error) = self.make(&stanza)
-        {
+        let is_new = self.room.is_none();
+        if is_new && let Err(error) = self.make(&stanza) {
             if let Some(reply) = stanza.error_reply(&error) {
                 self.outlet.send(reply).await;
             }
             return;
         }
         self.turn(Some(Input::Stanza(stanza))).await;
+        if is_new && self.room.is_some() {
+            self.table.house.metrics.created.increment();
+        }
     }
 
     /// There is no such room: with one who enters it is made.
     fn make(&mut self, stanza: &Stanza) -> Result<(), StanzaError> {
         let jid = &self.seat.post.room;
         let to_occupant = stanza.to().is_some_and(|to| to.resource().is_some());
-        let by_room = |condition| StanzaError::new(condition).with_by(jid.clone().into());
-        match stanza.kind() {
+        let mut refused: StanzaError = match stanza.kind() {
             Kind::Presence(PresenceType::Available) => {
                 let from = stanza.from().ok_or(Condition::BadRequest)?;
-                let creator = self.table.house.may_create(from, &self.server);
-                let creator = creator.map_err(|error| error.with_by(jid.clone().into()))?;
-                self.creator = Some(creator);
-                let settings = self.options().settings.clone();
-                self.room = Some(Room::new(jid.clone(), settings));
-                self.table.house.metrics.created.increment();
-                Ok(())
+                match self.table.house.may_create(from, &self.server) {
+                    Ok(creator) => {
+                        let settings = self.options().settings.clone();
+                        self.room = Some(Room::new(jid.clone(), settings));
+                        self.creator = Some(creator);
+                        return Ok(());
+                    }
+                    Err(error) => error,
+                }
             }
             // XEP-0410 §3.3: what is not there is not to be taken for an occupant who has changed their nick, as
             // <item-not-found/> would be.
             Kind::Iq(IqType::Get | IqType::Set) if to_occupant => {
-                Err(by_room(Condition::NotAcceptable))
+                StanzaError::new(Condition::NotAcceptable).with_kind(ErrorType::Cancel)
             }
-            _ => Err(by_room(Condition::ItemNotFound)),
-        }
+            _ => Condition::ItemNotFound.into(),
+        };
+        // RFC 6120 §8.3.1: it is not the occupant who answers.
+        refused.by = to_occupant.then(|| jid.clone().into());
+        Err(refused)
     }
 
     async fn time(&mut self) {

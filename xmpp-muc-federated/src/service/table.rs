@@ -158,10 +158,11 @@ impl Table {
             occupants: AtomicUsize::new(0),
             persistent: AtomicBool::new(false),
         });
+        self.loading.fetch_add(1, Ordering::Relaxed);
         if self.house.fresh.unbounded_send(post.clone()).is_err() {
+            self.loaded();
             return envelope.refused(Reason::Closed);
         }
-        self.loading.fetch_add(1, Ordering::Relaxed);
         self.house.metrics.rooms.came();
         rooms.posts.insert(room.as_str().into(), post.clone());
         post.queue.push(envelope)

@@ -16,20 +16,21 @@ use super::{Postgres, clamp, column, digest, natural, parsed};
 #[async_trait]
 impl Rooms for Postgres {
     async fn load(&self, room: &BareJid) -> Result<Option<StoredRoom>> {
-        // One statement, because it sees one moment. A room without entries has one row.
-        let select = "SELECT room.state, entry.jid, affiliation, nick, reason
-             FROM room LEFT JOIN room_entry AS entry ON entry.room = room.jid
-             WHERE room.jid = $1";
+        // One statement, because it sees one moment.
+        let select =
+            "SELECT state, NULL::text, NULL::text, NULL::text, NULL::text FROM room WHERE jid = $1
+             UNION ALL SELECT NULL, jid, affiliation, nick, reason FROM room_entry WHERE room = $1";
         let rows = self.read(select, &[&room.as_str()]).await?;
-        let Some(first) = rows.first() else {
-            return Ok(None);
-        };
+        let mut state = None;
         let mut affiliations = Vec::with_capacity(rows.len());
         for row in &rows {
-            affiliations.extend(entry(row)?);
+            match column(row, 0)? {
+                Some(found) => state = Some(found),
+                None => affiliations.push(entry(row)?),
+            }
         }
-        Ok(Some(StoredRoom {
-            state: column(first, 0)?,
+        Ok(state.map(|state| StoredRoom {
+            state,
             affiliations,
         }))
     }
@@ -200,18 +201,13 @@ fn put_messages(write: Write, changes: &[Change]) -> Write {
         .with(all(|message| &message.xml))
 }
 
-/// The entry of a row; `None` where a room has none.
-fn entry(row: &Row) -> Result<Option<Entry>> {
-    let jid: Option<&str> = column(row, 1)?;
-    if jid.is_none() {
-        return Ok(None);
-    }
+fn entry(row: &Row) -> Result<Entry> {
     let name: &str = column(row, 2)?;
     let corrupt = || StoreError::Corrupt(format!("affiliation {name:?}"));
-    Ok(Some(Entry {
+    Ok(Entry {
         jid: parsed(row, 1)?,
         affiliation: Affiliation::named(name).ok_or_else(corrupt)?,
         nick: column(row, 3)?,
         reason: column(row, 4)?,
-    }))
+    })
 }

@@ -16,25 +16,23 @@ impl Rooms for Sqlite {
     async fn load(&self, room: &BareJid) -> Result<Option<StoredRoom>> {
         let room = room.clone();
         self.read(move |db| {
-            // One statement, because it sees one moment. A room without entries has one row.
+            // One statement, because it sees one moment.
             let mut select = db.prepare_cached(
-                "SELECT room.state, entry.jid, affiliation, nick, reason
-                 FROM room LEFT JOIN room_entry AS entry ON entry.room = room.jid
-                 WHERE room.jid = ?1",
+                "SELECT state, NULL, NULL, NULL, NULL FROM room WHERE jid = ?1
+                 UNION ALL SELECT NULL, jid, affiliation, nick, reason FROM room_entry WHERE room = ?1",
             )?;
             let mut rows = select.query([room.as_str()])?;
-            let mut stored = None;
+            let (mut state, mut affiliations) = (None, Vec::new());
             while let Some(row) = rows.next()? {
-                let stored = match &mut stored {
-                    Some(stored) => stored,
-                    none => none.insert(StoredRoom {
-                        state: row.get(0)?,
-                        affiliations: Vec::new(),
-                    }),
-                };
-                stored.affiliations.extend(entry(row)?);
+                match row.get(0)? {
+                    Some(found) => state = Some(found),
+                    None => affiliations.push(entry(row)?),
+                }
             }
-            Ok(stored)
+            Ok(state.map(|state| StoredRoom {
+                state,
+                affiliations,
+            }))
         })
         .await
     }
@@ -167,22 +165,18 @@ fn make(db: &Connection, room: &BareJid, change: &Change) -> rusqlite::Result<()
     }
 }
 
-/// The entry of a row; `None` where a room has none.
-fn entry(row: &Row<'_>) -> rusqlite::Result<Option<Entry>> {
-    if row.get_ref(1)? == rusqlite::types::ValueRef::Null {
-        return Ok(None);
-    }
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let affiliation = row.get_ref(2)?.as_str()?;
     let affiliation = Affiliation::named(affiliation).ok_or_else(|| {
         let error = format!("affiliation {affiliation:?}");
         rusqlite::Error::FromSqlConversionFailure(2, Type::Text, error.into())
     })?;
-    Ok(Some(Entry {
+    Ok(Entry {
         jid: parsed(row, 1)?,
         affiliation,
         nick: row.get(3)?,
         reason: row.get(4)?,
-    }))
+    })
 }
 
 /// The octets of text that a change carries.
