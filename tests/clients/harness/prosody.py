@@ -96,7 +96,7 @@ class Prosody(Server):
 def modules(federation: Federation | None) -> str:
     """Those that it takes to speak with other servers so."""
     if federation is None:
-        return ""
+        return '"smacks", '
     chosen = {
         "s2s": True,
         "s2s_auth_certs": True,

@@ -92,9 +92,22 @@ class RoomTest(ClientTest):
         return JID(f"coven-{next(numbers)}@{(on or self.server).rooms}")
 
     async def enter(self, client: Client, room: JID, nick: str, **how) -> Seat:
-        """Enters as slixmpp does; raises its `PresenceError`."""
+        """Enters as slixmpp does; raises its `PresenceError`.
+
+        It knows an error by the `<x/>` of §7.2's examples, which other servers leave out.
+        """
         joined = client["xep_0045"].join_muc_wait(room, nick, timeout=TIMEOUT, **how)
-        presence, subject, _, history = await joined
+        wanted = {"from": JID(f"{room}/{nick}"), "type": "error"}
+        refused = asyncio.ensure_future(client.take(Presence, **wanted))
+        joined = asyncio.ensure_future(joined)
+        try:
+            await asyncio.wait((joined, refused), return_when=asyncio.FIRST_COMPLETED)
+            if refused.done():
+                raise PresenceError(refused.result())
+            presence, subject, _, history = await joined
+        finally:
+            for each in (joined, refused):
+                each.cancel()
         codes = presence["muc"]["status_codes"]
         return Seat(client, room, presence["from"].resource, codes, subject, history)
 
