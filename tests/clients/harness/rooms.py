@@ -180,3 +180,8 @@ def texts(value) -> list[str]:
 def child(stanza, name: str, namespace: str = USER) -> ElementTree.Element | None:
     """An element below the `<x/>` of a room."""
     return stanza.xml.find(f"{namespace}x/{namespace}{name}")
+
+
+def item(presence: Presence) -> ElementTree.Element:
+    """What the room says of an occupant. slixmpp's own reading of it is at times empty."""
+    return child(presence, "item")
