@@ -308,6 +308,50 @@ fn what_could_not_be_stored_is_tried_again_and_who_asked_is_told() {
 }
 
 #[test]
+fn a_room_with_too_much_that_is_not_stored_takes_nothing_more_until_it_is() {
+    let world = World::with(|options| options.limits.unsaved = 3);
+    let hag = world.login("hag@example.org/pda");
+    hag.enter(&nick("firstwitch"));
+    hag.configure(COVEN, &[("muc#roomconfig_persistentroom", "1")]);
+    hag.read();
+    world.store.fail(true);
+    for n in 0..5 {
+        hag.say(COVEN, &n.to_string());
+    }
+    assert_eq!(hag.heard(), ["0", "1", "2"]);
+    let leave = format!("<presence type='unavailable' to='{}'/>", nick("firstwitch"));
+    hag.send(&leave);
+    world.advance(Duration::from_secs(120));
+    assert_eq!(world.rooms(), [COVEN], "it waits for the store");
+    world.store.fail(false);
+    world.advance(Duration::from_secs(5));
+    assert_eq!(hag.heard(), ["3", "4"]);
+    let stored = world
+        .run(world.store.inner.history(&bare(COVEN), 9))
+        .unwrap();
+    assert_eq!(stored.len(), 5);
+    world.advance(Duration::from_secs(120));
+    assert_eq!(world.rooms(), [""; 0]);
+}
+
+#[test]
+fn a_store_that_fails_at_the_start_keeps_nobody_waiting() {
+    let store = Arc::new(world::Store::default());
+    let world = World::on(store.clone(), |_| {}, |_| {});
+    let hag = world.login("hag@example.org/pda");
+    hag.enter(&nick("firstwitch"));
+    hag.configure(COVEN, &[("muc#roomconfig_persistentroom", "1")]);
+
+    store.fail(true);
+    let later = World::on(store.clone(), |_| {}, |_| {});
+    let crone = later.login("crone@example.org/desk");
+    assert!(!crone.ask(ROOMS, ITEMS).contains("<item"));
+    store.fail(false);
+    later.advance(Duration::from_secs(5));
+    assert!(crone.ask(ROOMS, ITEMS).contains(COVEN));
+}
+
+#[test]
 fn a_room_that_cannot_be_loaded_is_tried_again_by_who_comes_next() {
     let world = World::new();
     world.store.fail(true);
