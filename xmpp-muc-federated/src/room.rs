@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xmpp_core::machine::Machine;
-use xmpp_core::stanza::{Condition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError};
+use xmpp_core::stanza::{
+    Condition, IqType, Kind, MessageType, Payload, PresenceType, Stanza, StanzaError,
+};
 use xmpp_core::time::Now;
+use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
+use crate::ns;
 use crate::settings::Settings;
 use crate::store::Change;
 
@@ -144,10 +148,21 @@ impl Turn<'_> {
         let mut error = error.into();
         let occupant = stanza.to().filter(|to| !to.is_bare());
         error.by = occupant.map(|to| to.to_bare().into());
-        if let Some(reply) = stanza.error_reply(&error) {
+        if let Some(reply) = refusal(stanza, &error) {
             self.send(reply);
         }
     }
+}
+
+/// The stanza with an error, if it may be answered. Of a presence it says that it came of a room, as the examples of §7.2 do: there are
+/// clients (slixmpp) that wait for an answer until one does.
+pub(crate) fn refusal(stanza: &Stanza, error: &StanzaError) -> Option<Stanza> {
+    let reply = stanza.error_reply(error)?;
+    if !matches!(stanza.kind(), Kind::Presence(_)) {
+        return Some(reply);
+    }
+    let children = [&Element::new("x", ns::MUC), &error.to_element()];
+    Some(reply.with_payload(Payload::default()).with_children(children))
 }
 
 impl Room {

@@ -19,9 +19,10 @@ class Authority:
         )
 
     def server(self, domain: str, *, client_auth: bool = False) -> tuple[Path, Path]:
-        """Returns the paths of a certificate for `domain` and of its key, both PEM."""
+        """Returns the paths of a certificate for `domain` and its rooms and of its key, both PEM."""
         usage = "serverAuth, clientAuth" if client_auth else "serverAuth"
-        return self._issue(domain, f"subjectAltName=DNS:{domain}\nextendedKeyUsage={usage}\n")
+        names = f"DNS:{domain}, DNS:rooms.{domain}"
+        return self._issue(domain, f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
 
     def self_signed(self, domain: str) -> tuple[Path, Path]:
         """The same for a domain that has signed for itself, which says nothing of it."""

@@ -24,6 +24,8 @@ ssl = {{ certificate = "{certificate}", key = "{key}", cafile = "{ca}" }}
 c2s_direct_tls_ssl = {{ certificate = "{certificate}", key = "{key}" }}
 {s2s}
 VirtualHost "{domain}"
+Component "{rooms}" "muc"
+ssl = {{ certificate = "{certificate}", key = "{key}", cafile = "{ca}" }}
 """
 
 FEDERATION = """
@@ -58,6 +60,7 @@ class Prosody(Server):
                 key=self.key,
                 ca=self.authority.certificate,
                 domain=self.domain,
+                rooms=self.rooms,
                 federation=modules(self.options.federation),
                 s2s=self._s2s(),
             )
@@ -93,7 +96,7 @@ class Prosody(Server):
 def modules(federation: Federation | None) -> str:
     """Those that it takes to speak with other servers so."""
     if federation is None:
-        return ""
+        return '"smacks", '
     chosen = {
         "s2s": True,
         "s2s_auth_certs": True,

@@ -76,7 +76,7 @@ class Options:
 class Server(ABC):
     """Starts and stops a server; each product is a subclass.
 
-    `ended` is the exit status once `wait` has seen it.
+    `rooms` is the domain of its rooms. `ended` is the exit status once `wait` has seen it.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Server(ABC):
         self.names = names
         federation = options.federation
         self.domain = f"{folder.name}.example" if federation else DOMAIN
+        self.rooms = f"rooms.{self.domain}"
         if federation and not federation.certified:
             self.certificate, self.key = authority.self_signed(self.domain)
             self.ca = self.certificate
@@ -113,10 +114,11 @@ class Server(ABC):
             port = self.proxy_port if federation.proxied else self.s2s_port
             # ejabberd asks the C library for addresses, and that knows of this host only.
             here, nowhere = f"SRV 0 0 {port} localhost", "SRV 0 0 0 ."
-            names.say(
-                f"_xmpp-server._tcp.{self.domain} {nowhere if federation.direct_tls else here}",
-                f"_xmpps-server._tcp.{self.domain} {here if federation.direct_tls else nowhere}",
-            )
+            for domain in (self.domain, self.rooms):
+                names.say(
+                    f"_xmpp-server._tcp.{domain} {nowhere if federation.direct_tls else here}",
+                    f"_xmpps-server._tcp.{domain} {here if federation.direct_tls else nowhere}",
+                )
 
     def __str__(self) -> str:
         options = [f"{name} {value}" for name, value in vars(self.options).items() if value]

@@ -3,13 +3,15 @@
 import asyncio
 import os
 
-from harness.case import ClientTest
+from slixmpp import Presence
+
+from harness.rooms import RoomTest
 from harness.server import Account
 
 TIMEOUT = 20.0
 
 
-class GoSendxmpp(ClientTest):
+class GoSendxmpp(RoomTest):
     async def start(
         self, account: Account, *arguments: str, trusted: bool = True, direct_tls: bool = False
     ):
@@ -37,7 +39,10 @@ class GoSendxmpp(ClientTest):
 
     async def send(self, account: Account, to: str, body: str, **settings) -> tuple[int, str]:
         """Sends a message; returns the exit status and what was printed."""
-        process = await self.start(account, to, **settings)
+        return await self.send_by(account, [to], body, **settings)
+
+    async def send_by(self, account: Account, arguments: list[str], body: str, **settings):
+        process = await self.start(account, *arguments, **settings)
         output, _ = await asyncio.wait_for(process.communicate(body.encode()), TIMEOUT)
         return process.returncode, output.decode()
 
@@ -53,6 +58,23 @@ class GoSendxmpp(ClientTest):
         status, output = await self.send(romeo, juliet.boundjid.bare, "directly", direct_tls=True)
         self.assertEqual(status, 0, output)
         await juliet.message("directly")
+
+    async def test_it_sends_to_a_room(self):
+        # XEP-0045 §7.4: it enters, speaks and leaves.
+        owner = await self.found(await self.client("juliet"), "juliet")
+        status, output = await self.send_by(self.account(), ["--chatroom", str(owner.room)], "Hear ye!")
+        self.assertEqual(status, 0, output)
+        got = await owner.message("Hear ye!")
+        await owner.hears(got["from"].resource)
+        await owner.hears(got["from"].resource, "unavailable")
+
+    async def test_it_listens_in_a_room(self):
+        owner = await self.found(await self.client("juliet"), "juliet")
+        listener = await self.start(self.account(), "--chatroom", "--listen", str(owner.room))
+        await owner.client.take(Presence, lambda p: p["from"] not in (owner.jid, owner.client.boundjid))
+        owner.say("do you hear?")
+        line = await asyncio.wait_for(listener.stdout.readline(), TIMEOUT)
+        self.assertIn("do you hear?", line.decode())
 
     async def test_it_sends_to_who_is_offline(self):
         romeo, juliet = self.account(), self.account("juliet")

@@ -3,10 +3,11 @@
 import tempfile
 from pathlib import Path
 
-from slixmpp import Presence
+from slixmpp import Message, Presence
 
 from harness.case import ClientTest
 from harness.profanity import Profanity
+from harness.rooms import RoomTest, child, item
 from harness.server import Account, Options
 
 
@@ -151,6 +152,67 @@ class Contacts(ProfanityTest):
         profanity.type(f"/blocked remove {bare}")
         await profanity.wait_for(f"{bare} successfully unblocked")
         await juliet.ask(*ping)
+
+
+class Rooms(RoomTest, ProfanityTest):
+    """XEP-0045."""
+
+    async def test_it_enters_a_room_talks_and_is_kicked(self):
+        owner = await self.found(await self.client("juliet"), "juliet", changesubject=True)
+        owner.say("before")
+        await owner.message("before")
+        account = self.account()
+        profanity = await self.profanity(account)
+        profanity.type(f"/join {owner.room} nick romeo")
+        entered = await owner.hears("romeo")
+        self.assertEqual(item(entered).get("role"), "participant")
+        await profanity.wait_for("before")
+        owner.say("O Romeo 🌹")
+        await profanity.wait_for("juliet: O Romeo 🌹")
+        profanity.type("But soft, ¿what light?")
+        await owner.message("But soft, ¿what light?", "romeo")
+        await profanity.wait_for("romeo: But soft")
+        profanity.type("/subject set Verona by night")
+        await owner.client.take(Message, subject="Verona by night")
+        profanity.type("/nick montague")
+        await owner.hears("romeo", "unavailable", 303)
+        await owner.hears("montague")
+        await profanity.wait_for("(?i)you are now known as montague|montague")
+        profanity.type("/msg juliet between us")
+        got = await owner.client.message("between us")
+        self.assertEqual((got["from"], got["type"]), (owner.of("montague"), "chat"))
+        await owner.muc.set_role(owner.room, "montague", "none", reason="Banished")
+        await profanity.wait_for("(?i)kicked from the room.*Banished|Banished")
+
+    async def test_it_makes_a_room_and_configures_it(self):
+        # §10.1.3: what it reads and writes is the room's form.
+        room = self.address()
+        profanity = await self.profanity(self.account())
+        profanity.type(f"/join {room} nick romeo")
+        await profanity.wait_for("(?i)room is locked|requires configuration")
+        profanity.type("/room accept")
+        await profanity.wait_for("(?i)room unlocked|accepted|configuration successful")
+        juliet = await self.enter(await self.client("juliet"), room, "juliet")
+        await profanity.wait_for(r"Participants\n.* juliet")
+        profanity.type("/affiliation set member " + juliet.client.boundjid.bare)
+        got = await juliet.client.take(
+            Presence, lambda p: item(p) is not None and item(p).get("affiliation") == "member"
+        )
+        self.assertEqual(got["from"], juliet.jid)
+        profanity.type("/room destroy")
+        gone = await juliet.hears("juliet", "unavailable")
+        self.assertIsNotNone(child(gone, "destroy"))
+
+    async def test_it_follows_an_invitation(self):
+        owner = await self.found(await self.client("juliet"), "juliet", membersonly=True)
+        account = self.account()
+        profanity = await self.profanity(account)
+        owner.muc.invite(owner.room, account.jid, "come")
+        await profanity.wait_for("(?i)invite")
+        profanity.type(f"/join {owner.room}")
+        await owner.client.take(
+            Presence, lambda p: item(p) is not None and account.jid in item(p).get("jid", "")
+        )
 
 
 class Queries(ProfanityTest):

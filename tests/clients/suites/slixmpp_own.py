@@ -1,4 +1,4 @@
-"""Those of slixmpp's own integration tests that a server without rooms can pass."""
+"""Those of slixmpp's own integration tests that a server of the core protocols, with rooms, can pass."""
 
 import asyncio
 import os
@@ -16,19 +16,18 @@ TIMEOUT = 90.0
 
 RUN = (
     "test_basic_connect_and_message", "test_blocking", "test_bob", "test_chatmarkers",
-    "test_disco", "test_ibb", "test_last_activity", "test_ping", "test_privatestorage",
-    "test_quickresponse", "test_reactions", "test_reconnect", "test_retract",
-    "test_slow_filters", "test_tls_check", "test_vcard", "test_vcard_avatar", "test_version",
+    "test_disco", "test_ibb", "test_last_activity", "test_muc", "test_ping",
+    "test_privatestorage", "test_quickresponse", "test_reactions", "test_reconnect",
+    "test_retract", "test_selfping", "test_slow_filters", "test_tls_check", "test_vcard",
+    "test_vcard_avatar", "test_version",
 )
 
 LEFT_OUT = {
     "test_component": "needs an external component (XEP-0114)",
     "test_httpupload": "needs an upload service (XEP-0363)",
     "test_mam": "needs an archive (XEP-0313)",
-    "test_moderate": "needs a room (XEP-0045)",
-    "test_muc": "needs a room (XEP-0045)",
+    "test_moderate": "needs moderated retraction (XEP-0425)",
     "test_pep": "needs PubSub (XEP-0163)",
-    "test_selfping": "needs a room (XEP-0045)",
     "test_sos": "needs a web server with a status page (XEP-0455)",
     "test_user_avatar": "needs PubSub (XEP-0084)",
 }
@@ -51,6 +50,7 @@ class Own(ClientTest):
             "CI_ACCOUNT1_PASSWORD": romeo.password,
             "CI_ACCOUNT2": juliet.jid,
             "CI_ACCOUNT2_PASSWORD": juliet.password,
+            "CI_MUC_SERVER": self.server.rooms,
             "SERVER_ADDRESS": self.server.address,
             "SSL_CERT_FILE": str(self.server.ca),
         }

@@ -17,7 +17,7 @@ use super::creation::Creator;
 use super::outlet::{Outlet, failed};
 use super::table::{Post, Table};
 use super::unsaved::Unsaved;
-use crate::room::{Input, Output, Room};
+use crate::room::{Input, Output, Room, refusal};
 
 /// Bytes of stanzas that are taken at a time: what their turns have changed is stored together.
 const BATCH: usize = 64 << 10;
@@ -193,7 +193,7 @@ impl Keeper {
     async fn stanza(&mut self, stanza: Stanza) {
         let is_new = self.room.is_none();
         if is_new && let Err(error) = self.make(&stanza) {
-            if let Some(reply) = stanza.error_reply(&error) {
+            if let Some(reply) = refusal(&stanza, &error) {
                 self.outlet.send(reply).await;
             }
             return;
@@ -422,7 +422,7 @@ impl Seat {
     fn abandon(&mut self, error: &StanzaError) {
         self.left = true;
         for envelope in self.table.abandon(&self.post) {
-            if let Some(reply) = envelope.stanza.error_reply(error) {
+            if let Some(reply) = refusal(&envelope.stanza, error) {
                 self.server.send(reply);
             }
             envelope.settle(Outcome::Returned);

@@ -14,6 +14,23 @@ fn witches(change: impl FnOnce(&mut Config)) -> Bench {
 }
 
 #[test]
+fn who_is_not_let_in_hears_that_it_was_a_room() {
+    // §7.2, its examples: `<x xmlns='http://jabber.org/protocol/muc'/>` before the error. slixmpp waits for it.
+    let mut bench = Bench::open(|config| config.password = Some("cauldronburn".into()));
+    let out = bench.outputs("hag66/pda enters thirdwitch <password>wrong</password>");
+    let [Output::Send(refusal), ..] = out.as_slice() else {
+        panic!("{out:?}");
+    };
+    assert_eq!(
+        format!("{refusal:?}"),
+        "<presence to='hag66@shakespeare.lit/pda' from='coven@chat.shakespeare.lit/thirdwitch' type='error'>\
+         <x xmlns='http://jabber.org/protocol/muc'/>\
+         <error by='coven@chat.shakespeare.lit' type='auth'>\
+         <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>"
+    );
+}
+
+#[test]
 fn who_enters_first_creates_the_room_and_others_wait_until_it_is_unlocked() {
     // §7.2.10: "the service MUST refuse entry and return an <item-not-found/> error"
     Bench::new().play(
