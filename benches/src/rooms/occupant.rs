@@ -17,7 +17,7 @@ use crate::{
     meter::Phase,
     oracle::{Oracle, Tally},
     scanner,
-    session::{Session, answer, unexpected},
+    session::{Session, answer},
 };
 
 /// How others reach an occupant's task.
@@ -42,14 +42,14 @@ pub(super) enum Wish {
 
 /// Who is in the room, as one has heard.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Heard {
+struct Heard {
     came: u64,
     went: u64,
 }
 
 impl Heard {
     /// How far that is from so many occupants.
-    pub(super) fn unknown(self, occupants: usize) -> u64 {
+    fn unknown(self, occupants: usize) -> u64 {
         self.came
             .saturating_sub(self.went)
             .abs_diff(occupants as u64)
@@ -123,7 +123,8 @@ impl Occupant {
         self.seat.clone()
     }
 
-    pub(super) async fn run(mut self) -> io::Result<(Tally, Heard)> {
+    /// The oracle's verdict, and how many presences have not been heard.
+    pub(super) async fn run(mut self) -> io::Result<(Tally, u64)> {
         let seat = self.seat();
         let mut phases = self.hall.meter.phases();
         loop {
@@ -246,10 +247,12 @@ impl Occupant {
                     None if scanner::contains(stanza, "<subject") => came_true = Some(Wish::Enter),
                     None => {}
                 },
-                b"presence" if attribute("from").is_some_and(|from| from.starts_with(b"room")) => {
+                b"presence" if !self.hall.open.get() => {
+                    // At the end they leave when they have heard everything, some before others.
+                    let of_room = attribute("from").is_some_and(|from| from.starts_with(b"room"));
                     match attribute("type") {
-                        None => self.heard.came += 1,
-                        Some(b"unavailable") => {
+                        None if of_room => self.heard.came += 1,
+                        Some(b"unavailable") if of_room => {
                             self.heard.went += 1;
                             if attribute("from") == Some(self.address.as_bytes()) {
                                 came_true = Some(Wish::Leave);
@@ -273,7 +276,7 @@ impl Occupant {
         }
     }
 
-    fn verdict(self) -> io::Result<(Tally, Heard)> {
+    fn verdict(self) -> io::Result<(Tally, u64)> {
         let mut tally = Tally {
             foreign: self.foreign,
             ..Tally::default()
@@ -281,7 +284,11 @@ impl Occupant {
         for (oracle, sent) in self.oracles.into_iter().zip(self.floor.sent()) {
             tally += oracle.verdict(sent).map_err(io::Error::other)?;
         }
-        Ok((tally, self.heard))
+        let unknown = match self.hall.peer {
+            Peer::Server => self.heard.unknown(self.hall.load.occupants),
+            Peer::Relay => 0,
+        };
+        Ok((tally, unknown))
     }
 }
 
