@@ -23,3 +23,4 @@ network_settings = { tcp_backlog = 1024 }
 ssl = { certificate = "@DIR@/cert.pem"; key = "@DIR@/key.pem" }
 log = { { levels = { min = "warn" }; to = "file"; filename = "@DIR@/prosody.log" } }
 VirtualHost "@DOMAIN@"
+Component "rooms.@DOMAIN@" "muc"

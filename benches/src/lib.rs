@@ -18,7 +18,7 @@
 //! | [`process`] | what a server's process tree costs: CPU time and resident memory |
 //! | [`meter`] | the phases of a run, its progress display and its measured interval |
 //! | [`report`] | the result, as text or JSON |
-//! | [`chat`], [`ping`], [`logins`], [`idle`], [`handshake`], [`resumptions`], [`outages`] | the loads |
+//! | [`chat`], [`ping`], [`logins`], [`idle`], [`handshake`], [`resumptions`], [`outages`], [`rooms`] | the loads |
 //! | [`cutter`] | a relay that cuts the connections it carries |
 //! | [`relay`] | the lower bound: a server that only moves lines between sockets |
 
@@ -44,6 +44,7 @@ pub mod process;
 pub mod relay;
 pub mod report;
 pub mod resumptions;
+pub mod rooms;
 pub mod scanner;
 pub mod scram;
 pub mod session;

@@ -1,6 +1,7 @@
 //! The lower bound: a server that moves lines between sockets and knows no XML.
 //!
-//! A client says `<relay id='N'/>` and gets `<ok/>`; each later line goes to the connection named by its first `to='N'`. Whatever an XMPP server
+//! A client says `<relay id='N'/>` and gets `<ok/>`; each later line goes to the connection named by its first `to='N'`. `<enter room='N'/>` is
+//! answered with `<entered/>`, and a line with `room='N'` goes to all who have entered. Whatever an XMPP server
 //! costs above this is its own work; what this costs is the kernel's and the runtime's.
 
 use std::{cell::RefCell, collections::HashMap, future::poll_fn, io, pin::Pin, rc::Rc};
@@ -16,7 +17,21 @@ use tokio_rustls::TlsAcceptor;
 
 type Id = u32;
 type Sink = Rc<Mutex<Box<dyn AsyncWrite + Unpin>>>;
-type Sinks = Rc<RefCell<HashMap<Id, Sink>>>;
+type Sinks = Rc<RefCell<Connections>>;
+
+/// Where lines go.
+#[derive(Default)]
+struct Connections {
+    one: HashMap<Id, Sink>,
+    rooms: HashMap<Id, Vec<(Id, Sink)>>,
+}
+
+/// Whom a line is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    One(Id),
+    Room(Id),
+}
 
 /// The most one read takes.
 const READ: usize = 64 * 1024;
@@ -78,7 +93,11 @@ async fn relay(
         }
     };
     if let Some(id) = id {
-        sinks.borrow_mut().remove(&id);
+        let mut sinks = sinks.borrow_mut();
+        sinks.one.remove(&id);
+        for room in sinks.rooms.values_mut() {
+            room.retain(|(other, _)| *other != id);
+        }
     }
     ended
 }
@@ -130,15 +149,25 @@ async fn read(
 /// Passes each run of lines with one receiver on in one write.
 async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -> io::Result<()> {
     let mut begin = 0;
-    let mut run: Option<(Id, usize)> = None;
+    let mut run: Option<(To, usize)> = None;
     for end in memchr_iter(b'\n', lines) {
         let line = &lines[begin..end];
-        if id.is_none() {
+        let Some(own_id) = *id else {
             let name = number(line, b" id='").ok_or(io::ErrorKind::InvalidData)?;
-            sinks.borrow_mut().insert(name, own.clone());
+            sinks.borrow_mut().one.insert(name, own.clone());
             *id = Some(name);
             write(own, b"<ok/>\n").await?;
-        } else if let Some(to) = number(line, b" to='") {
+            begin = end + 1;
+            continue;
+        };
+        if line.starts_with(b"<enter ") {
+            let room = number(line, b" room='").ok_or(io::ErrorKind::InvalidData)?;
+            let mut sinks = sinks.borrow_mut();
+            let room = sinks.rooms.entry(room).or_default();
+            room.push((own_id, own.clone()));
+            drop(sinks);
+            write(own, b"<entered/>\n").await?;
+        } else if let Some(to) = to(line) {
             match run {
                 Some((same, _)) if same == to => {}
                 Some((other, from)) => {
@@ -156,11 +185,22 @@ async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -
     }
 }
 
-async fn send(sinks: &Sinks, to: Id, lines: &[u8]) -> io::Result<()> {
-    let sink = sinks.borrow().get(&to).cloned();
-    match sink {
-        Some(sink) => write(&sink, lines).await,
-        None => Ok(()),
+async fn send(sinks: &Sinks, to: To, lines: &[u8]) -> io::Result<()> {
+    match to {
+        To::One(id) => {
+            let sink = sinks.borrow().one.get(&id).cloned();
+            match sink {
+                Some(sink) => write(&sink, lines).await,
+                None => Ok(()),
+            }
+        }
+        To::Room(id) => {
+            let all = sinks.borrow().rooms.get(&id).cloned().unwrap_or_default();
+            for (_, sink) in all {
+                write(&sink, lines).await?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -172,6 +212,11 @@ async fn write(sink: &Sink, lines: &[u8]) -> io::Result<()> {
 
 fn recycle(buffer: Vec<u8>) {
     SCRATCH.set(buffer);
+}
+
+fn to(line: &[u8]) -> Option<To> {
+    let one = number(line, b" to='").map(To::One);
+    one.or_else(|| number(line, b" room='").map(To::Room))
 }
 
 /// The number behind `key` in `line`.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{latency::Latency, oracle::Tally, outages::Survived};
+use crate::{latency::Latency, oracle::Tally, outages::Survived, rooms::Crowd};
 
 /// What a run found.
 #[derive(Debug, Default, Serialize)]
@@ -29,6 +29,8 @@ pub struct Report {
     pub memory: Option<Memory>,
     /// What the connections went through.
     pub survived: Option<Survived>,
+    /// What the rooms were like before anybody spoke.
+    pub rooms: Option<Crowd>,
 }
 
 /// Resident memory of the server.
@@ -54,6 +56,7 @@ impl Report {
             && self
                 .survived
                 .is_none_or(|survived| survived.resumptions > 0)
+            && self.rooms.is_none_or(|crowd| crowd.unknown == 0)
     }
 }
 
@@ -111,6 +114,9 @@ impl fmt::Display for Report {
                 )?;
             }
             writeln!(f)?;
+        }
+        if let Some(crowd) = &self.rooms {
+            writeln!(f, "  rooms: {crowd}")?;
         }
         if let Some(tally) = &self.oracle {
             writeln!(f, "  oracle: {tally}")?;

@@ -85,6 +85,15 @@ fn every_load_is_clean_against_an_honest_relay() {
         ]));
         assert_clean(load(&["chat", "--pairs", "2", "--rate", "500"]));
         assert_clean(load(&["ping", "--sessions", "3", "--window", "4"]));
+        assert_clean(load(&[
+            "rooms",
+            "--rooms",
+            "2",
+            "--occupants",
+            "4",
+            "--speakers",
+            "2",
+        ]));
         assert_clean(load(&["login", "--workers", "3", "--accounts", "9"]));
     }
 }
@@ -113,7 +122,11 @@ fn a_fixed_rate_is_kept() {
 #[test]
 fn each_planted_fault_ends_in_red() {
     let relay = Relay::start(&[]);
-    for load in [["chat", "--pairs", "1"], ["ping", "--sessions", "1"]] {
+    for load in [
+        ["chat", "--pairs", "1"],
+        ["ping", "--sessions", "1"],
+        ["rooms", "--occupants", "3"],
+    ] {
         for (plant, key) in [
             ("drop", "lost"),
             ("duplicate", "duplicated"),

@@ -16,6 +16,7 @@ use benches::{
     process::ProcessTree,
     report::Report,
     resumptions::Resumptions,
+    rooms::Rooms,
     scram::Cache,
     tls::{self, Handshakes, Identity},
 };
@@ -70,6 +71,38 @@ enum Command {
         #[arg(long, default_value_t = 1, value_parser = at_least_one)]
         window: usize,
         /// Make the first session err, to see the oracle turn red.
+        #[arg(long)]
+        plant: Option<Fault>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Rooms (XEP-0045): an operation is one message that one occupant hears.
+    Rooms {
+        /// Rooms.
+        #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+        rooms: usize,
+        /// Occupants of each.
+        #[arg(long, default_value_t = 100, value_parser = at_least_one)]
+        occupants: usize,
+        /// Occupants of each that speak.
+        #[arg(long, default_value_t = 10)]
+        speakers: usize,
+        /// Messages of each speaker that not everybody has heard.
+        #[arg(long, default_value_t = 2, value_parser = at_least_one)]
+        window: usize,
+        /// Bytes of a message's body.
+        #[arg(long, default_value_t = 64)]
+        body: usize,
+        /// The rooms' domain [default: rooms.DOMAIN].
+        #[arg(long)]
+        service: Option<String>,
+        /// Those who enter at once.
+        #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+        entering: usize,
+        /// How often somebody leaves a full room and enters again; how long that takes is measured.
+        #[arg(long, default_value_t = 0)]
+        entries: usize,
+        /// Make the first occupant err, to see the oracle turn red.
         #[arg(long)]
         plant: Option<Fault>,
         #[command(flatten)]
@@ -266,6 +299,32 @@ fn execute(command: Command) -> io::Result<bool> {
                 plant,
             };
             common.run(async |target, meter| ping.run(target, meter).await)
+        }
+        Command::Rooms {
+            rooms,
+            occupants,
+            speakers,
+            window,
+            body,
+            service,
+            entering,
+            entries,
+            plant,
+            common,
+        } => {
+            let load = Rooms {
+                rooms,
+                occupants,
+                speakers: speakers.min(occupants),
+                window,
+                body,
+                service: service.unwrap_or_else(|| format!("rooms.{}", common.domain)),
+                entering,
+                entries,
+                plant,
+                server: common.process()?,
+            };
+            common.run(async |target, meter| load.run(target, meter).await)
         }
         Command::Login {
             workers,
