@@ -40,19 +40,29 @@ pub(super) enum Wish {
     Leave,
 }
 
-/// Who is in the room, as one has heard.
-#[derive(Debug, Default, Clone, Copy)]
-struct Heard {
-    came: u64,
-    went: u64,
-}
+/// Who is in the room, as one has heard: a bit for each occupant.
+struct Heard(Vec<u64>);
 
 impl Heard {
-    /// How far that is from so many occupants.
-    fn unknown(self, occupants: usize) -> u64 {
-        self.came
-            .saturating_sub(self.went)
-            .abs_diff(occupants as u64)
+    fn nobody(occupants: usize) -> Heard {
+        Heard(vec![0; occupants.div_ceil(64)])
+    }
+
+    fn set(&mut self, place: usize, is_there: bool) {
+        let Some(word) = self.0.get_mut(place / 64) else {
+            return;
+        };
+        let bit = 1 << (place % 64);
+        match is_there {
+            true => *word |= bit,
+            false => *word &= !bit,
+        }
+    }
+
+    /// How many of so many are not in it.
+    fn unknown(&self, occupants: usize) -> u64 {
+        let known: u64 = self.0.iter().map(|word| u64::from(word.count_ones())).sum();
+        (occupants as u64).abs_diff(known)
     }
 }
 
@@ -107,7 +117,7 @@ impl Occupant {
                 .collect(),
             address: format!("{bare}/{}", account::user(index)),
             foreign: 0,
-            heard: Heard::default(),
+            heard: Heard::nobody(load.occupants),
             asked: None,
             hall: hall.clone(),
             floor,
@@ -179,7 +189,7 @@ impl Occupant {
             return self.ask(Wish::Open);
         }
         if wish == Wish::Leave {
-            self.heard = Heard::default();
+            self.heard = Heard::nobody(self.hall.load.occupants);
         }
         self.asked = None;
         // Whoever counts them is there until the last has ended.
@@ -249,12 +259,13 @@ impl Occupant {
                 },
                 b"presence" if !self.hall.open.get() => {
                     // At the end they leave when they have heard everything, some before others.
-                    let of_room = attribute("from").is_some_and(|from| from.starts_with(b"room"));
-                    match attribute("type") {
-                        None if of_room => self.heard.came += 1,
-                        Some(b"unavailable") if of_room => {
-                            self.heard.went += 1;
-                            if attribute("from") == Some(self.address.as_bytes()) {
+                    let from = attribute("from").unwrap_or_default();
+                    let place = place(from, self.room * self.hall.load.occupants);
+                    match (attribute("type"), place) {
+                        (None, Some(place)) => self.heard.set(place, true),
+                        (Some(b"unavailable"), Some(other)) => {
+                            self.heard.set(other, false);
+                            if other == self.place {
                                 came_true = Some(Wish::Leave);
                             }
                         }
@@ -300,6 +311,13 @@ fn said(body: &[u8], room: usize, filler: &str) -> Option<(usize, u64)> {
     (ours && words.next()? == filler).then_some((speaker, number))
 }
 
+/// The place of the occupant with this address in the room whose first one is account `first`.
+fn place(address: &[u8], first: usize) -> Option<usize> {
+    let nick = address.rsplit(|byte| *byte == b'/').next()?;
+    let digits = std::str::from_utf8(nick.strip_prefix(b"u")?).ok()?;
+    digits.parse::<usize>().ok()?.checked_sub(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,5 +336,20 @@ mod tests {
         ] {
             assert_eq!(said(bad.as_bytes(), 1, "xx"), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn who_is_there_is_known_by_place() {
+        assert_eq!(place(b"room1@rooms.localhost/u103", 100), Some(3));
+        assert_eq!(place(b"room0@rooms.localhost/u3", 100), None);
+        assert_eq!(place(b"u3@localhost/balcony", 0), None);
+        let mut heard = Heard::nobody(70);
+        assert_eq!(heard.unknown(70), 70);
+        (0..70).for_each(|place| heard.set(place, true));
+        heard.set(69, true);
+        heard.set(500, true);
+        assert_eq!(heard.unknown(70), 0);
+        heard.set(64, false);
+        assert_eq!(heard.unknown(70), 1);
     }
 }
