@@ -162,10 +162,7 @@ async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -
         };
         if line.starts_with(b"<enter ") {
             let room = number(line, b" room='").ok_or(io::ErrorKind::InvalidData)?;
-            let mut sinks = sinks.borrow_mut();
-            let room = sinks.rooms.entry(room).or_default();
-            room.push((own_id, own.clone()));
-            drop(sinks);
+            enter(&mut sinks.borrow_mut(), room, own_id, own);
             write(own, b"<entered/>\n").await?;
         } else if let Some(to) = to(line) {
             match run {
@@ -183,6 +180,15 @@ async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -
         Some((to, from)) => send(sinks, to, &lines[from..]).await,
         None => Ok(()),
     }
+}
+
+/// From now on what is said in the room goes there too.
+fn enter(connections: &mut Connections, room: Id, id: Id, own: &Sink) {
+    connections
+        .rooms
+        .entry(room)
+        .or_default()
+        .push((id, own.clone()));
 }
 
 async fn send(sinks: &Sinks, to: To, lines: &[u8]) -> io::Result<()> {
