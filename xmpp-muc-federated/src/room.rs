@@ -162,7 +162,11 @@ pub(crate) fn refusal(stanza: &Stanza, error: &StanzaError) -> Option<Stanza> {
         return Some(reply);
     }
     let children = [&Element::new("x", ns::MUC), &error.to_element()];
-    Some(reply.with_payload(Payload::default()).with_children(children))
+    Some(
+        reply
+            .with_payload(Payload::default())
+            .with_children(children),
+    )
 }
 
 impl Room {
