@@ -43,7 +43,7 @@ class Creating(RoomTest):
 
     @differs("prosody", "it stays, locked")
     async def test_a_reserved_room_that_is_cancelled_is_gone(self):
-        # §10.1.3: "the service SHOULD destroy the room".
+        # §10.1.3: it is destroyed.
         crone, witch = await self.client("crone"), await self.client("witch")
         owner = await self.enter(crone, self.address(), "crone")
         await owner.muc.get_room_config(owner.room)
@@ -63,7 +63,7 @@ class Creating(RoomTest):
 
 class Entering(RoomTest):
     async def test_who_enters_hears_occupants_himself_history_subject_and_then_what_is_said(self):
-        # §7.1: "The order of events is as follows".
+        # §7.1 has the order of events.
         crone, second = await self.coven("second", changesubject=True)
         crone.muc.set_subject(crone.room, "Fire Burn and Cauldron Bubble!")
         for n in range(3):
@@ -92,7 +92,7 @@ class Entering(RoomTest):
             self.assertEqual((item(got).get("affiliation"), item(got).get("role")), ("none", "participant"))
 
     async def test_an_empty_subject_is_sent_as_well(self):
-        # §7.1.16: "If there is no subject set for the room, the room MUST return an empty <subject/> element."
+        # §7.2.15: whatever it is, it ends the history.
         _, second = await self.coven("second")
         self.assertIsNotNone(second.subject.xml.find("{jabber:client}subject"))
         self.assertFalse(second.subject["subject"])
@@ -165,7 +165,7 @@ class Entering(RoomTest):
         await self.assert_kept_out("service-unavailable", witches[9], crone.room, "witch9")
 
     async def test_two_sessions_of_a_user_share_a_nick(self):
-        # §7.2.8 ("multiple resources"): others hear of one occupant; both hear what is said.
+        # §7.2.8: others hear of one occupant; both hear what is said.
         crone, _ = await self.coven("second")
         account = self.account("third")
         phone, laptop = await self.client(account, "phone"), await self.client(account, "laptop")

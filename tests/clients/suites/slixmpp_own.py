@@ -32,6 +32,12 @@ LEFT_OUT = {
     "test_user_avatar": "needs PubSub (XEP-0084)",
 }
 
+RACES = {
+    "test_muc": "takes a change of nick for the leaving it waits for, when it hears of it late",
+}
+"""Those that at times fail by themselves, and may try again."""
+ATTEMPTS = 3
+
 
 class Own(ClientTest):
     # The tests connect to 5222 and 5223.
@@ -54,6 +60,13 @@ class Own(ClientTest):
             "SERVER_ADDRESS": self.server.address,
             "SSL_CERT_FILE": str(self.server.ca),
         }
+        for _ in range(ATTEMPTS if name in RACES else 1):
+            status, output = await self.attempt(name, environment)
+            if status == 0:
+                return
+        self.fail(output)
+
+    async def attempt(self, name: str, environment: dict[str, str]) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, ITEST, name, cwd=SOURCE, env=environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -64,7 +77,7 @@ class Own(ClientTest):
             process.kill()
             await process.wait()
             self.fail(f"{name} did not end within {TIMEOUT} s")
-        self.assertEqual(process.returncode, 0, output.decode(errors="replace"))
+        return process.returncode, output.decode(errors="replace")
 
     def test_every_integration_test_is_run_or_left_out_for_a_reason(self):
         present = {path.stem for path in (SOURCE / "itests").glob("test_*.py")}
