@@ -162,10 +162,7 @@ async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -
         };
         if line.starts_with(b"<enter ") {
             let room = number(line, b" room='").ok_or(io::ErrorKind::InvalidData)?;
-            let mut sinks = sinks.borrow_mut();
-            let room = sinks.rooms.entry(room).or_default();
-            room.push((own_id, own.clone()));
-            drop(sinks);
+            enter(sinks, room, (own_id, own.clone()));
             write(own, b"<entered/>\n").await?;
         } else if let Some(to) = to(line) {
             match run {
@@ -183,6 +180,10 @@ async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -
         Some((to, from)) => send(sinks, to, &lines[from..]).await,
         None => Ok(()),
     }
+}
+
+fn enter(sinks: &Sinks, room: Id, who: (Id, Sink)) {
+    sinks.borrow_mut().rooms.entry(room).or_default().push(who);
 }
 
 async fn send(sinks: &Sinks, to: To, lines: &[u8]) -> io::Result<()> {
