@@ -162,7 +162,7 @@ async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -
         };
         if line.starts_with(b"<enter ") {
             let room = number(line, b" room='").ok_or(io::ErrorKind::InvalidData)?;
-            enter(&mut sinks.borrow_mut(), room, own_id, own);
+            enter(sinks, room, (own_id, own.clone()));
             write(own, b"<entered/>\n").await?;
         } else if let Some(to) = to(line) {
             match run {
@@ -183,12 +183,8 @@ async fn forward(lines: &[u8], id: &mut Option<Id>, own: &Sink, sinks: &Sinks) -
 }
 
 /// From now on what is said in the room goes there too.
-fn enter(connections: &mut Connections, room: Id, id: Id, own: &Sink) {
-    connections
-        .rooms
-        .entry(room)
-        .or_default()
-        .push((id, own.clone()));
+fn enter(sinks: &Sinks, room: Id, who: (Id, Sink)) {
+    sinks.borrow_mut().rooms.entry(room).or_default().push(who);
 }
 
 async fn send(sinks: &Sinks, to: To, lines: &[u8]) -> io::Result<()> {

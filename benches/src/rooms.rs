@@ -96,7 +96,7 @@ type Tasks = JoinSet<io::Result<(Tally, u64)>>;
 /// How long one may take to enter or leave.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long nothing comes to anybody when all is quiet.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_millis(200);
 /// The first occupants of rooms that enter at once.
 const FIRST: usize = 50;
 
