@@ -106,7 +106,9 @@ class ComingAndGoing(RoomTest):
         gone = await crone.hears("second", "unavailable", 303)
         self.assertEqual(item(gone).get("nick"), "oldhag")
         await crone.hears("oldhag")
-        held = second.client.holds(Presence)
+        async with asyncio.timeout(TIMEOUT):
+            while len(held := second.client.holds(Presence)) < 2:
+                await asyncio.sleep(0.05)
         self.assertEqual([each["from"].resource for each in held], ["second", "oldhag"])
         for each in held:
             self.assertIn(110, each["muc"]["status_codes"])

@@ -124,6 +124,10 @@ impl Room {
         turn: &mut Turn<'_>,
     ) -> Result<(), StanzaError> {
         let create = self.is_new();
+        // Everybody there would own the room.
+        if create && wish.real.is_domain() {
+            return Err(Condition::NotAllowed.into());
+        }
         let affiliation = match create {
             true => Affiliation::Owner,
             false => wish.affiliation,

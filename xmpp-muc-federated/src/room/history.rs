@@ -48,7 +48,8 @@ impl History {
                 history.push(stamped(room, &stanza, message.at), message.at, bounds);
             }
         }
-        history.untold = 0;
+        // What is too much may be in the store yet: the next message has the rest go.
+        history.untold = stored.len();
         history
     }
 

@@ -114,6 +114,10 @@ impl Room {
             // The ban is lifted first, by who may do that.
             Affiliation::Outcast => Err(Condition::NotAllowed.into()),
             _ if !may => Err(Condition::Forbidden.into()),
+            // A whole domain is for admins to let in.
+            Affiliation::None if self.config.members_only && invitee.local().is_none() => {
+                Err(Condition::NotAllowed.into())
+            }
             Affiliation::None if self.is_full_of_members() => {
                 Err(Condition::ResourceConstraint.into())
             }
@@ -121,8 +125,10 @@ impl Room {
         }
     }
 
+    /// Those who are invited do not take the room that admins need for their bans.
     fn is_full_of_members(&self) -> bool {
-        self.config.members_only && self.affiliations.len() >= self.settings.limits.affiliations
+        let most = self.settings.limits.affiliations / 2;
+        self.config.members_only && self.affiliations.len() >= most
     }
 
     /// "If the room is members-only, the service MAY also add the invitee to the member list."

@@ -46,9 +46,12 @@ impl Room {
         reason: Option<String>,
     ) -> Result<(), Condition> {
         let target = self.occupants.get(seat).ok_or(Condition::ItemNotFound)?;
-        let planned = plan.roles.get(&seat).map(|(role, _)| *role);
+        // One thing happens to an occupant: who is kicked cannot be given a role any more, and nobody becomes a moderator by way of that.
+        if plan.roles.contains_key(&seat) {
+            return Err(Condition::BadRequest);
+        }
         let standing = Standing {
-            role: planned.unwrap_or(target.role),
+            role: target.role,
             affiliation: target.affiliation,
         };
         change_role(asker.standing, standing, role, target.real == asker.user)?;
@@ -130,7 +133,12 @@ impl Room {
 
     /// A nick that can be reserved: §7.10: "If the desired room nickname is already reserved for that room, the room MUST return
     /// a <conflict/> error"; nor is it one that somebody else has right now.
-    fn free_nick(&self, plan: &Plan, user: &BareJid, nick: &str) -> Result<String, Condition> {
+    pub(super) fn free_nick(
+        &self,
+        plan: &Plan,
+        user: &BareJid,
+        nick: &str,
+    ) -> Result<String, Condition> {
         let occupant_jid = self.jid.with_resource(nick);
         let (Ok(address), Ok(key)) = (occupant_jid, nickname(nick)) else {
             return Err(Condition::NotAcceptable);

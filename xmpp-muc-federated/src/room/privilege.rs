@@ -151,6 +151,9 @@ pub(super) fn change_role(
     to: Role,
     oneself: bool,
 ) -> Result<(), Condition> {
+    if target.role == Role::None {
+        return Err(Condition::ItemNotFound);
+    }
     let is_moderator = actor.role == Role::Moderator;
     let is_admin = actor.affiliation.may(Right::AssignModerators);
     let by = ROLES[target.role as usize][to as usize];

@@ -14,11 +14,14 @@ use super::request::{Asker, Refusal};
 use super::voice::values;
 use super::{Affiliation, Role, Room, Turn};
 use crate::ns;
+use crate::store::{Change, Entry};
 
 /// The field in which the nick stands.
 const NICK: &str = "muc#register_roomnick";
 /// The field in which an admin decides.
 const ALLOW: &str = "muc#register_allow";
+/// Our own, hidden in the form that admins get: whose request it is.
+const APPLICANT: &str = "x-applicant";
 
 /// Who waits for an admin to approve their registration, with the nick they want. They are asked for again when the room has left
 /// memory.
@@ -70,7 +73,12 @@ impl Room {
         let nick = form::value(submitted, NICK).filter(|nick| !nick.is_empty());
         let nick = nick.ok_or(Condition::BadRequest)?;
         let is_member = asker.affiliation() >= Affiliation::Member;
-        let affiliation = asker.affiliation().max(Affiliation::Member);
+        let own = self.affiliations.get(asker.user.as_jid());
+        let own = own.map_or(Affiliation::None, |entry| entry.affiliation);
+        if is_member && own < Affiliation::Member {
+            return self.reserve(asker, &nick, request, turn);
+        }
+        let affiliation = own.max(Affiliation::Member);
         let mut plan = Plan::default();
         // The room itself does it, if they may.
         let room = Asker {
@@ -103,6 +111,29 @@ impl Room {
         Ok(())
     }
 
+    /// A nick for one who is what they are by their domain or by the service, and stays so for as long as these have it so.
+    fn reserve(
+        &mut self,
+        asker: &Asker,
+        nick: &str,
+        request: &Stanza,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let mut plan = Plan::default();
+        let entry = Entry {
+            jid: asker.user.clone().into(),
+            affiliation: Affiliation::None,
+            nick: Some(self.free_nick(&plan, &asker.user, nick)?),
+            reason: None,
+        };
+        plan.entries.insert(entry.jid.clone(), entry.clone());
+        self.check(&plan)?;
+        self.affiliations.set(entry.clone());
+        self.keep(vec![Change::Entry(entry)], turn);
+        turn.answer(request.reply());
+        Ok(())
+    }
+
     /// A form of [`ns::REGISTER_FORM`] in a message: an admin decides.
     pub(super) fn decide(
         &mut self,
@@ -116,13 +147,19 @@ impl Room {
         let nick = form::value(submitted, NICK).ok_or(Condition::BadRequest)?;
         let allow = values(submitted, ALLOW).ok_or(Condition::BadRequest)?;
         let allow = boolean(&allow)?.unwrap_or_default();
+        let of = form::value(submitted, APPLICANT);
+        let asked = |user: &BareJid| of.as_ref().is_none_or(|of| *of == user.as_str());
         let mut applicants = self.applicants.iter();
-        let applicant = applicants.find(|(_, wanted)| **wanted == *nick);
+        let applicant = applicants.find(|(user, wanted)| **wanted == *nick && asked(user));
         // Another admin was faster.
         let Some(user) = applicant.map(|(user, _)| user.clone()) else {
             return Err(Condition::ItemNotFound);
         };
         self.applicants.remove(&user);
+        // They have become something else meanwhile: banned, perhaps, or an admin.
+        if self.affiliation(&user) != Affiliation::None {
+            return Err(Condition::ItemNotFound);
+        }
         if !allow {
             return Ok(());
         }
@@ -213,7 +250,9 @@ impl Room {
         let allow = form::field(ALLOW, ["0"])
             .with_attr("type", "boolean")
             .with_attr("label", "Allow this person to register with the room?");
-        let form = question("form", Some(nick), "Registration request", &text).with_child(allow);
+        let applicant = form::field(APPLICANT, [user.as_str()]).with_attr("type", "hidden");
+        let form = question("form", Some(nick), "Registration request", &text);
+        let form = form.with_child(applicant).with_child(allow);
         let message = Stanza::message(MessageType::Normal)
             .with_from(Jid::from(&self.jid))
             .with_id(&*self.fresh_id())

@@ -35,6 +35,8 @@ struct Request {
     real: Jid,
 }
 
+/// Requests that are answered and whose places are not looked for yet.
+const ANSWERED: usize = 64;
 /// The part of the table that one client may fill.
 const SHARE: usize = 4;
 
@@ -46,6 +48,11 @@ impl Requests {
 
     fn insert(&mut self, id: Arc<str>, request: Request, until: Instant) {
         *self.of.entry(request.from.clone()).or_default() += 1;
+        // One that nobody answers does not keep the places of all that come behind it.
+        if self.order.len() > 2 * self.waiting.len() + ANSWERED {
+            let waiting = &self.waiting;
+            self.order.retain(|(_, id)| waiting.contains_key(id));
+        }
         self.order.push_back((until, id.clone()));
         self.waiting.insert(id, request);
     }
@@ -221,4 +228,36 @@ fn is_disco(payload: &Payload) -> bool {
         "http://jabber.org/protocol/disco#items",
     ];
     disco.iter().any(|ns| payload.has("query", ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::room::tests::{now, real};
+
+    /// An accomplice who never answers would have the list grow with every request that is answered at once.
+    #[test]
+    fn a_request_that_nobody_answers_keeps_no_places_behind_it() {
+        let mut requests = Requests::default();
+        let (from, asked) = (real("hag66/pda"), real("bard/globe"));
+        let request = |id: &Arc<str>| Request {
+            from: from.clone(),
+            id: id.clone(),
+            asked: asked.as_full().unwrap(),
+            real: asked.clone(),
+        };
+        let until = now().instant + Duration::from_secs(60);
+        let pinned: Arc<str> = "pinned".into();
+        requests.insert(pinned.clone(), request(&pinned), until);
+        for n in 0..1000 {
+            let id: Arc<str> = n.to_string().into();
+            requests.insert(id.clone(), request(&id), until);
+            assert!(requests.take(&id, &asked).is_some());
+            assert!(requests.order.len() <= 2 * ANSWERED, "{n}");
+        }
+        assert!(requests.take(&pinned, &asked).is_some());
+        assert!(requests.next_timeout().is_none());
+    }
 }

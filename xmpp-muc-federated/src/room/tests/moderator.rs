@@ -36,6 +36,23 @@ fn a_kick_is_told_in_the_order_of_8_2() {
     );
 }
 
+/// §5.1.3, §9.6: who is a moderator is for admins to say, in one item or in two.
+#[test]
+fn nobody_becomes_a_moderator_by_way_of_a_kick() {
+    let mut bench = coven(|_| {});
+    bench.has_role("bard", Role::Moderator);
+    bench.play(
+        "
+        bard/globe admin <item nick='hecate' role='none'/><item nick='hecate' role='moderator'/>
+            bard/globe:  iq error modify bad-request
+        wiccarocks/laptop admin <item nick='firstwitch' role='none'/><item nick='firstwitch' role='visitor'/>
+            wiccarocks/laptop:  iq error cancel not-allowed
+        wiccarocks/laptop admin <item nick='secondwitch' role='none'/><item nick='secondwitch' role='visitor'/>
+            wiccarocks/laptop:  iq error modify bad-request
+        ",
+    );
+}
+
 /// §8.2: "the service MUST deny the request and return a <not-allowed/> error to the sender"
 #[test]
 fn superiors_are_not_kicked() {

@@ -25,7 +25,10 @@ impl Stored {
                 }
                 Change::NoEntry(jid) => self.entries.retain(|one| one.jid != jid),
                 Change::Message(message) => self.messages.push(message),
-                Change::Keep(_) => {}
+                Change::Keep(most) => {
+                    let excess = self.messages.len().saturating_sub(most);
+                    self.messages.drain(..excess);
+                }
                 Change::Destroyed => *self = Stored::default(),
             }
         }
@@ -43,6 +46,27 @@ impl Stored {
             like.room.settings.clone(),
         )
         .unwrap()
+    }
+}
+
+/// A room that leaves memory before it has told the store what is of no use any more tells it when it is back.
+#[test]
+fn what_is_stored_of_a_room_that_comes_and_goes_has_bounds() {
+    let mut bench = Bench::new();
+    let mut stored = Stored::default();
+    for line in [
+        "crone1/desktop enters firstwitch",
+        "crone1/desktop configures persistentroom=1",
+    ] {
+        stored.apply(&bench.outputs(line));
+    }
+    for visit in 0..10 {
+        for _ in 0..19 {
+            stored.apply(&bench.outputs("crone1/desktop says Double, double"));
+        }
+        assert!(stored.messages.len() <= 2 * 20, "{visit}");
+        bench.room = stored.restore(&bench);
+        bench.happens("crone1/desktop enters firstwitch");
     }
 }
 

@@ -152,6 +152,63 @@ fn admins_decide_who_registers_where_membership_is_a_privilege() {
     }
 }
 
+/// The form that an admin answers may be an old one.
+#[test]
+fn only_who_has_asked_and_is_nothing_to_the_room_is_let_in() {
+    let mut bench = Bench::open(|config| config.members_only = true);
+    bench.happens("crone1/desktop enters firstwitch");
+    for (user, nick) in [("hag66", "hag"), ("bard", "poet"), ("duncan", "king")] {
+        bench.happens(&format!("{user}/1 registers roomnick={nick}"));
+    }
+    bench.is("hag66", Affiliation::Outcast);
+    bench.is("bard", Affiliation::Admin);
+    bench.play(&format!(
+        "
+        crone1/desktop submits {FORM} roomnick=hag, allow=1
+            crone1/desktop:  message error cancel item-not-found
+        crone1/desktop submits {FORM} roomnick=poet, allow=1
+            crone1/desktop:  message error cancel item-not-found
+        crone1/desktop <message to=''><x xmlns='jabber:x:data' type='submit'>\
+            <field var='FORM_TYPE'><value>{REGISTER}</value></field>\
+            <field var='muc#register_roomnick'><value>king</value></field>\
+            <field var='x-applicant'><value>macbeth@shakespeare.lit</value></field>\
+            <field var='muc#register_allow'><value>1</value></field></x></message>
+            crone1/desktop:  message error cancel item-not-found
+        crone1/desktop lists affiliation='admin'
+            crone1/desktop: answer  iq result 1 query [affiliation=admin jid=bard]
+        crone1/desktop lists affiliation='outcast'
+            crone1/desktop: answer  iq result 1 query [affiliation=outcast jid=hag66]
+        ",
+        REGISTER = crate::ns::REGISTER_FORM,
+    ));
+}
+
+/// Whose domain is a member keeps nothing but the nick when the domain is none any more.
+#[test]
+fn what_somebody_is_by_their_domain_is_not_stored_as_theirs() {
+    let mut bench = Bench::open(|config| (config.members_only, config.persistent) = (true, true));
+    bench.happens("crone1/desktop enters firstwitch");
+    let entry = |affiliation| crate::store::Entry {
+        jid: "shakespeare.lit".parse().unwrap(),
+        affiliation,
+        nick: None,
+        reason: None,
+    };
+    bench.room.affiliations.set(entry(Affiliation::Member));
+    bench.play(
+        "
+        hag66/pda registers roomnick=hag
+            store entry hag66 none nick=hag
+            hag66/pda: answer  iq result 1
+        ",
+    );
+    bench.room.affiliations.set(entry(Affiliation::Outcast));
+    assert_eq!(
+        bench.happens("hag66/pda enters hag"),
+        ["hag66/pda: /hag presence error auth forbidden"]
+    );
+}
+
 #[test]
 fn applicants_and_registrations_are_bounded() {
     let mut limits = Limits::default();
