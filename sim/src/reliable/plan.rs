@@ -150,7 +150,14 @@ impl Plan {
         if plan.hurry && !rng.one_in(4) {
             plan.restarts = restarts(rng);
         }
-        plan.queue = *rng.pick(&[AMPLE, AMPLE, 8]);
+        let queue = *rng.pick(&[AMPLE, AMPLE, 8]);
+        // A client that does not resume and repeats in one go more than so small a queue has answers for never comes to the end of it: its
+        // acknowledgement stands behind what waits, and it begins anew.
+        let resume = |device: &Device| device.mode != Mode::Acks;
+        plan.queue = match plan.devices.iter().all(resume) {
+            true => queue,
+            false => AMPLE,
+        };
         plan
     }
 
