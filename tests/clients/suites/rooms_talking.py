@@ -6,7 +6,7 @@ from slixmpp import Iq, Message, Presence
 from slixmpp.exceptions import IqError
 
 from harness.rooms import USER, RoomTest, item
-from harness.slix import PING
+from harness.slix import PING, TIMEOUT
 from suites.stream_management import PLUGINS as MANAGED
 from suites.stream_management import Managed
 
