@@ -185,6 +185,8 @@ struct With {
     config: Config,
     modules: Vec<Arc<dyn Module>>,
     stores: Stores,
+    /// For how long a count waits for a stanza.
+    settle: Duration,
 }
 
 impl With {
@@ -199,6 +201,7 @@ impl With {
             config: Config::default(),
             modules: im::all(),
             stores: Stores::memory(),
+            settle: crate::server::Timeouts::default().settle,
         }
     }
 
@@ -229,6 +232,7 @@ impl Site {
         let gate = Gate::default();
         let server = Server::builder()
             .domain(Domain::new(domain.parse().unwrap(), Secret::from([7; 32])))
+            .configure(|config| config.timeouts.settle = with.settle)
             .stores(with.stores)
             .modules(with.modules)
             .remote(gate.mailbox())
