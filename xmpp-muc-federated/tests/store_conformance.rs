@@ -60,8 +60,20 @@ async fn conforms(fault: Option<Fault>) -> bool {
     suite.await.is_ok()
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+macro_rules! faults {
+    ($($fault:ident,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        enum Fault {
+            $($fault,)*
+        }
+
+        use Fault::*;
+
+        const FAULTS: [Fault; 41] = [$($fault,)*];
+    };
+}
+
+faults! {
     StateTrims,
     StateKeepsTheFirst,
     StateForgetsEntries,
@@ -104,52 +116,6 @@ enum Fault {
     CountIsOfListed,
     CountMixesServices,
 }
-
-use Fault::*;
-
-const FAULTS: [Fault; 41] = [
-    StateTrims,
-    StateKeepsTheFirst,
-    StateForgetsEntries,
-    NameIsLost,
-    NameStays,
-    EntriesForgetTheNick,
-    EntriesForgetTheReason,
-    EntriesIgnoreTheResource,
-    EntriesKeepTheFirst,
-    NoneIsNoEntry,
-    NoEntryRemovesTheDomain,
-    NoEntryDoesNothing,
-    MessagesReverse,
-    MessagesOrderById,
-    MessagesLoseTheirTime,
-    MessagesAreCut,
-    MessagesComeTwice,
-    MessagesAreReplaced,
-    MessagesAreOfAll,
-    HistoryIsTheOldest,
-    HistoryIgnoresLimit,
-    KeepDoesNothing,
-    KeepKeepsTheOldest,
-    KeepIsLate,
-    ApplyLosesTheLast,
-    ApplyReverses,
-    CallsOvertake,
-    AnythingMakesRooms,
-    DestroyDoesNothing,
-    DestroyLeavesMessages,
-    DestroyLeavesEntries,
-    DestroyIsLate,
-    RoomsOfOneNameMix,
-    ListShowsHidden,
-    ListReverses,
-    ListIncludesAfter,
-    ListIgnoresLimit,
-    ListNeedsAfter,
-    ListMixesServices,
-    CountIsOfListed,
-    CountMixesServices,
-];
 
 struct Faulty {
     inner: Memory,
