@@ -6,7 +6,7 @@ mod oracle;
 use oracle::{Seen, seen_by_rxml, seen_in};
 use proptest::prelude::*;
 use xmpp_core::stanza::Stanza;
-use xmpp_core::xml::{Element, Error, Limits, Reader, Received, ns};
+use xmpp_core::xml::{Element, Error, Limits, Reader, Received};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams' xmlns:h='urn:h' version='1.0'>";
@@ -328,6 +328,7 @@ proptest! {
     #[test]
     fn a_stanza_means_the_same_wherever_it_is_relayed(
         content in prop_oneof![
+            Just("<message><h:f xmlns:h='jabber:server' xmlns='urn:d'><a/></h:f></message>".to_owned()),
             content().prop_map(|content| format!("<message>{content}</message>")),
             content().prop_map(|content| format!("<message xmlns:p='urn:o'>{content}</message>")),
             content().prop_map(|content| format!("<m:message xmlns:m='jabber:client' xmlns='urn:d'>{content}</m:message>")),
@@ -345,12 +346,7 @@ proptest! {
             let theirs = &theirs[1..theirs.len() - 1];
             let from = theirs.iter().position(|seen| matches!(seen, Seen::Start { .. })).unwrap();
             let theirs = Seen::without_ignored_types(&theirs[from..]);
-            for content in [ns::CLIENT, ns::SERVER] {
-                let relayed = format!("<s xmlns='{content}'>{stanza}</s>");
-                let relayed = seen_by_rxml(relayed.as_bytes()).unwrap();
-                let relayed = Seen::content_renamed(&relayed[1..relayed.len() - 1], content);
-                prop_assert_eq!(&relayed, &theirs, "{} as {}", content, stanza);
-            }
+            prop_assert_eq!(&Seen::relayed(&stanza.to_string()).unwrap(), &theirs, "{}", stanza);
             prop_assert_eq!(&seen_in(&stanza.to_element()), &theirs);
             let again = Stanza::parse(&stanza.to_string());
             prop_assert_eq!(again.as_ref(), Ok(&stanza));

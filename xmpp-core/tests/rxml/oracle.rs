@@ -18,24 +18,23 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// The same with [`ns::CLIENT`] for the content namespace, as far as elements inherit it.
-    pub fn content_renamed(seen: &[Seen], content: &str) -> Vec<Seen> {
-        let mut inherits = vec![true];
-        let mut renamed = seen.to_vec();
-        for seen in &mut renamed {
-            match seen {
-                Seen::Start { ns, .. } => {
-                    let inherited = inherits.last() == Some(&true) && ns == content;
-                    inherits.push(inherited);
-                    if inherited {
-                        *ns = ns::CLIENT.to_owned();
-                    }
-                }
-                Seen::End => drop(inherits.pop()),
-                Seen::Text(_) => {}
+    /// What is seen of a stanza in a stream with another content namespace, which then has
+    /// the name [`ns::CLIENT`]. Nothing in the stanza names it, so what is in it inherits it
+    /// (a stanza may well name `jabber:server` itself).
+    pub fn relayed(stanza: &str) -> Result<Vec<Seen>, String> {
+        let mut content = "urn:example:content".to_owned();
+        while stanza.contains(&content) {
+            content.push('+');
+        }
+        let mut seen = seen_by_rxml(format!("<s xmlns='{content}'>{stanza}</s>").as_bytes())?;
+        for seen in &mut seen {
+            if let Seen::Start { ns, .. } = seen
+                && *ns == content
+            {
+                *ns = ns::CLIENT.to_owned();
             }
         }
-        renamed
+        Ok(seen[1..seen.len() - 1].to_vec())
     }
 
     /// The same without a type of the first element that means none.
