@@ -23,6 +23,7 @@ mod burst;
 mod change;
 mod config;
 mod disco;
+pub mod elsewhere;
 mod enter;
 mod exit;
 mod form;
@@ -114,6 +115,8 @@ pub enum Output {
     Burst(Jid, Vec<Arc<Stanza>>),
     /// Store this.
     Store(Change),
+    /// Other nodes have to know of this: told to [`fmuc::Node`](crate::fmuc) alone, and only if it [watches](Room::watch).
+    Event(elsewhere::Event),
     /// The room is no more, since it was destroyed (§10.9), or is not persistent and nobody is in it (§7.14); nothing comes after this.
     Destroyed,
 }

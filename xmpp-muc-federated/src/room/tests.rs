@@ -245,6 +245,7 @@ fn shown(output: &Output) -> Vec<String> {
             vec![format!("store no entry {}", short(jid.as_str()))]
         }
         Output::Store(change) => vec![format!("store {}", short(&format!("{change:?}")))],
+        Output::Event(event) => vec![format!("event {event:?}")],
         Output::Destroyed => vec!["destroyed".into()],
     }
 }

@@ -291,6 +291,7 @@ impl Keeper {
                 };
                 self.outlet.send(answer).await;
             }
+            Output::Event(_) => {}
             Output::Destroyed => {
                 self.room = None;
                 self.creator = None;

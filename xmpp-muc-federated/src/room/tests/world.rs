@@ -200,6 +200,7 @@ impl World {
                 stanzas.iter().for_each(|stanza| self.hear(to, stanza));
             }
             Output::Store(_) => {}
+            Output::Event(_) => self.wrong = Some("nobody watches".into()),
             Output::Destroyed => self.wrong = Some("a persistent room is gone".into()),
         }
     }
