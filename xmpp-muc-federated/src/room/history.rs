@@ -71,7 +71,7 @@ impl History {
         })
     }
 
-    /// One more, which is stamped; the oldest go.
+    /// One more, which is stamped, among those of its time: it may come late from elsewhere. The oldest go.
     pub(super) fn push(&mut self, stanza: Stanza, at: Timestamp, bounds: Bounds) {
         let text = stanza.to_string();
         let (bytes, chars) = (text.len(), text.chars().count());
@@ -80,12 +80,15 @@ impl History {
         }
         self.untold += 1;
         self.bytes += bytes;
-        self.kept.push_back(Kept {
+        let before = self.kept.iter().rev().take_while(|kept| kept.at > at);
+        let place = self.kept.len() - before.count();
+        let kept = Kept {
             at,
             stanza: Arc::new(stanza),
             bytes,
             chars,
-        });
+        };
+        self.kept.insert(place, kept);
         while self.kept.len() > bounds.messages || self.bytes > bounds.bytes {
             let Some(oldest) = self.kept.pop_front() else {
                 return;

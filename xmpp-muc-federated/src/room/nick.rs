@@ -48,6 +48,9 @@ impl Room {
         {
             return Err(Condition::Conflict.into());
         }
+        if !occupant.elsewhere.is_empty() {
+            return self.part_ways(seat, to, turn).map(|()| true);
+        }
         self.tell_rename(seat, to.resource(), turn);
         self.occupants.rename(seat, to.clone());
         Ok(true)
