@@ -159,7 +159,7 @@ impl Room {
             let now = self.occupants.get(seat).filter(|_| watched);
             let now = now.and_then(Seated::abroad);
             if let Some(known) = self.occupants.known(seat) {
-                *known = now;
+                *known = now.map(Box::new);
             }
         }
     }
@@ -229,14 +229,15 @@ impl Room {
         if holder == Some(seat) && (!alone || there.address == address) {
             return Ok(());
         }
-        if !(alone && holder.is_none()) {
-            self.has_place(holder.filter(|holder| *holder != seat))?;
+        let stays = alone && holder.is_none_or(|holder| holder == seat);
+        if !stays {
+            self.has_place(holder)?;
         }
         let turn = &mut Turn { now, out };
         if alone {
             self.tell_rename(seat, address.resource(), turn);
         }
-        if alone && holder.is_none_or(|holder| holder == seat) {
+        if stays {
             self.occupants.rename(seat, address);
             self.tell_others(seat, &Notice::default(), turn);
             return Ok(());
