@@ -263,9 +263,17 @@ mod tests {
             history.bytes,
             history.kept.iter().map(|kept| kept.bytes).sum()
         );
-        history.push(message(&"x".repeat(1500), 0), Timestamp(0), BOUNDS);
+        history.push(
+            message(&"x".repeat(1500), 21_000),
+            Timestamp(21_000),
+            BOUNDS,
+        );
         assert_eq!(history.kept.len(), 2);
-        history.push(message(&"x".repeat(2500), 0), Timestamp(0), BOUNDS);
+        history.push(
+            message(&"x".repeat(2500), 21_000),
+            Timestamp(21_000),
+            BOUNDS,
+        );
         assert_eq!(history.kept.len(), 2);
         assert!(history.bytes <= BOUNDS.bytes);
     }

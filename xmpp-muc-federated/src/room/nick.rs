@@ -48,7 +48,8 @@ impl Room {
         {
             return Err(Condition::Conflict.into());
         }
-        if !occupant.elsewhere.is_empty() {
+        let respelt = self.occupants.named(to.resource()).is_some();
+        if !occupant.elsewhere.is_empty() && !respelt {
             return self.part_ways(seat, to, turn).map(|()| true);
         }
         self.tell_rename(seat, to.resource(), turn);

@@ -25,7 +25,7 @@ pub(super) struct Occupant {
     /// Where else they are: at other nodes of the room, the one that was heard of last at the end. One that is nowhere has no seat.
     pub(super) elsewhere: Vec<Claim>,
     /// What other nodes have last been told of those here, as long as the room is watched.
-    pub(super) known: Option<elsewhere::Occupant>,
+    pub(super) known: Option<Box<elsewhere::Occupant>>,
     /// Whether others know that they are there (`presencebroadcast`).
     pub(super) shown: bool,
     /// The role that they have last been told they have.
@@ -208,7 +208,7 @@ impl Occupants {
     }
 
     /// What other nodes know of them.
-    pub(super) fn known(&mut self, seat: Seat) -> Option<&mut Option<elsewhere::Occupant>> {
+    pub(super) fn known(&mut self, seat: Seat) -> Option<&mut Option<Box<elsewhere::Occupant>>> {
         Some(&mut self.seats.get_mut(seat.0)?.as_mut()?.known)
     }
 

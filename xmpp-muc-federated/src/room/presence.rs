@@ -151,10 +151,11 @@ impl Room {
         let (Some(occupant), Some(known)) = (occupant, self.occupants.known(seat)) else {
             return;
         };
-        if known.as_ref() == Some(&occupant) {
+        if known.as_deref() == Some(&occupant) {
             return;
         }
-        let before = known.replace(occupant.clone()).map(|known| known.jid);
+        let before = known.replace(Box::new(occupant.clone()));
+        let before = before.map(|known| known.jid);
         turn.out.push(Output::Event(Event::Present {
             instead_of: before.filter(|before| *before != occupant.jid),
             occupant,
