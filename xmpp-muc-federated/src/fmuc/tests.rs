@@ -118,7 +118,7 @@ impl World {
         world
     }
 
-    /// Adds a room, or begins its life anew.
+    /// Adds a room, or begins its life anew. The first of those in [`PEOPLE`] who are at it owns it.
     pub(super) fn add(&mut self, name: char, setup: Setup) {
         let settings = crate::Settings {
             admins: vec!["admin@example.lit".parse().unwrap()],
@@ -129,12 +129,26 @@ impl World {
         };
         let mut room = Room::new(address(name), Arc::new(settings));
         let mut out = Vec::new();
+        let owners = ROOMS.iter().zip(["al", "hm", "mb", "ro", "vi", "ot"]);
+        let owner = owners
+            .filter(|((room, _), _)| *room == name)
+            .map(|(_, who)| person(who).1);
+        let owner = owner
+            .filter_map(|jid| jid.split('/').next())
+            .next()
+            .unwrap_or_default();
         for made in [
             "<presence from='admin@example.lit/x' to='ROOM/admin'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
             "<iq type='set' id='1' from='admin@example.lit/x' to='ROOM'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>",
+            "<iq type='set' id='2' from='admin@example.lit/x' to='ROOM'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='owner' jid='OWNER'/></query></iq>",
             "<presence type='unavailable' from='admin@example.lit/x' to='ROOM/admin'/>",
         ] {
-            let stanza = Stanza::parse(&made.replace("ROOM", address(name).as_str())).unwrap();
+            let stanza = Stanza::parse(
+                &made
+                    .replace("ROOM", address(name).as_str())
+                    .replace("OWNER", owner),
+            )
+            .unwrap();
             room.handle(room::Input::Stanza(stanza), self.now, &mut out);
         }
         let node = Node::new(room, setup.federation, Arc::new(setup.settings), self.now);
