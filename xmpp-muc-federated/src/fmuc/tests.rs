@@ -2,6 +2,7 @@
 
 mod basics;
 mod e;
+mod f;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -501,6 +502,12 @@ impl World {
             room::Output::Store(change) => self.store(at, change),
             room::Output::Event(_) => {}
         }
+    }
+
+    /// Whether nothing is under way, and nobody waits for anything: what there is are links that are joined, and rooms that need none.
+    pub(super) fn is_quiet(&self) -> bool {
+        let waits = |node: &Node| node.next_timeout().is_some();
+        self.wires.values().all(VecDeque::is_empty) && !self.nodes.values().any(waits)
     }
 
     /// A stanza on a link: `B>A J(hm as Hamlet)` (joins), `P` (is there), `U` (is gone), `M` (says), `S` (the subject), `PM`, `LEFT`, `REJ`, or `own`; then our
