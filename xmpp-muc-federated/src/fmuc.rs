@@ -2,7 +2,12 @@
 
 mod alias;
 mod base36;
+mod settings;
 mod wire;
 
 pub use alias::{Alias, Aliases};
+pub use settings::{
+    Accept, Backoff, Bandwidth, Collision, Dialect, Federation, Limits, LinkProfile, OnLoss,
+    Payloads, Peer, PresenceLevel, Settings, SpeakFor, Timers,
+};
 pub use wire::{Extension, Fmuc, Have, Hello, Mode, Origin, WireError};

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use xmpp_core::Jid;
+use xmpp_core::time::Timestamp;
 use xmpp_core::xml::Element;
 
 use super::{Alias, base36};
@@ -55,6 +56,8 @@ pub enum Extension {
     },
     /// `<o/>`: whose event this stanza is.
     Origin(Origin),
+    /// `<t/>`: when the subject was changed, as the author's clock has it, and which of its changes at that moment this one is: of two changes the later one stays.
+    Changed(Timestamp, u32),
     /// `<want/>`: these are missing.
     Want(Alias, RangeInclusive<u64>),
     /// `<gone/>`: these will not come any more.
@@ -232,6 +235,16 @@ impl Extension {
                     seq: base36::read(seq).ok_or(WireError::Extension)?,
                 })
             }
+            "t" => {
+                let stamp = element.attr("s").and_then(|stamp| stamp.split_once('.'));
+                let (at, count) = stamp.ok_or(WireError::Extension)?;
+                let at = base36::read(at).and_then(|at| i64::try_from(at).ok());
+                let count = base36::read(count).and_then(|count| u32::try_from(count).ok());
+                Extension::Changed(
+                    Timestamp(at.ok_or(WireError::Extension)?),
+                    count.ok_or(WireError::Extension)?,
+                )
+            }
             "want" => {
                 let (alias, seqs) = range(element)?;
                 Extension::Want(alias, seqs)
@@ -259,7 +272,7 @@ impl Extension {
         }))
     }
 
-    fn to_element(&self) -> Element {
+    pub(super) fn to_element(&self) -> Element {
         let new = |name: &'static str| Element::new(name, ns::SYNC);
         match self {
             Extension::Join(hello) => hello.write(new("join")),
@@ -280,6 +293,11 @@ impl Extension {
             Extension::Origin(Origin { alias, seq }) => {
                 let (alias, seq) = (base36::write(*alias), base36::write(*seq));
                 new("o").with_attr("i", &format!("{alias}.{seq}"))
+            }
+            Extension::Changed(at, count) => {
+                let at = base36::write(at.0.max(0).unsigned_abs());
+                let count = base36::write(u64::from(*count));
+                new("t").with_attr("s", &format!("{at}.{count}"))
             }
             Extension::Want(alias, seqs) => write_range(new("want"), *alias, seqs),
             Extension::Gone(alias, seqs) => write_range(new("gone"), *alias, seqs),
