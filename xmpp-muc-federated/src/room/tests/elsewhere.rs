@@ -20,7 +20,7 @@ impl Bench {
     }
 
     /// Why it was refused, and what came of it.
-    fn from_elsewhere(&mut self, line: &str) -> (Option<String>, Vec<Output>) {
+    pub(super) fn from_elsewhere(&mut self, line: &str) -> (Option<String>, Vec<Output>) {
         let (who, what) = line.split_once(' ').unwrap();
         let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
         let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));
