@@ -200,11 +200,12 @@ impl Room {
 
     /// Why somebody goes, as it is told here.
     fn notice(&self, parting: &Parting) -> Notice {
+        let short = |text: &String| text.len() <= self.settings.limits.text;
         let said = |farewell| self.bounded_presence(farewell, PresenceType::Unavailable);
         Notice {
             codes: parting.codes.clone(),
             actor: parting.actor.clone(),
-            reason: parting.reason.clone(),
+            reason: parting.reason.clone().filter(short),
             destroy: None,
             farewell: parting.farewell.as_ref().map(said),
         }

@@ -7,12 +7,12 @@ use xmpp_core::{FullJid, Jid};
 use crate::room::history::stamped;
 use crate::room::presence::occupant_id;
 use crate::room::privilege::Privilege;
-use crate::room::subject::Subject;
+use crate::room::subject::{self, Subject};
 use crate::room::{Affiliation, Output, Role, Room, Turn};
 
 impl Room {
     /// Says to all here what somebody elsewhere has said, and remembers it. `at` is when, for what comes late: then it bears a delay (XEP-0203).
-    /// `false` if nobody here hears it, since they have no voice here (§7.4), or are not in the room.
+    /// `false` if nobody here hears it: they have no voice here (§7.4), or are not in the room, or it is a [subject](Self::adopt_subject).
     pub(crate) fn hear(
         &mut self,
         by: &Jid,
@@ -25,7 +25,9 @@ impl Room {
         let Some(occupant) = seat.and_then(|seat| self.occupants.get(seat)) else {
             return false;
         };
-        if !self.config.allows(occupant.role, Privilege::SpeakToAll) {
+        if !self.config.allows(occupant.role, Privilege::SpeakToAll)
+            || subject::is_change(message.payload())
+        {
             return false;
         }
         let (address, id) = (occupant.address.clone(), occupant.id.clone());
@@ -35,7 +37,7 @@ impl Room {
     }
 
     /// The same of one who is not in the room any more, under the nick they had. `false` if they are banned here, or if a moderator here
-    /// has taken their voice, or if it is no nick.
+    /// has taken their voice, or if it is no nick, or a subject.
     pub(crate) fn hear_of_old(
         &mut self,
         by: &Jid,
@@ -53,6 +55,7 @@ impl Room {
         };
         if self.affiliation(&user) == Affiliation::Outcast
             || !self.config.allows(voice, Privilege::SpeakToAll)
+            || subject::is_change(message.payload())
         {
             return false;
         }

@@ -480,6 +480,13 @@ fn who_is_elsewhere_can_be_given_a_role_and_be_taken_out() {
     let out = bench.happens("crone1/desktop configures membersonly=1");
     let gone = "event hamlet@denmark.lit/p Hamlet expelled 322 actor=firstwitch=crone1/desktop";
     assert!(out.iter().any(|line| line == gone), "{out:?}");
+    // So does one who is a member here no more, whatever they are elsewhere.
+    let item = "<item jid='hamlet@denmark.lit' affiliation=";
+    bench.happens(&format!("crone1/desktop admin {item}'member'/>"));
+    bench.happens("elsewhere hamlet@denmark.lit/p enters Hamlet");
+    let out = bench.happens(&format!("crone1/desktop admin {item}'none'/>"));
+    let gone = "event hamlet@denmark.lit/p Hamlet expelled 321 actor=firstwitch=crone1/desktop";
+    assert!(out.iter().any(|line| line == gone), "{out:?}");
 }
 
 #[test]
@@ -543,6 +550,17 @@ fn private_messages_go_both_ways_and_so_do_their_errors() {
             refused: forbidden
         ",
     );
+    let forged = Stanza::parse("<message type='groupchat'><body>a</body></message>").unwrap();
+    let hamlet = "hamlet@denmark.lit/p".parse().unwrap();
+    let (mut bench, mut out) = (three(|_| {}), vec![]);
+    let now = bench.now;
+    let done = bench
+        .room
+        .whisper_in(&hamlet, "thirdwitch", &forged, now, &mut out);
+    assert!(done.is_err() && out.is_empty());
+    let subject =
+        Stanza::parse("<message type='groupchat'><subject>a</subject></message>").unwrap();
+    assert!(!bench.room.hear(&hamlet, &subject, None, now, &mut out) && out.is_empty());
 }
 
 #[test]
