@@ -12,6 +12,7 @@ use xmpp_core::{BareJid, Jid};
 use super::child::Child;
 use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
+use super::guard::Door;
 use super::link::Link;
 use super::parent::Parent;
 use super::settings::{Federation, Settings};
@@ -41,6 +42,7 @@ pub struct Node {
     pub(super) splits: Splits,
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
+    pub(super) door: Door,
     /// The rooms from the one that this one has joined to the root.
     pub(super) ancestors: Vec<NodeId>,
     /// How many sessions it has begun.
@@ -144,6 +146,8 @@ pub enum Matter {
     Ordinary,
     /// There was no answer.
     Silent,
+    /// It says too much, and is not heard for a minute.
+    Flood,
     /// A stanza was dropped.
     Dropped(&'static str),
 }
@@ -205,6 +209,7 @@ impl Node {
             splits: Splits::default(),
             parent: None,
             children: BTreeMap::new(),
+            door: Door::default(),
             ancestors: Vec::new(),
             sessions: 0,
             wake: None,
@@ -306,6 +311,14 @@ impl Node {
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
+        self.relay(via, passing, turn);
+    }
+
+    /// Tells all links of an event but the one by which it came.
+    pub(super) fn relay(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        if let Some(dot) = &passing.dot {
+            self.routes.insert(dot.node.clone(), via.clone());
+        }
         if *via != Via::Parent
             && let Some(parent) = &mut self.parent
         {
@@ -342,7 +355,8 @@ impl Node {
 
     fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
         if let Some(from) = stanza.from().map(Jid::to_bare) {
-            if stanza.payload().has("fmuc", ns::FMUC) {
+            let is_client = stanza.from().is_some_and(|from| self.room.is_in(from));
+            if stanza.payload().has("fmuc", ns::FMUC) && !is_client {
                 return self.received(&from, &stanza, turn);
             }
             if self.is_ordinary_answer(&from, &stanza) {
