@@ -106,6 +106,15 @@ impl Node {
         }
     }
 
+    /// The nick under which somebody is heard who is not there (any more): it may be another's now.
+    pub(super) fn nick_of_old(&self, jid: &Jid, nick: &str) -> String {
+        let bare = jid.to_bare();
+        match self.other_holder(nick, &bare) {
+            Some(_) => self.alias(nick, &bare),
+            None => nick.to_owned(),
+        }
+    }
+
     /// Who has this nick here and is somebody else.
     fn other_holder(&self, nick: &str, bare: &BareJid) -> Option<(Jid, BareJid)> {
         let holder = self.room.holder(nick);
