@@ -1,6 +1,7 @@
 //! Scenarios of federated rooms: who does what, and what goes over the links and to the clients. Each is named by its number in the design (§6).
 
 mod basics;
+mod c;
 mod e;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
