@@ -30,7 +30,9 @@ pub(super) struct Child {
 pub(super) enum State {
     Joined,
     /// The link is down; it is forgotten then.
-    Suspect { until: Option<Instant> },
+    Suspect {
+        until: Option<Instant>,
+    },
 }
 
 impl Child {
@@ -103,7 +105,11 @@ impl Node {
         if !self.federation.accept.admits(peer) {
             return Err("not accepted");
         }
-        if self.ancestors.iter().any(|one| one.as_str() == peer.as_str()) {
+        if self
+            .ancestors
+            .iter()
+            .any(|one| one.as_str() == peer.as_str())
+        {
             return Err("this room is behind it");
         }
         if self.children.len() >= self.settings.limits.children {
@@ -114,7 +120,12 @@ impl Node {
 
     fn refuse(&mut self, peer: &BareJid, why: &'static str, turn: &mut Turn<'_>) {
         turn.notice(peer, Matter::Refused(why));
-        let link = Link::new(self.room.jid(), peer.clone(), &self.federation, &self.settings);
+        let link = Link::new(
+            self.room.jid(),
+            peer.clone(),
+            &self.federation,
+            &self.settings,
+        );
         let fmuc = Fmuc {
             reject: Some(why.to_owned()),
             ..Fmuc::default()
@@ -123,7 +134,12 @@ impl Node {
     }
 
     fn say_left(&mut self, peer: &BareJid, session: Option<String>, turn: &mut Turn<'_>) {
-        let link = Link::new(self.room.jid(), peer.clone(), &self.federation, &self.settings);
+        let link = Link::new(
+            self.room.jid(),
+            peer.clone(),
+            &self.federation,
+            &self.settings,
+        );
         let fmuc = Fmuc {
             left: true,
             extensions: session.into_iter().map(Extension::Left).collect(),
@@ -157,7 +173,8 @@ impl Node {
         }
         let is_rename = stanza.payload().child("x", ns::USER).is_some_and(|x| {
             let x = x.element();
-            x.children().any(|one| one.is("status", ns::USER) && one.attr("code") == Some("303"))
+            x.children()
+                .any(|one| one.is("status", ns::USER) && one.attr("code") == Some("303"))
         });
         self.take(&via, stanza, fmuc, turn);
         self.reached(peer, turn);
@@ -172,7 +189,11 @@ impl Node {
         if !self.federation.accept.admits(peer) {
             return Err("not accepted");
         }
-        if self.ancestors.iter().any(|one| one.as_str() == peer.as_str()) {
+        if self
+            .ancestors
+            .iter()
+            .any(|one| one.as_str() == peer.as_str())
+        {
             return Err("this room is behind it");
         }
         Ok(())
@@ -297,6 +318,9 @@ impl Node {
         };
         let session = child.link.is_ext().then(|| child.link.session.clone());
         self.say_left(peer, session, turn);
+        if let Some(parent) = &mut self.parent {
+            parent.take_back(peer);
+        }
         self.splits.forget(&Via::Child(peer.clone()));
         self.drop_behind(&Via::Child(peer.clone()), &Parting::default(), turn);
     }
@@ -326,11 +350,13 @@ impl Node {
 }
 
 /// Whether a room would join by this: our extension says so, or both elements are there that XEP-0289 §4.1 shows.
-fn asks_to_join(stanza: &Stanza, fmuc: &Fmuc) -> bool {
+pub(super) fn asks_to_join(stanza: &Stanza, fmuc: &Fmuc) -> bool {
     let payload = stanza.payload();
     has_join(fmuc) || (payload.has("x", ns::MUC) && payload.has("x", ns::USER))
 }
 
-fn has_join(fmuc: &Fmuc) -> bool {
-    fmuc.extensions.iter().any(|one| matches!(one, Extension::Join(_)))
+pub(super) fn has_join(fmuc: &Fmuc) -> bool {
+    fmuc.extensions
+        .iter()
+        .any(|one| matches!(one, Extension::Join(_)))
 }

@@ -116,11 +116,15 @@ impl Node {
         let digest = Sha256::digest(bare.as_str());
         let digits: String = digest.iter().map(|byte| digit(*byte)).collect();
         let most = self.room.nick_bytes().saturating_sub(digits.len() + 1);
-        let end = (0..=nick.len().min(most)).rev().find(|at| nick.is_char_boundary(*at));
+        let end = (0..=nick.len().min(most))
+            .rev()
+            .find(|at| nick.is_char_boundary(*at));
         let nick = &nick[..end.unwrap_or_default()];
-        let all = (SUFFIX..=digits.len()).map(|length| format!("{nick}{MARK}{}", &digits[..length]));
+        let all =
+            (SUFFIX..=digits.len()).map(|length| format!("{nick}{MARK}{}", &digits[..length]));
         let mut free = all.filter(|alias| self.other_holder(alias, bare).is_none());
-        free.next().unwrap_or_else(|| format!("{nick}{MARK}{digits}"))
+        free.next()
+            .unwrap_or_else(|| format!("{nick}{MARK}{digits}"))
     }
 }
 

@@ -117,11 +117,6 @@ impl Crowd {
         jids.map(|known| known.occupant.jid.clone()).collect()
     }
 
-    /// Who has this nick towards the peer behind that link.
-    pub(super) fn named(&self, nick: &str) -> Option<&Known> {
-        self.all.values().find(|known| known.occupant.nick == nick)
-    }
-
     /// How many there are for the room that this one has joined: all that are not behind it.
     pub(super) fn contributed(&self) -> usize {
         let all = self.all.values();

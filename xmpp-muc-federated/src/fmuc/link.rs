@@ -1,6 +1,9 @@
 //! A link between this room and another one, whichever of the two has joined the other.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
 
 use xmpp_core::stanza::{Condition, MessageType, PresenceType, Stanza};
 use xmpp_core::time::Timestamp;
@@ -9,7 +12,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::event::{Event, Passing};
 use super::settings::{Bandwidth, Dialect, Federation, Peer, Settings, Timers};
-use super::{Aliases, Extension, Fmuc};
+use super::{Aliases, Dot, Extension, Fmuc, base36};
 use crate::ns;
 use crate::room::elsewhere::{Occupant, Parting};
 use crate::room::{Affiliation, Role};
@@ -34,6 +37,8 @@ pub(super) struct Link {
     outbox: VecDeque<Passing>,
     waiting: usize,
     most: (usize, usize),
+    /// How often it has asked for something in the minute that began then.
+    asked: Option<(Instant, u32)>,
 }
 
 /// What the peer speaks, as far as it is known.
@@ -77,7 +82,18 @@ impl Link {
             outbox: VecDeque::new(),
             waiting: 0,
             most: (limits.outbox, limits.outbox_bytes),
+            asked: None,
         }
+    }
+
+    /// Notes that it asks for something. Whether it may, so many times in a minute.
+    pub(super) fn asked(&mut self, most: u32, now: Instant) -> bool {
+        let (since, count) = match self.asked {
+            Some((since, count)) if now < since + MINUTE => (since, count),
+            _ => (now, 0),
+        };
+        self.asked = Some((since, count.saturating_add(1)));
+        count < most
     }
 
     /// Whether our extension may be offered, or is spoken.
@@ -144,7 +160,8 @@ impl Link {
                 .with_child(item)
                 .with_child(status(303));
             let gone = Stanza::presence(PresenceType::Unavailable).with_child(&x);
-            stanzas.push(self.addressed(gone, &before, self.fmuc(jid, None)));
+            let fmuc = self.fmuc(jid, None);
+            stanzas.push(self.addressed(gone, &before, fmuc));
         }
         let fmuc = self.fmuc(jid, passing.dot.as_ref());
         let mut presence = occupant.presence.clone();
@@ -156,7 +173,13 @@ impl Link {
         stanzas
     }
 
-    fn write_gone(&mut self, jid: &Jid, nick: &str, parting: &Parting, passing: &Passing) -> Stanza {
+    fn write_gone(
+        &mut self,
+        jid: &Jid,
+        nick: &str,
+        parting: &Parting,
+        passing: &Passing,
+    ) -> Stanza {
         let fmuc = self.fmuc(jid, passing.dot.as_ref());
         let silent = || Stanza::presence(PresenceType::Unavailable);
         let mut presence = parting.farewell.clone().unwrap_or_else(silent);
@@ -170,7 +193,10 @@ impl Link {
     fn write_message(&mut self, message: &Stanza, passing: &Passing) -> Stanza {
         let author = passing.event.author();
         let fmuc = self.fmuc(author, passing.dot.as_ref());
-        let nick = self.announced.get(author).map_or(passing.event.nick(), String::as_str);
+        let nick = self
+            .announced
+            .get(author)
+            .map_or(passing.event.nick(), String::as_str);
         let nick = nick.to_owned();
         let mut stanza = message.clone().with_payload(self.strip(message));
         if self.is_ext() && !self.bandwidth.keep_ids && stanza.id().is_some_and(is_long) {
@@ -237,10 +263,11 @@ impl Link {
     pub(super) fn write_join(
         &mut self,
         occupant: &Occupant,
-        dot: Option<&super::Dot>,
+        dot: Option<&Dot>,
         join: Option<Extension>,
     ) -> Stanza {
-        self.announced.insert(occupant.jid.clone(), occupant.nick.clone());
+        self.announced
+            .insert(occupant.jid.clone(), occupant.nick.clone());
         let mut fmuc = Fmuc::from(occupant.jid.clone());
         if let Some(join) = join {
             fmuc = fmuc.with(join);
@@ -266,7 +293,7 @@ impl Link {
     }
 
     /// `<fmuc/>` on behalf of somebody, and by which event.
-    fn fmuc(&mut self, jid: &Jid, dot: Option<&super::Dot>) -> Fmuc {
+    fn fmuc(&mut self, jid: &Jid, dot: Option<&Dot>) -> Fmuc {
         let mut fmuc = Fmuc::from(jid.clone());
         if let Some(dot) = dot.filter(|_| self.speech == Speech::Ext) {
             fmuc.extensions = self.aliases.write(dot);
@@ -288,6 +315,8 @@ impl Link {
         stanza.payload().without(drops)
     }
 }
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The most characters of an id that goes over a narrow link as it is (B4 of the design).
 const ID_MAX: usize = 12;
@@ -314,6 +343,14 @@ pub(super) fn at(room: &BareJid, nick: &str) -> Jid {
         Ok(address) => Jid::from(&address),
         Err(_) => Jid::from(room),
     }
+}
+
+/// The id of a message that has come without one: the name of its event.
+pub(super) fn id_of(dot: &Dot) -> String {
+    let (epoch, seq) = (base36::write(dot.epoch), base36::write(dot.seq));
+    let digest = Sha256::digest(dot.node.as_str());
+    let node = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    format!("{}.{epoch}.{seq}", base36::write(u64::from(node)))
 }
 
 /// When something was said.

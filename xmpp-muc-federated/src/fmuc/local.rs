@@ -63,16 +63,20 @@ impl Node {
         let known = self.crowd.get(&occupant.jid);
         let same = known.is_some_and(|known| known.occupant.stands_as(&occupant));
         let dot = (!same).then(|| self.dot(turn.now));
-        let first = self.crowd.contributed() == 0;
         let known = self.crowd.get(&occupant.jid);
         let before = known.and_then(|known| known.dot.clone());
         let lasting = dot.clone().or(before);
         self.crowd.insert(Known::here(occupant.clone(), lasting));
         let event = Event::Here(occupant);
-        self.publish(&Via::Here, &Passing { event, dot, late: None }, turn);
-        if first {
-            self.contribute(turn);
-        }
+        self.publish(
+            &Via::Here,
+            &Passing {
+                event,
+                dot,
+                late: None,
+            },
+            turn,
+        );
     }
 
     fn gone(
@@ -90,7 +94,15 @@ impl Node {
             parting,
         };
         let dot = Some(dot);
-        self.publish(&Via::Here, &Passing { event, dot, late: None }, turn);
+        self.publish(
+            &Via::Here,
+            &Passing {
+                event,
+                dot,
+                late: None,
+            },
+            turn,
+        );
     }
 
     fn said(&mut self, said: Said, turn: &mut Turn<'_>) {

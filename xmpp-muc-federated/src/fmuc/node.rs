@@ -10,7 +10,7 @@ use xmpp_core::time::Now;
 use xmpp_core::{BareJid, Jid};
 
 use super::child::Child;
-use super::crowd::{Crowd, Via};
+use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
 use super::link::Link;
 use super::parent::Parent;
@@ -170,7 +170,7 @@ impl Turn<'_> {
 }
 
 impl Node {
-    /// A node in a new life, with nobody in its room.
+    /// A node in a new life, with those who are in its room.
     pub fn new(mut room: Room, federation: Federation, settings: Arc<Settings>, now: Now) -> Node {
         room.watch(true);
         let id = NodeId::new(room.jid().as_str());
@@ -198,6 +198,20 @@ impl Node {
         };
         node.federation = federation;
         node.parent = node.first_parent();
+        for occupant in node.room.here() {
+            let dot = Some(node.dot(now));
+            let event = Event::Here(occupant.clone());
+            node.crowd.insert(Known::here(occupant, dot.clone()));
+            node.keep(
+                &Passing {
+                    event,
+                    dot,
+                    late: None,
+                },
+                &Via::Here,
+                now,
+            );
+        }
         node
     }
 
@@ -263,16 +277,7 @@ impl Node {
 
     /// Keeps an event, if it is one that is kept, and tells all links but the one by which it came.
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
-        if let Some(dot) = &passing.dot {
-            let entry = Entry {
-                dot: dot.clone(),
-                at: passing.late.unwrap_or(turn.now.utc),
-                size: passing.event.size(),
-                event: passing.event.clone(),
-            };
-            self.log.push(entry, turn.now.utc);
-            self.routes.insert(dot.node.clone(), via.clone());
-        }
+        self.keep(passing, via, turn.now);
         if *via != Via::Parent
             && let Some(parent) = &mut self.parent
         {
@@ -282,6 +287,19 @@ impl Node {
             if !matches!(via, Via::Child(from) if from == peer) {
                 child.tell(passing, turn);
             }
+        }
+    }
+
+    fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
+        if let Some(dot) = &passing.dot {
+            let entry = Entry {
+                dot: dot.clone(),
+                at: passing.late.unwrap_or(now.utc),
+                size: passing.event.size(),
+                event: passing.event.clone(),
+            };
+            self.log.push(entry, now.utc);
+            self.routes.insert(dot.node.clone(), via.clone());
         }
     }
 
@@ -310,8 +328,16 @@ impl Node {
 
     fn link_changed(&mut self, domain: &BareJid, state: LinkState, turn: &mut Turn<'_>) {
         let of = |peer: &BareJid| peer.domain() == domain.as_str();
-        let children: Vec<_> = self.children.keys().filter(|peer| of(peer)).cloned().collect();
-        let parent = self.parent.as_ref().is_some_and(|parent| of(&parent.link.peer));
+        let children: Vec<_> = self
+            .children
+            .keys()
+            .filter(|peer| of(peer))
+            .cloned()
+            .collect();
+        let parent = self
+            .parent
+            .as_ref()
+            .is_some_and(|parent| of(&parent.link.peer));
         match state {
             LinkState::Down => {
                 if parent {
@@ -339,11 +365,23 @@ impl Node {
         let Some(peer) = stanza.from().map(Jid::to_bare) else {
             return;
         };
-        if self.parent.as_ref().is_some_and(|parent| parent.link.peer == peer) {
+        if self
+            .parent
+            .as_ref()
+            .is_some_and(|parent| parent.link.peer == peer)
+        {
             self.parent_lost(turn);
         }
         if self.children.contains_key(&peer) {
             self.child_lost(&peer, turn);
+        }
+    }
+
+    /// After a turn: whoever is here needs the parent, or nobody does any more.
+    fn settle(&mut self, turn: &mut Turn<'_>) {
+        match self.crowd.contributed() {
+            0 => self.uncontribute(turn),
+            _ => self.contribute(turn),
         }
     }
 
@@ -355,14 +393,14 @@ impl Node {
             || federation.mode != self.federation.mode
             || federation.profile != self.federation.profile;
         self.federation = federation;
-        let children: Vec<_> = self.children.keys().cloned().collect();
-        for child in children.iter().filter(|peer| !self.federation.accept.admits(peer)) {
-            self.forget_child(child, turn);
+        let accept = &self.federation.accept;
+        let refused = self.children.keys().filter(|peer| !accept.admits(peer));
+        for child in refused.cloned().collect::<Vec<_>>() {
+            self.forget_child(&child, turn);
         }
         if moved {
             self.leave_parent(turn);
             self.parent = self.first_parent();
-            self.contribute(turn);
         }
     }
 }
@@ -392,7 +430,11 @@ impl Machine for Node {
     fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
         let mut turn = Turn { now, out };
         let turn = &mut turn;
-        if self.room.next_timeout().is_some_and(|due| due <= now.instant) {
+        if self
+            .room
+            .next_timeout()
+            .is_some_and(|due| due <= now.instant)
+        {
             self.in_room(turn, Room::handle_timeout);
         }
         self.parent_timeout(turn);

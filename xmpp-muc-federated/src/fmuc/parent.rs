@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use xmpp_core::BareJid;
 use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 
+use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
 use super::event::Passing;
 use super::link::{Link, Speech, at};
@@ -27,6 +28,19 @@ pub(super) struct Parent {
     staged: Vec<Stanza>,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
+    /// It has joined this room instead.
+    yielded: bool,
+}
+
+/// What becomes of two joins of one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// There is but one.
+    None,
+    /// That of this room stands.
+    Ours,
+    /// That of the other one does.
+    Theirs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +74,14 @@ impl Parent {
             tries: 0,
             staged: Vec::new(),
             promised: None,
+            yielded: false,
+        }
+    }
+
+    /// The peer has left, which had joined this room instead.
+    pub(super) fn take_back(&mut self, peer: &BareJid) {
+        if self.link.peer == *peer {
+            self.yielded = false;
         }
     }
 
@@ -120,7 +142,7 @@ impl Node {
 
     /// There is somebody now whom the parent has to know of.
     pub(super) fn contribute(&mut self, turn: &mut Turn<'_>) {
-        let Some(parent) = &self.parent else {
+        let Some(parent) = self.parent.as_ref().filter(|parent| !parent.yielded) else {
             return;
         };
         match parent.state {
@@ -187,7 +209,9 @@ impl Node {
         }
         match parent.state {
             // What it speaks shows by its first answer.
-            State::Joining { .. } if parent.link.speech != Speech::Ext || parent.link.session.is_empty() => {
+            State::Joining { .. }
+                if parent.link.speech != Speech::Ext || parent.link.session.is_empty() =>
+            {
                 if parent.link.about.dialect == Dialect::Ext {
                     return turn.drop(&parent.link.peer, "our extension is not spoken");
                 }
@@ -322,10 +346,6 @@ impl Node {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
-                // Somebody may have come meanwhile.
-                if self.crowd.contributed() > 0 {
-                    self.contribute(turn);
-                }
             }
             State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
@@ -360,7 +380,10 @@ impl Node {
         let Some(mut parent) = self.parent.take() else {
             return;
         };
-        if !matches!(parent.state, State::Idle | State::Backoff { .. } | State::Leaving { .. }) {
+        if !matches!(
+            parent.state,
+            State::Idle | State::Backoff { .. } | State::Leaving { .. }
+        ) {
             parent.link.leave_all(turn);
         }
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
@@ -385,7 +408,8 @@ impl Node {
                 parent.state = State::Suspect { retry };
             }
             State::Joining { .. } => self.try_later(false, turn),
-            State::Idle | State::Suspect { .. } | State::Leaving { .. } | State::Backoff { .. } => {}
+            State::Idle | State::Suspect { .. } | State::Leaving { .. } | State::Backoff { .. } => {
+            }
         }
     }
 
@@ -462,20 +486,84 @@ impl Node {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
-                if self.crowd.contributed() > 0 {
-                    self.contribute(turn);
-                }
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
             State::Idle | State::Joined => {}
         }
     }
 
+    /// Whether this is the room that we have joined, or would.
+    pub(super) fn is_parent(&self, peer: &BareJid) -> bool {
+        let parent = self.parent.as_ref();
+        parent.is_some_and(|parent| parent.link.peer == *peer && !parent.yielded)
+    }
+
+    /// The link to a room.
+    pub(super) fn via(&self, peer: &BareJid) -> Option<Via> {
+        if self.children.contains_key(peer) {
+            return Some(Via::Child(peer.clone()));
+        }
+        self.is_parent(peer).then_some(Via::Parent)
+    }
+
+    /// Two rooms each of which is to join the other: §5.5 of the design.
+    pub(super) fn crossing(&self, peer: &BareJid, stanza: &Stanza, fmuc: &Fmuc) -> Crossing {
+        let joining = self.is_parent(peer)
+            && asks_to_join(stanza, fmuc)
+            && self.federation.accept.admits(peer);
+        let state = self.parent.as_ref().map(|parent| parent.state);
+        match state.filter(|_| joining) {
+            // Without our extension the other one may not give way.
+            Some(State::Joining { .. } | State::Backoff { .. }) if !has_join(fmuc) => {
+                Crossing::Theirs
+            }
+            Some(State::Joining { .. }) if self.id.as_str() > peer.as_str() => Crossing::Ours,
+            Some(State::Joining { .. } | State::Backoff { .. } | State::Idle) => Crossing::Theirs,
+            _ => Crossing::None,
+        }
+    }
+
+    /// The peer joins this room, and not the other way round.
+    pub(super) fn yield_to(&mut self, peer: &BareJid) {
+        if let Some(parent) = self
+            .parent
+            .as_mut()
+            .filter(|parent| parent.link.peer == *peer)
+        {
+            parent.state = State::Idle;
+            parent.yielded = true;
+            parent.link.announced.clear();
+        }
+    }
+
+    /// A room that finds itself among those above it: of all in the ring the one with the greatest address leaves it.
+    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) {
+        let Some(at) = self.ancestors.iter().position(|one| *one == self.id) else {
+            return;
+        };
+        if self.ancestors[..=at].iter().max() != Some(&self.id) {
+            return;
+        }
+        if let Some(parent) = &mut self.parent {
+            turn.notice(
+                &parent.link.peer,
+                Matter::Rejected("it is behind this room".into()),
+            );
+            parent.link.leave_all(turn);
+        }
+        self.ancestors.clear();
+        self.drop_behind(&Via::Parent, &Parting::default(), turn);
+        self.try_later(true, turn);
+        self.tell_path(turn);
+    }
+
     /// A number that is another one each time, and the same in a repeated run.
     fn chance(&self, turn: &Turn<'_>) -> u64 {
         let seed = turn.now.utc.0.unsigned_abs();
         let name = self.id.as_str().bytes();
-        name.fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
+        name.fold(seed, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+        })
     }
 
     /// The rooms from this one to the root.

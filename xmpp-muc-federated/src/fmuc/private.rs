@@ -45,12 +45,19 @@ impl Node {
         if self.crowd.get(author).is_none_or(|known| known.via != *via) {
             return;
         }
-        let nick = stanza.to().and_then(Jid::resource).unwrap_or_default().to_owned();
+        let nick = stanza
+            .to()
+            .and_then(Jid::resource)
+            .unwrap_or_default()
+            .to_owned();
         let message = portable(stanza);
         let done = match self.room.holder(&nick) {
             None => Err(Condition::ItemNotFound),
             Some((holder, _)) => {
-                let here = self.crowd.get(&holder).is_none_or(|known| known.via == Via::Here);
+                let here = self
+                    .crowd
+                    .get(&holder)
+                    .is_none_or(|known| known.via == Via::Here);
                 match here {
                     true => self.in_room(turn, |room, now, out| {
                         let done = room.whisper_in(author, &nick, &message, now, out);
@@ -59,7 +66,13 @@ impl Node {
                     false => {
                         let known = self.crowd.get(author);
                         let nick = known.map(|known| known.occupant.nick.clone());
-                        self.pass_private(author, &nick.unwrap_or_default(), &holder, &message, turn)
+                        self.pass_private(
+                            author,
+                            &nick.unwrap_or_default(),
+                            &holder,
+                            &message,
+                            turn,
+                        )
                     }
                 }
             }
@@ -87,10 +100,17 @@ impl Node {
         if to_via == *via {
             return;
         }
-        let named = self.crowd.behind(via).find(|known| known.nick_there == from);
-        let from = named.map_or(from, |known| known.occupant.nick.as_str()).to_owned();
+        let named = self
+            .crowd
+            .behind(via)
+            .find(|known| known.nick_there == from);
+        let from = named
+            .map_or(from, |known| known.occupant.nick.as_str())
+            .to_owned();
         if to_via == Via::Here {
-            let payload = stanza.payload().without(|child| child.is("fmuc", crate::ns::FMUC));
+            let payload = stanza
+                .payload()
+                .without(|child| child.is("fmuc", crate::ns::FMUC));
             let error = stanza
                 .clone()
                 .with_payload(payload)
@@ -115,7 +135,10 @@ impl Node {
         let (via, there) = (known.via.clone(), known.nick_there.clone());
         let away = self.splits.has(&via)
             || (via == Via::Parent
-                && self.parent.as_ref().is_some_and(|parent| parent.state != State::Joined));
+                && self
+                    .parent
+                    .as_ref()
+                    .is_some_and(|parent| parent.state != State::Joined));
         let link = self.link(&via).ok_or(Condition::ItemNotFound)?;
         if link.speech == Speech::Openfire {
             return Err(NOT_PRIVATE);
@@ -139,7 +162,9 @@ impl Node {
         let Some(error) = stanza.error_reply(&StanzaError::new(condition)) else {
             return;
         };
-        let payload = error.payload().without(|child| !child.is("error", xmpp_core::xml::ns::CLIENT));
+        let payload = error
+            .payload()
+            .without(|child| !child.is("error", xmpp_core::xml::ns::CLIENT));
         let fmuc = super::Fmuc::from(author.clone()).to_element();
         let error = error.with_payload(payload).with_child(&fmuc);
         if let Some(link) = self.link(via) {

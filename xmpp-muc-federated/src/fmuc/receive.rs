@@ -11,7 +11,7 @@ use super::crowd::{Known, Sight, Via};
 use super::event::{Event, Passing};
 use super::local::portable;
 use super::node::{Node, Turn};
-use super::parent::fmuc_of;
+use super::parent::{Crossing, fmuc_of};
 use super::{Extension, Fmuc};
 use crate::log::{Dot, Seen, Stamp};
 use crate::ns;
@@ -26,6 +26,11 @@ impl Node {
     pub(super) fn received(&mut self, peer: &BareJid, stanza: &Stanza, turn: &mut Turn<'_>) {
         // Errors are never answered: two rooms would never stop.
         if is_error(stanza) {
+            if matches!(stanza.kind(), Kind::Message(_))
+                && let Some(via) = self.via(peer)
+            {
+                self.private_returned(&via, stanza, turn);
+            }
             return;
         }
         if stanza.payload().as_bytes().len() > self.settings.limits.stanza {
@@ -37,12 +42,18 @@ impl Node {
         if peer.local().is_none() {
             return turn.drop(peer, "it is no room");
         }
-        let is_parent = self.parent.as_ref().is_some_and(|parent| parent.link.peer == *peer);
-        if is_parent && !self.crosses(stanza, &fmuc, turn) {
-            self.from_parent(stanza, &fmuc, turn);
-        } else if self.children.contains_key(peer) {
+        if matches!(stanza.kind(), Kind::Presence(PresenceType::Available)) {
+            match self.crossing(peer, stanza, &fmuc) {
+                Crossing::None => {}
+                Crossing::Ours => return,
+                Crossing::Theirs => self.yield_to(peer),
+            }
+        }
+        if self.children.contains_key(peer) {
             self.from_child(peer, stanza, &fmuc, turn);
-        } else if !is_parent || has_join(&fmuc) {
+        } else if self.is_parent(peer) {
+            self.from_parent(stanza, &fmuc, turn);
+        } else {
             self.from_stranger(peer, stanza, &fmuc, turn);
         }
     }
@@ -68,6 +79,11 @@ impl Node {
         }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
         match stanza.kind() {
+            Kind::Presence(PresenceType::Available) if self.is_request(via, &author, fmuc) => {
+                let asked = occupant(author.clone(), nick, stanza);
+                let parting = parting(stanza, fmuc, self.settings.limits.text);
+                self.asked_to_give(via, &author, asked.role, &parting, turn);
+            }
             Kind::Presence(PresenceType::Available) => {
                 let occupant = occupant(author, nick, stanza);
                 self.take_here(via, occupant, dot, turn);
@@ -86,6 +102,18 @@ impl Node {
         }
     }
 
+    /// Whether a presence asks for something: it is of somebody who is not behind the link that it came by.
+    fn is_request(&self, via: &Via, author: &Jid, fmuc: &Fmuc) -> bool {
+        let acts = fmuc
+            .extensions
+            .iter()
+            .any(|one| matches!(one, Extension::Act { .. }));
+        acts && self
+            .crowd
+            .get(author)
+            .is_some_and(|known| known.via != *via)
+    }
+
     /// Somebody is there.
     fn take_here(
         &mut self,
@@ -98,9 +126,20 @@ impl Node {
         if !self.may_speak_for(via, &jid, turn) || !self.is_news(dot.as_ref(), turn) {
             return;
         }
-        if dot.as_ref().is_some_and(|dot| self.crowd.knows_better(&jid, dot)) {
+        if dot
+            .as_ref()
+            .is_some_and(|dot| self.crowd.knows_better(&jid, dot))
+        {
             let event = Event::Here(occupant);
-            return self.publish(via, &Passing { event, dot, late: None }, turn);
+            return self.publish(
+                via,
+                &Passing {
+                    event,
+                    dot,
+                    late: None,
+                },
+                turn,
+            );
         }
         let before = self.crowd.get(&jid).cloned();
         let nick_there = occupant.nick.clone();
@@ -124,7 +163,15 @@ impl Node {
         let same = before.is_some_and(|known| known.occupant == occupant);
         if dot.is_some() || !same {
             let event = Event::Here(occupant);
-            self.publish(via, &Passing { event, dot, late: None }, turn);
+            self.publish(
+                via,
+                &Passing {
+                    event,
+                    dot,
+                    late: None,
+                },
+                turn,
+            );
         }
     }
 
@@ -136,9 +183,8 @@ impl Node {
         before: Option<&Known>,
         turn: &mut Turn<'_>,
     ) -> Sight {
-        let renamed = before.filter(|known| {
-            known.sight == Sight::Shown && known.occupant.nick != occupant.nick
-        });
+        let renamed = before
+            .filter(|known| known.sight == Sight::Shown && known.occupant.nick != occupant.nick);
         let done = self.in_room(turn, |room, now, out| {
             if renamed.is_some() {
                 room.rename_elsewhere(&occupant.jid, &occupant.nick, now, out)?;
@@ -199,7 +245,9 @@ impl Node {
         if !self.is_news(dot.as_ref(), turn) {
             return;
         }
-        let late = dot.as_ref().is_some_and(|dot| self.crowd.knows_better(author, dot));
+        let late = dot
+            .as_ref()
+            .is_some_and(|dot| self.crowd.knows_better(author, dot));
         let shown = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
         if !late && let Some(known) = self.crowd.remove(author, dot.as_ref()) {
             if known.sight == Sight::Shown {
@@ -215,7 +263,15 @@ impl Node {
             nick: shown,
             parting,
         };
-        self.publish(via, &Passing { event, dot, late: None }, turn);
+        self.publish(
+            via,
+            &Passing {
+                event,
+                dot,
+                late: None,
+            },
+            turn,
+        );
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of one stanza")]
@@ -316,10 +372,13 @@ impl Node {
             _ => self.clock.stamp(turn.now.utc),
         };
         let believed = self.clock.see(&stamp, turn.now.utc);
-        let newer = self.subject.as_ref().is_none_or(|subject| match &subject.event {
-            Event::Subject { stamp: ours, .. } => *ours < stamp,
-            _ => true,
-        });
+        let newer = self
+            .subject
+            .as_ref()
+            .is_none_or(|subject| match &subject.event {
+                Event::Subject { stamp: ours, .. } => *ours < stamp,
+                _ => true,
+            });
         let passing = Passing {
             event: Event::Subject {
                 by: author.clone(),
@@ -342,7 +401,10 @@ impl Node {
 
     /// What a room has that this one has joined is so; of others it depends.
     fn may_set_subject(&mut self, via: &Via, author: &Jid) -> bool {
-        let moderates = self.crowd.get(author).is_some_and(|known| known.occupant.role == Role::Moderator);
+        let moderates = self
+            .crowd
+            .get(author)
+            .is_some_and(|known| known.occupant.role == Role::Moderator);
         let anybody = self.room.anybody_sets_subject();
         let trusted = self.link(via).is_some_and(|link| link.about.trust_roles);
         *via == Via::Parent || anybody || (moderates && trusted)
@@ -395,7 +457,13 @@ impl Node {
     }
 
     /// Somebody is gone, and their own node has not said so.
-    pub(super) fn drop_one(&mut self, via: &Via, jid: &Jid, parting: &Parting, turn: &mut Turn<'_>) {
+    pub(super) fn drop_one(
+        &mut self,
+        via: &Via,
+        jid: &Jid,
+        parting: &Parting,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(known) = self.crowd.remove(jid, None) else {
             return;
         };
@@ -420,10 +488,6 @@ fn known_nick(crowd: &super::crowd::Crowd, jid: &Jid) -> Option<String> {
     crowd.get(jid).map(|known| known.occupant.nick.clone())
 }
 
-fn has_join(fmuc: &Fmuc) -> bool {
-    fmuc.extensions.iter().any(|one| matches!(one, Extension::Join(_)))
-}
-
 fn is_error(stanza: &Stanza) -> bool {
     matches!(
         stanza.kind(),
@@ -442,7 +506,9 @@ fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
         affiliation: of_item("affiliation")
             .and_then(Affiliation::named)
             .unwrap_or(Affiliation::None),
-        role: of_item("role").and_then(Role::named).unwrap_or(Role::Participant),
+        role: of_item("role")
+            .and_then(Role::named)
+            .unwrap_or(Role::Participant),
         presence: portable(stanza).with_id(None),
     }
 }
@@ -480,7 +546,9 @@ fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
 /// When a message was said, if it bears a delay. XEP-0289 has it in an element and a form of its own in one example.
 fn said_at(stanza: &Stanza) -> Option<Timestamp> {
     let payload = stanza.payload();
-    let delay = ["delay", "x"].iter().find_map(|name| payload.child(name, ns::DELAY))?;
+    let delay = ["delay", "x"]
+        .iter()
+        .find_map(|name| payload.child(name, ns::DELAY))?;
     let stamp = delay.attr("stamp")?;
     stamp.parse().ok().or_else(|| of_old(&stamp))
 }

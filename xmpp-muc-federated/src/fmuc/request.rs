@@ -4,10 +4,10 @@ use xmpp_core::Jid;
 use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::xml::Element;
 
+use super::Fmuc;
 use super::crowd::{Sight, Via};
 use super::link::parting_item;
 use super::node::{Class, Matter, Node, Turn};
-use super::Fmuc;
 use crate::ns;
 use crate::room::Role;
 use crate::room::elsewhere::Parting;
@@ -17,7 +17,13 @@ impl Node {
     pub(super) fn ask_to_expel(&mut self, jid: &Jid, parting: &Parting, turn: &mut Turn<'_>) {
         if let Some(known) = self.crowd.get_mut(jid) {
             known.sight = Sight::Suppressed;
-            self.pass_request(jid, PresenceType::Unavailable, parting_item(parting), parting, turn);
+            self.pass_request(
+                jid,
+                PresenceType::Unavailable,
+                parting_item(parting),
+                parting,
+                turn,
+            );
         }
     }
 
@@ -48,7 +54,10 @@ impl Node {
         if !self.honours(via, turn) {
             return;
         }
-        let here = self.crowd.get(jid).is_some_and(|known| known.via == Via::Here);
+        let here = self
+            .crowd
+            .get(jid)
+            .is_some_and(|known| known.via == Via::Here);
         if here {
             let parting = Parting {
                 farewell: None,
@@ -56,7 +65,13 @@ impl Node {
             };
             self.in_room(turn, |room, now, out| room.expel(jid, &parting, now, out));
         } else {
-            self.pass_request(jid, PresenceType::Unavailable, parting_item(parting), parting, turn);
+            self.pass_request(
+                jid,
+                PresenceType::Unavailable,
+                parting_item(parting),
+                parting,
+                turn,
+            );
         }
     }
 
@@ -72,9 +87,14 @@ impl Node {
         if !self.honours(via, turn) {
             return;
         }
-        let here = self.crowd.get(jid).is_some_and(|known| known.via == Via::Here);
+        let here = self
+            .crowd
+            .get(jid)
+            .is_some_and(|known| known.via == Via::Here);
         if here {
-            self.in_room(turn, |room, now, out| room.give(jid, role, parting, now, out));
+            self.in_room(turn, |room, now, out| {
+                room.give(jid, role, parting, now, out)
+            });
         } else {
             self.ask_to_give(jid, role, parting, turn);
         }
@@ -82,7 +102,11 @@ impl Node {
 
     /// A peer does not let somebody in who is here or behind this room: only an operator can do something about it.
     pub(super) fn refused(&mut self, via: &Via, fmuc: &Fmuc, condition: &str, turn: &mut Turn<'_>) {
-        let named = fmuc.from.as_ref().map_or("somebody", |from| from.as_str()).to_owned();
+        let named = fmuc
+            .from
+            .as_ref()
+            .map_or("somebody", |from| from.as_str())
+            .to_owned();
         if let Some(link) = self.link(via) {
             let what = Matter::Rejected(format!("{named}: {condition}"));
             let peer = link.peer.clone();

@@ -99,7 +99,10 @@ impl Node {
         let same = |split: &Split| split.via == *via && split.node.as_ref() == Some(&node);
         self.splits.all.retain(|split| !same(split));
         let of = |dot: &crate::log::Dot| dot.node == node;
-        let back = self.crowd.behind(via).filter(|known| known.dot.as_ref().is_some_and(of));
+        let back = self
+            .crowd
+            .behind(via)
+            .filter(|known| known.dot.as_ref().is_some_and(of));
         let back: Vec<_> = back.map(|known| known.occupant.jid.clone()).collect();
         for jid in back {
             self.find_again(via, &jid, turn);

@@ -1,6 +1,5 @@
 //! What one side of a link lacks that the other one has (§5.5 and §5.7 of the design).
 
-
 use xmpp_core::BareJid;
 use xmpp_core::stanza::Stanza;
 use xmpp_core::time::Now;
@@ -38,18 +37,23 @@ impl Node {
         turn: &mut Turn<'_>,
     ) {
         let via = Via::Child(peer.clone());
-        let first = vector.get(&self.id).is_none_or(|reach| reach.epoch != self.epoch);
+        let first = vector
+            .get(&self.id)
+            .is_none_or(|reach| reach.epoch != self.epoch);
         let wanted = wanted_history(join);
         let path = self.path();
         let have = self.have.vector();
         let mut delta = self.delta(vector, &via, turn.now);
         let ext = hello.is_some();
         if first || !ext {
-            let most = self.children.get(peer).map_or(0, |child| match child.link.speech {
-                // It drops what it gets (O3 of the design).
-                Speech::Openfire => 0,
-                _ => child.link.bandwidth.history,
-            });
+            let most = self
+                .children
+                .get(peer)
+                .map_or(0, |child| match child.link.speech {
+                    // It drops what it gets (O3 of the design).
+                    Speech::Openfire => 0,
+                    _ => child.link.bandwidth.history,
+                });
             let most = if again && !ext { 0 } else { most.min(wanted) };
             delta.bound_history(most);
         }
@@ -59,9 +63,9 @@ impl Node {
             delta.everybody(self, &via, vector);
         }
         let subject = self.subject.clone();
-        let lacks_subject = subject.as_ref().filter(|subject| {
-            subject.dot.as_ref().is_none_or(|dot| !vector.covers(dot))
-        });
+        let lacks_subject = subject
+            .as_ref()
+            .filter(|subject| subject.dot.as_ref().is_none_or(|dot| !vector.covers(dot)));
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
@@ -79,6 +83,7 @@ impl Node {
             let stanza = link.write_own(&Fmuc::default().with(sync));
             turn.send(link, Class::Control, stanza, None);
         }
+        delta.skipped = false;
         link.catch_up(&delta, turn);
         if ext {
             if let Some(subject) = lacks_subject {
@@ -117,7 +122,12 @@ impl Node {
             until: turn.now.instant + link.timers.join,
         };
         parent.promised = Some(vector.clone());
-        self.ancestors = path.iter().take(self.settings.limits.path).cloned().collect();
+        self.ancestors = path
+            .iter()
+            .take(self.settings.limits.path)
+            .cloned()
+            .collect();
+        self.break_ring(turn);
         self.outlive(&vector, turn);
         if reset {
             for jid in self.crowd.jids_behind(&Via::Parent) {
@@ -143,7 +153,11 @@ impl Node {
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
-        if self.parent.as_ref().is_some_and(|parent| syncing(parent.state)) {
+        if self
+            .parent
+            .as_ref()
+            .is_some_and(|parent| syncing(parent.state))
+        {
             self.joined(turn);
         }
     }
@@ -154,10 +168,13 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
-        let has = |(node, reach): (&NodeId, Reach)| {
-            have.get(node).is_some_and(|ours| ours >= reach)
-        };
-        if child.promised.as_ref().is_some_and(|promised| promised.iter().all(has)) {
+        let has =
+            |(node, reach): (&NodeId, Reach)| have.get(node).is_some_and(|ours| ours >= reach);
+        if child
+            .promised
+            .as_ref()
+            .is_some_and(|promised| promised.iter().all(has))
+        {
             child.promised = None;
             self.reunite(&Via::Child(peer.clone()), turn);
         }
@@ -254,7 +271,10 @@ impl Node {
     fn patience(&self) -> Option<std::time::Duration> {
         let parent = self.parent.as_ref();
         let syncing = parent.is_some_and(|parent| {
-            matches!(parent.state, State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. })
+            matches!(
+                parent.state,
+                State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. }
+            )
         });
         let telling = self.children.values().any(|child| child.promised.is_some());
         let timers = parent.map(|parent| parent.link.timers.gap);
@@ -306,7 +326,10 @@ impl Node {
                 },
                 Event::Said { .. } => delta.passing.push(repeated(entry)),
                 Event::Subject { .. } => {
-                    let dot = self.subject.as_ref().and_then(|subject| subject.dot.as_ref());
+                    let dot = self
+                        .subject
+                        .as_ref()
+                        .and_then(|subject| subject.dot.as_ref());
                     match *via == Via::Parent && dot == Some(&entry.dot) {
                         true => delta.passing.push(repeated(entry)),
                         false => delta.skipped = true,
@@ -325,13 +348,22 @@ impl Node {
         for child in self.children.values() {
             if child.link.is_ext() {
                 let fmuc = Fmuc::default().with(Extension::Path(path.clone()));
-                turn.send(&child.link, Class::Control, child.link.write_own(&fmuc), None);
+                turn.send(
+                    &child.link,
+                    Class::Control,
+                    child.link.write_own(&fmuc),
+                    None,
+                );
             }
         }
     }
 
     fn path_changed(&mut self, path: &[NodeId], turn: &mut Turn<'_>) {
-        let path: Vec<_> = path.iter().take(self.settings.limits.path).cloned().collect();
+        let path: Vec<_> = path
+            .iter()
+            .take(self.settings.limits.path)
+            .cloned()
+            .collect();
         if path == self.ancestors {
             return;
         }
@@ -344,8 +376,13 @@ impl Node {
 impl Delta {
     /// No more than so many messages, the newest; nothing of those who are gone, of whom a room that joins does not know.
     fn bound_history(&mut self, most: usize) {
-        self.passing.retain(|one| !matches!(one.event, Event::Gone { .. }));
-        let said = self.passing.iter().filter(|one| one.event.is_said()).count();
+        self.passing
+            .retain(|one| !matches!(one.event, Event::Gone { .. }));
+        let said = self
+            .passing
+            .iter()
+            .filter(|one| one.event.is_said())
+            .count();
         let mut excess = said.saturating_sub(most);
         self.passing.retain(|one| {
             let drop = one.event.is_said() && excess > 0;
@@ -450,7 +487,8 @@ impl Link {
         let count = delta.passing.len();
         for (at, passing) in delta.passing.iter().enumerate() {
             let mut stanzas = self.write(passing);
-            if ends && at + 1 == count
+            if ends
+                && at + 1 == count
                 && let Some(last) = stanzas.pop()
             {
                 stanzas.push(extended(last, Extension::Synced));

@@ -164,6 +164,16 @@ impl Room {
         }
     }
 
+    /// Whether anybody with a voice changes the subject.
+    pub(crate) fn anybody_sets_subject(&self) -> bool {
+        self.config.change_subject
+    }
+
+    /// The most bytes of a nick.
+    pub(crate) fn nick_bytes(&self) -> usize {
+        self.settings.limits.nick
+    }
+
     /// Those who are here, in the order of their seats, as other nodes are to know them.
     pub(crate) fn here(&self) -> Vec<Occupant> {
         let all = self.occupants.iter();

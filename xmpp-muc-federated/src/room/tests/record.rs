@@ -31,6 +31,7 @@ impl Stored {
                 }
                 Change::Federation(_) => {}
                 Change::Destroyed => *self = Stored::default(),
+                Change::Federation(_) => {}
             }
         }
     }
