@@ -30,6 +30,8 @@ pub(super) struct Parent {
     pub(super) promised: Option<Vector>,
     /// It has joined this room instead.
     yielded: bool,
+    /// It was joined before a restart, and has not heard of that.
+    of_old: bool,
 }
 
 /// What becomes of two joins of one link.
@@ -75,7 +77,13 @@ impl Parent {
             staged: Vec::new(),
             promised: None,
             yielded: false,
+            of_old: false,
         }
+    }
+
+    /// It was joined when this node was stored.
+    pub(super) fn was_joined(&mut self) {
+        self.of_old = true;
     }
 
     /// The peer has left, which had joined this room instead.
@@ -156,6 +164,7 @@ impl Node {
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
         let session = self.session(turn.now);
+        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
         let vector = self.have.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
@@ -175,6 +184,7 @@ impl Node {
             Extension::Join(Hello {
                 mode,
                 session,
+                fresh,
                 have: link.aliases.tell(&vector),
             })
         });
@@ -269,6 +279,9 @@ impl Node {
         };
         parent.state = State::Joined;
         parent.tries = 0;
+        if let Some(parent) = &self.parent {
+            self.write_down_link("parent", &parent.link, turn);
+        }
         self.parent_back(turn);
         let Some(parent) = &mut self.parent else {
             return;
@@ -345,6 +358,8 @@ impl Node {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
@@ -387,6 +402,19 @@ impl Node {
             parent.link.leave_all(turn);
         }
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
+    }
+
+    /// The room that this one had joined before a restart hears that nobody is here any more.
+    pub(super) fn leave_of_old(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        if std::mem::take(&mut parent.of_old) {
+            parent.link.leave_all(turn);
+            parent.state = State::Leaving {
+                until: turn.now.instant + parent.link.timers.left,
+            };
+        }
     }
 
     /// The link is down.
@@ -485,6 +513,8 @@ impl Node {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),

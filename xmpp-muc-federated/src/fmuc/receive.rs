@@ -123,23 +123,29 @@ impl Node {
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if !self.may_speak_for(via, &jid, turn) || !self.is_news(dot.as_ref(), turn) {
+        if !self.may_speak_for(via, &jid, turn) {
             return;
         }
-        if dot
+        // Who was forgotten with the link is told of once more, and by the same event.
+        let better = dot
             .as_ref()
-            .is_some_and(|dot| self.crowd.knows_better(&jid, dot))
-        {
+            .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
+        let news = self.is_news(dot.as_ref(), turn);
+        let known = self.crowd.get(&jid);
+        if known.is_some() && !news {
+            if let Some(known) = self.crowd.get_mut(&jid) {
+                known.stale = false;
+            }
+            return;
+        }
+        if better {
             let event = Event::Here(occupant);
-            return self.publish(
-                via,
-                &Passing {
-                    event,
-                    dot,
-                    late: None,
-                },
-                turn,
-            );
+            let passing = Passing {
+                event,
+                dot,
+                late: None,
+            };
+            return self.publish(via, &passing, turn);
         }
         let before = self.crowd.get(&jid).cloned();
         let nick_there = occupant.nick.clone();
