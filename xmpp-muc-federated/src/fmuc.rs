@@ -20,6 +20,8 @@ mod node;
 mod parent;
 mod private;
 mod receive;
+mod record;
+mod replica;
 mod request;
 mod settings;
 mod split;

@@ -14,6 +14,7 @@ use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
 use super::link::Link;
 use super::parent::Parent;
+use super::replica::Held;
 use super::settings::{Federation, Settings};
 use super::split::Splits;
 use crate::log::{self, Clock, Dot, Entry, Log, NodeId, Reach};
@@ -39,12 +40,22 @@ pub struct Node {
     /// By which way one hears of a node.
     pub(super) routes: BTreeMap<NodeId, Via>,
     pub(super) splits: Splits,
+    /// What waits for its echo, in a replica.
+    pub(super) held: Held,
+    /// The event that is done here now that it is done there.
+    pub(super) confirming: Option<Dot>,
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
     /// The rooms from the one that this one has joined to the root.
     pub(super) ancestors: Vec<NodeId>,
     /// How many sessions it has begun.
     sessions: u64,
+    /// Since when it is there after a restart, and has not told anybody.
+    pub(super) wake: Option<Instant>,
+    /// What has happened by the restart, and is not stored.
+    pub(super) fresh: Vec<Passing>,
+    /// How many events it has stored.
+    pub(super) stored: u64,
 }
 
 /// What happens to a node.
@@ -138,6 +149,8 @@ pub enum Matter {
     Ordinary,
     /// There was no answer.
     Silent,
+    /// It does not say what it has done, so this room can be no replica of it.
+    NoEcho,
     /// A stanza was dropped.
     Dropped(&'static str),
 }
@@ -191,10 +204,15 @@ impl Node {
             subject: None,
             routes: BTreeMap::new(),
             splits: Splits::default(),
+            held: Held::default(),
+            confirming: None,
             parent: None,
             children: BTreeMap::new(),
             ancestors: Vec::new(),
             sessions: 0,
+            wake: None,
+            fresh: Vec::new(),
+            stored: 0,
         };
         node.federation = federation;
         node.parent = node.first_parent();
@@ -226,8 +244,23 @@ impl Node {
         self.room.is_idle() && self.children.is_empty() && parent.is_none_or(Parent::is_idle)
     }
 
+    /// Another life, in which nothing has happened yet.
+    pub(super) fn begin_life(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.last = 0;
+        self.have.adopt(&self.id, Reach { epoch, seq: 0 });
+    }
+
+    /// So much has happened in this life.
+    pub(super) fn go_on_from(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
     /// The name of the next event of this node.
     pub(super) fn dot(&mut self, now: Now) -> Dot {
+        if let Some(dot) = &self.confirming {
+            return dot.clone();
+        }
         self.last += 1;
         let dot = Dot {
             node: self.id.clone(),
@@ -278,7 +311,9 @@ impl Node {
     /// Keeps an event, if it is one that is kept, and tells all links but the one by which it came.
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         self.keep(passing, via, turn.now);
+        self.write_down(passing, turn);
         if *via != Via::Parent
+            && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
         {
             parent.tell(passing, turn);
@@ -288,9 +323,10 @@ impl Node {
                 child.tell(passing, turn);
             }
         }
+        self.echo(via, passing, turn);
     }
 
-    fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
+    pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
         if let Some(dot) = &passing.dot {
             let entry = Entry {
                 dot: dot.clone(),
@@ -320,6 +356,9 @@ impl Node {
             if self.is_ordinary_answer(&from, &stanza) {
                 return self.found_ordinary(turn);
             }
+        }
+        if self.is_replica() && self.hold(&stanza, turn) {
+            return;
         }
         self.in_room(turn, |room, now, out| {
             room.handle(room::Input::Stanza(stanza), now, out);
@@ -380,7 +419,7 @@ impl Node {
     /// After a turn: whoever is here needs the parent, or nobody does any more.
     fn settle(&mut self, turn: &mut Turn<'_>) {
         match self.crowd.contributed() {
-            0 => self.uncontribute(turn),
+            0 if self.held.coming().is_none() => self.uncontribute(turn),
             _ => self.contribute(turn),
         }
     }
@@ -412,6 +451,7 @@ impl Machine for Node {
     fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         let mut turn = Turn { now, out };
         let turn = &mut turn;
+        self.wake_up(turn);
         match input {
             Input::Stanza(stanza) => self.stanza(stanza, turn),
             Input::Returned(stanza) => self.returned(&stanza, turn),
@@ -437,7 +477,9 @@ impl Machine for Node {
         {
             self.in_room(turn, Room::handle_timeout);
         }
+        self.wake_up(turn);
         self.parent_timeout(turn);
+        self.held_timeout(turn);
         self.children_timeout(turn);
         self.splits_timeout(turn);
         self.ask_for_missing(turn);
@@ -452,6 +494,8 @@ impl Machine for Node {
             self.children.values().filter_map(Child::next_timeout).min(),
             self.splits.next_timeout(),
             self.next_missing(),
+            self.held.next_timeout(),
+            self.wake,
         ];
         timers.into_iter().flatten().min()
     }

@@ -30,6 +30,8 @@ pub(super) struct Parent {
     pub(super) promised: Option<Vector>,
     /// It has joined this room instead.
     yielded: bool,
+    /// It was joined before a restart, and has not heard of that.
+    of_old: bool,
 }
 
 /// What becomes of two joins of one link.
@@ -75,7 +77,13 @@ impl Parent {
             staged: Vec::new(),
             promised: None,
             yielded: false,
+            of_old: false,
         }
+    }
+
+    /// It was joined when this node was stored.
+    pub(super) fn was_joined(&mut self) {
+        self.of_old = true;
     }
 
     /// The peer has left, which had joined this room instead.
@@ -156,15 +164,26 @@ impl Node {
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
         let session = self.session(turn.now);
+        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
         let vector = self.have.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
-        let Some(parent) = &mut self.parent else {
+        let coming = || {
+            self.held
+                .coming()
+                .map(|(occupant, dot)| (occupant, Some(dot)))
+        };
+        let Some((occupant, dot)) = first.or_else(coming) else {
+            if let Some(parent) = &mut self.parent {
+                parent.state = State::Idle;
+            }
             return;
         };
-        let Some((occupant, dot)) = first else {
-            parent.state = State::Idle;
+        if let Some(dot) = &dot {
+            self.held.was_sent(dot);
+        }
+        let Some(parent) = &mut self.parent else {
             return;
         };
         let link = &mut parent.link;
@@ -175,6 +194,7 @@ impl Node {
             Extension::Join(Hello {
                 mode,
                 session,
+                fresh,
                 have: link.aliases.tell(&vector),
             })
         });
@@ -217,6 +237,9 @@ impl Node {
                 }
                 if parent.link.speech == Speech::Unknown {
                     parent.link.speech = Speech::Xep;
+                }
+                if self.federation.mode == super::Mode::Replica {
+                    return self.no_echo(turn);
                 }
                 let until = turn.now.instant + parent.link.timers.join;
                 parent.state = State::Syncing { until };
@@ -269,6 +292,9 @@ impl Node {
         };
         parent.state = State::Joined;
         parent.tries = 0;
+        if let Some(parent) = &self.parent {
+            self.write_down_link("parent", &parent.link, turn);
+        }
         self.parent_back(turn);
         let Some(parent) = &mut self.parent else {
             return;
@@ -326,6 +352,7 @@ impl Node {
             return;
         }
         turn.notice(&parent.link.peer, Matter::Rejected(text));
+        self.refuse_held(turn);
         self.try_later(false, turn);
     }
 
@@ -345,6 +372,8 @@ impl Node {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
@@ -387,6 +416,19 @@ impl Node {
             parent.link.leave_all(turn);
         }
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
+    }
+
+    /// The room that this one had joined before a restart hears that nobody is here any more.
+    pub(super) fn leave_of_old(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        if std::mem::take(&mut parent.of_old) {
+            parent.link.leave_all(turn);
+            parent.state = State::Leaving {
+                until: turn.now.instant + parent.link.timers.left,
+            };
+        }
     }
 
     /// The link is down.
@@ -444,7 +486,7 @@ impl Node {
     }
 
     /// Asks again later, the next room of the list if there is one.
-    fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
+    pub(super) fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
         let by = self.chance(turn);
         let several = self.federation.parents.len();
         let Some(parent) = &mut self.parent else {
@@ -477,6 +519,7 @@ impl Node {
         match parent.state {
             State::Joining { .. } | State::Syncing { .. } => {
                 turn.notice(&parent.link.peer, Matter::Silent);
+                self.refuse_held(turn);
                 match self.splits.has(&Via::Parent) {
                     true => self.parent_lost(turn),
                     false => self.try_later(false, turn),
@@ -485,6 +528,8 @@ impl Node {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),

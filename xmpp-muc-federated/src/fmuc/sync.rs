@@ -1,8 +1,7 @@
 //! What one side of a link lacks that the other one has (§5.5 and §5.7 of the design).
 
-use xmpp_core::BareJid;
 use xmpp_core::stanza::Stanza;
-use xmpp_core::time::Now;
+use xmpp_core::{BareJid, Jid};
 
 use super::crowd::{Sight, Via};
 use super::event::{Event, Passing};
@@ -27,6 +26,7 @@ struct Delta {
 
 impl Node {
     /// All that a room that joins has to know: who is here, what has been said, and the subject, in the order of XEP-0045 §7.1.
+    #[expect(clippy::too_many_arguments, reason = "all of one join")]
     pub(super) fn burst(
         &mut self,
         peer: &BareJid,
@@ -34,6 +34,7 @@ impl Node {
         hello: Option<&Hello>,
         vector: &Vector,
         again: bool,
+        fresh: bool,
         turn: &mut Turn<'_>,
     ) {
         let via = Via::Child(peer.clone());
@@ -43,7 +44,8 @@ impl Node {
         let wanted = wanted_history(join);
         let path = self.path();
         let have = self.have.vector();
-        let mut delta = self.delta(vector, &via, turn.now);
+        let anew = hello.is_none_or(|hello| hello.fresh);
+        let mut delta = self.delta(vector, &via, anew);
         let ext = hello.is_some();
         if first || !ext {
             let most = self
@@ -60,7 +62,7 @@ impl Node {
         // Somebody who has left meanwhile may be among what is forgotten.
         let reset = ext && !first && !delta.gone.is_empty();
         if reset {
-            delta.everybody(self, &via, vector);
+            delta = self.delta(vector, &via, true);
         }
         let subject = self.subject.clone();
         let lacks_subject = subject
@@ -75,6 +77,7 @@ impl Node {
                 hello: Hello {
                     mode: hello.mode,
                     session: hello.session.clone(),
+                    fresh,
                     have: link.aliases.tell(&have),
                 },
                 reset,
@@ -136,7 +139,7 @@ impl Node {
                 }
             }
         }
-        let delta = self.delta(&vector, &Via::Parent, turn.now);
+        let delta = self.delta(&vector, &Via::Parent, hello.fresh);
         if let Some(parent) = &mut self.parent {
             parent.link.catch_up(&delta, turn);
         }
@@ -148,8 +151,9 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        if let Some(vector) = parent.promised.take() {
-            self.adopt(&vector);
+        let theirs = parent.promised.take();
+        if let Some(vector) = &theirs {
+            self.adopt(vector);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -159,6 +163,15 @@ impl Node {
             .is_some_and(|parent| syncing(parent.state))
         {
             self.joined(turn);
+            self.ask_again(theirs.as_ref(), turn);
+        }
+    }
+
+    /// A child has told all that was lacking here, and left out what does not matter any more.
+    pub(super) fn completed(&mut self, peer: &BareJid) {
+        let child = self.children.get(peer);
+        if let Some(promised) = child.and_then(|child| child.promised.clone()) {
+            self.adopt(&promised);
         }
     }
 
@@ -187,14 +200,6 @@ impl Node {
         }
         for extension in &fmuc.extensions {
             match extension {
-                Extension::Synced => {
-                    if let Via::Child(peer) = via
-                        && let Some(child) = self.children.get_mut(peer)
-                        && let Some(promised) = child.promised.clone()
-                    {
-                        self.adopt(&promised);
-                    }
-                }
                 Extension::Want(alias, seqs) => {
                     let range = self.named_range(via, *alias, seqs.clone());
                     if let Some(range) = range {
@@ -304,11 +309,23 @@ impl Node {
     }
 
     /// What a peer lacks that has this much: of those who are there how they are now, of those who are gone that they are, and all that was said.
-    fn delta(&self, vector: &Vector, via: &Via, now: Now) -> Delta {
+    /// If it is to be told of everybody `anew`, also of those of whom it knows the event.
+    fn delta(&self, vector: &Vector, via: &Via, anew: bool) -> Delta {
+        let link = match via {
+            Via::Parent => self.parent.as_ref().map(|parent| &parent.link),
+            Via::Child(peer) => self.children.get(peer).map(|child| &child.link),
+            Via::Here => None,
+        };
+        // By the stanza that has joined.
+        let told = |jid: &Jid| link.is_some_and(|link| link.announced.contains_key(jid));
         let mut delta = Delta::default();
         for known in self.crowd.iter() {
             let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
-            if known.via != *via && known.sight != Sight::Lost && !covered {
+            if known.via != *via
+                && known.sight != Sight::Lost
+                && (!covered || anew)
+                && !told(&known.occupant.jid)
+            {
                 delta.passing.push(Passing {
                     event: Event::Here(known.occupant.clone()),
                     dot: known.dot.clone(),
@@ -338,7 +355,6 @@ impl Node {
             }
         }
         delta.gone = missing.gone;
-        let _ = now;
         delta
     }
 
@@ -391,23 +407,6 @@ impl Delta {
         });
         self.gone.clear();
         self.skipped = true;
-    }
-
-    /// All who are there, whatever the peer has.
-    fn everybody(&mut self, node: &Node, via: &Via, vector: &Vector) {
-        let all = node.crowd.iter();
-        let covered = all.filter(|known| {
-            known.via != *via
-                && known.sight != Sight::Lost
-                && known.dot.as_ref().is_some_and(|dot| vector.covers(dot))
-        });
-        let covered = covered.map(|known| Passing {
-            event: Event::Here(known.occupant.clone()),
-            // It is no news, and has to be said.
-            dot: None,
-            late: None,
-        });
-        self.passing.splice(0..0, covered);
     }
 }
 
