@@ -232,10 +232,10 @@ impl Links {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Vec<Pair> {
-        let why = match (&link.suspended, &link.error, end.error) {
+        let why = match (&link.suspended, &link.error, &end.error) {
             (Some(_), ..) => Down::Suspended,
             (None, Some(name), _) => Down::Peer(name.clone()),
-            (None, None, Some(error)) => Down::Error(error),
+            (None, None, Some(error)) => Down::Error(error.clone()),
             (None, None, None) if end.lost => Down::Lost,
             (None, None, None) => Down::Ended,
         };
