@@ -20,6 +20,7 @@ mod node;
 mod parent;
 mod private;
 mod receive;
+mod record;
 mod request;
 mod settings;
 mod split;

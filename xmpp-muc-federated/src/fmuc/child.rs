@@ -36,6 +36,16 @@ pub(super) enum State {
 }
 
 impl Child {
+    /// One that has just joined.
+    pub(super) fn new(link: Link) -> Child {
+        Child {
+            link,
+            state: State::Joined,
+            promised: None,
+            stale: None,
+        }
+    }
+
     /// Tells it of an event, now or when it is there.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         match self.state {
@@ -74,13 +84,7 @@ impl Node {
                             &self.federation,
                             &self.settings,
                         );
-                        let child = Child {
-                            link,
-                            state: State::Joined,
-                            promised: None,
-                            stale: None,
-                        };
-                        self.children.insert(peer.clone(), child);
+                        self.children.insert(peer.clone(), Child::new(link));
                         self.welcome_child(peer, stanza, fmuc, false, turn);
                     }
                     Err(why) => self.refuse(peer, why, turn),
@@ -177,6 +181,9 @@ impl Node {
                 .any(|one| one.is("status", ns::USER) && one.attr("code") == Some("303"))
         });
         self.take(&via, stanza, fmuc, turn);
+        if fmuc.extensions.contains(&Extension::Synced) {
+            self.completed(peer);
+        }
         self.reached(peer, turn);
         // XEP-0289 §4.6: with its last occupant the room has left.
         let leaves = stanza.kind() == Kind::Presence(PresenceType::Unavailable) && !is_rename;
@@ -257,10 +264,14 @@ impl Node {
             }
         }
         self.outlive(&vector, turn);
+        let fresh = self.crowd.behind(&via).next().is_none();
         self.take(&via, stanza, fmuc, turn);
-        self.burst(peer, stanza, hello.as_ref(), &vector, again, turn);
+        self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
         if let Some(child) = self.children.get_mut(peer) {
             child.promised = ext.then_some(vector);
+        }
+        if let Some(child) = self.children.get(peer) {
+            self.write_down_link("child", &child.link, turn);
         }
         self.reached(peer, turn);
     }
@@ -317,6 +328,7 @@ impl Node {
             return;
         };
         let session = child.link.is_ext().then(|| child.link.session.clone());
+        self.strike_link(peer, turn);
         self.say_left(peer, session, turn);
         if let Some(parent) = &mut self.parent {
             parent.take_back(peer);

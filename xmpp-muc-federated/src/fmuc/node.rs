@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xmpp_core::machine::Machine;
-use xmpp_core::stanza::Stanza;
+use xmpp_core::stanza::{Kind, Stanza};
 use xmpp_core::time::Now;
 use xmpp_core::{BareJid, Jid};
 
@@ -45,6 +45,12 @@ pub struct Node {
     pub(super) ancestors: Vec<NodeId>,
     /// How many sessions it has begun.
     sessions: u64,
+    /// Since when it is there after a restart, and has not told anybody.
+    pub(super) wake: Option<Instant>,
+    /// What has happened by the restart, and is not stored.
+    pub(super) fresh: Vec<Passing>,
+    /// How many events it has stored.
+    pub(super) stored: u64,
 }
 
 /// What happens to a node.
@@ -195,6 +201,9 @@ impl Node {
             children: BTreeMap::new(),
             ancestors: Vec::new(),
             sessions: 0,
+            wake: None,
+            fresh: Vec::new(),
+            stored: 0,
         };
         node.federation = federation;
         node.parent = node.first_parent();
@@ -224,6 +233,18 @@ impl Node {
     pub fn is_idle(&self) -> bool {
         let parent = self.parent.as_ref();
         self.room.is_idle() && self.children.is_empty() && parent.is_none_or(Parent::is_idle)
+    }
+
+    /// Another life, in which nothing has happened yet.
+    pub(super) fn begin_life(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.last = 0;
+        self.have.adopt(&self.id, Reach { epoch, seq: 0 });
+    }
+
+    /// So much has happened in this life.
+    pub(super) fn go_on_from(&mut self, last: u64) {
+        self.last = self.last.max(last);
     }
 
     /// The name of the next event of this node.
@@ -278,6 +299,12 @@ impl Node {
     /// Keeps an event, if it is one that is kept, and tells all links but the one by which it came.
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         self.keep(passing, via, turn.now);
+        self.write_down(passing, turn);
+        self.tell_all(via, passing, turn);
+    }
+
+    /// Tells all links but this one.
+    pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         if *via != Via::Parent
             && let Some(parent) = &mut self.parent
         {
@@ -290,7 +317,7 @@ impl Node {
         }
     }
 
-    fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
+    pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
         if let Some(dot) = &passing.dot {
             let entry = Entry {
                 dot: dot.clone(),
@@ -319,6 +346,11 @@ impl Node {
             }
             if self.is_ordinary_answer(&from, &stanza) {
                 return self.found_ordinary(turn);
+            }
+            // What an ordinary room says to all who are in it; no room is in this one as its user.
+            let is_parent = self.federation.parents.contains(&from);
+            if is_parent && !matches!(stanza.kind(), Kind::Iq(_)) {
+                return;
             }
         }
         self.in_room(turn, |room, now, out| {
@@ -412,6 +444,7 @@ impl Machine for Node {
     fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         let mut turn = Turn { now, out };
         let turn = &mut turn;
+        self.wake_up(turn);
         match input {
             Input::Stanza(stanza) => self.stanza(stanza, turn),
             Input::Returned(stanza) => self.returned(&stanza, turn),
@@ -437,6 +470,7 @@ impl Machine for Node {
         {
             self.in_room(turn, Room::handle_timeout);
         }
+        self.wake_up(turn);
         self.parent_timeout(turn);
         self.children_timeout(turn);
         self.splits_timeout(turn);
@@ -452,6 +486,7 @@ impl Machine for Node {
             self.children.values().filter_map(Child::next_timeout).min(),
             self.splits.next_timeout(),
             self.next_missing(),
+            self.wake,
         ];
         timers.into_iter().flatten().min()
     }

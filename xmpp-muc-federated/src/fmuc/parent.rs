@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use xmpp_core::BareJid;
 use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+use xmpp_core::{BareJid, Jid};
 
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
-use super::event::Passing;
+use super::event::{Event, Passing};
 use super::link::{Link, Speech, at};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -30,6 +30,8 @@ pub(super) struct Parent {
     pub(super) promised: Option<Vector>,
     /// It has joined this room instead.
     yielded: bool,
+    /// It was joined before a restart, and has not heard of that.
+    of_old: bool,
 }
 
 /// What becomes of two joins of one link.
@@ -75,7 +77,13 @@ impl Parent {
             staged: Vec::new(),
             promised: None,
             yielded: false,
+            of_old: false,
         }
+    }
+
+    /// It was joined when this node was stored.
+    pub(super) fn was_joined(&mut self) {
+        self.of_old = true;
     }
 
     /// The peer has left, which had joined this room instead.
@@ -156,6 +164,7 @@ impl Node {
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
         let session = self.session(turn.now);
+        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
         let vector = self.have.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
@@ -175,6 +184,7 @@ impl Node {
             Extension::Join(Hello {
                 mode,
                 session,
+                fresh,
                 have: link.aliases.tell(&vector),
             })
         });
@@ -269,21 +279,30 @@ impl Node {
         };
         parent.state = State::Joined;
         parent.tries = 0;
+        if let Some(parent) = &self.parent {
+            self.write_down_link("parent", &parent.link, turn);
+        }
         self.parent_back(turn);
         let Some(parent) = &mut self.parent else {
             return;
         };
         if !parent.link.is_ext() {
-            // All others of ours; then what has been said since.
+            // All others of ours whose coming does not wait to be told; then what has happened since.
+            let waiting = parent.link.take_waiting();
+            let comes = |jid: &Jid| {
+                let mut all = waiting.iter().map(|passing| &passing.event);
+                all.any(|event| matches!(event, Event::Here(one) if one.jid == *jid))
+            };
             let unknown = self.crowd.iter().filter(|known| known.via != Via::Parent);
             let unknown: Vec<_> = unknown
-                .filter(|known| !parent.link.announced.contains_key(&known.occupant.jid))
-                .map(|known| known.occupant.clone())
+                .map(|known| &known.occupant)
+                .filter(|one| !parent.link.announced.contains_key(&one.jid) && !comes(&one.jid))
+                .cloned()
                 .collect();
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for mut passing in parent.link.take_waiting() {
+            for mut passing in waiting {
                 if passing.event.is_said() {
                     passing.late.get_or_insert(turn.now.utc);
                 }
@@ -345,6 +364,8 @@ impl Node {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
@@ -387,6 +408,19 @@ impl Node {
             parent.link.leave_all(turn);
         }
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
+    }
+
+    /// The room that this one had joined before a restart hears that nobody is here any more.
+    pub(super) fn leave_of_old(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        if std::mem::take(&mut parent.of_old) {
+            parent.link.leave_all(turn);
+            parent.state = State::Leaving {
+                until: turn.now.instant + parent.link.timers.left,
+            };
+        }
     }
 
     /// The link is down.
@@ -485,6 +519,8 @@ impl Node {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
                 parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
@@ -537,12 +573,13 @@ impl Node {
     }
 
     /// A room that finds itself among those above it: of all in the ring the one with the greatest address leaves it.
-    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) {
+    /// Whether that is this one.
+    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) -> bool {
         let Some(at) = self.ancestors.iter().position(|one| *one == self.id) else {
-            return;
+            return false;
         };
         if self.ancestors[..=at].iter().max() != Some(&self.id) {
-            return;
+            return false;
         }
         if let Some(parent) = &mut self.parent {
             turn.notice(
@@ -555,6 +592,7 @@ impl Node {
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(true, turn);
         self.tell_path(turn);
+        true
     }
 
     /// A number that is another one each time, and the same in a repeated run.

@@ -123,23 +123,29 @@ impl Node {
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if !self.may_speak_for(via, &jid, turn) || !self.is_news(dot.as_ref(), turn) {
+        if self.heard_twice(via, &occupant, dot.as_ref()) || !self.may_speak_for(via, &jid, turn) {
             return;
         }
-        if dot
+        // Who was forgotten with the link is told of once more, and by the same event.
+        let better = dot
             .as_ref()
-            .is_some_and(|dot| self.crowd.knows_better(&jid, dot))
-        {
+            .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
+        let news = self.is_news(dot.as_ref(), turn);
+        let known = self.crowd.get(&jid);
+        if known.is_some() && !news {
+            if let Some(known) = self.crowd.get_mut(&jid) {
+                known.stale = false;
+            }
+            return;
+        }
+        if better {
             let event = Event::Here(occupant);
-            return self.publish(
-                via,
-                &Passing {
-                    event,
-                    dot,
-                    late: None,
-                },
-                turn,
-            );
+            let passing = Passing {
+                event,
+                dot,
+                late: None,
+            };
+            return self.publish(via, &passing, turn);
         }
         let before = self.crowd.get(&jid).cloned();
         let nick_there = occupant.nick.clone();
@@ -158,6 +164,9 @@ impl Node {
             nick_there,
             dot: lasting,
             sight,
+            others: before
+                .as_ref()
+                .map_or_else(Vec::new, |known| known.others.clone()),
             stale: false,
         });
         let same = before.is_some_and(|known| known.occupant == occupant);
@@ -230,9 +239,9 @@ impl Node {
         dot: Option<Dot>,
         turn: &mut Turn<'_>,
     ) {
-        let known = self.crowd.get(author);
-        let theirs = known.is_none_or(|known| known.via == *via);
-        if !theirs {
+        let known = self.crowd.get_mut(author);
+        if let Some(known) = known.filter(|known| known.via != *via) {
+            known.others.retain(|(other, _)| other != via);
             if parting.codes.iter().any(|code| REMOVED.contains(code)) {
                 self.asked_to_expel(via, author, &parting, turn);
             }
@@ -243,6 +252,10 @@ impl Node {
             return;
         }
         if !self.is_news(dot.as_ref(), turn) {
+            return;
+        }
+        // The link says it, not their own node.
+        if dot.is_none() && self.inherit(author, turn) {
             return;
         }
         let late = dot
@@ -440,8 +453,31 @@ impl Node {
         })
     }
 
+    /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
+    /// somewhere, and perhaps they are behind this link then.
+    fn heard_twice(&mut self, via: &Via, occupant: &Occupant, dot: Option<&Dot>) -> bool {
+        let jid = &occupant.jid;
+        let about = self.link(via).map(|link| link.about.clone());
+        let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
+        let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
+            return false;
+        };
+        if known.via == Via::Here
+            || known.via == *via
+            || self.splits.has(&known.via)
+            || dot.is_none()
+            || known.dot.as_ref() != dot
+        {
+            return false;
+        }
+        known.others.retain(|(other, _)| other != via);
+        known.others.push((via.clone(), occupant.nick.clone()));
+        true
+    }
+
     /// All behind a link are gone, as this room has to see it.
     pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
+        self.crowd.forget_other(via);
         for jid in self.crowd.jids_behind(via) {
             self.drop_one(via, &jid, parting, turn);
         }
@@ -464,6 +500,9 @@ impl Node {
         parting: &Parting,
         turn: &mut Turn<'_>,
     ) {
+        if self.inherit(jid, turn) {
+            return;
+        }
         let Some(known) = self.crowd.remove(jid, None) else {
             return;
         };
@@ -481,6 +520,35 @@ impl Node {
             late: None,
         };
         self.publish(via, &passing, turn);
+    }
+
+    /// Whether one who is not behind the link any more that they were behind is behind another one by which one has heard of them. That one is told that
+    /// one does not hear of them from this side, and all others that one does: they may have had it the other way round.
+    fn inherit(&mut self, jid: &Jid, turn: &mut Turn<'_>) -> bool {
+        let Some(known) = self.crowd.get_mut(jid) else {
+            return false;
+        };
+        let Some((heir, nick)) = known.others.pop() else {
+            return false;
+        };
+        known.via = heir.clone();
+        known.nick_there = nick;
+        let passing = |event, dot| Passing {
+            event,
+            dot,
+            late: None,
+        };
+        let here = passing(Event::Here(known.occupant.clone()), known.dot.clone());
+        let gone = Event::Gone {
+            jid: jid.clone(),
+            nick: known.occupant.nick.clone(),
+            parting: Parting::default(),
+        };
+        if let Some(link) = self.link(&heir) {
+            link.tell(&passing(gone, None), turn);
+        }
+        self.tell_all(&heir, &here, turn);
+        true
     }
 }
 

@@ -1,8 +1,8 @@
 //! What one side of a link lacks that the other one has (§5.5 and §5.7 of the design).
 
-use xmpp_core::BareJid;
 use xmpp_core::stanza::Stanza;
-use xmpp_core::time::Now;
+use xmpp_core::time::Timestamp;
+use xmpp_core::{BareJid, Jid};
 
 use super::crowd::{Sight, Via};
 use super::event::{Event, Passing};
@@ -13,6 +13,7 @@ use super::{Extension, Fmuc, Hello};
 use crate::log::{Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
+use crate::room::{Room, Wanted};
 
 /// What is to be told to one who lacks it.
 #[derive(Debug, Default)]
@@ -27,6 +28,7 @@ struct Delta {
 
 impl Node {
     /// All that a room that joins has to know: who is here, what has been said, and the subject, in the order of XEP-0045 §7.1.
+    #[expect(clippy::too_many_arguments, reason = "all of one join")]
     pub(super) fn burst(
         &mut self,
         peer: &BareJid,
@@ -34,16 +36,18 @@ impl Node {
         hello: Option<&Hello>,
         vector: &Vector,
         again: bool,
+        fresh: bool,
         turn: &mut Turn<'_>,
     ) {
         let via = Via::Child(peer.clone());
         let first = vector
             .get(&self.id)
             .is_none_or(|reach| reach.epoch != self.epoch);
-        let wanted = wanted_history(join);
+        let wanted = wanted_history(join, turn.now.utc);
         let path = self.path();
         let have = self.have.vector();
-        let mut delta = self.delta(vector, &via, turn.now);
+        let anew = hello.is_none_or(|hello| hello.fresh);
+        let mut delta = self.delta(vector, &via, anew);
         let ext = hello.is_some();
         if first || !ext {
             let most = self
@@ -54,13 +58,13 @@ impl Node {
                     Speech::Openfire => 0,
                     _ => child.link.bandwidth.history,
                 });
-            let most = if again && !ext { 0 } else { most.min(wanted) };
-            delta.bound_history(most);
+            let most = if again && !ext { 0 } else { most };
+            delta.bound_history(most, wanted, |one| envelope(one, peer, &self.room));
         }
         // Somebody who has left meanwhile may be among what is forgotten.
         let reset = ext && !first && !delta.gone.is_empty();
         if reset {
-            delta.everybody(self, &via, vector);
+            delta = self.delta(vector, &via, true);
         }
         let subject = self.subject.clone();
         let lacks_subject = subject
@@ -75,6 +79,7 @@ impl Node {
                 hello: Hello {
                     mode: hello.mode,
                     session: hello.session.clone(),
+                    fresh,
                     have: link.aliases.tell(&have),
                 },
                 reset,
@@ -127,7 +132,9 @@ impl Node {
             .take(self.settings.limits.path)
             .cloned()
             .collect();
-        self.break_ring(turn);
+        if self.break_ring(turn) {
+            return;
+        }
         self.outlive(&vector, turn);
         if reset {
             for jid in self.crowd.jids_behind(&Via::Parent) {
@@ -136,7 +143,7 @@ impl Node {
                 }
             }
         }
-        let delta = self.delta(&vector, &Via::Parent, turn.now);
+        let delta = self.delta(&vector, &Via::Parent, hello.fresh);
         if let Some(parent) = &mut self.parent {
             parent.link.catch_up(&delta, turn);
         }
@@ -159,6 +166,14 @@ impl Node {
             .is_some_and(|parent| syncing(parent.state))
         {
             self.joined(turn);
+        }
+    }
+
+    /// A child has told all that was lacking here, and left out what does not matter any more.
+    pub(super) fn completed(&mut self, peer: &BareJid) {
+        let child = self.children.get(peer);
+        if let Some(promised) = child.and_then(|child| child.promised.clone()) {
+            self.adopt(&promised);
         }
     }
 
@@ -187,14 +202,6 @@ impl Node {
         }
         for extension in &fmuc.extensions {
             match extension {
-                Extension::Synced => {
-                    if let Via::Child(peer) = via
-                        && let Some(child) = self.children.get_mut(peer)
-                        && let Some(promised) = child.promised.clone()
-                    {
-                        self.adopt(&promised);
-                    }
-                }
                 Extension::Want(alias, seqs) => {
                     let range = self.named_range(via, *alias, seqs.clone());
                     if let Some(range) = range {
@@ -304,11 +311,23 @@ impl Node {
     }
 
     /// What a peer lacks that has this much: of those who are there how they are now, of those who are gone that they are, and all that was said.
-    fn delta(&self, vector: &Vector, via: &Via, now: Now) -> Delta {
+    /// If it is to be told of everybody `anew`, also of those of whom it knows the event.
+    fn delta(&self, vector: &Vector, via: &Via, anew: bool) -> Delta {
+        let link = match via {
+            Via::Parent => self.parent.as_ref().map(|parent| &parent.link),
+            Via::Child(peer) => self.children.get(peer).map(|child| &child.link),
+            Via::Here => None,
+        };
+        // By the stanza that has joined.
+        let told = |jid: &Jid| link.is_some_and(|link| link.announced.contains_key(jid));
         let mut delta = Delta::default();
         for known in self.crowd.iter() {
             let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
-            if known.via != *via && known.sight != Sight::Lost && !covered {
+            if known.via != *via
+                && known.sight != Sight::Lost
+                && (!covered || anew)
+                && !told(&known.occupant.jid)
+            {
                 delta.passing.push(Passing {
                     event: Event::Here(known.occupant.clone()),
                     dot: known.dot.clone(),
@@ -338,7 +357,6 @@ impl Node {
             }
         }
         delta.gone = missing.gone;
-        let _ = now;
         delta
     }
 
@@ -368,22 +386,22 @@ impl Node {
             return;
         }
         self.ancestors = path;
-        self.break_ring(turn);
-        self.tell_path(turn);
+        if !self.break_ring(turn) {
+            self.tell_path(turn);
+        }
     }
 }
 
 impl Delta {
     /// No more than so many messages, the newest; nothing of those who are gone, of whom a room that joins does not know.
-    fn bound_history(&mut self, most: usize) {
+    fn bound_history(&mut self, most: usize, wanted: Wanted, envelope: impl Fn(&Passing) -> usize) {
         self.passing
             .retain(|one| !matches!(one.event, Event::Gone { .. }));
-        let said = self
-            .passing
-            .iter()
-            .filter(|one| one.event.is_said())
-            .count();
-        let mut excess = said.saturating_sub(most);
+        let said = |one: &&Passing| one.event.is_said();
+        let newest = self.passing.iter().rev().filter(said);
+        let newest = newest.map(|one| (one.late.unwrap_or(Timestamp(0)), envelope(one)));
+        let count = wanted.count(newest, most);
+        let mut excess = self.passing.iter().filter(said).count() - count;
         self.passing.retain(|one| {
             let drop = one.event.is_said() && excess > 0;
             excess -= usize::from(drop);
@@ -391,23 +409,6 @@ impl Delta {
         });
         self.gone.clear();
         self.skipped = true;
-    }
-
-    /// All who are there, whatever the peer has.
-    fn everybody(&mut self, node: &Node, via: &Via, vector: &Vector) {
-        let all = node.crowd.iter();
-        let covered = all.filter(|known| {
-            known.via != *via
-                && known.sight != Sight::Lost
-                && known.dot.as_ref().is_some_and(|dot| vector.covers(dot))
-        });
-        let covered = covered.map(|known| Passing {
-            event: Event::Here(known.occupant.clone()),
-            // It is no news, and has to be said.
-            dot: None,
-            late: None,
-        });
-        self.passing.splice(0..0, covered);
     }
 }
 
@@ -421,7 +422,7 @@ impl Link {
             Event::Said { .. } => Class::Live,
         };
         if let Event::Gone { jid, .. } = &passing.event
-            && passing.dot.is_none()
+            && (passing.dot.is_none() || !self.is_ext())
             && !self.announced.contains_key(jid)
         {
             return;
@@ -514,9 +515,20 @@ fn repeated(entry: &Entry<Event>) -> Passing {
 }
 
 /// How much history a room asks for that joins (XEP-0045 §7.2.14).
-fn wanted_history(join: &Stanza) -> usize {
+fn wanted_history(join: &Stanza, now: Timestamp) -> Wanted {
     let x = join.payload().child("x", ns::MUC).map(|x| x.element());
     let history = x.as_ref().and_then(|x| x.child("history", ns::MUC));
-    let most = history.and_then(|history| history.attr("maxstanzas")?.parse().ok());
-    most.unwrap_or(usize::MAX)
+    history.map_or_else(Wanted::default, |history| Wanted::read(history, now))
+}
+
+/// Characters of markup around what is said: `<message/>`, `<delay/>` and `<fmuc/>` with all that may be in it, without the addresses.
+const MARKUP: usize = 300;
+
+/// What a message of history costs on a link, in characters, or somewhat more.
+fn envelope(passing: &Passing, peer: &BareJid, room: &Room) -> usize {
+    let Event::Said { by, nick, message } = &passing.event else {
+        return 0;
+    };
+    let addresses = 2 * room.jid().as_str().len() + peer.as_str().len() + by.as_str().len();
+    message.to_string().chars().count() + addresses + nick.len() + MARKUP
 }

@@ -3,6 +3,7 @@
 mod a;
 mod b;
 mod basics;
+mod e;
 mod h;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::ns;
 use crate::room::{self, Config, Room};
+use crate::store::{Change, FederationChange, StoredFederation, StoredRoom};
 
 /// The rooms of the design, and one more.
 pub(super) const ROOMS: &[(char, &str)] = &[
@@ -68,6 +70,16 @@ pub(super) struct World {
     pub(super) notices: Vec<String>,
     /// The last stanza that each client has received.
     pub(super) last: BTreeMap<String, Stanza>,
+    /// What each room has stored of itself and of its other nodes.
+    stored: BTreeMap<char, Stored>,
+    setups: BTreeMap<char, Setup>,
+}
+
+/// What a room has stored.
+#[derive(Default)]
+struct Stored {
+    room: Vec<Change>,
+    federation: StoredFederation,
 }
 
 /// How a room of the world is set up.
@@ -76,6 +88,21 @@ pub(super) struct Setup {
     pub(super) federation: Federation,
     pub(super) settings: Settings,
     pub(super) config: Config,
+}
+
+impl Setup {
+    /// Changes what is so for all rooms of the world.
+    pub(super) fn peers(&mut self, change: impl Fn(&mut Peer)) {
+        for (_, room) in ROOMS {
+            let jid = Jid::new(room).unwrap();
+            let known = self.settings.peers.iter().position(|peer| peer.jid == jid);
+            let at = known.unwrap_or(self.settings.peers.len());
+            if known.is_none() {
+                self.settings.peers.push(Peer::new(jid));
+            }
+            change(&mut self.settings.peers[at]);
+        }
+    }
 }
 
 /// A different one each time.
@@ -109,6 +136,8 @@ impl World {
             bytes: BTreeMap::new(),
             notices: Vec::new(),
             last: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            setups: BTreeMap::new(),
         };
         for room in rooms.split_whitespace() {
             let mut letters = room.chars().filter(|letter| letter.is_ascii_uppercase());
@@ -126,14 +155,10 @@ impl World {
 
     /// Adds a room, or begins its life anew. The first of those in [`PEOPLE`] who are at it owns it.
     pub(super) fn add(&mut self, name: char, setup: Setup) {
-        let settings = crate::Settings {
-            admins: vec!["admin@example.lit".parse().unwrap()],
-            defaults: setup.config,
-            limits: crate::Limits::default(),
-            secret: [7; 32],
-            random: Arc::new(Counted::default()),
-        };
-        let mut room = Room::new(address(name), Arc::new(settings));
+        self.setups.insert(name, setup.clone());
+        let settings = settings(&setup);
+        let federation = setup.federation.clone();
+        let mut room = Room::new(address(name), settings);
         let mut out = Vec::new();
         let owners = ROOMS.iter().zip(["al", "hm", "mb", "ro", "vi", "ot"]);
         let owner = owners
@@ -157,14 +182,67 @@ impl World {
             .unwrap();
             room.handle(room::Input::Stanza(stanza), self.now, &mut out);
         }
-        let node = Node::new(room, setup.federation, Arc::new(setup.settings), self.now);
+        for output in out {
+            if let room::Output::Store(change) = output {
+                self.store(name, change);
+            }
+        }
+        let node = Node::new(room, federation, Arc::new(setup.settings), self.now);
         self.nodes.insert(name, node);
+    }
+
+    /// The server of a room ends at once and begins again with what was stored.
+    fn restart(&mut self, name: char) {
+        let setup = self.setups[&name].clone();
+        let stored = &self.stored[&name];
+        let state = stored.room.iter().rev().find_map(|change| match change {
+            Change::State { state, .. } => Some(state.clone()),
+            _ => None,
+        });
+        let affiliations = stored.room.iter().filter_map(|change| match change {
+            Change::Entry(entry) => Some(entry.clone()),
+            _ => None,
+        });
+        let room = StoredRoom {
+            state: state.expect("it is persistent"),
+            affiliations: affiliations.collect(),
+        };
+        let messages = stored.room.iter().filter_map(|change| match change {
+            Change::Message(message) => Some(message.clone()),
+            _ => None,
+        });
+        let messages: Vec<_> = messages.collect();
+        let room = Room::restore(address(name), room, &messages, settings(&setup)).unwrap();
+        let (federation, common) = (setup.federation.clone(), Arc::new(setup.settings));
+        let node = Node::restore(room, federation, common, &stored.federation, self.now);
+        self.nodes.insert(name, node);
+    }
+
+    fn store(&mut self, name: char, change: Change) {
+        let stored = self.stored.entry(name).or_default();
+        let federation = &mut stored.federation;
+        match change {
+            Change::Federation(FederationChange::Link(link)) => {
+                federation.links.retain(|one| one.peer != link.peer);
+                federation.links.push(link);
+            }
+            Change::Federation(FederationChange::NoLink(peer)) => {
+                federation.links.retain(|one| one.peer != peer);
+            }
+            Change::Federation(FederationChange::Have(have)) => federation.have = Some(have),
+            Change::Federation(FederationChange::Event(event)) => federation.events.push(event),
+            Change::Federation(FederationChange::KeepEvents(most)) => {
+                let excess = federation.events.len().saturating_sub(most);
+                federation.events.drain(..excess);
+            }
+            other => stored.room.push(other),
+        }
     }
 
     /// Each line that is not indented happens; those below it are what comes of it, all of it and in this order.
     ///
     /// What happens: `hm enters B`, `hm enters B as Bob`, `hm leaves B`, `hm says B Hi there`, `hm subject B …`, `hm tells B Alice …`, `hm sends B <…/>`
-    /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`,
+    /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`, `restart B` (with what it has stored),
     /// `hold A B`, `release A B`, `lose A B` (what is held), `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
     ///
     /// What comes of it: `B>A J(hm) …` on a link (see [`World::wire`]), `al: …` at a client (see [`client`]).
@@ -202,6 +280,10 @@ impl World {
             ["cut", one, other] => self.link(one, other, LinkState::Down),
             ["heal", one, other] => self.link(one, other, LinkState::Up { resumed: false }),
             ["resume", one, other] => self.link(one, other, LinkState::Up { resumed: true }),
+            ["restart", room] => {
+                self.restart(letter(room));
+                self.wait(Duration::ZERO);
+            }
             ["hold", one, other] => {
                 self.held.insert((letter(one), letter(other)));
             }
@@ -429,7 +511,8 @@ impl World {
                 }
             }
             room::Output::Destroyed => self.seen.push(format!("{at} is gone")),
-            room::Output::Store(_) | room::Output::Event(_) => {}
+            room::Output::Store(change) => self.store(at, change),
+            room::Output::Event(_) => {}
         }
     }
 
@@ -590,6 +673,16 @@ fn codes(stanza: &Stanza) -> Vec<String> {
     statuses
         .filter_map(|status| status.attr("code").map(str::to_owned))
         .collect()
+}
+
+fn settings(setup: &Setup) -> Arc<crate::Settings> {
+    Arc::new(crate::Settings {
+        admins: vec!["admin@example.lit".parse().unwrap()],
+        defaults: setup.config.clone(),
+        limits: crate::Limits::default(),
+        secret: [7; 32],
+        random: Arc::new(Counted::default()),
+    })
 }
 
 /// The address of a room.

@@ -99,6 +99,8 @@ pub struct Hello {
     pub mode: Mode,
     /// A name for the session, which tells late answers from those to this one.
     pub session: String,
+    /// Of the events that it has it does not know any more who is there by them: it is told of all occupants.
+    pub fresh: bool,
     /// What the room has.
     pub have: Vec<Have>,
 }
@@ -345,6 +347,7 @@ impl Hello {
                 Some(_) => return Err(WireError::Extension),
             },
             session: element.attr("s").ok_or(WireError::Extension)?.to_owned(),
+            fresh: matches!(element.attr("f"), Some("1" | "true")),
             have,
         })
     }
@@ -361,6 +364,8 @@ impl Hello {
                 .with_attr("e", &base36::write(reach.epoch))
                 .with_attr("s", &base36::write(reach.seq))
         });
+        let mut element = element;
+        element.set_attr("f", self.fresh.then_some("1"));
         element
             .with_attr("v", VERSION)
             .with_attr("m", mode)
