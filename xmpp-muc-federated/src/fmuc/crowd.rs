@@ -40,8 +40,10 @@ pub(super) struct Known {
 pub(super) enum Sight {
     /// It does.
     Shown,
-    /// Somebody here has taken them out of the room, or the room does not let them in.
+    /// Somebody here has taken them out of the room.
     Suppressed,
+    /// The room did not let them in. As soon as they are there in another way it is asked again.
+    Refused,
     /// They have not been heard of for too long.
     Lost,
 }

@@ -169,6 +169,12 @@ impl Turn<'_> {
         self.out.push(Output::Notice(Notice { peer, what }));
     }
 
+    /// Takes back what was sent to a peer since then, to be sent later.
+    pub(super) fn hold_back(&mut self, since: usize, from: &BareJid) -> Vec<Output> {
+        let of_peer = |one: &mut Output| matches!(one, Output::Send { peer, .. } if peer == from);
+        self.out.extract_if(since.., of_peer).collect()
+    }
+
     /// Nothing comes of this stanza.
     pub(super) fn drop(&mut self, peer: &BareJid, why: &'static str) {
         self.notice(peer, Matter::Dropped(why));

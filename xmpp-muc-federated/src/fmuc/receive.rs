@@ -194,17 +194,29 @@ impl Node {
     ) -> Sight {
         let renamed = before
             .filter(|known| known.sight == Sight::Shown && known.occupant.nick != occupant.nick);
+        let mut shown = occupant.clone();
+        if let Some(link) = self.link(via) {
+            shown.role = shown.role.min(link.about.shown_role);
+            shown.affiliation = shown.affiliation.min(link.about.shown_affiliation);
+        }
         let done = self.in_room(turn, |room, now, out| {
             if renamed.is_some() {
-                room.rename_elsewhere(&occupant.jid, &occupant.nick, now, out)?;
+                room.rename_elsewhere(&shown.jid, &shown.nick, now, out)?;
             }
-            room.take_in(occupant, now, out)
+            room.take_in(&shown, now, out)
         });
         match done {
             Ok(()) => Sight::Shown,
             Err(why) => {
+                // Whom it does not let in any more it does not keep.
+                if before.is_some_and(|known| known.sight == Sight::Shown) {
+                    let parting = Parting::default();
+                    self.in_room(turn, |room, now, out| {
+                        room.let_go(&occupant.jid, &parting, now, out);
+                    });
+                }
                 self.not_shown(via, occupant, why, turn);
-                Sight::Suppressed
+                Sight::Refused
             }
         }
     }
@@ -352,7 +364,7 @@ impl Node {
             Some(Sight::Shown) => {
                 room.hear(by, message, late, now, out);
             }
-            Some(Sight::Suppressed) => {}
+            Some(Sight::Suppressed | Sight::Refused) => {}
             Some(Sight::Lost) | None => {
                 let at = late.unwrap_or(now.utc);
                 room.hear_of_old(by, nick, message, at, now, out);

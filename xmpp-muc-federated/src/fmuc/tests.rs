@@ -4,6 +4,7 @@ mod a;
 mod b;
 mod basics;
 mod e;
+mod f;
 mod h;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
