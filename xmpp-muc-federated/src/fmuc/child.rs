@@ -269,8 +269,12 @@ impl Node {
         }
         self.outlive(&vector, turn);
         let fresh = self.crowd.behind(&via).next().is_none();
+        let since = turn.out.len();
         self.take(&via, stanza, fmuc, turn);
+        // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
+        let about = turn.hold_back(since, peer);
         self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
+        turn.out.extend(about);
         if let Some(child) = self.children.get_mut(peer) {
             child.promised = ext.then_some(vector);
             let mode = hello.map(|hello| hello.mode);

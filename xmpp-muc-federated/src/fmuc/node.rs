@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xmpp_core::machine::Machine;
-use xmpp_core::stanza::Stanza;
+use xmpp_core::stanza::{Kind, Stanza};
 use xmpp_core::time::Now;
 use xmpp_core::{BareJid, Jid};
 
@@ -176,6 +176,12 @@ impl Turn<'_> {
         self.out.push(Output::Notice(Notice { peer, what }));
     }
 
+    /// Takes back what was sent to a peer since then, to be sent later.
+    pub(super) fn hold_back(&mut self, since: usize, from: &BareJid) -> Vec<Output> {
+        let of_peer = |one: &mut Output| matches!(one, Output::Send { peer, .. } if peer == from);
+        self.out.extract_if(since.., of_peer).collect()
+    }
+
     /// Nothing comes of this stanza.
     pub(super) fn drop(&mut self, peer: &BareJid, why: &'static str) {
         self.notice(peer, Matter::Dropped(why));
@@ -312,6 +318,11 @@ impl Node {
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
+        self.tell_all(via, passing, turn);
+    }
+
+    /// Tells all links but this one.
+    pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         if *via != Via::Parent
             && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
@@ -355,6 +366,11 @@ impl Node {
             }
             if self.is_ordinary_answer(&from, &stanza) {
                 return self.found_ordinary(turn);
+            }
+            // What an ordinary room says to all who are in it; no room is in this one as its user.
+            let is_parent = self.federation.parents.contains(&from);
+            if is_parent && !matches!(stanza.kind(), Kind::Iq(_)) {
+                return;
             }
         }
         if self.is_replica() && self.hold(&stanza, turn) {

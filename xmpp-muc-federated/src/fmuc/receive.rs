@@ -159,7 +159,7 @@ impl Node {
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if !self.may_speak_for(via, &jid, turn) {
+        if self.heard_twice(via, &occupant, dot.as_ref()) || !self.may_speak_for(via, &jid, turn) {
             return;
         }
         // Who was forgotten with the link is told of once more, and by the same event.
@@ -206,6 +206,9 @@ impl Node {
             nick_there,
             dot: lasting,
             sight,
+            others: before
+                .as_ref()
+                .map_or_else(Vec::new, |known| known.others.clone()),
             stale: false,
         });
         let same = before.is_some_and(|known| known.occupant == occupant);
@@ -233,17 +236,29 @@ impl Node {
     ) -> Sight {
         let renamed = before
             .filter(|known| known.sight == Sight::Shown && known.occupant.nick != occupant.nick);
+        let mut shown = occupant.clone();
+        if let Some(link) = self.link(via) {
+            shown.role = shown.role.min(link.about.shown_role);
+            shown.affiliation = shown.affiliation.min(link.about.shown_affiliation);
+        }
         let done = self.in_room(turn, |room, now, out| {
             if renamed.is_some() {
-                room.rename_elsewhere(&occupant.jid, &occupant.nick, now, out)?;
+                room.rename_elsewhere(&shown.jid, &shown.nick, now, out)?;
             }
-            room.take_in(occupant, now, out)
+            room.take_in(&shown, now, out)
         });
         match done {
             Ok(()) => Sight::Shown,
             Err(why) => {
+                // Whom it does not let in any more it does not keep.
+                if before.is_some_and(|known| known.sight == Sight::Shown) {
+                    let parting = Parting::default();
+                    self.in_room(turn, |room, now, out| {
+                        room.let_go(&occupant.jid, &parting, now, out);
+                    });
+                }
                 self.not_shown(via, occupant, why, turn);
-                Sight::Suppressed
+                Sight::Refused
             }
         }
     }
@@ -278,9 +293,9 @@ impl Node {
         dot: Option<Dot>,
         turn: &mut Turn<'_>,
     ) {
-        let known = self.crowd.get(author);
-        let theirs = known.is_none_or(|known| known.via == *via);
-        if !theirs {
+        let known = self.crowd.get_mut(author);
+        if let Some(known) = known.filter(|known| known.via != *via) {
+            known.others.retain(|(other, _)| other != via);
             if parting.codes.iter().any(|code| REMOVED.contains(code)) {
                 self.asked_to_expel(via, author, &parting, turn);
             }
@@ -291,6 +306,10 @@ impl Node {
             return;
         }
         if !self.is_news(dot.as_ref(), turn) {
+            return;
+        }
+        // The link says it, not their own node.
+        if dot.is_none() && self.inherit(author, turn) {
             return;
         }
         let late = dot
@@ -387,7 +406,7 @@ impl Node {
             Some(Sight::Shown) => {
                 room.hear(by, message, late, now, out);
             }
-            Some(Sight::Suppressed) => {}
+            Some(Sight::Suppressed | Sight::Refused) => {}
             Some(Sight::Lost) | None => {
                 let at = late.unwrap_or(now.utc);
                 room.hear_of_old(by, nick, message, at, now, out);
@@ -488,8 +507,31 @@ impl Node {
         })
     }
 
+    /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
+    /// somewhere, and perhaps they are behind this link then.
+    fn heard_twice(&mut self, via: &Via, occupant: &Occupant, dot: Option<&Dot>) -> bool {
+        let jid = &occupant.jid;
+        let about = self.link(via).map(|link| link.about.clone());
+        let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
+        let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
+            return false;
+        };
+        if known.via == Via::Here
+            || known.via == *via
+            || self.splits.has(&known.via)
+            || dot.is_none()
+            || known.dot.as_ref() != dot
+        {
+            return false;
+        }
+        known.others.retain(|(other, _)| other != via);
+        known.others.push((via.clone(), occupant.nick.clone()));
+        true
+    }
+
     /// All behind a link are gone, as this room has to see it.
     pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
+        self.crowd.forget_other(via);
         for jid in self.crowd.jids_behind(via) {
             self.drop_one(via, &jid, parting, turn);
         }
@@ -512,6 +554,9 @@ impl Node {
         parting: &Parting,
         turn: &mut Turn<'_>,
     ) {
+        if self.inherit(jid, turn) {
+            return;
+        }
         let Some(known) = self.crowd.remove(jid, None) else {
             return;
         };
@@ -529,6 +574,35 @@ impl Node {
             late: None,
         };
         self.publish(via, &passing, turn);
+    }
+
+    /// Whether one who is not behind the link any more that they were behind is behind another one by which one has heard of them. That one is told that
+    /// one does not hear of them from this side, and all others that one does: they may have had it the other way round.
+    fn inherit(&mut self, jid: &Jid, turn: &mut Turn<'_>) -> bool {
+        let Some(known) = self.crowd.get_mut(jid) else {
+            return false;
+        };
+        let Some((heir, nick)) = known.others.pop() else {
+            return false;
+        };
+        known.via = heir.clone();
+        known.nick_there = nick;
+        let passing = |event, dot| Passing {
+            event,
+            dot,
+            late: None,
+        };
+        let here = passing(Event::Here(known.occupant.clone()), known.dot.clone());
+        let gone = Event::Gone {
+            jid: jid.clone(),
+            nick: known.occupant.nick.clone(),
+            parting: Parting::default(),
+        };
+        if let Some(link) = self.link(&heir) {
+            link.tell(&passing(gone, None), turn);
+        }
+        self.tell_all(&heir, &here, turn);
+        true
     }
 }
 

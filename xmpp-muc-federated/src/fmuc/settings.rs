@@ -6,6 +6,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::Mode;
 use crate::log::{HaveLimits, Retention};
+use crate::room::{Affiliation, Role};
 
 mod payloads;
 mod profile;
@@ -53,8 +54,12 @@ pub struct Peer {
     pub speak_for: SpeakFor,
     /// Whether those whom it takes out of the room go, and roles that it asks for are given; default yes.
     pub honour_kicks: bool,
-    /// Whether moderators over there may change the subject where occupants may not; default no.
+    /// Whether moderators over there may change the subject where occupants may not, and make moderators of those here; default no.
     pub trust_roles: bool,
+    /// The highest role in which its occupants are shown; default moderator: as the peer has it. What is shown gives nobody any right.
+    pub shown_role: Role,
+    /// And the highest affiliation; default owner.
+    pub shown_affiliation: Affiliation,
     /// What becomes of its occupants while the link is down; default [`OnLoss::Remove`].
     pub on_loss: OnLoss,
     /// What becomes of somebody here whose nick is somebody else's there; default [`Collision::Rename`].
@@ -205,6 +210,8 @@ impl Peer {
             speak_for: SpeakFor::Others,
             honour_kicks: true,
             trust_roles: false,
+            shown_role: Role::Moderator,
+            shown_affiliation: Affiliation::Owner,
             on_loss: OnLoss::Remove,
             collision: Collision::Rename,
         }
