@@ -72,7 +72,8 @@ impl Outgoing {
                 self.link.dialback(&element, now, out)?;
                 self.withhold(before, out);
             }
-            _ if is_dialback(&element) => {
+            // A key, on a stream that may be used in both directions.
+            _ if is_dialback(&element) && self.link.receiver.is_some() => {
                 let limits = self.link.settings.limits;
                 if self.crossed.len() >= limits.pairs + limits.verifies {
                     return Err(StreamCondition::PolicyViolation.into());
