@@ -333,7 +333,7 @@ async fn cables_are_cut_and_all_comes_once_and_in_order_compressed() {
                 compression: Some(Compression::Zlib),
                 ..policy
             };
-            talk(policy, 8_000, seed).await;
+            talk(policy, 20_000, seed).await;
         }
     }
 }

@@ -145,10 +145,7 @@ fn nor_over_streams_that_are_compressed() {
             ..rules(bidi, true, proof)
         };
         let counts = hold(compressed).unwrap();
-        assert!(
-            counts.compressed > 0 && counts.resumed > 0 && counts.again > 0,
-            "{counts:?}"
-        );
+        assert!(counts.compressed > 0 && counts.resumed > 0, "{counts:?}");
     }
 }
 
