@@ -26,6 +26,7 @@ mod disco;
 pub mod elsewhere;
 mod enter;
 mod exit;
+mod federate;
 mod form;
 mod ghost;
 mod history;
@@ -51,11 +52,13 @@ mod voice;
 
 pub use affiliation::{Affiliation, Role};
 pub use config::{AllowPm, Config, Whois};
+pub use federate::FederatedBy;
 pub use outline::Listing;
 pub use record::RecordError;
 
 use affiliations::Affiliations;
 use history::History;
+pub(crate) use history::Wanted;
 use invite::Invitations;
 use occupants::Occupants;
 use presence::Notice;
@@ -71,6 +74,7 @@ pub struct Room {
     jid: BareJid,
     settings: Arc<Settings>,
     config: Config,
+    federated: FederatedBy,
     /// Its owner has not accepted or changed the configuration yet (§10.1). As long as it has no owner, it is not even created: whoever
     /// enters first becomes one.
     locked: bool,
@@ -78,6 +82,8 @@ pub struct Room {
     occupants: Occupants,
     subject: Option<Subject>,
     history: History,
+    /// [Events](Output::Event) are wanted.
+    watched: bool,
     /// Something of what is stored of the room itself is another than it was when this turn began: configuration or subject.
     changed: bool,
     rates: Rates,
@@ -178,12 +184,14 @@ impl Room {
         Room {
             jid,
             config: settings.defaults.clone(),
+            federated: FederatedBy::default(),
             settings,
             locked: true,
             affiliations: Affiliations::default(),
             occupants: Occupants::default(),
             subject: None,
             history: History::default(),
+            watched: false,
             changed: false,
             rates: Rates::default(),
             sent: Sent::default(),
@@ -247,6 +255,14 @@ impl Room {
         }
     }
 
+    /// What is left to do when something has happened.
+    fn settle(&mut self, turn: &mut Turn<'_>) {
+        if mem::take(&mut self.changed) {
+            self.keep(vec![self.state()], turn);
+        }
+        self.end_if_empty(turn);
+    }
+
     /// §7.14: "If the room is not persistent and this occupant is the last to exit, the service is responsible for destroying the
     /// room." So is one that nobody was let into.
     fn end_if_empty(&self, turn: &mut Turn<'_>) {
@@ -268,10 +284,7 @@ impl Machine for Room {
             // §11.2: "it SHOULD inform its participant by sending presences containing the 332 status code"
             Input::Close => self.dismiss_all(&Notice::code(332), &mut turn),
         }
-        if mem::take(&mut self.changed) {
-            self.keep(vec![self.state()], &mut turn);
-        }
-        self.end_if_empty(&mut turn);
+        self.settle(&mut turn);
     }
 
     fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {

@@ -8,6 +8,7 @@ use xmpp_core::stanza::{Child, Condition, ErrorType, Payload, Stanza, StanzaErro
 use xmpp_core::time::Timestamp;
 use xmpp_core::xml::{Element, ns::CLIENT};
 
+use super::elsewhere::{Event, Said};
 use super::history::{Bounds, stamped};
 use super::occupants::Occupant;
 use super::presence::occupant_id;
@@ -17,6 +18,17 @@ use super::subject::{self, Subject};
 use super::{Affiliation, Output, Room, Turn};
 use crate::ns;
 use crate::store::{Change, StoredMessage};
+
+/// A message from an occupant that may be said, and is not yet.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    message: Stanza,
+    pub(crate) changes_subject: bool,
+    id: String,
+    at: Timestamp,
+    /// As other nodes are to know it, if they are.
+    pub(crate) said: Option<Said>,
+}
 
 impl Room {
     pub(super) fn groupchat(&mut self, stanza: &Stanza, from: &Jid, turn: &mut Turn<'_>) {
@@ -31,6 +43,18 @@ impl Room {
         from: &Jid,
         turn: &mut Turn<'_>,
     ) -> Result<(), StanzaError> {
+        let prepared = self.prepared(stanza, from, turn)?;
+        self.say(prepared, turn);
+        Ok(())
+    }
+
+    /// What is to be said to all, if they may say it.
+    pub(super) fn prepared(
+        &mut self,
+        stanza: &Stanza,
+        from: &Jid,
+        turn: &Turn<'_>,
+    ) -> Result<Prepared, StanzaError> {
         let Some(seat) = self.occupants.of(from) else {
             return Err(self.stranger());
         };
@@ -45,11 +69,12 @@ impl Room {
             // §7.4: "If the sender is a visitor [...], the service MUST return a forbidden error"
             return Err(Condition::Forbidden.into());
         }
-        let at = self.sent(stanza, occupant, turn.now.utc);
+        let at = match changes_subject {
+            true => turn.now.utc,
+            false => self.sent(stanza, occupant, turn.now.utc),
+        };
         let id = self.fresh_id();
-        let stanza_id = Element::new("stanza-id", ns::STANZA_ID)
-            .with_attr("by", self.jid.as_str())
-            .with_attr("id", &id);
+        let stanza_id = self.stanza_id(&id);
         // "the service MUST change the 'from' attribute to the sender's occupant JID and reflect the message out", "with the same 'id'"
         let payload = self.clean(stanza.payload());
         let message = stanza
@@ -57,6 +82,25 @@ impl Room {
             .with_from(Jid::from(&occupant.address))
             .with_to(None)
             .with_payload(payload.with(&stanza_id).with(&occupant_id(&occupant.id)));
+        let said = self.saying(occupant, &message, &id, at);
+        Ok(Prepared {
+            message,
+            changes_subject,
+            id,
+            at,
+            said,
+        })
+    }
+
+    /// Says it.
+    pub(super) fn say(&mut self, prepared: Prepared, turn: &mut Turn<'_>) {
+        let Prepared {
+            message,
+            changes_subject,
+            id,
+            at,
+            said,
+        } = prepared;
         if changes_subject {
             self.subject = Some(Subject {
                 message: message.clone(),
@@ -67,7 +111,11 @@ impl Room {
             self.remember(&message, id, at, turn);
         }
         self.send_to_all(message, turn);
-        Ok(())
+        let event = match changes_subject {
+            true => Event::Subject,
+            false => Event::Said,
+        };
+        turn.out.extend(said.map(event).map(Output::Event));
     }
 
     /// The answer to one who is not in the room. §7.4: "If the sender is not an occupant of the room, the service SHOULD return a
@@ -90,7 +138,13 @@ impl Room {
     }
 
     /// Keeps a message for those who enter later.
-    fn remember(&mut self, message: &Stanza, id: String, at: Timestamp, turn: &mut Turn<'_>) {
+    pub(super) fn remember(
+        &mut self,
+        message: &Stanza,
+        id: String,
+        at: Timestamp,
+        turn: &mut Turn<'_>,
+    ) {
         let payload = message.payload();
         let hint = |name| payload.has(name, ns::HINTS);
         if !(payload.has("body", CLIENT) || hint("store")) || hint("no-store") {
@@ -136,8 +190,17 @@ impl Room {
             // XEP-0359 §3: "it MUST remove any <stanza-id> elements with 'by' attribute set to its own JID"
             ("stanza-id", ns::STANZA_ID) => names_us("by"),
             ("delay", ns::DELAY) => names_us("from"),
+            // What nodes of a room say to one another, they say in these; XEP-0289 §3: it "MUST NOT" reach clients, nor come from them.
+            (_, ns::FMUC | ns::SYNC) => true,
             _ => false,
         }
+    }
+
+    /// XEP-0359 §3
+    pub(super) fn stanza_id(&self, id: &str) -> Element {
+        Element::new("stanza-id", ns::STANZA_ID)
+            .with_attr("by", self.jid.as_str())
+            .with_attr("id", id)
     }
 
     /// An id that nobody can guess.
