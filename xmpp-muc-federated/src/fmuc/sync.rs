@@ -14,6 +14,7 @@ use crate::log::{Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
 use crate::room::{Room, Wanted};
+use xmpp_core::time::Now;
 
 /// What is to be told to one who lacks it.
 #[derive(Debug, Default)]
@@ -135,7 +136,8 @@ impl Node {
         if self.break_ring(turn) {
             return;
         }
-        self.outlive(&vector, turn);
+        self.outlive_itself(&vector, turn);
+        self.outlive(&Via::Parent, &vector, turn);
         if reset {
             for jid in self.crowd.jids_behind(&Via::Parent) {
                 if let Some(known) = self.crowd.get_mut(&jid) {
@@ -157,7 +159,7 @@ impl Node {
         };
         let theirs = parent.promised.take();
         if let Some(vector) = &theirs {
-            self.adopt(vector);
+            self.adopt(&Via::Parent, vector, turn.now);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -172,10 +174,10 @@ impl Node {
     }
 
     /// A child has told all that was lacking here, and left out what does not matter any more.
-    pub(super) fn completed(&mut self, peer: &BareJid) {
+    pub(super) fn completed(&mut self, peer: &BareJid, now: Now) {
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
-            self.adopt(&promised);
+            self.adopt(&Via::Child(peer.clone()), &promised, now);
         }
     }
 
@@ -193,6 +195,7 @@ impl Node {
             .is_some_and(|promised| promised.iter().all(has))
         {
             child.promised = None;
+            child.told_by = None;
             self.reunite(&Via::Child(peer.clone()), turn);
         }
     }
@@ -202,6 +205,7 @@ impl Node {
         if !self.link(via).is_some_and(|link| link.is_ext()) {
             return;
         }
+        self.nodes_changed(via, fmuc, turn);
         for extension in &fmuc.extensions {
             match extension {
                 Extension::Want(alias, seqs) => {
@@ -212,13 +216,13 @@ impl Node {
                 }
                 Extension::Gone(alias, seqs) => {
                     let range = self.named_range(via, *alias, seqs.clone());
-                    if let Some(range) = range {
+                    if let Some(range) = range
+                        && self.may_name(via, &range.0, range.1, turn.now).is_ok()
+                    {
                         self.have.give_up(&range);
                     }
                 }
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
-                Extension::Unreach(alias) => self.node_split(via, *alias, turn),
-                Extension::Reach(alias) => self.node_back(via, *alias, turn),
                 Extension::Collision { nick, from } if *via == Via::Parent => {
                     self.collided(nick, from, turn);
                 }
@@ -241,13 +245,19 @@ impl Node {
     /// What a peer asks for again.
     fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
         let missing = self.log.range(range);
+        let most = (self.settings.limits.burst, self.settings.limits.rate);
+        let cost = 1 + missing.entries.len() + missing.gone.len();
         let delta = Delta {
             passing: missing.entries.into_iter().map(repeated).collect(),
             gone: missing.gone,
             skipped: false,
         };
         if let Some(link) = self.link(via) {
-            link.catch_up(&delta, turn);
+            let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+            match link.repeated.take(cost, most, turn.now.instant) {
+                true => link.catch_up(&delta, turn),
+                false => turn.drop(&link.peer, "it asks for too much once more"),
+            }
         }
     }
 
@@ -292,21 +302,18 @@ impl Node {
         longest.filter(|_| !syncing && !telling)
     }
 
-    fn adopt(&mut self, vector: &Vector) {
-        for (node, reach) in vector.iter() {
-            if *node != self.id {
-                self.have.adopt(node, reach);
-            }
+    fn adopt(&mut self, via: &Via, vector: &Vector, now: Now) {
+        for (node, reach) in self.believed(via, vector, now).iter() {
+            self.have.adopt(node, reach);
         }
     }
 
-    /// Nodes have begun another life: all that was theirs before is gone.
-    pub(super) fn outlive(&mut self, vector: &Vector, turn: &mut Turn<'_>) {
-        for (node, reach) in vector.iter() {
+    /// Nodes behind a link have begun another life: all that was theirs before is gone.
+    pub(super) fn outlive(&mut self, via: &Via, vector: &Vector, turn: &mut Turn<'_>) {
+        for (node, reach) in self.believed(via, vector, turn.now).iter() {
             for jid in self.crowd.outlived(node, reach.epoch) {
-                let via = self.crowd.get(&jid).map(|known| known.via.clone());
-                if let Some(via) = via.filter(|via| *via != Via::Here) {
-                    self.drop_one(&via, &jid, &Parting::default(), turn);
+                if self.crowd.get(&jid).is_some_and(|known| known.via == *via) {
+                    self.drop_one(via, &jid, &Parting::default(), turn);
                 }
             }
         }
