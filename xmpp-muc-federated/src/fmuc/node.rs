@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xmpp_core::machine::Machine;
-use xmpp_core::stanza::Stanza;
+use xmpp_core::stanza::{Kind, Stanza};
 use xmpp_core::time::Now;
 use xmpp_core::{BareJid, Jid};
 
@@ -15,6 +15,7 @@ use super::event::{Event, Passing};
 use super::guard::Door;
 use super::link::Link;
 use super::parent::Parent;
+use super::replica::Held;
 use super::settings::{Federation, Settings};
 use super::split::Splits;
 use crate::log::{self, Clock, Dot, Entry, Log, NodeId, Reach};
@@ -40,6 +41,10 @@ pub struct Node {
     /// By which way one hears of a node.
     pub(super) routes: BTreeMap<NodeId, Via>,
     pub(super) splits: Splits,
+    /// What waits for its echo, in a replica.
+    pub(super) held: Held,
+    /// The event that is done here now that it is done there.
+    pub(super) confirming: Option<Dot>,
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
     pub(super) door: Door,
@@ -146,6 +151,8 @@ pub enum Matter {
     Ordinary,
     /// There was no answer.
     Silent,
+    /// It does not say what it has done, so this room can be no replica of it.
+    NoEcho,
     /// It says too much, and is not heard for a minute.
     Flood,
     /// A stanza was dropped.
@@ -207,6 +214,8 @@ impl Node {
             subject: None,
             routes: BTreeMap::new(),
             splits: Splits::default(),
+            held: Held::default(),
+            confirming: None,
             parent: None,
             children: BTreeMap::new(),
             door: Door::default(),
@@ -260,6 +269,9 @@ impl Node {
 
     /// The name of the next event of this node.
     pub(super) fn dot(&mut self, now: Now) -> Dot {
+        if let Some(dot) = &self.confirming {
+            return dot.clone();
+        }
         self.last += 1;
         let dot = Dot {
             node: self.id.clone(),
@@ -311,15 +323,16 @@ impl Node {
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
-        self.relay(via, passing, turn);
+        self.tell_all(via, passing, turn);
     }
 
     /// Tells all links of an event but the one by which it came.
-    pub(super) fn relay(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+    pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         if let Some(dot) = &passing.dot {
             self.routes.insert(dot.node.clone(), via.clone());
         }
         if *via != Via::Parent
+            && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
         {
             parent.tell(passing, turn);
@@ -329,6 +342,7 @@ impl Node {
                 child.tell(passing, turn);
             }
         }
+        self.echo(via, passing, turn);
     }
 
     pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
@@ -362,6 +376,14 @@ impl Node {
             if self.is_ordinary_answer(&from, &stanza) {
                 return self.found_ordinary(turn);
             }
+            // What an ordinary room says to all who are in it; no room is in this one as its user.
+            let is_parent = self.federation.parents.contains(&from);
+            if is_parent && !matches!(stanza.kind(), Kind::Iq(_)) {
+                return;
+            }
+        }
+        if self.is_replica() && self.hold(&stanza, turn) {
+            return;
         }
         self.in_room(turn, |room, now, out| {
             room.handle(room::Input::Stanza(stanza), now, out);
@@ -422,7 +444,7 @@ impl Node {
     /// After a turn: whoever is here needs the parent, or nobody does any more.
     fn settle(&mut self, turn: &mut Turn<'_>) {
         match self.crowd.contributed() {
-            0 => self.uncontribute(turn),
+            0 if self.held.coming().is_none() => self.uncontribute(turn),
             _ => self.contribute(turn),
         }
     }
@@ -482,6 +504,7 @@ impl Machine for Node {
         }
         self.wake_up(turn);
         self.parent_timeout(turn);
+        self.held_timeout(turn);
         self.children_timeout(turn);
         self.splits_timeout(turn);
         self.ask_for_missing(turn);
@@ -496,6 +519,7 @@ impl Machine for Node {
             self.children.values().filter_map(Child::next_timeout).min(),
             self.splits.next_timeout(),
             self.next_missing(),
+            self.held.next_timeout(),
             self.wake,
         ];
         timers.into_iter().flatten().min()

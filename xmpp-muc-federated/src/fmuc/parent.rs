@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use xmpp_core::BareJid;
 use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+use xmpp_core::{BareJid, Jid};
 
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
-use super::event::Passing;
+use super::event::{Event, Passing};
 use super::link::{Link, Speech, at};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -177,11 +177,21 @@ impl Node {
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
-        let Some(parent) = &mut self.parent else {
+        let coming = || {
+            self.held
+                .coming()
+                .map(|(occupant, dot)| (occupant, Some(dot)))
+        };
+        let Some((occupant, dot)) = first.or_else(coming) else {
+            if let Some(parent) = &mut self.parent {
+                parent.state = State::Idle;
+            }
             return;
         };
-        let Some((occupant, dot)) = first else {
-            parent.state = State::Idle;
+        if let Some(dot) = &dot {
+            self.held.was_sent(dot);
+        }
+        let Some(parent) = &mut self.parent else {
             return;
         };
         let link = &mut parent.link;
@@ -235,6 +245,9 @@ impl Node {
                 }
                 if parent.link.speech == Speech::Unknown {
                     parent.link.speech = Speech::Xep;
+                }
+                if self.federation.mode == super::Mode::Replica {
+                    return self.no_echo(turn);
                 }
                 let until = turn.now.instant + parent.link.timers.join;
                 parent.state = State::Syncing { until };
@@ -326,16 +339,22 @@ impl Node {
             return;
         };
         if !parent.link.is_ext() {
-            // All others of ours; then what has been said since.
+            // All others of ours whose coming does not wait to be told; then what has happened since.
+            let waiting = parent.link.take_waiting();
+            let comes = |jid: &Jid| {
+                let mut all = waiting.iter().map(|passing| &passing.event);
+                all.any(|event| matches!(event, Event::Here(one) if one.jid == *jid))
+            };
             let unknown = self.crowd.iter().filter(|known| known.via != Via::Parent);
             let unknown: Vec<_> = unknown
-                .filter(|known| !parent.link.announced.contains_key(&known.occupant.jid))
-                .map(|known| known.occupant.clone())
+                .map(|known| &known.occupant)
+                .filter(|one| !parent.link.announced.contains_key(&one.jid) && !comes(&one.jid))
+                .cloned()
                 .collect();
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for mut passing in parent.link.take_waiting() {
+            for mut passing in waiting {
                 if passing.event.is_said() {
                     passing.late.get_or_insert(turn.now.utc);
                 }
@@ -378,6 +397,7 @@ impl Node {
             return;
         }
         turn.notice(&parent.link.peer, Matter::Rejected(text));
+        self.refuse_held(turn);
         self.try_later(false, turn);
     }
 
@@ -511,7 +531,7 @@ impl Node {
     }
 
     /// Asks again later, the next room of the list if there is one.
-    fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
+    pub(super) fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
         let by = self.chance(turn);
         let several = self.federation.parents.len();
         let Some(parent) = &mut self.parent else {
@@ -544,6 +564,7 @@ impl Node {
         match parent.state {
             State::Joining { .. } | State::Syncing { .. } => {
                 turn.notice(&parent.link.peer, Matter::Silent);
+                self.refuse_held(turn);
                 match self.splits.has(&Via::Parent) {
                     true => self.parent_lost(turn),
                     false => self.try_later(false, turn),
@@ -606,12 +627,13 @@ impl Node {
     }
 
     /// A room that finds itself among those above it: of all in the ring the one with the greatest address leaves it.
-    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) {
+    /// Whether that is this one.
+    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) -> bool {
         let Some(at) = self.ancestors.iter().position(|one| *one == self.id) else {
-            return;
+            return false;
         };
         if self.ancestors[..=at].iter().max() != Some(&self.id) {
-            return;
+            return false;
         }
         if let Some(parent) = &mut self.parent {
             turn.notice(
@@ -624,6 +646,7 @@ impl Node {
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(true, turn);
         self.tell_path(turn);
+        true
     }
 
     /// A number that is another one each time, and the same in a repeated run.

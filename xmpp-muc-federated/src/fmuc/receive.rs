@@ -80,6 +80,13 @@ impl Node {
         let Some(author) = author else {
             return;
         };
+        let confirmed = self.confirming.clone().filter(|_| *via != Via::Parent);
+        let dot = confirmed.or(dot);
+        if let Some(dot) = dot.as_ref().filter(|_| *via == Via::Parent)
+            && self.echoed(dot, turn)
+        {
+            return;
+        }
         if let Some(dot) = &dot {
             if dot.node == self.id {
                 return;
@@ -88,9 +95,18 @@ impl Node {
                 return turn.drop(&peer, why);
             }
         }
+        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        if let Some(dot) = dot.as_ref().filter(|_| self.is_replica()) {
+            let passing = self.passing_on(&author, nick, stanza, dot);
+            if let Some(passing) = passing
+                && self.may_speak_for(via, &author, Some(dot), turn)
+                && self.hold_back(via, &passing, stanza, fmuc, turn)
+            {
+                return;
+            }
+        }
         // From here on it is known what there is of it, also if nothing comes of it: it would be asked for again and again.
         let news = self.is_news(dot.as_ref(), turn);
-        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
         match stanza.kind() {
             Kind::Presence(PresenceType::Available) if self.is_request(via, &author, fmuc) => {
                 let asked = occupant(author.clone(), nick, stanza);
@@ -131,6 +147,26 @@ impl Node {
             .is_some_and(|known| known.via != *via)
     }
 
+    /// The event in a stanza, as the room that was joined is to know it before it is so here.
+    fn passing_on(&self, author: &Jid, nick: &str, stanza: &Stanza, dot: &Dot) -> Option<Passing> {
+        let event = match stanza.kind() {
+            Kind::Presence(PresenceType::Available) => {
+                Event::Here(occupant(author.clone(), nick, stanza))
+            }
+            Kind::Message(MessageType::Groupchat) => Event::Said {
+                by: author.clone(),
+                nick: known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned()),
+                message: Arc::new(portable(stanza)),
+            },
+            _ => return None,
+        };
+        Some(Passing {
+            event,
+            dot: Some(dot.clone()),
+            late: said_at(stanza),
+        })
+    }
+
     /// Somebody is there.
     fn take_here(
         &mut self,
@@ -141,7 +177,9 @@ impl Node {
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if !self.may_speak_for(via, &jid, dot.as_ref(), turn) {
+        if self.heard_twice(via, &occupant, dot.as_ref())
+            || !self.may_speak_for(via, &jid, dot.as_ref(), turn)
+        {
             return;
         }
         // Who was forgotten with the link is told of once more, and by the same event.
@@ -167,6 +205,12 @@ impl Node {
         }
         let before = self.crowd.get(&jid).cloned();
         let nick_there = occupant.nick.clone();
+        let same_nick = before
+            .as_ref()
+            .is_some_and(|known| known.nick_there == nick_there);
+        if !same_nick && self.turns_away(via, &jid, &nick_there, turn) {
+            return;
+        }
         occupant.nick = match &before {
             Some(known) if known.nick_there == nick_there => known.occupant.nick.clone(),
             _ => self.free_nick(via, &jid, &nick_there, turn),
@@ -182,6 +226,9 @@ impl Node {
             nick_there,
             dot: lasting,
             sight,
+            others: before
+                .as_ref()
+                .map_or_else(Vec::new, |known| known.others.clone()),
             stale: false,
         });
         let same = before.is_some_and(|known| known.occupant == occupant);
@@ -194,7 +241,7 @@ impl Node {
             };
             match news {
                 true => self.publish(via, &passing, turn),
-                false => self.relay(via, &passing, turn),
+                false => self.tell_all(via, &passing, turn),
             }
         }
     }
@@ -266,9 +313,9 @@ impl Node {
         dot: Option<Dot>,
         turn: &mut Turn<'_>,
     ) {
-        let known = self.crowd.get(author);
-        let theirs = known.is_none_or(|known| known.via == *via);
-        if !theirs {
+        let known = self.crowd.get_mut(author);
+        if let Some(known) = known.filter(|known| known.via != *via) {
+            known.others.retain(|(other, _)| other != via);
             if parting.codes.iter().any(|code| REMOVED.contains(code)) {
                 self.asked_to_expel(via, author, &parting, turn);
             }
@@ -278,7 +325,12 @@ impl Node {
         if parting.codes.contains(&303) {
             return;
         }
-        if known.is_none() && !self.may_speak_for(via, author, dot.as_ref(), turn) {
+        if self.crowd.get(author).is_none() && !self.may_speak_for(via, author, dot.as_ref(), turn)
+        {
+            return;
+        }
+        // The link says it, not their own node.
+        if dot.is_none() && self.inherit(author, turn) {
             return;
         }
         let late = dot
@@ -528,8 +580,31 @@ impl Node {
         })
     }
 
+    /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
+    /// somewhere, and perhaps they are behind this link then.
+    fn heard_twice(&mut self, via: &Via, occupant: &Occupant, dot: Option<&Dot>) -> bool {
+        let jid = &occupant.jid;
+        let about = self.link(via).map(|link| link.about.clone());
+        let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
+        let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
+            return false;
+        };
+        if known.via == Via::Here
+            || known.via == *via
+            || self.splits.has(&known.via)
+            || dot.is_none()
+            || known.dot.as_ref() != dot
+        {
+            return false;
+        }
+        known.others.retain(|(other, _)| other != via);
+        known.others.push((via.clone(), occupant.nick.clone()));
+        true
+    }
+
     /// All behind a link are gone, as this room has to see it.
     pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
+        self.crowd.forget_other(via);
         for jid in self.crowd.jids_behind(via) {
             self.drop_one(via, &jid, parting, turn);
         }
@@ -552,6 +627,9 @@ impl Node {
         parting: &Parting,
         turn: &mut Turn<'_>,
     ) {
+        if self.inherit(jid, turn) {
+            return;
+        }
         let Some(known) = self.crowd.remove(jid, None) else {
             return;
         };
@@ -569,6 +647,35 @@ impl Node {
             late: None,
         };
         self.publish(via, &passing, turn);
+    }
+
+    /// Whether one who is not behind the link any more that they were behind is behind another one by which one has heard of them. That one is told that
+    /// one does not hear of them from this side, and all others that one does: they may have had it the other way round.
+    fn inherit(&mut self, jid: &Jid, turn: &mut Turn<'_>) -> bool {
+        let Some(known) = self.crowd.get_mut(jid) else {
+            return false;
+        };
+        let Some((heir, nick)) = known.others.pop() else {
+            return false;
+        };
+        known.via = heir.clone();
+        known.nick_there = nick;
+        let passing = |event, dot| Passing {
+            event,
+            dot,
+            late: None,
+        };
+        let here = passing(Event::Here(known.occupant.clone()), known.dot.clone());
+        let gone = Event::Gone {
+            jid: jid.clone(),
+            nick: known.occupant.nick.clone(),
+            parting: Parting::default(),
+        };
+        if let Some(link) = self.link(&heir) {
+            link.tell(&passing(gone, None), turn);
+        }
+        self.tell_all(&heir, &here, turn);
+        true
     }
 }
 

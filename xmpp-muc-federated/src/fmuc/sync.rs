@@ -1,6 +1,7 @@
 //! What one side of a link lacks that the other one has (§5.5 and §5.7 of the design).
 
 use xmpp_core::stanza::Stanza;
+use xmpp_core::time::Timestamp;
 use xmpp_core::{BareJid, Jid};
 
 use super::crowd::{Sight, Via};
@@ -12,6 +13,7 @@ use super::{Extension, Fmuc, Hello};
 use crate::log::{Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
+use crate::room::{Room, Wanted};
 use xmpp_core::time::Now;
 
 /// What is to be told to one who lacks it.
@@ -42,7 +44,7 @@ impl Node {
         let first = vector
             .get(&self.id)
             .is_none_or(|reach| reach.epoch != self.epoch);
-        let wanted = wanted_history(join);
+        let wanted = wanted_history(join, turn.now.utc);
         let path = self.path();
         let have = self.have.vector();
         let anew = hello.is_none_or(|hello| hello.fresh);
@@ -57,8 +59,8 @@ impl Node {
                     Speech::Openfire => 0,
                     _ => child.link.bandwidth.history,
                 });
-            let most = if again && !ext { 0 } else { most.min(wanted) };
-            delta.bound_history(most);
+            let most = if again && !ext { 0 } else { most };
+            delta.bound_history(most, wanted, |one| envelope(one, peer, &self.room));
         }
         // Somebody who has left meanwhile may be among what is forgotten.
         let reset = ext && !first && !delta.gone.is_empty();
@@ -131,7 +133,9 @@ impl Node {
             .take(self.settings.limits.path)
             .cloned()
             .collect();
-        self.break_ring(turn);
+        if self.break_ring(turn) {
+            return;
+        }
         self.outlive_itself(&vector, turn);
         self.outlive(&Via::Parent, &vector, turn);
         if reset {
@@ -153,8 +157,9 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        if let Some(vector) = parent.promised.take() {
-            self.adopt(&Via::Parent, &vector, turn.now);
+        let theirs = parent.promised.take();
+        if let Some(vector) = &theirs {
+            self.adopt(&Via::Parent, vector, turn.now);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -164,6 +169,7 @@ impl Node {
             .is_some_and(|parent| syncing(parent.state))
         {
             self.joined(turn);
+            self.ask_again(theirs.as_ref(), turn);
         }
     }
 
@@ -389,22 +395,22 @@ impl Node {
             return;
         }
         self.ancestors = path;
-        self.break_ring(turn);
-        self.tell_path(turn);
+        if !self.break_ring(turn) {
+            self.tell_path(turn);
+        }
     }
 }
 
 impl Delta {
     /// No more than so many messages, the newest; nothing of those who are gone, of whom a room that joins does not know.
-    fn bound_history(&mut self, most: usize) {
+    fn bound_history(&mut self, most: usize, wanted: Wanted, envelope: impl Fn(&Passing) -> usize) {
         self.passing
             .retain(|one| !matches!(one.event, Event::Gone { .. }));
-        let said = self
-            .passing
-            .iter()
-            .filter(|one| one.event.is_said())
-            .count();
-        let mut excess = said.saturating_sub(most);
+        let said = |one: &&Passing| one.event.is_said();
+        let newest = self.passing.iter().rev().filter(said);
+        let newest = newest.map(|one| (one.late.unwrap_or(Timestamp(0)), envelope(one)));
+        let count = wanted.count(newest, most);
+        let mut excess = self.passing.iter().filter(said).count() - count;
         self.passing.retain(|one| {
             let drop = one.event.is_said() && excess > 0;
             excess -= usize::from(drop);
@@ -425,7 +431,7 @@ impl Link {
             Event::Said { .. } => Class::Live,
         };
         if let Event::Gone { jid, .. } = &passing.event
-            && passing.dot.is_none()
+            && (passing.dot.is_none() || !self.is_ext())
             && !self.announced.contains_key(jid)
         {
             return;
@@ -518,9 +524,20 @@ fn repeated(entry: &Entry<Event>) -> Passing {
 }
 
 /// How much history a room asks for that joins (XEP-0045 §7.2.14).
-fn wanted_history(join: &Stanza) -> usize {
+fn wanted_history(join: &Stanza, now: Timestamp) -> Wanted {
     let x = join.payload().child("x", ns::MUC).map(|x| x.element());
     let history = x.as_ref().and_then(|x| x.child("history", ns::MUC));
-    let most = history.and_then(|history| history.attr("maxstanzas")?.parse().ok());
-    most.unwrap_or(usize::MAX)
+    history.map_or_else(Wanted::default, |history| Wanted::read(history, now))
+}
+
+/// Characters of markup around what is said: `<message/>`, `<delay/>` and `<fmuc/>` with all that may be in it, without the addresses.
+const MARKUP: usize = 300;
+
+/// What a message of history costs on a link, in characters, or somewhat more.
+fn envelope(passing: &Passing, peer: &BareJid, room: &Room) -> usize {
+    let Event::Said { by, nick, message } = &passing.event else {
+        return 0;
+    };
+    let addresses = 2 * room.jid().as_str().len() + peer.as_str().len() + by.as_str().len();
+    message.to_string().chars().count() + addresses + nick.len() + MARKUP
 }

@@ -6,18 +6,22 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::{Either, select};
-use xmpp_core::machine::Machine as _;
 use xmpp_core::mailbox::{Envelope, Outcome};
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, ErrorType, IqType, Kind, PresenceType, Stanza, StanzaError};
 use xmpp_core::store::StoreError;
+use xmpp_core::{BareJid, Jid};
 
 use super::Options;
 use super::creation::Creator;
+use super::federation::{is_between_rooms, nobody_here};
+use super::held::{Happening, Held};
+use super::lines::Lines;
 use super::outlet::{Outlet, failed};
 use super::table::{Post, Table};
 use super::unsaved::Unsaved;
-use crate::room::{Input, Output, Room, refusal};
+use crate::fmuc::{self, LinkState, Matter, Notice};
+use crate::room::{FederatedBy, Output, Room, refusal};
 
 /// Bytes of stanzas that are taken at a time: what their turns have changed is stored together.
 const BATCH: usize = 64 << 10;
@@ -32,17 +36,19 @@ pub(super) struct Keeper {
     table: Arc<Table>,
     seat: Seat,
     /// `None` if there is no such room.
-    room: Option<Room>,
+    room: Option<Held>,
     /// Who has made it, as long as it is in memory.
     creator: Option<Creator>,
     outlet: Outlet,
     unsaved: Unsaved,
+    /// Its links to other nodes; `None` where rooms are not federated.
+    lines: Option<Lines>,
     /// When what is unsaved is tried again.
     retry: Option<Instant>,
     /// Since when nobody is in it.
     idle: Option<Instant>,
     shown: Shown,
-    outputs: Vec<Output>,
+    outputs: Vec<fmuc::Output>,
 }
 
 /// A room's place in the table.
@@ -64,6 +70,7 @@ struct Shown {
 
 enum Event {
     Stanzas(Vec<Envelope>),
+    Links(Vec<(BareJid, LinkState)>),
     /// Something is due, perhaps.
     Time,
     Close,
@@ -71,7 +78,10 @@ enum Event {
 
 impl Keeper {
     pub(super) fn new(server: Server, table: Arc<Table>, post: Arc<Post>) -> Keeper {
+        let house = &table.house;
+        let lines = house.federal.as_ref();
         Keeper {
+            lines: lines.map(|_| Lines::new(house.clone(), post.clone())),
             seat: Seat::new(server.clone(), table.clone(), post),
             outlet: Outlet::new(server.clone(), table.clone()),
             server,
@@ -93,11 +103,13 @@ impl Keeper {
             Err(error) => return self.seat.abandon(&error),
         }
         self.shown.persistent = self.room.is_some();
+        self.establish().await;
         self.show();
         self.seat.loaded();
         loop {
             match self.next().await {
                 Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
+                Event::Links(changes) => self.links(changes).await,
                 Event::Time => self.time().await,
                 Event::Close => return self.close().await,
             }
@@ -109,7 +121,7 @@ impl Keeper {
     }
 
     /// The room as it is stored, if it is.
-    async fn load(&self) -> Result<Option<Room>, StanzaError> {
+    async fn load(&self) -> Result<Option<Held>, StanzaError> {
         let (options, jid) = (self.options(), &self.seat.post.room);
         let store = &options.store;
         let stored = store.load(jid).await;
@@ -121,14 +133,51 @@ impl Keeper {
         let history = store.history(jid, most).await;
         let history = history.map_err(|error| self.failed(NOT_LOADED, &error))?;
         let settings = options.settings.clone();
-        match Room::restore(jid.clone(), stored, &history, settings) {
-            Ok(room) => Ok(Some(room)),
+        let room = match Room::restore(jid.clone(), stored, &history, settings) {
+            Ok(room) => room,
             Err(error) => {
                 self.table.house.metrics.unreadable.increment();
                 tracing::error!(room = %jid, %error, "stored room not readable");
-                Err(Condition::InternalServerError.into())
+                return Err(Condition::InternalServerError.into());
             }
+        };
+        let Some(federal) = &self.table.house.federal else {
+            return Ok(Some(Held::new(room, FederatedBy::Nobody)));
+        };
+        let stored = store.federation(jid).await;
+        let stored = stored.map_err(|error| self.failed(NOT_LOADED, &error))?;
+        let (by, settings) = (federal.by(jid), federal.settings());
+        let now = self.server.now();
+        Ok(Some(Held::restore(room, by, &stored, settings, now)))
+    }
+
+    /// Makes the room if there is none, and whoever runs the service wants one.
+    async fn establish(&mut self) {
+        if self.room.is_some() {
+            return;
         }
+        let by = self.by();
+        if !matches!(by, FederatedBy::Operator(_)) {
+            return;
+        }
+        let settings = self.options().settings.clone();
+        let mut room = Room::new(self.seat.post.room.clone(), settings);
+        let mut made = Vec::new();
+        room.establish(&mut made);
+        self.room = Some(Held::new(room, by));
+        for output in made {
+            self.perform(output).await;
+        }
+        self.table.house.metrics.created.increment();
+        // If it fails it is tried again.
+        let _ = self.save().await;
+    }
+
+    fn by(&self) -> FederatedBy {
+        let federal = self.table.house.federal.as_ref();
+        federal.map_or(FederatedBy::Nobody, |federal| {
+            federal.by(&self.seat.post.room)
+        })
     }
 
     async fn next(&self) -> Event {
@@ -147,12 +196,22 @@ impl Keeper {
                 None => self.server.closing().await,
             }
         };
+        let links = async {
+            match &self.lines {
+                Some(_) => self.seat.post.signals.next().await,
+                None => std::future::pending().await,
+            }
+        };
         let closing = Box::pin(self.table.closing());
-        let work = select(Box::pin(stanzas), Box::pin(time));
+        let rest = select(Box::pin(links), Box::pin(time));
+        let work = select(Box::pin(stanzas), rest);
         match select(closing, work).await {
             Either::Left(_) => Event::Close,
             Either::Right((Either::Left((Some(stanzas), _)), _)) => Event::Stanzas(stanzas.into()),
             Either::Right((Either::Left((None, _)), _)) => Event::Close,
+            Either::Right((Either::Right((Either::Left((changes, _)), _)), _)) => {
+                Event::Links(changes)
+            }
             // Nothing rests any more.
             Either::Right((Either::Right(_), _))
                 if self.server.closing().now_or_never().is_some() =>
@@ -165,9 +224,10 @@ impl Keeper {
 
     /// How long nothing is to be done but for what comes.
     fn due(&self) -> Option<Duration> {
-        let of_room = self.room.as_ref().and_then(Room::next_timeout);
+        let of_room = self.room.as_ref().and_then(Held::next_timeout);
+        let lines = self.lines.as_ref().and_then(Lines::due);
         let idle = self.idle.map(|since| since + self.options().limits.idle);
-        let due = [of_room, idle, self.retry, self.outlet.due()];
+        let due = [of_room, lines, idle, self.retry, self.outlet.due()];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since(self.server.now().instant))
     }
@@ -190,18 +250,67 @@ impl Keeper {
         }
     }
 
+    /// The streams to servers of other nodes have gone down, or come up.
+    async fn links(&mut self, changes: Vec<(BareJid, LinkState)>) {
+        for (domain, state) in changes {
+            self.turn(Happening::Link(domain, state)).await;
+        }
+        // If it fails it is tried again.
+        let _ = self.save().await;
+    }
+
     async fn stanza(&mut self, stanza: Stanza) {
         let is_new = self.room.is_none();
+        if self.lines.is_some() && is_between_rooms(&stanza) {
+            return self.between_rooms(stanza).await;
+        }
         if is_new && let Err(error) = self.make(&stanza) {
             if let Some(reply) = refusal(&stanza, &error) {
                 self.outlet.send(reply).await;
             }
             return;
         }
-        self.turn(Some(Input::Stanza(stanza))).await;
+        let happening = match self.is_returned(&stanza) {
+            true => Happening::Returned(stanza),
+            false => Happening::Stanza(stanza),
+        };
+        self.turn(happening).await;
         if is_new && self.room.is_some() {
             self.table.house.metrics.created.increment();
         }
+    }
+
+    /// A stanza of another node: no room is made for it, and no error comes of it.
+    async fn between_rooms(&mut self, stanza: Stanza) {
+        if let Some(lines) = &mut self.lines {
+            lines.received(&stanza);
+        }
+        if self.room.is_some() {
+            return self.turn(Happening::Stanza(stanza)).await;
+        }
+        if let Some(answer) = nobody_here(&stanza) {
+            self.table.house.metrics.refused.increment();
+            self.outlet.send(answer).await;
+        }
+    }
+
+    /// Whether this says that something has not reached another node.
+    fn is_returned(&self, stanza: &Stanza) -> bool {
+        let from = stanza.from().map(Jid::to_bare);
+        let is_node = |lines: &Lines| from.is_some_and(|from| lines.has(&from));
+        let Some(error) = stanza
+            .error()
+            .filter(|_| self.lines.as_ref().is_some_and(is_node))
+        else {
+            return false;
+        };
+        // RFC 6120 §8.3.3.16 and §8.3.3.17, and what has no room on its way.
+        matches!(
+            error.condition,
+            Condition::RemoteServerNotFound
+                | Condition::RemoteServerTimeout
+                | Condition::ResourceConstraint
+        )
     }
 
     /// There is no such room: with one who enters it is made.
@@ -214,7 +323,8 @@ impl Keeper {
                 match self.table.house.may_create(from, &self.server) {
                     Ok(creator) => {
                         let settings = self.options().settings.clone();
-                        self.room = Some(Room::new(jid.clone(), settings));
+                        let room = Room::new(jid.clone(), settings);
+                        self.room = Some(Held::new(room, self.by()));
                         self.creator = Some(creator);
                         return Ok(());
                     }
@@ -236,8 +346,8 @@ impl Keeper {
     async fn time(&mut self) {
         let now = self.server.now().instant;
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        if is_due(self.room.as_ref().and_then(Room::next_timeout)) {
-            self.turn(None).await;
+        if is_due(self.room.as_ref().and_then(Held::next_timeout)) {
+            self.turn(Happening::Time).await;
         }
         self.outlet.handle_timeout().await;
         if is_due(self.retry) {
@@ -247,34 +357,89 @@ impl Keeper {
         let _ = self.save().await;
     }
 
-    /// A turn of the room, of an input or of time; and those that follow from it.
-    async fn turn(&mut self, input: Option<Input>) {
-        self.step(input).await;
+    /// A turn of the room, and those that follow from it.
+    async fn turn(&mut self, what: Happening) {
+        self.step(what).await;
         loop {
             let bounced = self.outlet.take_bounced();
             if bounced.is_empty() {
                 return;
             }
             for stanza in bounced {
-                self.step(Some(Input::Stanza(stanza))).await;
+                self.step(Happening::Stanza(stanza)).await;
             }
         }
     }
 
-    async fn step(&mut self, input: Option<Input>) {
+    async fn step(&mut self, what: Happening) {
         let Some(room) = &mut self.room else {
             return;
         };
         let now = self.server.now();
         let mut outputs = std::mem::take(&mut self.outputs);
-        match input {
-            Some(input) => room.handle(input, now, &mut outputs),
-            None => room.handle_timeout(now, &mut outputs),
+        room.handle(what, now, &mut outputs);
+        if let Some(federal) = &self.table.house.federal
+            && !room.is_as_wanted()
+        {
+            let held = self.room.take();
+            self.room = held.map(|held| held.configure(&federal.settings(), now, &mut outputs));
         }
         for output in outputs.drain(..) {
-            self.perform(output).await;
+            match output {
+                fmuc::Output::Room(output) => self.perform(output).await,
+                fmuc::Output::Send { peer, stanza, .. } => self.tell_node(&peer, stanza).await,
+                fmuc::Output::Notice(notice) => self.note(&notice),
+            }
         }
         self.outputs = outputs;
+    }
+
+    /// Sends this to another node, together with what follows if the link is one for that.
+    async fn tell_node(&mut self, peer: &BareJid, stanza: Stanza) {
+        if let Some(lines) = &mut self.lines {
+            lines.sent(peer, &stanza);
+        }
+        let federation = self.room.as_ref().and_then(Held::federation);
+        let pause = match (&self.table.house.federal, federation) {
+            (Some(federal), Some(federation)) => federal.pause(peer, federation),
+            _ => Duration::ZERO,
+        };
+        self.outlet.send_together(peer, stanza, pause).await;
+    }
+
+    /// What those who run the service should know.
+    fn note(&self, Notice { peer, what, .. }: &Notice) {
+        let (room, metrics) = (&self.seat.post.room, &self.table.house.metrics);
+        match what {
+            Matter::Dropped(why) => {
+                metrics.dropped.increment();
+                tracing::debug!(%room, %peer, why, "stanza of another node dropped");
+            }
+            Matter::Refused(why) => {
+                metrics.refused.increment();
+                tracing::info!(%room, %peer, why, "room not let in");
+            }
+            Matter::Rejected(why) => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, why, "room not joined");
+            }
+            Matter::Ordinary => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined, since it is not federated");
+            }
+            Matter::Silent => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined, since it does not answer");
+            }
+            Matter::NoEcho => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
+            }
+            Matter::Flood => {
+                metrics.dropped.increment();
+                tracing::warn!(%room, %peer, "another node says too much");
+            }
+        }
     }
 
     /// Does what the room wants done.
@@ -325,7 +490,7 @@ impl Keeper {
     async fn close(&mut self) {
         let waiting = self.seat.post.queue.close();
         self.stanzas(waiting.into()).await;
-        self.turn(Some(Input::Close)).await;
+        self.turn(Happening::Close).await;
         self.outlet.flush().await;
         for _ in 0..LAST_TRIES {
             self.retry = None;
@@ -354,7 +519,8 @@ impl Keeper {
     /// Has others see the room as it is.
     fn show(&mut self) {
         let (post, catalogue) = (&self.seat.post, &self.table.house.catalogue);
-        let room = self.room.as_ref();
+        let held = self.room.as_ref();
+        let room = held.map(Held::room);
         let shown = &mut self.shown;
 
         let occupants = room.map_or(0, Room::population);
@@ -380,8 +546,13 @@ impl Keeper {
             shown.listing = listing.map(|name| name.map(str::to_owned));
         }
 
-        let is_idle = room.is_some_and(Room::is_idle);
-        let now = self.server.now().instant;
+        let is_idle = held.is_some_and(Held::is_idle);
+        let node = held.and_then(Held::node);
+        let now = self.server.now();
+        if let Some(lines) = &mut self.lines {
+            lines.show(node, now);
+        }
+        let now = now.instant;
         self.idle = is_idle.then(|| self.idle.unwrap_or(now));
     }
 
@@ -423,7 +594,8 @@ impl Seat {
     fn abandon(&mut self, error: &StanzaError) {
         self.left = true;
         for envelope in self.table.abandon(&self.post) {
-            if let Some(reply) = refusal(&envelope.stanza, error) {
+            let is_of_node = is_between_rooms(&envelope.stanza);
+            if !is_of_node && let Some(reply) = refusal(&envelope.stanza, error) {
                 self.server.send(reply);
             }
             envelope.settle(Outcome::Returned);
