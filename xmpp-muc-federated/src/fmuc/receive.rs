@@ -87,6 +87,11 @@ impl Node {
         {
             return;
         }
+        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
+        if comes && self.heard_twice(via, &author, nick, dot.as_ref()) {
+            return;
+        }
         if let Some(dot) = &dot {
             if dot.node == self.id {
                 return;
@@ -95,7 +100,6 @@ impl Node {
                 return turn.drop(&peer, why);
             }
         }
-        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
         if let Some(dot) = dot.as_ref().filter(|_| self.is_replica()) {
             let passing = self.passing_on(&author, nick, stanza, dot);
             if let Some(passing) = passing
@@ -177,9 +181,7 @@ impl Node {
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if self.heard_twice(via, &occupant, dot.as_ref())
-            || !self.may_speak_for(via, &jid, dot.as_ref(), turn)
-        {
+        if !self.may_speak_for(via, &jid, dot.as_ref(), turn) {
             return;
         }
         // Who was forgotten with the link is told of once more, and by the same event.
@@ -582,8 +584,7 @@ impl Node {
 
     /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
     /// somewhere, and perhaps they are behind this link then.
-    fn heard_twice(&mut self, via: &Via, occupant: &Occupant, dot: Option<&Dot>) -> bool {
-        let jid = &occupant.jid;
+    fn heard_twice(&mut self, via: &Via, jid: &Jid, nick: &str, dot: Option<&Dot>) -> bool {
         let about = self.link(via).map(|link| link.about.clone());
         let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
         let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
@@ -598,7 +599,7 @@ impl Node {
             return false;
         }
         known.others.retain(|(other, _)| other != via);
-        known.others.push((via.clone(), occupant.nick.clone()));
+        known.others.push((via.clone(), nick.to_owned()));
         true
     }
 
