@@ -1,8 +1,8 @@
 //! Private messages (XEP-0045 §7.5).
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 
+use sha2::{Digest as _, Sha256};
 use xmpp_core::stanza::{Condition, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{FullJid, Jid};
@@ -17,34 +17,73 @@ use crate::ns;
 /// The last private messages: an error for one of them is its sender's, and does not mean that the recipient is gone.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    last: VecDeque<Private>,
+    /// The client that sent it.
+    senders: HashMap<Key, Jid>,
+    /// The oldest first; some are forgotten already.
+    order: VecDeque<Key>,
+    /// Those of each client, the oldest first.
+    of: HashMap<Jid, VecDeque<Key>>,
 }
 
-#[derive(Debug)]
-struct Private {
-    id: Arc<str>,
-    from: FullJid,
-    /// The client that sent it.
-    sender: Jid,
-    to: FullJid,
-}
+/// Which message it was.
+type Key = [u8; 16];
 
 /// So many of them.
-const SENT_MAX: usize = 256;
+const SENT_MAX: usize = 4096;
+/// And of one client, who so takes nobody else's place.
+const SENT_SHARE: usize = 256;
 
 impl Sent {
-    fn note(&mut self, private: Private) {
-        if self.last.len() >= SENT_MAX {
-            self.last.pop_front();
+    fn note(&mut self, key: Key, sender: &Jid) {
+        if self.senders.contains_key(&key) {
+            return;
         }
-        self.last.push_back(private);
+        let own = self.of.get(sender);
+        if let Some(oldest) = own.filter(|own| own.len() >= SENT_SHARE) {
+            self.forget(oldest.front().copied());
+        }
+        while self.senders.len() >= SENT_MAX {
+            let oldest = self.order.pop_front();
+            self.forget(oldest);
+        }
+        // One who forgets their own leaves their places in the order.
+        if self.order.len() >= 2 * SENT_MAX {
+            self.order.retain(|key| self.senders.contains_key(key));
+        }
+        self.senders.insert(key, sender.clone());
+        self.order.push_back(key);
+        self.of.entry(sender.clone()).or_default().push_back(key);
     }
 
-    /// Who sent the message with this id from one occupant to another.
-    pub(super) fn sender(&self, id: &str, from: &FullJid, to: &FullJid) -> Option<&Jid> {
-        let of = |sent: &&Private| *sent.id == *id && sent.from == *from && sent.to == *to;
-        Some(&self.last.iter().rev().find(of)?.sender)
+    fn forget(&mut self, key: Option<Key>) {
+        let sender = key.and_then(|key| self.senders.remove(&key));
+        let Some(sender) = sender else {
+            return;
+        };
+        if let Some(own) = self.of.get_mut(&sender) {
+            own.pop_front();
+            if own.is_empty() {
+                self.of.remove(&sender);
+            }
+        }
     }
+
+    /// Who sent the message with this id from one occupant to the one with this occupant id.
+    pub(super) fn sender(&self, id: &str, from: &FullJid, to: &str) -> Option<&Jid> {
+        self.senders.get(&key(id, from, to))
+    }
+}
+
+/// Of the id of a message, whom it is from, and the recipient's occupant id, which is the same under another nick: ids are as long as
+/// clients like.
+fn key(id: &str, from: &FullJid, to: &str) -> Key {
+    let parts = [from.as_str(), to, id];
+    let hash = parts.iter().fold(Sha256::new(), |hash, part| {
+        hash.chain_update(part).chain_update([0])
+    });
+    let mut key = Key::default();
+    key.copy_from_slice(&hash.finalize()[..size_of::<Key>()]);
+    key
 }
 
 impl Room {
@@ -92,15 +131,10 @@ impl Room {
             .with_to(None)
             .with_id(id.as_str())
             .with_payload(payload.with(&occupant_id(&sender.id)));
-        let sent = Private {
-            id: id.into(),
-            from: sender.address.clone(),
-            sender: from.clone(),
-            to: recipient.address.clone(),
-        };
+        let key = key(&id, &sender.address, &recipient.id);
         // §7.2.8: "it is RECOMMENDED to route to all resources"
         turn.broadcast(message, recipient.clients());
-        self.sent.note(sent);
+        self.sent.note(key, from);
         Ok(())
     }
 
@@ -114,5 +148,51 @@ impl Room {
 
     fn may_whisper(&self, sender: &Occupant) -> bool {
         self.config.allows(sender.role, Privilege::PrivateMessages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nick(nick: &str) -> FullJid {
+        format!("coven@chat.shakespeare.lit/{nick}")
+            .parse()
+            .unwrap()
+    }
+
+    fn client(n: usize) -> Jid {
+        format!("u{n}@shakespeare.lit/pda").parse().unwrap()
+    }
+
+    #[test]
+    fn who_sends_much_has_nobody_elses_messages_forgotten() {
+        let mut sent = Sent::default();
+        sent.note(key("1", &nick("hag"), "crone"), &client(0));
+        for n in 0..3 * SENT_MAX {
+            let key = key(&n.to_string(), &nick("flood"), "crone");
+            sent.note(key, &client(1));
+        }
+        assert_eq!(sent.sender("1", &nick("hag"), "crone"), Some(&client(0)));
+        assert_eq!(sent.sender("1", &nick("hag"), "bard"), None);
+        let of_flood = |n: usize| sent.sender(&n.to_string(), &nick("flood"), "crone");
+        let last = 3 * SENT_MAX - 1;
+        assert_eq!(of_flood(last), Some(&client(1)));
+        assert!(of_flood(last - SENT_SHARE + 1).is_some());
+        assert!(of_flood(last - SENT_SHARE).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_of_them_is_bounded() {
+        let mut sent = Sent::default();
+        for n in 0..4 * SENT_MAX {
+            let key = key(&n.to_string(), &nick("x"), "crone");
+            sent.note(key, &client(n % 50));
+            assert!(sent.senders.len() <= SENT_MAX && sent.order.len() <= 2 * SENT_MAX);
+        }
+        assert_eq!(sent.senders.len(), SENT_MAX);
+        let of: usize = sent.of.values().map(VecDeque::len).sum();
+        assert_eq!(of, SENT_MAX);
+        assert!(sent.senders.keys().all(|key| sent.order.contains(key)));
     }
 }
