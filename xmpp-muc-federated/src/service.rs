@@ -23,9 +23,10 @@ mod desk;
 mod disco;
 mod keeper;
 mod limits;
+mod loan;
 mod metrics;
 mod outlet;
-mod page;
+mod shelves;
 mod table;
 mod unsaved;
 
@@ -99,7 +100,7 @@ pub struct Service {
 struct House {
     options: Options,
     catalogue: Catalogue,
-    creators: Arc<Creators>,
+    creators: Creators,
     metrics: Metrics,
     fresh: mpsc::UnboundedSender<Fresh>,
 }
