@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::store::memory::Memory;
-    use crate::store::{Change, StoredMessage, StoredRoom};
+    use crate::store::{Change, StoredFederation, StoredMessage, StoredRoom};
 
     fn bare(text: &str) -> BareJid {
         BareJid::new(text).unwrap()
@@ -175,6 +175,10 @@ mod tests {
 
         async fn history(&self, room: &BareJid, limit: usize) -> Result<Vec<StoredMessage>> {
             self.inner.history(room, limit).await
+        }
+
+        async fn federation(&self, room: &BareJid) -> Result<StoredFederation> {
+            self.inner.federation(room).await
         }
 
         async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {

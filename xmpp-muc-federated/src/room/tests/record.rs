@@ -30,6 +30,7 @@ impl Stored {
                     self.messages.drain(..excess);
                 }
                 Change::Destroyed => *self = Stored::default(),
+                Change::Federation(_) => {}
             }
         }
     }
