@@ -1,6 +1,7 @@
 //! Scenarios of federated rooms: who does what, and what goes over the links and to the clients. Each is named by its number in the design (§6).
 
 mod basics;
+mod e;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -82,6 +83,21 @@ pub(super) struct Setup {
     pub(super) federation: Federation,
     pub(super) settings: Settings,
     pub(super) config: Config,
+}
+
+impl Setup {
+    /// Changes what is so for all rooms of the world.
+    pub(super) fn peers(&mut self, change: impl Fn(&mut Peer)) {
+        for (_, room) in ROOMS {
+            let jid = Jid::new(room).unwrap();
+            let known = self.settings.peers.iter().position(|peer| peer.jid == jid);
+            let at = known.unwrap_or(self.settings.peers.len());
+            if known.is_none() {
+                self.settings.peers.push(Peer::new(jid));
+            }
+            change(&mut self.settings.peers[at]);
+        }
+    }
 }
 
 /// A different one each time.

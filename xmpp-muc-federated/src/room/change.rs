@@ -214,14 +214,12 @@ impl Room {
             ),
             affiliation,
         };
+        // Of one elsewhere, what they are shown to be says nothing of what they were here.
+        let lost = entry.is_some() && occupant.is_away() || occupant.affiliation != affiliation;
         let code = match affiliation {
             Affiliation::Outcast => Some(BANNED),
             // §9.4: "If the room is members-only, the service MUST remove the user from the room, including a status code of 321"
-            Affiliation::None
-                if self.config.members_only && occupant.affiliation != affiliation =>
-            {
-                Some(AFFILIATION)
-            }
+            Affiliation::None if self.config.members_only && lost => Some(AFFILIATION),
             _ if given == Role::None => Some(KICKED),
             _ => None,
         };

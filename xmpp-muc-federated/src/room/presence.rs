@@ -123,45 +123,6 @@ impl Room {
         Some(gone)
     }
 
-    /// Other nodes hear that somebody has gone from here, and whom of theirs somebody here has taken out.
-    fn part_of(&self, gone: &Occupant, notice: &Notice, turn: &mut Turn<'_>) {
-        let nick = gone.address.resource();
-        if let Some(known) = &gone.known {
-            turn.out.push(Output::Event(Event::Left {
-                jid: known.jid.clone(),
-                nick: nick.to_owned(),
-                parting: notice.parting(),
-            }));
-        }
-        for claim in &gone.elsewhere {
-            turn.out.push(Output::Event(Event::Expelled {
-                jid: claim.session.jid.clone(),
-                nick: nick.to_owned(),
-                parting: notice.parting(),
-            }));
-        }
-    }
-
-    /// Other nodes hear what somebody here is now, if that is another thing than they know.
-    pub(super) fn tell_nodes(&mut self, seat: Seat, turn: &mut Turn<'_>) {
-        if !self.watched {
-            return;
-        }
-        let occupant = self.occupants.get(seat).and_then(Occupant::abroad);
-        let (Some(occupant), Some(known)) = (occupant, self.occupants.known(seat)) else {
-            return;
-        };
-        if known.as_deref() == Some(&occupant) {
-            return;
-        }
-        let before = known.replace(Box::new(occupant.clone()));
-        let before = before.map(|known| known.jid);
-        turn.out.push(Output::Event(Event::Present {
-            instead_of: before.filter(|before| *before != occupant.jid),
-            occupant,
-        }));
-    }
-
     /// The other half: all others hear of it, who are the [`audience`](Self::audience).
     pub(super) fn report(
         &self,

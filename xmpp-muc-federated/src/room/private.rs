@@ -171,7 +171,12 @@ impl Room {
         let seat = self.occupants.elsewhere(by);
         let sender = seat.and_then(|seat| self.occupants.get(seat));
         let sender = sender.ok_or_else(not_here)?;
-        let is_error = message.kind() == Kind::Message(MessageType::Error);
+        // What comes from one to one is not what all have heard.
+        let is_error = match message.kind() {
+            Kind::Message(MessageType::Error) => true,
+            Kind::Message(MessageType::Groupchat) => return Err(Condition::BadRequest.into()),
+            _ => false,
+        };
         if !is_error && !self.may_whisper(sender) {
             return Err(Condition::Forbidden.into());
         }

@@ -103,6 +103,21 @@ fn a_room_that_restarts_goes_on_with_what_it_has_stored() {
         "
         restart A
             A>B own rejoin
+            B>A J(hm as Hamlet) join o.1
+            A>B own sync
+            A>B U(al as Alice) o.2
+            A>B own synced
+            hm: U Alice
+        ",
+    );
+    world.play(
+        "
+        al enters A
+            al: P Hamlet
+            al: P Alice 110
+            al: S
+            A>B P(al as Alice) o.3
+            hm: P Alice
         ",
     );
 }

@@ -20,7 +20,7 @@ impl Bench {
     }
 
     /// Why it was refused, and what came of it.
-    fn from_elsewhere(&mut self, line: &str) -> (Option<String>, Vec<Output>) {
+    pub(super) fn from_elsewhere(&mut self, line: &str) -> (Option<String>, Vec<Output>) {
         let (who, what) = line.split_once(' ').unwrap();
         let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
         let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -380,8 +380,8 @@ fn other_nodes_hear_what_happens_here() {
             hag66/pda: /thirdwitch is none/participant jid=hag66/pda 110 show=away
             crone1/desktop: /thirdwitch is none/participant jid=hag66/pda show=away
         hag66/pda <presence to='/crone'><show>away</show></presence>
-            hag66/pda: /thirdwitch gone none/none jid=hag66/pda nick=crone 303 110
-            crone1/desktop: /thirdwitch gone none/none jid=hag66/pda nick=crone 303
+            hag66/pda: /thirdwitch gone none/participant jid=hag66/pda nick=crone 110 303
+            crone1/desktop: /thirdwitch gone none/participant jid=hag66/pda nick=crone 303
             event hag66/pda thirdwitch is crone
             hag66/pda: /crone is none/participant jid=hag66/pda 110 show=away
             crone1/desktop: /crone is none/participant jid=hag66/pda show=away
@@ -397,12 +397,12 @@ fn other_nodes_hear_what_happens_here() {
             crone1/desktop: /crone is none/visitor jid=hag66/pda actor=firstwitch show=away
             event hag66/pda is crone none/visitor: <presence><show>away</show></presence>
         crone1/desktop admin <item nick='crone' role='none'><reason>Out</reason></item>
-            hag66/pda: /crone gone none/none jid=hag66/pda actor=firstwitch reason=Out 307 110
+            hag66/pda: /crone gone none/none jid=hag66/pda actor=firstwitch reason=Out 110 307
             event hag66/pda crone left 307 actor=firstwitch=crone1/desktop reason=Out
             crone1/desktop: answer  iq result 1
             crone1/desktop: /crone gone none/none jid=hag66/pda actor=firstwitch reason=Out 307
         close
-            crone1/desktop: /firstwitch gone owner/none jid=crone1/desktop 332 110
+            crone1/desktop: /firstwitch gone owner/none jid=crone1/desktop 110 332
             destroyed
         ",
     );
@@ -458,7 +458,7 @@ fn who_is_elsewhere_can_be_given_a_role_and_be_taken_out() {
             hag66/pda: /Hamlet is owner/moderator
             crone1/desktop: /Hamlet is owner/moderator jid=hamlet@denmark.lit/p
         crone1/desktop admin <item jid='hamlet@denmark.lit' affiliation='outcast'/>
-            store entry hamlet@denmark.lit outcast
+            crone1/desktop: answer  iq result 1
             event hamlet@denmark.lit/p Hamlet expelled 301 actor=firstwitch=crone1/desktop
             hag66/pda: /Hamlet gone outcast/none actor=firstwitch 301
             crone1/desktop: /Hamlet gone outcast/none jid=hamlet@denmark.lit/p actor=firstwitch 301
@@ -480,6 +480,13 @@ fn who_is_elsewhere_can_be_given_a_role_and_be_taken_out() {
     let out = bench.happens("crone1/desktop configures membersonly=1");
     let gone = "event hamlet@denmark.lit/p Hamlet expelled 322 actor=firstwitch=crone1/desktop";
     assert!(out.iter().any(|line| line == gone), "{out:?}");
+    // So does one who is a member here no more, whatever they are elsewhere.
+    let item = "<item jid='hamlet@denmark.lit' affiliation=";
+    bench.happens(&format!("crone1/desktop admin {item}'member'/>"));
+    bench.happens("elsewhere hamlet@denmark.lit/p enters Hamlet");
+    let out = bench.happens(&format!("crone1/desktop admin {item}'none'/>"));
+    let gone = "event hamlet@denmark.lit/p Hamlet expelled 321 actor=firstwitch=crone1/desktop";
+    assert!(out.iter().any(|line| line == gone), "{out:?}");
 }
 
 #[test]
@@ -494,8 +501,8 @@ fn who_is_here_is_taken_out_and_given_a_role_and_a_nick_from_elsewhere() {
             event hag66/pda is thirdwitch none/visitor: <presence/>
         elsewhere gertrude@denmark.lit/p gives hag66/pda visitor
         elsewhere gertrude@denmark.lit/p renames hag66/pda hag~2
-            hag66/pda: /thirdwitch gone none/none jid=hag66/pda nick=hag~2 303 110
-            crone1/desktop: /thirdwitch gone none/none jid=hag66/pda nick=hag~2 303
+            hag66/pda: /thirdwitch gone none/visitor jid=hag66/pda nick=hag~2 110 303
+            crone1/desktop: /thirdwitch gone none/visitor jid=hag66/pda nick=hag~2 303
             event hag66/pda thirdwitch is hag~2
             hag66/pda: /hag~2 is none/visitor jid=hag66/pda 110 210
             crone1/desktop: /hag~2 is none/visitor jid=hag66/pda
@@ -504,7 +511,7 @@ fn who_is_here_is_taken_out_and_given_a_role_and_a_nick_from_elsewhere() {
         elsewhere gertrude@denmark.lit/p renames hag66/pda hamlet
             refused: not done
         elsewhere gertrude@denmark.lit/p expels hag66/pda 307
-            hag66/pda: /hag~2 gone none/none jid=hag66/pda actor=Gertrude 307 110
+            hag66/pda: /hag~2 gone none/none jid=hag66/pda actor=Gertrude 110 307
             event hag66/pda hag~2 left 307 actor=Gertrude=
             crone1/desktop: /hag~2 gone none/none jid=hag66/pda actor=Gertrude 307
         elsewhere gertrude@denmark.lit/p expels hag66/pda 307
@@ -519,7 +526,8 @@ fn who_is_here_is_taken_out_and_given_a_role_and_a_nick_from_elsewhere() {
 
 #[test]
 fn private_messages_go_both_ways_and_so_do_their_errors() {
-    let error = "<error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let error =
+        "<error type='cancel'><not-allowed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
     three(|_| {}).play(&format!(
         "
         hag66/pda <message to='/Hamlet' type='chat' id='1'><body>Hail</body></message>
@@ -527,7 +535,7 @@ fn private_messages_go_both_ways_and_so_do_their_errors() {
         elsewhere hamlet@denmark.lit/p whispers thirdwitch What news?
             hag66/pda: /Hamlet whispers What news?
         hag66/pda <message to='/Hamlet' type='error' id='p1'>{error}</message>
-            event hag66/pda thirdwitch by hag66/pda to hamlet@denmark.lit/p: message error cancel gone
+            event hag66/pda thirdwitch by hag66/pda to hamlet@denmark.lit/p: message error cancel not-allowed
         elsewhere hamlet@denmark.lit/p whispers nobody What news?
             refused: item-not-found
         elsewhere hamlet@denmark.lit/p whispers Hamlet What news?
@@ -542,6 +550,17 @@ fn private_messages_go_both_ways_and_so_do_their_errors() {
             refused: forbidden
         ",
     );
+    let forged = Stanza::parse("<message type='groupchat'><body>a</body></message>").unwrap();
+    let hamlet = "hamlet@denmark.lit/p".parse().unwrap();
+    let (mut bench, mut out) = (three(|_| {}), vec![]);
+    let now = bench.now;
+    let done = bench
+        .room
+        .whisper_in(&hamlet, "thirdwitch", &forged, now, &mut out);
+    assert!(done.is_err() && out.is_empty());
+    let subject =
+        Stanza::parse("<message type='groupchat'><subject>a</subject></message>").unwrap();
+    assert!(!bench.room.hear(&hamlet, &subject, None, now, &mut out) && out.is_empty());
 }
 
 #[test]
@@ -573,34 +592,34 @@ fn a_nick_is_shared_by_those_of_one_user_here_and_elsewhere() {
             event crone1/desktop firstwitch by crone1/desktop to hag66/far: whispers c
             hag66/pda: /firstwitch whispers c
         hag66/pda <presence to='/crone'/>
-            hag66/pda: /thirdwitch gone none/none jid=hag66/pda nick=crone 303 110
-            crone1/desktop: /thirdwitch gone none/none jid=hag66/pda nick=crone 303
+            hag66/pda: /thirdwitch gone none/participant jid=hag66/pda nick=crone 110 303
+            crone1/desktop: /thirdwitch gone none/participant jid=hag66/pda nick=crone 303
             event hag66/pda thirdwitch is crone
             hag66/pda: /thirdwitch is member/moderator
             crone1/desktop: /thirdwitch is member/moderator jid=hag66/far
             hag66/pda: /crone is none/participant jid=hag66/pda 110
             crone1/desktop: /crone is none/participant jid=hag66/pda
         elsewhere hag66@shakespeare.lit/far becomes crone
-            hag66/pda: /thirdwitch gone member/none nick=crone 303
-            crone1/desktop: /thirdwitch gone member/none jid=hag66/far nick=crone 303
+            hag66/pda: /thirdwitch gone member/moderator nick=crone 303
+            crone1/desktop: /thirdwitch gone member/moderator jid=hag66/far nick=crone 303
         elsewhere hag66@shakespeare.lit/far becomes weird
             hag66/pda: /weird is member/moderator
             crone1/desktop: /weird is member/moderator jid=hag66/far
         elsewhere hag66@shakespeare.lit/far enters crone
-            hag66/pda: /weird gone member/none nick=crone 303
-            crone1/desktop: /weird gone member/none jid=hag66/far nick=crone 303
+            hag66/pda: /weird gone member/moderator nick=crone 303
+            crone1/desktop: /weird gone member/moderator jid=hag66/far nick=crone 303
         hag66/pda <presence to='/Crone'/>
-            hag66/pda: /crone gone none/none jid=hag66/pda nick=Crone 303 110
-            crone1/desktop: /crone gone none/none jid=hag66/pda nick=Crone 303
+            hag66/pda: /crone gone none/participant jid=hag66/pda nick=Crone 110 303
+            crone1/desktop: /crone gone none/participant jid=hag66/pda nick=Crone 303
             event hag66/pda crone is Crone
             hag66/pda: /Crone is none/participant jid=hag66/pda 110
             crone1/desktop: /Crone is none/participant jid=hag66/pda
         elsewhere gertrude@denmark.lit/p expels hag66/pda 307
-            hag66/pda: /Crone gone none/none jid=hag66/pda actor=Gertrude 307 110
+            hag66/pda: /Crone gone none/none jid=hag66/pda actor=Gertrude 110 307
             event hag66/pda Crone left 307 actor=Gertrude=
             crone1/desktop: /Crone is none/participant jid=hag66/far
         elsewhere hag66@shakespeare.lit/far becomes hag
-            crone1/desktop: /Crone gone none/none jid=hag66/far nick=hag 303
+            crone1/desktop: /Crone gone none/participant jid=hag66/far nick=hag 303
             crone1/desktop: /hag is none/participant jid=hag66/far
         ",
     );
@@ -613,7 +632,7 @@ fn who_is_here_and_elsewhere_is_kicked_at_both() {
     bench.play(
         "
         crone1/desktop admin <item nick='thirdwitch' role='none'/>
-            hag66/pda: /thirdwitch gone none/none jid=hag66/pda actor=firstwitch 307 110
+            hag66/pda: /thirdwitch gone none/none jid=hag66/pda actor=firstwitch 110 307
             event hag66/pda thirdwitch left 307 actor=firstwitch=crone1/desktop
             event hag66/far thirdwitch expelled 307 actor=firstwitch=crone1/desktop
             crone1/desktop: answer  iq result 1
