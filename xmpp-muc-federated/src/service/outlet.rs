@@ -108,20 +108,19 @@ impl Outlet {
             }
             return;
         }
-        let mut waiting = stanzas.into_iter().map(Waiting::Burst).collect();
-        self.page(&to, &mut waiting).await;
-        let Some(next) = waiting.front() else {
-            return;
-        };
-        let Some(loan) = Loan::take(waiting.len() * BURST, self.server.budget()) else {
-            let from = next.stanza().from().cloned();
-            return self.bounce(to, from.as_ref());
-        };
-        let late = Late {
-            waiting,
+        let from = stanzas.first().and_then(|first| first.from().cloned());
+        let mut late = Late {
+            waiting: stanzas.into_iter().map(Waiting::Burst).collect(),
             meanwhile: 0,
-            loan,
+            loan: Loan::none(self.server.budget()),
         };
+        self.tell(&to, late.page()).await;
+        if late.waiting.is_empty() {
+            return;
+        }
+        if !late.loan.grow(late.waiting.len() * BURST) {
+            return self.bounce(to, from.as_ref());
+        }
         self.late.insert(to, late);
         let due = self.server.now().instant + PAUSE;
         self.due.get_or_insert(due);
@@ -139,7 +138,7 @@ impl Outlet {
             return;
         }
         for (to, mut late) in std::mem::take(&mut self.late) {
-            self.page(&to, &mut late.waiting).await;
+            self.tell(&to, late.page()).await;
             if !late.waiting.is_empty() {
                 self.late.insert(to, late);
             }
@@ -151,7 +150,7 @@ impl Outlet {
     pub(super) async fn flush(&mut self) {
         for (to, mut late) in std::mem::take(&mut self.late) {
             while !late.waiting.is_empty() {
-                self.page(&to, &mut late.waiting).await;
+                self.tell(&to, late.page()).await;
             }
         }
         self.due = None;
@@ -162,9 +161,8 @@ impl Outlet {
         std::mem::take(&mut self.bounced)
     }
 
-    async fn page(&mut self, to: &Jid, waiting: &mut VecDeque<Waiting>) {
-        let page = waiting.len().min(PAGE);
-        for next in waiting.drain(..page) {
+    async fn tell(&mut self, to: &Jid, page: Vec<Waiting>) {
+        for next in page {
             let stanza = Stanza::clone(next.stanza());
             self.route(stanza.with_to(to.clone())).await;
         }
@@ -205,6 +203,22 @@ impl Outlet {
 }
 
 impl Late {
+    /// What is sent at once, and gives its memory back.
+    fn page(&mut self) -> Vec<Waiting> {
+        let page = self.waiting.len().min(PAGE);
+        let page: Vec<_> = self.waiting.drain(..page).collect();
+        for next in &page {
+            self.loan.shrink(match next {
+                Waiting::Burst(_) => BURST,
+                Waiting::Meanwhile(stanza) => {
+                    self.meanwhile -= 1;
+                    stanza.size()
+                }
+            });
+        }
+        page
+    }
+
     /// What is left of older bursts, and is told anew by this one, is not told twice: whoever enters again and again is told of the room once.
     fn supersede(&mut self, newer: &[Arc<Stanza>]) {
         // One who enters hears everything, up to the subject. One who becomes a moderator hears of the others, and of nothing else.
@@ -258,4 +272,34 @@ async fn rest() {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use xmpp_core::mailbox::Budget;
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_gives_its_memory_back() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let stanza = Arc::new(Stanza::presence(PresenceType::Available));
+        let mut late = Late {
+            waiting: VecDeque::new(),
+            meanwhile: 0,
+            loan: Loan::none(&budget),
+        };
+        for _ in 0..PAGE {
+            assert!(late.loan.grow(BURST) && late.loan.grow(stanza.size()));
+            late.waiting.push_back(Waiting::Burst(stanza.clone()));
+            late.waiting.push_back(Waiting::Meanwhile(stanza.clone()));
+            late.meanwhile += 1;
+        }
+        let all = budget.used();
+        assert_eq!(late.page().len(), PAGE);
+        assert_eq!((budget.used(), late.meanwhile), (all / 2, PAGE / 2));
+        assert_eq!(late.page().len(), PAGE);
+        assert_eq!((budget.used(), late.meanwhile), (0, 0));
+        assert!(late.waiting.is_empty());
+    }
 }
