@@ -14,6 +14,7 @@ use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
 use super::link::Link;
 use super::parent::Parent;
+use super::replica::Held;
 use super::settings::{Federation, Settings};
 use super::split::Splits;
 use crate::log::{self, Clock, Dot, Entry, Log, NodeId, Reach};
@@ -39,6 +40,10 @@ pub struct Node {
     /// By which way one hears of a node.
     pub(super) routes: BTreeMap<NodeId, Via>,
     pub(super) splits: Splits,
+    /// What waits for its echo, in a replica.
+    pub(super) held: Held,
+    /// The event that is done here now that it is done there.
+    pub(super) confirming: Option<Dot>,
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
     /// The rooms from the one that this one has joined to the root.
@@ -144,6 +149,8 @@ pub enum Matter {
     Ordinary,
     /// There was no answer.
     Silent,
+    /// It does not say what it has done, so this room can be no replica of it.
+    NoEcho,
     /// A stanza was dropped.
     Dropped(&'static str),
 }
@@ -197,6 +204,8 @@ impl Node {
             subject: None,
             routes: BTreeMap::new(),
             splits: Splits::default(),
+            held: Held::default(),
+            confirming: None,
             parent: None,
             children: BTreeMap::new(),
             ancestors: Vec::new(),
@@ -229,6 +238,16 @@ impl Node {
         &self.room
     }
 
+    /// The same as [`Room::may_persist`].
+    pub fn may_persist(&mut self, may: bool) {
+        self.room.may_persist(may);
+    }
+
+    /// The same as [`Room::forget_history`].
+    pub fn forget_history(&mut self, bytes: usize) {
+        self.room.forget_history(bytes);
+    }
+
     /// Whether nobody is in it, and nothing is under way, with other nodes neither.
     pub fn is_idle(&self) -> bool {
         let parent = self.parent.as_ref();
@@ -249,6 +268,9 @@ impl Node {
 
     /// The name of the next event of this node.
     pub(super) fn dot(&mut self, now: Now) -> Dot {
+        if let Some(dot) = &self.confirming {
+            return dot.clone();
+        }
         self.last += 1;
         let dot = Dot {
             node: self.id.clone(),
@@ -301,6 +323,7 @@ impl Node {
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
         if *via != Via::Parent
+            && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
         {
             parent.tell(passing, turn);
@@ -310,6 +333,7 @@ impl Node {
                 child.tell(passing, turn);
             }
         }
+        self.echo(via, passing, turn);
     }
 
     pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
@@ -342,6 +366,9 @@ impl Node {
             if self.is_ordinary_answer(&from, &stanza) {
                 return self.found_ordinary(turn);
             }
+        }
+        if self.is_replica() && self.hold(&stanza, turn) {
+            return;
         }
         self.in_room(turn, |room, now, out| {
             room.handle(room::Input::Stanza(stanza), now, out);
@@ -402,7 +429,7 @@ impl Node {
     /// After a turn: whoever is here needs the parent, or nobody does any more.
     fn settle(&mut self, turn: &mut Turn<'_>) {
         match self.crowd.contributed() {
-            0 => self.uncontribute(turn),
+            0 if self.held.coming().is_none() => self.uncontribute(turn),
             _ => self.contribute(turn),
         }
     }
@@ -462,6 +489,7 @@ impl Machine for Node {
         }
         self.wake_up(turn);
         self.parent_timeout(turn);
+        self.held_timeout(turn);
         self.children_timeout(turn);
         self.splits_timeout(turn);
         self.ask_for_missing(turn);
@@ -476,6 +504,7 @@ impl Machine for Node {
             self.children.values().filter_map(Child::next_timeout).min(),
             self.splits.next_timeout(),
             self.next_missing(),
+            self.held.next_timeout(),
             self.wake,
         ];
         timers.into_iter().flatten().min()

@@ -1,7 +1,11 @@
 //! Scenarios of federated rooms: who does what, and what goes over the links and to the clients. Each is named by its number in the design (§6).
 
+mod a;
+mod b;
 mod basics;
+mod c;
 mod e;
+mod h;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -65,6 +69,8 @@ pub(super) struct World {
     pub(super) bytes: BTreeMap<(char, char), usize>,
     /// All that an operator was told.
     pub(super) notices: Vec<String>,
+    /// The last stanza that each client has received.
+    pub(super) last: BTreeMap<String, Stanza>,
     /// What each room has stored of itself and of its other nodes.
     stored: BTreeMap<char, Stored>,
     setups: BTreeMap<char, Setup>,
@@ -132,6 +138,7 @@ impl World {
             notices: Vec::new(),
             stored: BTreeMap::new(),
             setups: BTreeMap::new(),
+            last: BTreeMap::new(),
         };
         for room in rooms.split_whitespace() {
             let mut letters = room.chars().filter(|letter| letter.is_ascii_uppercase());
@@ -238,6 +245,8 @@ impl World {
     /// What happens: `hm enters B`, `hm enters B as Bob`, `hm leaves B`, `hm says B Hi there`, `hm subject B …`, `hm tells B Alice …`, `hm sends B <…/>`
     /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`, `restart B` (with what it has stored),
     /// `hold A B`, `release A B`, `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
+    /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`,
+    /// `hold A B`, `release A B`, `lose A B` (what is held), `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
     ///
     /// What comes of it: `B>A J(hm) …` on a link (see [`World::wire`]), `al: …` at a client (see [`client`]).
     pub(super) fn play(&mut self, script: &str) {
@@ -282,6 +291,10 @@ impl World {
                 self.held.insert((letter(one), letter(other)));
             }
             ["release", one, other] => {
+                self.held.remove(&(letter(one), letter(other)));
+            }
+            ["lose", one, other] => {
+                self.wires.remove(&(letter(one), letter(other)));
                 self.held.remove(&(letter(one), letter(other)));
             }
             [who, "enters", room] => self.enter(who, letter(room), person(who).2),
@@ -486,21 +499,42 @@ impl World {
     fn perform_room(&mut self, at: char, output: room::Output) {
         match output {
             room::Output::Send(stanza) | room::Output::Answer(stanza) => {
-                let to = stanza.to().cloned();
-                self.seen.extend(to.map(|to| client(at, &to, &stanza)));
+                if let Some(to) = stanza.to().cloned() {
+                    self.show(at, &to, &stanza);
+                }
             }
             room::Output::Broadcast(stanza, to) => {
-                self.seen
-                    .extend(to.iter().map(|to| client(at, to, &stanza)));
+                for to in to.iter() {
+                    self.show(at, to, &stanza);
+                }
             }
             room::Output::Burst(to, stanzas) => {
-                self.seen
-                    .extend(stanzas.iter().map(|stanza| client(at, &to, stanza)));
+                for stanza in stanzas.iter() {
+                    self.show(at, &to, stanza);
+                }
             }
             room::Output::Destroyed => self.seen.push(format!("{at} is gone")),
             room::Output::Store(change) => self.store(at, change),
             room::Output::Event(_) => {}
         }
+    }
+
+    /// A client receives something.
+    fn show(&mut self, at: char, to: &Jid, stanza: &Stanza) {
+        self.seen.push(client(at, to, stanza));
+        self.last.insert(short(to), stanza.clone());
+    }
+
+    /// What is on its way from one room to another, and held.
+    pub(super) fn on_the_way(&self, from: char, to: char) -> Vec<String> {
+        let wire = self.wires.get(&(from, to)).into_iter().flatten();
+        wire.map(ToString::to_string).collect()
+    }
+
+    /// Whether nothing is under way, and nobody waits for anything: what there is are links that are joined, and rooms that need none.
+    pub(super) fn is_quiet(&self) -> bool {
+        let waits = |node: &Node| node.next_timeout().is_some();
+        self.wires.values().all(VecDeque::is_empty) && !self.nodes.values().any(waits)
     }
 
     /// A stanza on a link: `B>A J(hm as Hamlet)` (joins), `P` (is there), `U` (is gone), `M` (says), `S` (the subject), `PM`, `LEFT`, `REJ`, or `own`; then our

@@ -11,7 +11,7 @@ impl Bench {
     /// * `whispers thirdwitch …`
     /// * of those here: `expels hag66/pda 307`, `gives hag66/pda visitor`, `renames hag66/pda fourthwitch`
     pub(super) fn elsewhere(&mut self, line: &str) -> Vec<String> {
-        let (refused, out) = self.from_elsewhere(line);
+        let (refused, out) = self.others_do(line);
         let refused = refused.map(|why| format!("refused: {why}"));
         refused
             .into_iter()
@@ -20,7 +20,7 @@ impl Bench {
     }
 
     /// Why it was refused, and what came of it.
-    pub(super) fn from_elsewhere(&mut self, line: &str) -> (Option<String>, Vec<Output>) {
+    pub(super) fn others_do(&mut self, line: &str) -> (Option<String>, Vec<Output>) {
         let (who, what) = line.split_once(' ').unwrap();
         let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
         let (first, more) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -206,7 +206,7 @@ fn three(change: impl FnOnce(&mut Config)) -> Bench {
 }
 
 #[test]
-fn who_comes_from_elsewhere_is_shown_and_who_enters_hears_of_them() {
+fn who_comes_others_do_is_shown_and_who_enters_hears_of_them() {
     two(|_| {}).play(
         "
         elsewhere hamlet@denmark.lit/p enters Hamlet <show>away</show>
@@ -238,7 +238,7 @@ fn who_comes_from_elsewhere_is_shown_and_who_enters_hears_of_them() {
 }
 
 #[test]
-fn who_may_not_come_in_from_elsewhere_does_not() {
+fn who_may_not_come_in_others_do_does_not() {
     let mut bench = Bench::limited(
         Limits {
             occupants: 3,
@@ -490,7 +490,7 @@ fn who_is_elsewhere_can_be_given_a_role_and_be_taken_out() {
 }
 
 #[test]
-fn who_is_here_is_taken_out_and_given_a_role_and_a_nick_from_elsewhere() {
+fn who_is_here_is_taken_out_and_given_a_role_and_a_nick_others_do() {
     let mut bench = three(|_| {});
     bench.reserve("duncan", Affiliation::Member, Some("king"));
     bench.play(
@@ -727,7 +727,7 @@ fn what_nodes_say_to_one_another_does_not_come_from_clients_nor_go_to_them() {
         format!("hag66/pda leaves thirdwitch {inner}"),
     ] {
         let out = match line.strip_prefix("elsewhere ") {
-            Some(line) => bench.from_elsewhere(line).1,
+            Some(line) => bench.others_do(line).1,
             None => bench.outputs(&line),
         };
         let seen = format!("{out:?}");

@@ -77,7 +77,7 @@ impl World {
             bench: Bench::limited(limits, |_| {}),
             chance: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             clients: BTreeMap::new(),
-            federated: seed % 2 == 0,
+            federated: seed.is_multiple_of(2),
             here: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             fault,
@@ -119,7 +119,7 @@ impl World {
     }
 
     fn elsewhere(&mut self, line: &str) -> Vec<Output> {
-        let (refused, out) = self.bench.from_elsewhere(line);
+        let (refused, out) = self.bench.others_do(line);
         let mut words = line.split(' ');
         let jid = words.next().and_then(|jid| jid.parse::<Jid>().ok());
         match (words.next(), jid, refused) {
