@@ -122,6 +122,11 @@ impl Link {
         }
     }
 
+    /// How many events wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// All that has waited.
     pub(super) fn take_waiting(&mut self) -> VecDeque<Passing> {
         self.waiting = 0;

@@ -6,19 +6,23 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::{Either, select};
-use xmpp_core::machine::Machine as _;
 use xmpp_core::mailbox::{Envelope, Outcome};
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, ErrorType, IqType, Kind, PresenceType, Stanza, StanzaError};
 use xmpp_core::store::StoreError;
+use xmpp_core::{BareJid, Jid};
 
 use super::Options;
+use super::federation::{is_between_rooms, nobody_here};
+use super::held::{Happening, Held};
+use super::lines::Lines;
 use super::loan::Loan;
 use super::outlet::{Outlet, failed};
 use super::table::{Post, Table};
 use super::unsaved::Unsaved;
+use crate::fmuc::{self, LinkState, Matter, Notice};
 use crate::ns;
-use crate::room::{Input, Output, Room, refusal};
+use crate::room::{FederatedBy, Output, Room, refusal};
 
 /// Bytes of stanzas that are taken at a time: what their turns have changed is stored together.
 const BATCH: usize = 64 << 10;
@@ -33,7 +37,7 @@ pub(super) struct Keeper {
     table: Arc<Table>,
     seat: Seat,
     /// `None` if there is no such room.
-    room: Option<Room>,
+    room: Option<Held>,
     /// Whether it is in the store.
     stored: bool,
     /// What its history takes.
@@ -42,12 +46,14 @@ pub(super) struct Keeper {
     unsaved: Unsaved,
     /// The turn has changed something that is stored.
     changed: bool,
+    /// Its links to other nodes; `None` where rooms are not federated.
+    lines: Option<Lines>,
     /// When what is unsaved is tried again.
     retry: Option<Instant>,
     /// Since when nobody is in it.
     idle: Option<Instant>,
     shown: Shown,
-    outputs: Vec<Output>,
+    outputs: Vec<fmuc::Output>,
 }
 
 /// A room's place in the table.
@@ -71,6 +77,7 @@ struct Shown {
 
 enum Event {
     Stanzas(Vec<Envelope>),
+    Links(Vec<(BareJid, LinkState)>),
     /// Something is due, perhaps.
     Time,
     /// Another room needs the place, if this one can do without it.
@@ -80,7 +87,10 @@ enum Event {
 
 impl Keeper {
     pub(super) fn new(server: Server, table: Arc<Table>, post: Arc<Post>) -> Keeper {
+        let house = &table.house;
+        let lines = house.federal.as_ref();
         Keeper {
+            lines: lines.map(|_| Lines::new(house.clone(), post.clone())),
             seat: Seat::new(server.clone(), table.clone(), post),
             outlet: Outlet::new(server.clone(), table.clone()),
             history: Loan::none(server.budget()),
@@ -105,16 +115,18 @@ impl Keeper {
         }
         self.stored = self.room.is_some();
         self.shown.persistent = self.stored;
-        if let Some(creator) = self.room.as_ref().and_then(Room::creator) {
+        if let Some(creator) = self.room().and_then(Room::creator) {
             let is_foreign = !self.server.is_local(creator.domain());
             let creators = &self.table.house.creators;
             creators.made(&self.seat.post.room, creator.clone(), is_foreign);
         }
+        self.establish().await;
         self.show();
         self.seat.loaded();
         loop {
             match self.next().await {
                 Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
+                Event::Links(changes) => self.links(changes).await,
                 Event::Time => self.time().await,
                 Event::Asked if self.seat.rests.is_some() && self.leave() => return,
                 Event::Asked => self.seat.stay(),
@@ -128,7 +140,7 @@ impl Keeper {
     }
 
     /// The room as it is stored, if it is.
-    async fn load(&self) -> Result<Option<Room>, StanzaError> {
+    async fn load(&self) -> Result<Option<Held>, StanzaError> {
         let (options, jid) = (self.options(), &self.seat.post.room);
         let store = &options.store;
         let stored = store.load(jid).await;
@@ -140,14 +152,51 @@ impl Keeper {
         let history = store.history(jid, most).await;
         let history = history.map_err(|error| self.failed(NOT_LOADED, &error))?;
         let settings = options.settings.clone();
-        match Room::restore(jid.clone(), stored, &history, settings) {
-            Ok(room) => Ok(Some(room)),
+        let room = match Room::restore(jid.clone(), stored, &history, settings) {
+            Ok(room) => room,
             Err(error) => {
                 self.table.house.metrics.unreadable.increment();
                 tracing::error!(room = %jid, %error, "stored room not readable");
-                Err(Condition::InternalServerError.into())
+                return Err(Condition::InternalServerError.into());
             }
+        };
+        let Some(federal) = &self.table.house.federal else {
+            return Ok(Some(Held::new(room, FederatedBy::Nobody)));
+        };
+        let stored = store.federation(jid).await;
+        let stored = stored.map_err(|error| self.failed(NOT_LOADED, &error))?;
+        let (by, settings) = (federal.by(jid), federal.settings());
+        let now = self.server.now();
+        Ok(Some(Held::restore(room, by, &stored, settings, now)))
+    }
+
+    /// Makes the room if there is none, and whoever runs the service wants one.
+    async fn establish(&mut self) {
+        if self.room.is_some() {
+            return;
         }
+        let by = self.by();
+        if !matches!(by, FederatedBy::Operator(_)) {
+            return;
+        }
+        let settings = self.options().settings.clone();
+        let mut room = Room::new(self.seat.post.room.clone(), settings);
+        let mut made = Vec::new();
+        room.establish(&mut made);
+        self.room = Some(Held::new(room, by));
+        for output in made {
+            self.perform(output).await;
+        }
+        self.table.house.metrics.created.increment();
+        // If it fails it is tried again.
+        let _ = self.save().await;
+    }
+
+    fn by(&self) -> FederatedBy {
+        let federal = self.table.house.federal.as_ref();
+        federal.map_or(FederatedBy::Nobody, |federal| {
+            federal.by(&self.seat.post.room)
+        })
     }
 
     async fn next(&self) -> Event {
@@ -166,29 +215,44 @@ impl Keeper {
                 None => self.server.closing().await,
             }
         };
+        let links = async {
+            match &self.lines {
+                Some(_) => self.seat.post.signals.next().await,
+                None => std::future::pending().await,
+            }
+        };
         let closing = Box::pin(self.table.closing());
         let asked = Box::pin(self.seat.post.asked());
-        let work = select(Box::pin(stanzas), select(Box::pin(time), asked));
+        let rest = select(Box::pin(links), select(Box::pin(time), asked));
+        let work = select(Box::pin(stanzas), rest);
         match select(closing, work).await {
             Either::Left(_) => Event::Close,
             Either::Right((Either::Left((Some(stanzas), _)), _)) => Event::Stanzas(stanzas.into()),
             Either::Right((Either::Left((None, _)), _)) => Event::Close,
+            Either::Right((Either::Right((Either::Left((changes, _)), _)), _)) => {
+                Event::Links(changes)
+            }
             // Nothing rests any more.
             Either::Right((Either::Right(_), _))
                 if self.server.closing().now_or_never().is_some() =>
             {
                 Event::Close
             }
-            Either::Right((Either::Right((Either::Left(_), _)), _)) => Event::Time,
-            Either::Right((Either::Right((Either::Right(_), _)), _)) => Event::Asked,
+            Either::Right((Either::Right((Either::Right((Either::Left(_), _)), _)), _)) => {
+                Event::Time
+            }
+            Either::Right((Either::Right((Either::Right((Either::Right(_), _)), _)), _)) => {
+                Event::Asked
+            }
         }
     }
 
     /// How long nothing is to be done but for what comes.
     fn due(&self) -> Option<Duration> {
-        let of_room = self.room.as_ref().and_then(Room::next_timeout);
+        let of_room = self.room.as_ref().and_then(Held::next_timeout);
+        let lines = self.lines.as_ref().and_then(Lines::due);
         let idle = self.idle.map(|since| since + self.options().limits.idle);
-        let due = [of_room, idle, self.retry, self.outlet.due()];
+        let due = [of_room, lines, idle, self.retry, self.outlet.due()];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since(self.server.now().instant))
     }
@@ -211,8 +275,20 @@ impl Keeper {
         }
     }
 
+    /// The streams to servers of other nodes have gone down, or come up.
+    async fn links(&mut self, changes: Vec<(BareJid, LinkState)>) {
+        for (domain, state) in changes {
+            self.turn(Happening::Link(domain, state)).await;
+        }
+        // If it fails it is tried again.
+        let _ = self.save().await;
+    }
+
     async fn stanza(&mut self, stanza: Stanza) {
         let is_new = self.room.is_none();
+        if self.lines.is_some() && is_between_rooms(&stanza) {
+            return self.between_rooms(stanza).await;
+        }
         if is_new && let Err(error) = self.make(&stanza) {
             if let Some(reply) = refusal(&stanza, &error) {
                 self.outlet.send(reply).await;
@@ -220,9 +296,13 @@ impl Keeper {
             return;
         }
         let reserved = self.reserve(&stanza);
-        self.turn(Some(Input::Stanza(stanza))).await;
+        let happening = match self.is_returned(&stanza) {
+            true => Happening::Returned(stanza),
+            false => Happening::Stanza(stanza),
+        };
+        self.turn(happening).await;
         if reserved {
-            self.shown.persistent = self.room.as_ref().is_some_and(Room::is_persistent);
+            self.shown.persistent = self.room().is_some_and(Room::is_persistent);
             if !self.shown.persistent {
                 self.table.house.catalogue.forgets();
             }
@@ -246,6 +326,39 @@ impl Keeper {
         reserved
     }
 
+    /// A stanza of another node: no room is made for it, and no error comes of it.
+    async fn between_rooms(&mut self, stanza: Stanza) {
+        if let Some(lines) = &mut self.lines {
+            lines.received(&stanza);
+        }
+        if self.room.is_some() {
+            return self.turn(Happening::Stanza(stanza)).await;
+        }
+        if let Some(answer) = nobody_here(&stanza) {
+            self.table.house.metrics.refused.increment();
+            self.outlet.send(answer).await;
+        }
+    }
+
+    /// Whether this says that something has not reached another node.
+    fn is_returned(&self, stanza: &Stanza) -> bool {
+        let from = stanza.from().map(Jid::to_bare);
+        let is_node = |lines: &Lines| from.is_some_and(|from| lines.has(&from));
+        let Some(error) = stanza
+            .error()
+            .filter(|_| self.lines.as_ref().is_some_and(is_node))
+        else {
+            return false;
+        };
+        // RFC 6120 §8.3.3.16 and §8.3.3.17, and what has no room on its way.
+        matches!(
+            error.condition,
+            Condition::RemoteServerNotFound
+                | Condition::RemoteServerTimeout
+                | Condition::ResourceConstraint
+        )
+    }
+
     /// There is no such room: with one who enters it is made.
     fn make(&mut self, stanza: &Stanza) -> Result<(), StanzaError> {
         let jid = &self.seat.post.room;
@@ -256,7 +369,8 @@ impl Keeper {
                 match self.table.house.create(jid, from, &self.server) {
                     Ok(()) => {
                         let settings = self.options().settings.clone();
-                        self.room = Some(Room::new(jid.clone(), settings));
+                        let room = Room::new(jid.clone(), settings);
+                        self.room = Some(Held::new(room, self.by()));
                         return Ok(());
                     }
                     Err(error) => error,
@@ -277,8 +391,8 @@ impl Keeper {
     async fn time(&mut self) {
         let now = self.server.now().instant;
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        if is_due(self.room.as_ref().and_then(Room::next_timeout)) {
-            self.turn(None).await;
+        if is_due(self.room.as_ref().and_then(Held::next_timeout)) {
+            self.turn(Happening::Time).await;
         }
         self.outlet.handle_timeout().await;
         if is_due(self.retry) {
@@ -288,35 +402,86 @@ impl Keeper {
         let _ = self.save().await;
     }
 
-    /// A turn of the room, of an input or of time; and those that follow from it.
-    async fn turn(&mut self, input: Option<Input>) {
-        self.step(input).await;
+    /// A turn of the room, and those that follow from it.
+    async fn turn(&mut self, what: Happening) {
+        self.step(what).await;
         loop {
             let bounced = self.outlet.take_bounced();
             if bounced.is_empty() {
                 return;
             }
             for stanza in bounced {
-                self.step(Some(Input::Stanza(stanza))).await;
+                self.step(Happening::Stanza(stanza)).await;
             }
         }
     }
 
-    async fn step(&mut self, input: Option<Input>) {
+    async fn step(&mut self, what: Happening) {
         let Some(room) = &mut self.room else {
             return;
         };
         self.changed = false;
         let now = self.server.now();
         let mut outputs = std::mem::take(&mut self.outputs);
-        match input {
-            Some(input) => room.handle(input, now, &mut outputs),
-            None => room.handle_timeout(now, &mut outputs),
+        room.handle(what, now, &mut outputs);
+        if let Some(federal) = &self.table.house.federal
+            && !room.is_as_wanted()
+        {
+            let held = self.room.take();
+            self.room = held.map(|held| held.configure(&federal.settings(), now, &mut outputs));
         }
         for output in outputs.drain(..) {
-            self.perform(output).await;
+            match output {
+                fmuc::Output::Room(output) => self.perform(output).await,
+                fmuc::Output::Send { peer, stanza, .. } => self.tell_node(&peer, stanza).await,
+                fmuc::Output::Notice(notice) => self.note(&notice),
+            }
         }
         self.outputs = outputs;
+    }
+
+    /// Sends this to another node, together with what follows if the link is one for that.
+    async fn tell_node(&mut self, peer: &BareJid, stanza: Stanza) {
+        if let Some(lines) = &mut self.lines {
+            lines.sent(peer, &stanza);
+        }
+        let federation = self.room.as_ref().and_then(Held::federation);
+        let pause = match (&self.table.house.federal, federation) {
+            (Some(federal), Some(federation)) => federal.pause(peer, federation),
+            _ => Duration::ZERO,
+        };
+        self.outlet.send_together(peer, stanza, pause).await;
+    }
+
+    /// What those who run the service should know.
+    fn note(&self, Notice { peer, what, .. }: &Notice) {
+        let (room, metrics) = (&self.seat.post.room, &self.table.house.metrics);
+        match what {
+            Matter::Dropped(why) => {
+                metrics.dropped.increment();
+                tracing::debug!(%room, %peer, why, "stanza of another node dropped");
+            }
+            Matter::Refused(why) => {
+                metrics.refused.increment();
+                tracing::info!(%room, %peer, why, "room not let in");
+            }
+            Matter::Rejected(why) => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, why, "room not joined");
+            }
+            Matter::Ordinary => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined, since it is not federated");
+            }
+            Matter::Silent => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined, since it does not answer");
+            }
+            Matter::NoEcho => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined, since a replica would not hear what it has done");
+            }
+        }
     }
 
     /// Does what the room wants done.
@@ -361,7 +526,7 @@ impl Keeper {
         let room = &self.seat.post.room;
         let error = match self.options().store.apply(room, &changes).await {
             Ok(()) => {
-                self.stored = self.room.as_ref().is_some_and(Room::is_persistent);
+                self.stored = self.room().is_some_and(Room::is_persistent);
                 return Ok(());
             }
             Err(error) => error,
@@ -378,7 +543,7 @@ impl Keeper {
     async fn close(&mut self) {
         let waiting = self.seat.post.queue.close();
         self.stanzas(waiting.into()).await;
-        self.turn(Some(Input::Close)).await;
+        self.turn(Happening::Close).await;
         self.outlet.flush().await;
         for _ in 0..LAST_TRIES {
             self.retry = None;
@@ -421,7 +586,7 @@ impl Keeper {
 
     /// Has the history be among what the memory is lent for. It is what goes when that is short, the oldest first.
     fn weigh(&mut self) {
-        let bytes = self.room.as_ref().map_or(0, Room::history_bytes);
+        let bytes = self.room().map_or(0, Room::history_bytes);
         let lent = self.history.bytes();
         if bytes < lent {
             self.history.shrink(lent - bytes);
@@ -429,7 +594,7 @@ impl Keeper {
             && let Some(room) = &mut self.room
         {
             room.forget_history(lent);
-            self.history.shrink(lent - room.history_bytes());
+            self.history.shrink(lent - room.room().history_bytes());
         }
     }
 
@@ -437,7 +602,8 @@ impl Keeper {
     fn show(&mut self) {
         self.weigh();
         let (post, catalogue) = (&self.seat.post, &self.table.house.catalogue);
-        let room = self.room.as_ref();
+        let held = self.room.as_ref();
+        let room = held.map(Held::room);
         let shown = &mut self.shown;
 
         let occupants = room.map_or(0, Room::population);
@@ -445,9 +611,11 @@ impl Keeper {
         self.table.house.metrics.populate(before, occupants);
 
         let persistent = room.is_some_and(Room::is_persistent);
-        // Before it became so, it was counted.
-        if shown.persistent && !persistent {
-            catalogue.forgets();
+        match (shown.persistent, persistent) {
+            // Whoever runs the service has it so; else there was a place for it before it became so.
+            (false, true) => _ = catalogue.keeps(usize::MAX),
+            (true, false) => catalogue.forgets(),
+            _ => {}
         }
         shown.persistent = persistent;
         post.persistent.store(persistent, Ordering::Relaxed);
@@ -462,11 +630,20 @@ impl Keeper {
             shown.listing = listing.map(|name| name.map(str::to_owned));
         }
 
-        let is_idle = room.is_some_and(Room::is_idle);
-        let now = self.server.now().instant;
+        let is_idle = held.is_some_and(Held::is_idle);
+        let node = held.and_then(Held::node);
+        let now = self.server.now();
+        if let Some(lines) = &mut self.lines {
+            lines.show(node, now);
+        }
+        let now = now.instant;
         self.idle = is_idle.then(|| self.idle.unwrap_or(now));
         let rests = self.idle.filter(|_| self.is_done());
         self.seat.rest(rests);
+    }
+
+    fn room(&self) -> Option<&Room> {
+        self.room.as_ref().map(Held::room)
     }
 
     fn failed(&self, what: &'static str, error: &StoreError) -> StanzaError {
@@ -524,7 +701,8 @@ impl Seat {
         self.rest(None);
         self.left = true;
         for envelope in self.table.abandon(&self.post) {
-            if let Some(reply) = refusal(&envelope.stanza, error) {
+            let is_of_node = is_between_rooms(&envelope.stanza);
+            if !is_of_node && let Some(reply) = refusal(&envelope.stanza, error) {
                 self.server.send(reply);
             }
             envelope.settle(Outcome::Returned);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use xmpp_core::Jid;
 use xmpp_core::mailbox::Origin;
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError};
+use xmpp_core::{BareJid, Jid};
 
 use super::burst::Burst;
 use super::loan::Loan;
@@ -23,6 +23,8 @@ const PAGE: usize = 200;
 const PAUSE: Duration = Duration::from_millis(100);
 /// What may come up meanwhile for one who is told more than that.
 const MEANWHILE: usize = 1000;
+/// Bytes for another node that do not wait for more.
+const BATCH: usize = 64 << 10;
 
 /// What a stanza of a burst takes: it is shared with others.
 const BURST: usize = size_of::<Waiting>();
@@ -37,6 +39,15 @@ pub(super) struct Outlet {
     due: Option<Instant>,
     /// What came back at once.
     bounced: Vec<Stanza>,
+    /// What goes to other nodes together with what follows.
+    batches: BTreeMap<BareJid, Batch>,
+}
+
+/// Stanzas that go to another node together: one flush, one record, one segment.
+struct Batch {
+    stanzas: Vec<Stanza>,
+    bytes: usize,
+    due: Instant,
 }
 
 /// What is yet to be sent to somebody.
@@ -61,6 +72,7 @@ impl Outlet {
             late: BTreeMap::new(),
             due: None,
             bounced: Vec::new(),
+            batches: BTreeMap::new(),
         }
     }
 
@@ -70,6 +82,41 @@ impl Outlet {
         match to.cloned() {
             Some(to) => self.add(to, stanza),
             None => self.route(stanza).await,
+        }
+    }
+
+    /// Sends a stanza to another node, with what goes there until then; at once if that is no time at all.
+    pub(super) async fn send_together(&mut self, peer: &BareJid, stanza: Stanza, pause: Duration) {
+        if pause.is_zero() && !self.batches.contains_key(peer) {
+            return self.route(stanza).await;
+        }
+        let now = self.server.now().instant;
+        let batch = self.batches.entry(peer.clone()).or_insert_with(|| Batch {
+            stanzas: Vec::new(),
+            bytes: 0,
+            due: now + pause,
+        });
+        batch.bytes += stanza.size();
+        batch.stanzas.push(stanza);
+        if batch.bytes > BATCH || batch.due <= now {
+            self.send_batch(peer).await;
+        }
+    }
+
+    async fn send_batch(&mut self, peer: &BareJid) {
+        let Some(batch) = self.batches.remove(peer) else {
+            return;
+        };
+        for stanza in batch.stanzas {
+            self.route(stanza).await;
+        }
+    }
+
+    async fn send_batches(&mut self, now: Instant) {
+        let due = self.batches.iter().filter(|(_, batch)| batch.due <= now);
+        let due: Vec<_> = due.map(|(peer, _)| peer.clone()).collect();
+        for peer in &due {
+            self.send_batch(peer).await;
         }
     }
 
@@ -128,12 +175,14 @@ impl Outlet {
 
     /// When there is more to be sent.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        let batches = self.batches.values().map(|batch| batch.due);
+        batches.chain(self.due).min()
     }
 
     /// Sends more to those who are told much, if it is time.
     pub(super) async fn handle_timeout(&mut self) {
         let now = self.server.now().instant;
+        self.send_batches(now).await;
         if self.due.is_none_or(|due| due > now) {
             return;
         }
@@ -154,6 +203,9 @@ impl Outlet {
             }
         }
         self.due = None;
+        for peer in self.batches.keys().cloned().collect::<Vec<_>>() {
+            self.send_batch(&peer).await;
+        }
     }
 
     /// What came back at once, as if its recipients had sent it.

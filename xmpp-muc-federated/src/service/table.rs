@@ -14,6 +14,9 @@ use xmpp_core::BareJid;
 use xmpp_core::mailbox::{Budget, Envelope, Inbox, Queue, Reason, Settlement};
 use xmpp_core::stanza::{IqType, Kind, MessageType, PresenceType};
 
+use super::federation::is_between_rooms;
+use super::lines::Line;
+use super::ways::Signals;
 use super::{House, View, lock};
 
 /// The rooms that are in memory, behind the mailbox of their service.
@@ -53,6 +56,10 @@ pub(super) struct Post {
     /// It has been asked to make place for another.
     leaves: AtomicBool,
     asked: AtomicWaker,
+    /// What becomes of the streams to other nodes.
+    pub(super) signals: Signals,
+    /// Its links.
+    pub(super) lines: Mutex<Vec<Line>>,
 }
 
 /// A room that needs a task.
@@ -169,10 +176,10 @@ impl Table {
 
     /// For a room that is not in memory.
     fn push_fresh(&self, envelope: Envelope, room: BareJid) -> Settlement {
-        if !wakes(envelope.stanza.kind()) {
+        let is_of_node = self.is_of_node(&envelope);
+        if !wakes(envelope.stanza.kind(), is_of_node) {
             return Settlement::Done;
         }
-        let limits = &self.house.options.limits;
         let mut rooms = self.write();
         if rooms.closed {
             return envelope.refused(Reason::Closed);
@@ -180,8 +187,23 @@ impl Table {
         if let Some(post) = rooms.posts.get(room.as_str()) {
             return post.queue.push(envelope);
         }
-        if self.loading.load(Ordering::Relaxed) >= limits.loading || !self.make_place(&mut rooms) {
-            return envelope.refused(Reason::Full);
+        match self.add(&mut rooms, room) {
+            Ok(post) => post.queue.push(envelope),
+            Err(reason) => envelope.refused(reason),
+        }
+    }
+
+    /// Has a room come into memory, though nothing waits for it; `false` if there is no place for it.
+    pub(super) fn wake(&self, room: &BareJid) -> bool {
+        let mut rooms = self.write();
+        let is_there = rooms.closed || rooms.posts.contains_key(room.as_str());
+        is_there || self.add(&mut rooms, room.clone()).is_ok()
+    }
+
+    fn add(&self, rooms: &mut Rooms, room: BareJid) -> Result<Arc<Post>, Reason> {
+        let limits = &self.house.options.limits;
+        if self.loading.load(Ordering::Relaxed) >= limits.loading || !self.make_place(rooms) {
+            return Err(Reason::Full);
         }
         let post = Arc::new(Post {
             queue: Queue::new(limits.queue, self.budget.clone()),
@@ -190,15 +212,22 @@ impl Table {
             persistent: AtomicBool::new(false),
             leaves: AtomicBool::new(false),
             asked: AtomicWaker::new(),
+            signals: Signals::default(),
+            lines: Mutex::default(),
         });
         self.loading.fetch_add(1, Ordering::Relaxed);
         if self.house.fresh.unbounded_send(post.clone()).is_err() {
             self.loaded();
-            return envelope.refused(Reason::Closed);
+            return Err(Reason::Closed);
         }
         self.house.metrics.rooms.came();
         rooms.posts.insert(room.as_str().into(), post.clone());
-        post.queue.push(envelope)
+        Ok(post)
+    }
+
+    /// Whether this is from another node of a federated room.
+    fn is_of_node(&self, envelope: &Envelope) -> bool {
+        self.house.federal.is_some() && is_between_rooms(&envelope.stanza)
     }
 
     /// Whether there is place for one more room: if need be those make some that have been idle for longest. As long as they do, both are there.
@@ -229,6 +258,20 @@ impl Table {
 
 impl Inbox for Table {
     fn push(&self, envelope: Envelope) -> Settlement {
+        let is_of_node = self.is_of_node(&envelope);
+        match self.take(envelope) {
+            // Nothing comes back of what is between rooms: two would never stop. What is missing is asked for.
+            Settlement::Failed(_) if is_of_node => {
+                self.house.metrics.dropped.increment();
+                Settlement::Done
+            }
+            settlement => settlement,
+        }
+    }
+}
+
+impl Table {
+    fn take(&self, envelope: Envelope) -> Settlement {
         let Some(to) = envelope.stanza.to() else {
             return Settlement::Done;
         };
@@ -268,13 +311,15 @@ impl Post {
             occupants: self.occupants.load(Ordering::Relaxed),
             persistent: self.persistent.load(Ordering::Relaxed),
             waiting: self.queue.depth().0,
+            links: lock(&self.lines).clone(),
         }
     }
 }
 
 /// Whether a room that is not in memory can have anything to do with it: nobody is in it.
-fn wakes(kind: Kind) -> bool {
+fn wakes(kind: Kind, is_of_node: bool) -> bool {
     match kind {
+        Kind::Presence(PresenceType::Unavailable) => is_of_node,
         Kind::Presence(kind) => kind == PresenceType::Available,
         Kind::Message(kind) => kind != MessageType::Error,
         Kind::Iq(kind) => matches!(kind, IqType::Get | IqType::Set),
