@@ -48,16 +48,45 @@ listen = [{starttls}]
 direct_tls = [{direct_tls}]
 authorities = "{ca}"
 name_servers = ["{name_server}"]
-allow_networks = ["127.0.0.0/8"]
-
-# Nobody waits for minutes here.
-[s2s.limits.links]
-connect = "10 s"
-backoff = {{ max = "2 s" }}
-
+allow_networks = ["127.0.0.0/8", "198.18.0.0/15"]
+{peers}
+{patience}
 [s2s.policy]
 proof = "{proof}"
 bidi = {bidi}
+"""
+
+# Nobody waits for minutes here ...
+SHORT = """
+[s2s.limits.links]
+connect = "10 s"
+backoff = { max = "2 s" }
+"""
+
+# ... but where nothing is done sooner.
+CONSTRAINED = """
+[s2s.limits.timeouts]
+header = "5 min"
+login = "10 min"
+close = "1 min"
+
+[s2s.limits.stream]
+answer = "10 min"
+
+[s2s.limits.links]
+connect = "30 min"
+verify = "10 min"
+backoff = { start = "5 s", max = "30 s" }
+
+[s2s.stream_management]
+max = "1 h"
+answer = "5 min"
+grace = "5 min"
+
+[s2s.stream_management.requests]
+stanzas = 16
+interval = "1 min"
+patience = "5 min"
 """
 
 
@@ -93,7 +122,7 @@ class ExampleServer(Server):
         federation = self.options.federation
         if federation is None:
             return ALONE
-        listen = f'"{self.address}:{self.s2s_port}"'
+        listen = f'"{self.listen_address}:{self.s2s_port}"'
         return FEDERATION.format(
             starttls="" if federation.direct_tls else listen,
             direct_tls=listen if federation.direct_tls else "",
@@ -101,6 +130,8 @@ class ExampleServer(Server):
             name_server=self.names.address,
             proof="certificate" if federation.certified else "either",
             bidi=str(federation.bidi).lower(),
+            peers="\n".join(f'peers."{name}" = {{ host = "{at}" }}' for name, at in self.hosts.items()),
+            patience=CONSTRAINED if self.constrained else SHORT,
         )
 
     @staticmethod
