@@ -224,6 +224,11 @@ pub struct Policy {
     pub proof: Proof,
     /// Whether a stream may be used in both directions (XEP-0288). Default: yes.
     pub bidi: bool,
+    /// How many times longer than for others it is waited for: until it is connected to and has proven itself, until it answers, until what
+    /// waits for it comes back. For a link on which a handshake takes minutes. Default: 1; 0 is 1.
+    ///
+    /// A peer that has opened a connection is not known before its stream header, which has to come in the time that all have.
+    pub patience: u32,
 }
 
 impl Default for Policy {
@@ -232,6 +237,7 @@ impl Default for Policy {
             tls: true,
             proof: Proof::Either,
             bidi: true,
+            patience: 1,
         }
     }
 }
@@ -340,6 +346,35 @@ pub struct Settings {
     pub features: Vec<Element>,
     /// Randomness for stream IDs.
     pub random: Arc<dyn Random>,
+}
+
+impl Settings {
+    /// With times for a peer for which it is waited so much longer.
+    fn patient(self: Arc<Settings>, patience: u32) -> Arc<Settings> {
+        if patience <= 1 {
+            return self;
+        }
+        let longer = |time: Duration| time.saturating_mul(patience);
+        let (mut timeouts, mut limits) = (self.timeouts, self.limits);
+        for time in [
+            &mut timeouts.header,
+            &mut timeouts.login,
+            &mut timeouts.keepalive,
+            &mut timeouts.close,
+            &mut limits.answer,
+        ] {
+            *time = longer(*time);
+        }
+        timeouts.idle = timeouts.idle.map(longer);
+        Arc::new(Settings {
+            secret: self.secret.clone(),
+            starttls: self.starttls,
+            timeouts,
+            limits,
+            features: self.features.clone(),
+            random: self.random.clone(),
+        })
+    }
 }
 
 /// What one stream may hold.

@@ -63,6 +63,22 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The same for a peer for which it is waited so many times longer.
+    fn patient(&self, patience: u32) -> Options {
+        let mut options = self.clone();
+        for time in [
+            &mut options.requests.interval,
+            &mut options.requests.patience,
+            &mut options.answer,
+            &mut options.grace,
+        ] {
+            *time = time.saturating_mul(patience);
+        }
+        options
+    }
+}
+
 /// What the managed streams between servers share.
 pub struct Surroundings {
     /// How they are managed.

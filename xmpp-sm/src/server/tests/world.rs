@@ -244,6 +244,7 @@ impl World {
             tls: true,
             proof: self.rules.proof,
             bidi: self.bidi,
+            ..Policy::default()
         }
     }
 
