@@ -211,6 +211,16 @@ class Chain:
             await self._settle()
         with self._phase("idle"):
             await asyncio.sleep(plan.idle)
+        for talker in self.talkers:
+            await talker.logout()
+        await asyncio.gather(*map(self._stop, self.servers.values()))
+
+    @staticmethod
+    async def _stop(server: ExampleServer):
+        """After all that it still stops well."""
+        status = await asyncio.to_thread(server.stop)
+        if status != 0 or "panicked at" in server.log.read_text(errors="replace"):
+            raise AssertionError(f"{server} ends with {status}:\n{server.log_tail()}")
 
     async def _enter(self):
         for number in range(self.plan.occupants):

@@ -188,13 +188,7 @@ impl Room {
     }
 
     /// They are gone. Nobody is asked, and no event comes of it.
-    pub(crate) fn let_go(
-        &mut self,
-        jid: &Jid,
-        parting: &Parting,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn let_go(&mut self, jid: &Jid, parting: &Parting, now: Now, out: &mut Vec<Output>) {
         let _ = (jid, parting, now, out);
         todo!()
     }
