@@ -1,8 +1,40 @@
-//! Federated rooms (XEP-0289): several rooms on several servers that are one conversation. So far what stands in their stanzas; no room speaks it yet.
+//! Federated rooms (XEP-0289): several rooms on several servers that are one conversation.
+//!
+//! * [`Node`] is the machine: a [`Room`](crate::Room), and what it has to do with the rooms that it has joined or that have joined it. It sends nothing and
+//!   stores nothing itself.
+//! * [`Federation`] is what a room's owner decides, [`Settings`] what is so for all federated rooms of a service.
+//! * [`Fmuc`] is what stands in the stanzas between rooms.
+//!
+//! Rooms that have joined each other are a tree. Whoever is in one of them is *owned* by the link by which one hears of them: nothing is accepted of
+//! them from elsewhere, so nothing goes in circles and nobody speaks for another.
 
 mod alias;
 mod base36;
+mod child;
+mod collision;
+mod crowd;
+mod event;
+mod link;
+mod local;
+mod node;
+mod parent;
+mod private;
+mod receive;
+mod record;
+mod request;
+mod settings;
+mod split;
+mod sync;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use alias::{Alias, Aliases};
+pub use node::{Class, Input, LinkState, Matter, Node, Notice, Output};
+pub use settings::{
+    Accept, Backoff, Bandwidth, Collision, Dialect, Federation, Limits, LinkProfile, OnLoss,
+    Payloads, Peer, PresenceLevel, Settings, SpeakFor, Timers,
+};
 pub use wire::{Extension, Fmuc, Have, Hello, Mode, Origin, WireError};
+
+use crate::log::Dot;

@@ -78,6 +78,8 @@ pub struct Room {
     occupants: Occupants,
     subject: Option<Subject>,
     history: History,
+    /// [Events](Output::Event) are wanted.
+    watched: bool,
     /// Something of what is stored of the room itself is another than it was when this turn began: configuration or subject.
     changed: bool,
     rates: Rates,
@@ -184,6 +186,7 @@ impl Room {
             occupants: Occupants::default(),
             subject: None,
             history: History::default(),
+            watched: false,
             changed: false,
             rates: Rates::default(),
             sent: Sent::default(),
@@ -247,6 +250,14 @@ impl Room {
         }
     }
 
+    /// What is left to do when something has happened.
+    fn settle(&mut self, turn: &mut Turn<'_>) {
+        if mem::take(&mut self.changed) {
+            self.keep(vec![self.state()], turn);
+        }
+        self.end_if_empty(turn);
+    }
+
     /// §7.14: "If the room is not persistent and this occupant is the last to exit, the service is responsible for destroying the
     /// room." So is one that nobody was let into.
     fn end_if_empty(&self, turn: &mut Turn<'_>) {
@@ -268,10 +279,7 @@ impl Machine for Room {
             // §11.2: "it SHOULD inform its participant by sending presences containing the 332 status code"
             Input::Close => self.dismiss_all(&Notice::code(332), &mut turn),
         }
-        if mem::take(&mut self.changed) {
-            self.keep(vec![self.state()], &mut turn);
-        }
-        self.end_if_empty(&mut turn);
+        self.settle(&mut turn);
     }
 
     fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {

@@ -11,9 +11,12 @@ use xmpp_core::{BareJid, Jid};
 use crate::room::Affiliation;
 
 pub mod conformance;
+mod federation;
 pub mod memory;
 
-/// Persistent rooms: configuration, subject, affiliations and history.
+pub use federation::{FederationChange, StoredEvent, StoredFederation, StoredLink};
+
+/// Persistent rooms: configuration, subject, affiliations and history, and what they know of other nodes.
 ///
 /// A room is one writer's: nobody else changes it while it is in memory.
 #[async_trait]
@@ -22,11 +25,13 @@ pub trait Rooms: Send + Sync {
     async fn load(&self, room: &BareJid) -> Result<Option<StoredRoom>>;
     /// The newest messages of a room, at most `limit`, the oldest first.
     async fn history(&self, room: &BareJid, limit: usize) -> Result<Vec<StoredMessage>>;
+    /// What a room knows of its other nodes; nothing, if it has none, or is not there.
+    async fn federation(&self, room: &BareJid) -> Result<StoredFederation>;
     /// Makes the changes in their order and in one step: all of them, or none.
     ///
     /// A room is there from its first [`Change::State`] on; what concerns one that is not there has no effect. What has been made may be
     /// made once more, because it was not known to be: then it has no further effect. So a message whose id the room has already
-    /// is not added.
+    /// is not added, nor is an event of a name that it has.
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()>;
     /// Rooms of a service that may be [listed](Change::State::listed), in the order of their names (octet by octet), those after `after`, which
     /// need not exist, at most `limit`.
@@ -102,6 +107,8 @@ pub enum Change {
     Message(StoredMessage),
     /// Of the messages only so many of the newest stay.
     Keep(usize),
+    /// What it knows of its other nodes is another.
+    Federation(FederationChange),
     /// The room is gone, with all that belongs to it.
     Destroyed,
 }

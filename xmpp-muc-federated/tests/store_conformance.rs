@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -15,7 +16,8 @@ use xmpp_core::{BareJid, Jid};
 use xmpp_muc_federated::room::Affiliation;
 use xmpp_muc_federated::store::memory::Memory;
 use xmpp_muc_federated::store::{
-    Change, Entry, Listed, Rooms, StoredMessage, StoredRoom, conformance,
+    Change, Entry, FederationChange, Listed, Rooms, StoredEvent, StoredFederation, StoredMessage,
+    StoredRoom, conformance,
 };
 
 #[tokio::test]
@@ -54,6 +56,7 @@ async fn conforms(fault: Option<Fault>) -> bool {
             inner: Memory::new(),
             fault,
             calls: AtomicUsize::new(0),
+            twice: Mutex::default(),
         }) as Arc<dyn Rooms>
     };
     let suite = AssertUnwindSafe(conformance::rooms(make)).catch_unwind();
@@ -69,7 +72,7 @@ macro_rules! faults {
 
         use Fault::*;
 
-        const FAULTS: [Fault; 41] = [$($fault,)*];
+        const FAULTS: [Fault; 65] = [$($fault,)*];
     };
 }
 
@@ -115,12 +118,37 @@ faults! {
     ListMixesServices,
     CountIsOfListed,
     CountMixesServices,
+    LinksAreCut,
+    LinksKeepTheFirst,
+    LinksAreOne,
+    NoLinkDoesNothing,
+    NoLinkRemovesTheDomain,
+    HaveIsLost,
+    HaveTrims,
+    HaveKeepsTheFirst,
+    EventsReverse,
+    EventsOrderByName,
+    EventsLoseTheirTime,
+    EventsAreCut,
+    EventsComeTwice,
+    EventsAreReplaced,
+    EventsForgetTheNode,
+    EventsForgetTheEpoch,
+    EventsAreNarrow,
+    KeepEventsDoesNothing,
+    KeepEventsKeepsTheOldest,
+    KeepEventsIsLate,
+    KeepEventsKeepsMessages,
+    StateForgetsFederation,
+    DestroyLeavesFederation,
+    FederationMixes,
 }
 
 struct Faulty {
     inner: Memory,
     fault: Option<Fault>,
     calls: AtomicUsize,
+    twice: Mutex<HashMap<BareJid, Vec<StoredEvent>>>,
 }
 
 impl Faulty {
@@ -140,6 +168,112 @@ impl Faulty {
     async fn messages(&self, room: &BareJid) -> Vec<Change> {
         let all = self.inner.history(room, usize::MAX).await.unwrap();
         all.into_iter().map(Change::Message).collect()
+    }
+
+    /// All that a room knows of its other nodes as changes.
+    async fn federation_of(&self, room: &BareJid) -> Vec<Change> {
+        let stored = self.inner.federation(room).await.unwrap();
+        let links = stored.links.into_iter().map(FederationChange::Link);
+        let have = stored.have.map(FederationChange::Have);
+        let events = stored.events.into_iter().map(FederationChange::Event);
+        let all = links.chain(have).chain(events);
+        all.map(Change::Federation).collect()
+    }
+
+    /// What is really done for a change of what a room knows of its other nodes.
+    async fn federate(&self, room: &BareJid, change: FederationChange) -> Vec<Change> {
+        use FederationChange::*;
+        let fault = self.fault.unwrap_or(ApplyReverses);
+        let stored = self.inner.federation(room).await.unwrap();
+        let all =
+            |changes: Vec<FederationChange>| changes.into_iter().map(Change::Federation).collect();
+        let anew = |events: Vec<StoredEvent>| {
+            let events = events.into_iter().map(Event);
+            all([KeepEvents(0)].into_iter().chain(events).collect())
+        };
+        match (fault, change) {
+            (LinksAreCut, Link(mut link)) => {
+                link.record.truncate(65_535);
+                all(vec![Link(link)])
+            }
+            (LinksKeepTheFirst, Link(link))
+                if stored.links.iter().any(|held| held.peer == link.peer) =>
+            {
+                Vec::new()
+            }
+            (LinksAreOne, Link(link)) => {
+                let others = stored.links.into_iter().map(|held| NoLink(held.peer));
+                all(others.chain([Link(link)]).collect())
+            }
+            (NoLinkDoesNothing, NoLink(_)) => Vec::new(),
+            (NoLinkRemovesTheDomain, NoLink(peer)) => {
+                let of = stored.links.into_iter().map(|held| held.peer);
+                let of = of.filter(|held| held.domain() == peer.domain());
+                all(of.map(NoLink).collect())
+            }
+            (HaveIsLost, Have(_)) => Vec::new(),
+            (HaveTrims, Have(have)) => all(vec![Have(have.trim().into())]),
+            (HaveKeepsTheFirst, Have(_)) if stored.have.is_some() => Vec::new(),
+            (EventsLoseTheirTime, Event(event)) => all(vec![Event(StoredEvent {
+                at: Timestamp(0),
+                ..event
+            })]),
+            (EventsAreCut, Event(mut event)) => {
+                event.xml.truncate(65_535);
+                all(vec![Event(event)])
+            }
+            (EventsComeTwice, Event(event)) => {
+                let mut events = stored.events;
+                events.push(event);
+                self.twice
+                    .lock()
+                    .unwrap()
+                    .insert(room.clone(), events.clone());
+                anew(events)
+            }
+            (EventsAreReplaced, Event(event)) => {
+                let mut events = stored.events;
+                match events.iter_mut().find(|held| held.dot == event.dot) {
+                    Some(held) => *held = event,
+                    None => events.push(event),
+                }
+                anew(events)
+            }
+            (EventsForgetTheNode, Event(event)) => {
+                let is = |held: &StoredEvent| {
+                    (held.dot.epoch, held.dot.seq) == (event.dot.epoch, event.dot.seq)
+                };
+                match stored.events.iter().any(is) {
+                    true => Vec::new(),
+                    false => all(vec![Event(event)]),
+                }
+            }
+            (EventsForgetTheEpoch, Event(event)) => {
+                let is = |held: &StoredEvent| {
+                    (&held.dot.node, held.dot.seq) == (&event.dot.node, event.dot.seq)
+                };
+                match stored.events.iter().any(is) {
+                    true => Vec::new(),
+                    false => all(vec![Event(event)]),
+                }
+            }
+            (EventsAreNarrow, Event(mut event)) => {
+                event.dot.seq = event.dot.seq.min(i64::MAX as u64);
+                all(vec![Event(event)])
+            }
+            (KeepEventsDoesNothing, KeepEvents(_)) => Vec::new(),
+            (KeepEventsKeepsTheOldest, KeepEvents(most)) => {
+                let mut events = stored.events;
+                events.truncate(most);
+                anew(events)
+            }
+            (KeepEventsKeepsMessages, KeepEvents(most)) => {
+                let mut both = vec![Change::Keep(most)];
+                both.extend(all(vec![KeepEvents(most)]));
+                both
+            }
+            (_, change) => all(vec![change]),
+        }
     }
 
     /// What is really done for a change.
@@ -176,6 +310,12 @@ impl Faulty {
             }],
             (StateForgetsEntries, change @ Change::State { .. }) => {
                 vec![Change::Destroyed, change]
+            }
+            (StateForgetsFederation, change @ Change::State { .. }) => {
+                let mut all = vec![Change::Destroyed, change];
+                all.extend(entries.iter().cloned().map(Change::Entry));
+                all.extend(self.messages(room).await);
+                all
             }
             (NameIsLost, Change::State { state, listed, .. }) => vec![Change::State {
                 state,
@@ -269,6 +409,7 @@ impl Faulty {
                 Change::State { .. } | Change::Destroyed => vec![change],
                 change => vec![empty(), change],
             },
+            (_, Change::Federation(change)) => self.federate(room, change).await,
             (_, change) => vec![change],
         }
     }
@@ -312,6 +453,29 @@ impl Rooms for Faulty {
         Ok(all)
     }
 
+    async fn federation(&self, room: &BareJid) -> Result<StoredFederation> {
+        let room = self.room(room);
+        let is_there = |stored: &StoredRoom| stored.state != GHOST;
+        if !self.inner.load(&room).await?.as_ref().is_some_and(is_there) {
+            return Ok(StoredFederation::default());
+        }
+        let mut stored = self.inner.federation(&room).await?;
+        match self.fault {
+            Some(EventsReverse) => stored.events.reverse(),
+            Some(EventsOrderByName) => stored.events.sort_by(|a, b| a.dot.cmp(&b.dot)),
+            Some(EventsComeTwice) => {
+                let twice = self.twice.lock().unwrap().get(&room).cloned();
+                stored.events = twice.unwrap_or(stored.events);
+            }
+            Some(FederationMixes) => {
+                let first = self.inner.federation(&bare("a@rooms.example.org")).await?;
+                stored.have = first.have.or(stored.have);
+            }
+            _ => {}
+        }
+        Ok(stored)
+    }
+
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {
         let room = self.room(room);
         let mut changes = changes.to_vec();
@@ -319,6 +483,9 @@ impl Rooms for Faulty {
             Some(ApplyLosesTheLast) if changes.len() > 2 => drop(changes.pop()),
             Some(ApplyReverses) => changes.reverse(),
             Some(KeepIsLate) => changes.sort_by_key(|change| matches!(change, Change::Keep(_))),
+            Some(KeepEventsIsLate) => changes.sort_by_key(|change| {
+                matches!(change, Change::Federation(FederationChange::KeepEvents(_)))
+            }),
             Some(DestroyIsLate) => changes.sort_by_key(|change| *change == Change::Destroyed),
             Some(CallsOvertake) => {
                 let n = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -331,9 +498,15 @@ impl Rooms for Faulty {
         for change in changes {
             let before = self.inner.load(&room).await?.filter(|s| s.state != GHOST);
             let messages = self.messages(&room).await;
+            let federation = self.federation_of(&room).await;
             let is_end = change == Change::Destroyed;
             let begins = before.is_none() && matches!(change, Change::State { .. });
-            if begins && !self.has(DestroyLeavesMessages) && !self.has(DestroyLeavesEntries) {
+            let leaves = [
+                DestroyLeavesMessages,
+                DestroyLeavesEntries,
+                DestroyLeavesFederation,
+            ];
+            if begins && !leaves.iter().any(|fault| self.has(*fault)) {
                 self.inner.apply(&room, &[Change::Destroyed]).await?;
             }
             let done = self.change(&room, change).await;
@@ -344,6 +517,7 @@ impl Rooms for Faulty {
             let mut left = vec![ghost()];
             match self.fault {
                 Some(DestroyLeavesMessages) => left.extend(messages),
+                Some(DestroyLeavesFederation) => left.extend(federation),
                 Some(DestroyLeavesEntries) => {
                     left.extend(before.affiliations.into_iter().map(Change::Entry));
                 }

@@ -48,17 +48,23 @@ impl Aliases {
 
     /// The origin of one of our stanzas, and the definition of the name in it if it is new.
     pub fn write(&mut self, dot: &Dot) -> Vec<Extension> {
-        let (alias, new) = self.ours(&dot.node, dot.epoch);
-        let definition = new.then(|| Extension::Alias {
-            alias,
-            node: dot.node.clone(),
-            epoch: dot.epoch,
-        });
+        let (alias, definition) = self.name(&dot.node, dot.epoch);
         let origin = Extension::Origin(Origin {
             alias,
             seq: dot.seq,
         });
         definition.into_iter().chain([origin]).collect()
+    }
+
+    /// Our name for the life of a node, and its definition if it is new.
+    pub fn name(&mut self, node: &NodeId, epoch: u64) -> (Alias, Option<Extension>) {
+        let (alias, new) = self.ours(node, epoch);
+        let definition = new.then(|| Extension::Alias {
+            alias,
+            node: node.clone(),
+            epoch,
+        });
+        (alias, definition)
     }
 
     /// The event that a stanza of the peer bears the origin of; what it defines is taken note of. `None` if it has none, or one of which the name is not known.

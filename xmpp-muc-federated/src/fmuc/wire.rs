@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use xmpp_core::Jid;
+use xmpp_core::time::Timestamp;
 use xmpp_core::xml::Element;
 
 use super::{Alias, base36};
@@ -55,6 +56,8 @@ pub enum Extension {
     },
     /// `<o/>`: whose event this stanza is.
     Origin(Origin),
+    /// `<t/>`: when the subject was changed, as the author's clock has it, and which of its changes at that moment this one is: of two changes the later one stays.
+    Changed(Timestamp, u32),
     /// `<want/>`: these are missing.
     Want(Alias, RangeInclusive<u64>),
     /// `<gone/>`: these will not come any more.
@@ -96,6 +99,8 @@ pub struct Hello {
     pub mode: Mode,
     /// A name for the session, which tells late answers from those to this one.
     pub session: String,
+    /// Of the events that it has it does not know any more who is there by them: it is told of all occupants.
+    pub fresh: bool,
     /// What the room has.
     pub have: Vec<Have>,
 }
@@ -232,6 +237,16 @@ impl Extension {
                     seq: base36::read(seq).ok_or(WireError::Extension)?,
                 })
             }
+            "t" => {
+                let stamp = element.attr("s").and_then(|stamp| stamp.split_once('.'));
+                let (at, count) = stamp.ok_or(WireError::Extension)?;
+                let at = base36::read(at).and_then(|at| i64::try_from(at).ok());
+                let count = base36::read(count).and_then(|count| u32::try_from(count).ok());
+                Extension::Changed(
+                    Timestamp(at.ok_or(WireError::Extension)?),
+                    count.ok_or(WireError::Extension)?,
+                )
+            }
             "want" => {
                 let (alias, seqs) = range(element)?;
                 Extension::Want(alias, seqs)
@@ -259,7 +274,7 @@ impl Extension {
         }))
     }
 
-    fn to_element(&self) -> Element {
+    pub(super) fn to_element(&self) -> Element {
         let new = |name: &'static str| Element::new(name, ns::SYNC);
         match self {
             Extension::Join(hello) => hello.write(new("join")),
@@ -280,6 +295,11 @@ impl Extension {
             Extension::Origin(Origin { alias, seq }) => {
                 let (alias, seq) = (base36::write(*alias), base36::write(*seq));
                 new("o").with_attr("i", &format!("{alias}.{seq}"))
+            }
+            Extension::Changed(at, count) => {
+                let at = base36::write(at.0.max(0).unsigned_abs());
+                let count = base36::write(u64::from(*count));
+                new("t").with_attr("s", &format!("{at}.{count}"))
             }
             Extension::Want(alias, seqs) => write_range(new("want"), *alias, seqs),
             Extension::Gone(alias, seqs) => write_range(new("gone"), *alias, seqs),
@@ -327,6 +347,7 @@ impl Hello {
                 Some(_) => return Err(WireError::Extension),
             },
             session: element.attr("s").ok_or(WireError::Extension)?.to_owned(),
+            fresh: matches!(element.attr("f"), Some("1" | "true")),
             have,
         })
     }
@@ -343,6 +364,8 @@ impl Hello {
                 .with_attr("e", &base36::write(reach.epoch))
                 .with_attr("s", &base36::write(reach.seq))
         });
+        let mut element = element;
+        element.set_attr("f", self.fresh.then_some("1"));
         element
             .with_attr("v", VERSION)
             .with_attr("m", mode)

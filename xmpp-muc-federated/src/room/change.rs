@@ -113,10 +113,10 @@ impl Room {
         answer: Option<Stanza>,
         turn: &mut Turn<'_>,
     ) {
-        let nick = actor.and_then(|asker| self.nick(asker)).map(str::to_owned);
+        let who = actor.and_then(|asker| self.actor(asker));
         let notice = |effect: &Effect| Notice {
             codes: effect.code.into_iter().collect(),
-            actor: nick.clone(),
+            actor: who.clone(),
             reason: effect.reason.clone(),
             ..Notice::default()
         };
@@ -145,7 +145,13 @@ impl Room {
                     let removed = self.dismiss(*seat, &notice, turn);
                     gone.extend(removed.map(|removed| (removed, notice)));
                 }
-                None => occupant.role = effect.standing.role,
+                None => {
+                    occupant.role = effect.standing.role;
+                    for claim in &mut occupant.elsewhere {
+                        claim.role = effect.standing.role;
+                        claim.affiliation = effect.standing.affiliation;
+                    }
+                }
             }
         }
         let audience = self.audience(None);
@@ -154,7 +160,9 @@ impl Room {
         }
         for (seat, effect) in &made.occupants {
             if effect.code.is_none() {
-                self.announce(*seat, &notice(effect), turn);
+                let notice = notice(effect);
+                self.announce(*seat, &notice, turn);
+                self.tell_given(*seat, &notice, turn);
             }
         }
         let [_, seeing] = self.audience(None);
@@ -166,13 +174,12 @@ impl Room {
     /// §10.2: "If [...] the room type is changed to members-only but there are non-members in the room, the service MUST remove
     /// any non-members from the room and include a status code of 322"
     pub(super) fn evict(&mut self, actor: &Asker, turn: &mut Turn<'_>) {
-        let nick = self.nick(actor).map(str::to_owned);
         let notice = Notice {
-            actor: nick,
+            actor: self.actor(actor),
             ..Notice::code(MEMBERS_ONLY)
         };
         let all = self.occupants.iter();
-        let strangers = all.filter(|(_, one)| one.affiliation < Affiliation::Member);
+        let strangers = all.filter(|(_, one)| self.due(one) < Affiliation::Member);
         let strangers: Vec<Seat> = strangers.map(|(seat, _)| seat).collect();
         // Nobody who goes has to hear of the others.
         let gone = strangers.into_iter();
@@ -192,7 +199,11 @@ impl Room {
         role: Option<&(Role, Option<String>)>,
         entry: Option<&Entry>,
     ) -> Option<Effect> {
-        let affiliation = self.affiliation(&occupant.real);
+        // What other nodes say of theirs is shown until somebody here says another thing.
+        let affiliation = match entry {
+            None if occupant.is_away() => occupant.affiliation,
+            _ => self.affiliation(&occupant.real),
+        };
         let given = role.map_or(occupant.role, |(role, _)| *role);
         let standing = Standing {
             role: role_after(
@@ -203,14 +214,12 @@ impl Room {
             ),
             affiliation,
         };
+        // Of one elsewhere, what they are shown to be says nothing of what they were here.
+        let lost = entry.is_some() && occupant.is_away() || occupant.affiliation != affiliation;
         let code = match affiliation {
             Affiliation::Outcast => Some(BANNED),
             // §9.4: "If the room is members-only, the service MUST remove the user from the room, including a status code of 321"
-            Affiliation::None
-                if self.config.members_only && occupant.affiliation != affiliation =>
-            {
-                Some(AFFILIATION)
-            }
+            Affiliation::None if self.config.members_only && lost => Some(AFFILIATION),
             _ if given == Role::None => Some(KICKED),
             _ => None,
         };

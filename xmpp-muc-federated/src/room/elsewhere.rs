@@ -6,11 +6,18 @@
 
 use std::sync::Arc;
 
-use xmpp_core::stanza::{Stanza, StanzaError};
-use xmpp_core::time::{Now, Timestamp};
+use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+use xmpp_core::time::Timestamp;
 use xmpp_core::{BareJid, Jid};
 
-use super::{Affiliation, Output, Role, Room};
+use super::occupants::{Occupant as Seated, Seat};
+use super::presence::Notice;
+use super::{Affiliation, Role, Room};
+
+mod coming;
+mod event;
+mod request;
+mod speech;
 
 /// An occupant as other nodes know them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +71,8 @@ pub struct Said {
     pub at: Timestamp,
 }
 
-/// What happens here that other nodes have to know.
+/// What happens here that other nodes have to know. What they have said themselves does not come back as one of these, and that the
+/// room ends (332, or it is destroyed) is not told of each occupant: it is one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Somebody is here, or is here in another way. The first one of a [`Occupant::jid`] is their coming.
@@ -145,143 +153,70 @@ pub enum Refusal {
 }
 
 impl Room {
-    /// Whether [events](Output::Event) are wanted, from now on.
+    /// Whether [events](Output::Event) are wanted, from now on. Of those who are [here](Self::here) already it is known what they are.
     pub(crate) fn watch(&mut self, watched: bool) {
-        let _ = watched;
-        todo!()
+        self.watched = watched;
+        let seats: Vec<Seat> = self.occupants.iter().map(|(seat, _)| seat).collect();
+        for seat in seats {
+            let now = self.occupants.get(seat).filter(|_| watched);
+            let now = now.and_then(Seated::abroad);
+            if let Some(known) = self.occupants.known(seat) {
+                *known = now.map(Box::new);
+            }
+        }
+    }
+
+    /// Whether anybody with a voice changes the subject.
+    pub(crate) fn anybody_sets_subject(&self) -> bool {
+        self.config.change_subject
+    }
+
+    /// The most bytes of a nick.
+    pub(crate) fn nick_bytes(&self) -> usize {
+        self.settings.limits.nick
     }
 
     /// Those who are here, in the order of their seats, as other nodes are to know them.
     pub(crate) fn here(&self) -> Vec<Occupant> {
-        todo!()
+        let all = self.occupants.iter();
+        all.filter_map(|(_, occupant)| occupant.abroad()).collect()
     }
 
     /// Who has this nick, or one that looks the same: `None` if nobody has. Those here by the client that speaks for them.
     pub(crate) fn holder(&self, nick: &str) -> Option<(Jid, BareJid)> {
-        let _ = nick;
-        todo!()
+        let occupant = self.occupants.get(self.occupants.named(nick)?)?;
+        let elsewhere = || Some(&occupant.elsewhere.last()?.session.jid);
+        let jid = occupant.speaker().or_else(elsewhere)?;
+        Some((jid.clone(), occupant.real.clone()))
     }
 
-    /// Somebody who is elsewhere is in the room, or is in it in another way, under the nick they have. Who has said the same before is not heard of again.
-    ///
-    /// One whose bare JID has the nick already, here or elsewhere, shares it (§7.2.8).
-    pub(crate) fn take_in(
-        &mut self,
-        occupant: &Occupant,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Refusal> {
-        let _ = (occupant, now, out);
-        todo!()
+    /// What somebody is to the room here: what decides who may do what to them.
+    pub(super) fn due(&self, occupant: &Seated) -> Affiliation {
+        match occupant.is_away() {
+            true => self.affiliation(&occupant.real),
+            false => occupant.affiliation,
+        }
     }
 
-    /// They have another nick: 303, and the presence under the new one.
-    pub(crate) fn rename_elsewhere(
-        &mut self,
-        jid: &Jid,
-        nick: &str,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Refusal> {
-        let _ = (jid, nick, now, out);
-        todo!()
+    /// Why somebody goes, as it is told here.
+    fn notice(&self, parting: &Parting) -> Notice {
+        let short = |text: &String| text.len() <= self.settings.limits.text;
+        let said = |farewell| self.bounded_presence(farewell, PresenceType::Unavailable);
+        Notice {
+            codes: parting.codes.clone(),
+            actor: parting.actor.clone(),
+            reason: parting.reason.clone().filter(short),
+            destroy: None,
+            farewell: parting.farewell.as_ref().map(said),
+        }
     }
 
-    /// They are gone. Nobody is asked, and no event comes of it.
-    pub(crate) fn let_go(&mut self, jid: &Jid, parting: &Parting, now: Now, out: &mut Vec<Output>) {
-        let _ = (jid, parting, now, out);
-        todo!()
-    }
-
-    /// Says to all here what somebody elsewhere has said, and remembers it. `at` is when, for what comes late: then it bears a delay (XEP-0203).
-    /// `false` if nobody here hears it, since they have no voice here (§7.4).
-    pub(crate) fn hear(
-        &mut self,
-        by: &Jid,
-        message: &Stanza,
-        at: Option<Timestamp>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let _ = (by, message, at, now, out);
-        todo!()
-    }
-
-    /// The same of one who is not in the room any more, under the nick they had.
-    pub(crate) fn hear_of_old(
-        &mut self,
-        by: &Jid,
-        nick: &str,
-        message: &Stanza,
-        at: Timestamp,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let _ = (by, nick, message, at, now, out);
-        todo!()
-    }
-
-    /// Another subject, set elsewhere by this nick. Whether they may is for the caller to know ([`Config::change_subject`](super::Config)).
-    pub(crate) fn adopt_subject(
-        &mut self,
-        by: &Jid,
-        nick: Option<&str>,
-        message: &Stanza,
-        at: Timestamp,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        let _ = (by, nick, message, at, now, out);
-        todo!()
-    }
-
-    /// Says something to one occupant here, on behalf of one who is elsewhere (§7.5).
-    pub(crate) fn whisper_in(
-        &mut self,
-        by: &Jid,
-        to: &str,
-        message: &Stanza,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> Result<(), StanzaError> {
-        let _ = (by, to, message, now, out);
-        todo!()
-    }
-
-    /// Takes somebody who is here out of the room, since somebody elsewhere has asked for it; an [`Event::Left`] comes of it. `false` if they are not here.
-    pub(crate) fn expel(
-        &mut self,
-        jid: &Jid,
-        parting: &Parting,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let _ = (jid, parting, now, out);
-        todo!()
-    }
-
-    /// Gives somebody who is here another role, since somebody elsewhere has asked for it; an [`Event::Present`] comes of it.
-    pub(crate) fn give(
-        &mut self,
-        jid: &Jid,
-        role: Role,
-        parting: &Parting,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let _ = (jid, role, parting, now, out);
-        todo!()
-    }
-
-    /// Gives somebody who is here another nick (§7.6: 303, then 110 and 210), since theirs is somebody else's elsewhere; an [`Event::Renamed`] comes of it.
-    pub(crate) fn rename_here(
-        &mut self,
-        jid: &Jid,
-        nick: &str,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let _ = (jid, nick, now, out);
-        todo!()
+    /// What a presence says, if it is one of this type and not too large.
+    fn bounded_presence(&self, presence: &Stanza, kind: PresenceType) -> Stanza {
+        let fits = presence.payload().as_bytes().len() <= self.settings.limits.presence;
+        match fits && presence.kind() == Kind::Presence(kind) {
+            true => self.said(presence),
+            false => Stanza::presence(kind),
+        }
     }
 }

@@ -151,6 +151,10 @@ impl Room {
         let role = self.first_role(&wish.real, affiliation);
         let seat = match seat {
             Some(seat) => {
+                // What another node has said of them is no right here.
+                if let Some(there) = self.occupants.get_mut(seat).filter(|one| one.is_away()) {
+                    (there.role, there.affiliation, there.told) = (role, affiliation, role);
+                }
                 self.occupants.join(seat, session);
                 Some(seat)
             }
@@ -161,6 +165,8 @@ impl Room {
                 role,
                 affiliation,
                 sessions: vec![session],
+                elsewhere: Vec::new(),
+                known: None,
                 shown: false,
                 told: role,
                 heard: Default::default(),
@@ -282,7 +288,7 @@ impl Room {
     }
 
     /// The other clients of an occupant hear what they are.
-    fn tell_own_others(&self, seat: Seat, but: &Jid, turn: &mut Turn<'_>) {
+    pub(super) fn tell_own_others(&self, seat: Seat, but: &Jid, turn: &mut Turn<'_>) {
         if let Some(occupant) = self.occupants.get(seat) {
             let own = self.available(occupant, &Notice::default(), Sight::Own);
             let others = occupant.sessions.iter().filter(|one| one.jid != *but);
@@ -291,7 +297,7 @@ impl Room {
     }
 
     /// What a presence says, without what is the room's to say (§17.3: "it MUST NOT reflect it to other occupants").
-    fn said(&self, stanza: &Stanza) -> Stanza {
+    pub(super) fn said(&self, stanza: &Stanza) -> Stanza {
         let payload = self.clean(stanza.payload());
         let said = stanza.clone().with_from(None).with_to(None).with_id(None);
         said.with_payload(payload)

@@ -3,7 +3,6 @@
 use xmpp_core::Jid;
 use xmpp_core::stanza::Stanza;
 
-use super::occupants::Occupant;
 use super::presence::{Notice, Sight};
 use super::{Room, Turn};
 
@@ -28,29 +27,35 @@ impl Room {
         let Some(seat) = self.occupants.of(jid) else {
             return;
         };
-        let clients = self.occupants.get(seat).map_or(0, |one| one.sessions.len());
-        if clients < 2 {
+        let Some(occupant) = self.occupants.get(seat) else {
+            return;
+        };
+        let alone = occupant.sessions.len() < 2;
+        if alone && occupant.elsewhere.is_empty() {
             return self.remove(seat, notice, turn);
         }
-        let seen = self.occupants.get(seat).and_then(Occupant::latest);
-        let news = seen.is_some_and(|latest| latest.jid == *jid);
-        if let Some(occupant) = self.occupants.get(seat) {
-            let own = self.unavailable_of(occupant, jid, notice, Sight::Own);
-            turn.send(own.with_to(jid.clone()));
-        }
+        let news = occupant.latest().is_some_and(|latest| latest.jid == *jid);
+        let own = self.unavailable_of(occupant, jid, notice, Sight::Own);
+        turn.send(own.with_to(jid.clone()));
         self.occupants.part(jid);
         self.ask_no_more(jid, turn);
+        if alone {
+            self.tell_nodes_left(seat, notice, turn);
+        }
         if news {
             self.tell_itself(seat, &Notice::default(), None, turn);
             self.tell_others(seat, &Notice::default(), turn);
         }
+        // It may have been the one that speaks for the others.
+        self.tell_nodes(seat, turn);
     }
 
-    /// Each occupant hears that they are out, and nobody hears it of others: the room itself is what ends (§10.9, §11.2).
+    /// Each occupant hears that they are out, and nobody hears it of others: the room itself is what ends (§10.9, §11.2). Nor is
+    /// there an [event](super::elsewhere::Event) for each: other nodes hear that this one is gone.
     pub(super) fn dismiss_all(&mut self, notice: &Notice, turn: &mut Turn<'_>) {
         let seats: Vec<_> = self.occupants.iter().map(|(seat, _)| seat).collect();
         for seat in seats {
-            self.dismiss(seat, notice, turn);
+            self.take_out(seat, notice, turn);
         }
     }
 }

@@ -74,12 +74,16 @@ impl Room {
         let sender = stanza
             .id()
             .and_then(|id| self.sent.sender(id, to, &recipient.address));
-        let Some(sender) = sender else {
+        let Some((sender, elsewhere)) = sender else {
             return false;
         };
         let payload = nameless(&self.clean(stanza.payload()));
-        let error = stanza
-            .clone()
+        let error = stanza.clone().with_from(None).with_to(None);
+        if elsewhere {
+            self.pass_on(recipient, sender, from, error.with_payload(payload), turn);
+            return true;
+        }
+        let error = error
             .with_from(Jid::from(&recipient.address))
             .with_to(sender.clone())
             .with_payload(payload.with(&occupant_id(&recipient.id)));

@@ -71,7 +71,7 @@ impl History {
         })
     }
 
-    /// One more, which is stamped; the oldest go.
+    /// One more, which is stamped, among those of its time: it may come late from elsewhere. The oldest go.
     pub(super) fn push(&mut self, stanza: Stanza, at: Timestamp, bounds: Bounds) {
         let text = stanza.to_string();
         let (bytes, chars) = (text.len(), text.chars().count());
@@ -80,12 +80,15 @@ impl History {
         }
         self.untold += 1;
         self.bytes += bytes;
-        self.kept.push_back(Kept {
+        let before = self.kept.iter().rev().take_while(|kept| kept.at > at);
+        let place = self.kept.len() - before.count();
+        let kept = Kept {
             at,
             stanza: Arc::new(stanza),
             bytes,
             chars,
-        });
+        };
+        self.kept.insert(place, kept);
         while self.kept.len() > bounds.messages || self.bytes > bounds.bytes {
             let Some(oldest) = self.kept.pop_front() else {
                 return;
@@ -260,9 +263,17 @@ mod tests {
             history.bytes,
             history.kept.iter().map(|kept| kept.bytes).sum()
         );
-        history.push(message(&"x".repeat(1500), 0), Timestamp(0), BOUNDS);
+        history.push(
+            message(&"x".repeat(1500), 21_000),
+            Timestamp(21_000),
+            BOUNDS,
+        );
         assert_eq!(history.kept.len(), 2);
-        history.push(message(&"x".repeat(2500), 0), Timestamp(0), BOUNDS);
+        history.push(
+            message(&"x".repeat(2500), 21_000),
+            Timestamp(21_000),
+            BOUNDS,
+        );
         assert_eq!(history.kept.len(), 2);
         assert!(history.bytes <= BOUNDS.bytes);
     }

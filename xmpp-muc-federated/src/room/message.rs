@@ -8,6 +8,7 @@ use xmpp_core::stanza::{Child, Condition, ErrorType, Payload, Stanza, StanzaErro
 use xmpp_core::time::Timestamp;
 use xmpp_core::xml::{Element, ns::CLIENT};
 
+use super::elsewhere::Event;
 use super::history::{Bounds, stamped};
 use super::occupants::Occupant;
 use super::presence::occupant_id;
@@ -45,11 +46,12 @@ impl Room {
             // §7.4: "If the sender is a visitor [...], the service MUST return a forbidden error"
             return Err(Condition::Forbidden.into());
         }
-        let at = self.sent(stanza, occupant, turn.now.utc);
+        let at = match changes_subject {
+            true => turn.now.utc,
+            false => self.sent(stanza, occupant, turn.now.utc),
+        };
         let id = self.fresh_id();
-        let stanza_id = Element::new("stanza-id", ns::STANZA_ID)
-            .with_attr("by", self.jid.as_str())
-            .with_attr("id", &id);
+        let stanza_id = self.stanza_id(&id);
         // "the service MUST change the 'from' attribute to the sender's occupant JID and reflect the message out", "with the same 'id'"
         let payload = self.clean(stanza.payload());
         let message = stanza
@@ -57,6 +59,7 @@ impl Room {
             .with_from(Jid::from(&occupant.address))
             .with_to(None)
             .with_payload(payload.with(&stanza_id).with(&occupant_id(&occupant.id)));
+        let said = self.saying(occupant, &message, &id, at);
         if changes_subject {
             self.subject = Some(Subject {
                 message: message.clone(),
@@ -67,6 +70,11 @@ impl Room {
             self.remember(&message, id, at, turn);
         }
         self.send_to_all(message, turn);
+        let event = match changes_subject {
+            true => Event::Subject,
+            false => Event::Said,
+        };
+        turn.out.extend(said.map(event).map(Output::Event));
         Ok(())
     }
 
@@ -90,7 +98,13 @@ impl Room {
     }
 
     /// Keeps a message for those who enter later.
-    fn remember(&mut self, message: &Stanza, id: String, at: Timestamp, turn: &mut Turn<'_>) {
+    pub(super) fn remember(
+        &mut self,
+        message: &Stanza,
+        id: String,
+        at: Timestamp,
+        turn: &mut Turn<'_>,
+    ) {
         let payload = message.payload();
         let hint = |name| payload.has(name, ns::HINTS);
         if !(payload.has("body", CLIENT) || hint("store")) || hint("no-store") {
@@ -136,8 +150,17 @@ impl Room {
             // XEP-0359 §3: "it MUST remove any <stanza-id> elements with 'by' attribute set to its own JID"
             ("stanza-id", ns::STANZA_ID) => names_us("by"),
             ("delay", ns::DELAY) => names_us("from"),
+            // What nodes of a room say to one another, they say in these; XEP-0289 §3: it "MUST NOT" reach clients, nor come from them.
+            (_, ns::FMUC | ns::SYNC) => true,
             _ => false,
         }
+    }
+
+    /// XEP-0359 §3
+    pub(super) fn stanza_id(&self, id: &str) -> Element {
+        Element::new("stanza-id", ns::STANZA_ID)
+            .with_attr("by", self.jid.as_str())
+            .with_attr("id", id)
     }
 
     /// An id that nobody can guess.

@@ -48,6 +48,10 @@ impl Room {
         {
             return Err(Condition::Conflict.into());
         }
+        let respelt = self.occupants.named(to.resource()).is_some();
+        if !occupant.elsewhere.is_empty() && !respelt {
+            return self.part_ways(seat, to, turn).map(|()| true);
+        }
         self.tell_rename(seat, to.resource(), turn);
         self.occupants.rename(seat, to.clone());
         Ok(true)

@@ -52,7 +52,7 @@ impl Room {
         }
         let standing = Standing {
             role: target.role,
-            affiliation: target.affiliation,
+            affiliation: self.due(target),
         };
         change_role(asker.standing, standing, role, target.real == asker.user)?;
         plan.roles.insert(seat, (role, reason));

@@ -1,14 +1,16 @@
 //! What occupants are told of an occupant (XEP-0045 §7.2.2, §17.3).
 
+use std::mem;
 use std::sync::Arc;
 
 use xmpp_core::Jid;
 use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::xml::Element;
 
+use super::elsewhere::{Actor, Event, Parting};
 use super::occupants::{Occupant, Seat};
 use super::privilege::Privilege;
-use super::{Role, Room, Turn, Whois};
+use super::{Output, Role, Room, Turn, Whois};
 use crate::ns;
 
 /// "Inform user that presence refers to itself" (§16.6.2).
@@ -19,8 +21,8 @@ pub(super) const SELF: u16 = 110;
 pub(super) struct Notice {
     /// Status codes (§16.6) that all are told; the occupant hears 110 as well.
     pub(super) codes: Vec<u16>,
-    /// The nick of who has done it.
-    pub(super) actor: Option<String>,
+    /// Who has done it.
+    pub(super) actor: Option<Actor>,
     /// Why, in their words.
     pub(super) reason: Option<String>,
     /// `<destroy/>` (§10.9).
@@ -50,6 +52,16 @@ impl Notice {
             ..Notice::default()
         }
     }
+
+    /// What other nodes hear of it.
+    pub(super) fn parting(&self) -> Parting {
+        Parting {
+            codes: self.codes.clone(),
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            farewell: self.farewell.clone(),
+        }
+    }
 }
 
 impl Room {
@@ -73,7 +85,7 @@ impl Room {
         }
     }
 
-    /// Takes an occupant out of the room and tells all so.
+    /// Takes an occupant out of the room, wherever they are, and tells all so.
     pub(super) fn remove(&mut self, seat: Seat, notice: &Notice, turn: &mut Turn<'_>) {
         if let Some(gone) = self.dismiss(seat, notice, turn) {
             self.report(&gone, notice, &self.audience(None), turn);
@@ -87,8 +99,24 @@ impl Room {
         notice: &Notice,
         turn: &mut Turn<'_>,
     ) -> Option<Occupant> {
+        let gone = self.take_out(seat, notice, turn)?;
+        if self.watched {
+            self.part_of(&gone, notice, turn);
+        }
+        Some(gone)
+    }
+
+    /// The same, and no other node hears of it.
+    pub(super) fn take_out(
+        &mut self,
+        seat: Seat,
+        notice: &Notice,
+        turn: &mut Turn<'_>,
+    ) -> Option<Occupant> {
         let gone = self.occupants.leave(seat)?;
-        turn.broadcast(self.unavailable(&gone, notice, Sight::Own), gone.clients());
+        if !gone.is_away() {
+            turn.broadcast(self.unavailable(&gone, notice, Sight::Own), gone.clients());
+        }
         for session in &gone.sessions {
             self.ask_no_more(&session.jid, turn);
         }
@@ -122,7 +150,7 @@ impl Room {
         id: Option<&str>,
         turn: &mut Turn<'_>,
     ) {
-        if let Some(occupant) = self.occupants.get(seat) {
+        if let Some(occupant) = self.occupants.get(seat).filter(|one| !one.is_away()) {
             let own = self.available(occupant, notice, Sight::Own).with_id(id);
             turn.broadcast(own, occupant.clients());
         }
@@ -150,10 +178,11 @@ impl Room {
         {
             occupant.shown = is;
         }
+        self.tell_nodes(seat, turn);
     }
 
     /// All hear that an occupant has another nick: the first of two presences (§7.6). Those who are not shown hear it alone.
-    pub(super) fn tell_rename(&self, seat: Seat, nick: &str, turn: &mut Turn<'_>) {
+    pub(super) fn tell_rename(&mut self, seat: Seat, nick: &str, turn: &mut Turn<'_>) {
         let Some(occupant) = self.occupants.get(seat) else {
             return;
         };
@@ -173,6 +202,13 @@ impl Room {
             let [blind, seeing] = self.audience(Some(seat));
             turn.broadcast(told(Sight::Hidden), blind);
             turn.broadcast(told(Sight::Real), seeing);
+        }
+        if let Some(Some(known)) = self.occupants.known(seat) {
+            turn.out.push(Output::Event(Event::Renamed {
+                jid: known.jid.clone(),
+                from: mem::replace(&mut known.nick, nick.to_owned()),
+                to: nick.to_owned(),
+            }));
         }
     }
 
@@ -284,7 +320,7 @@ impl<'a> Told<'a> {
         item.set_attr("nick", self.nick);
         item.set_attr("role", self.role.name());
         if let Some(actor) = &notice.actor {
-            item.push(Element::new("actor", ns::USER).with_attr("nick", actor));
+            item.push(Element::new("actor", ns::USER).with_attr("nick", &actor.nick));
         }
         if let Some(reason) = &notice.reason {
             item.push(Element::new("reason", ns::USER).with_text(reason));

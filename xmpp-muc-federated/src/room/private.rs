@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use xmpp_core::stanza::{Condition, Stanza, StanzaError};
+use xmpp_core::stanza::{Condition, Kind, MessageType, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{FullJid, Jid};
 
+use super::message::not_here;
 use super::occupants::Occupant;
 use super::presence::occupant_id;
 use super::privilege::Privilege;
@@ -27,6 +28,8 @@ struct Private {
     /// The client that sent it.
     sender: Jid,
     to: FullJid,
+    /// The sender is at another node: they hear nothing from here but by way of it.
+    elsewhere: bool,
 }
 
 /// So many of them.
@@ -40,10 +43,11 @@ impl Sent {
         self.last.push_back(private);
     }
 
-    /// Who sent the message with this id from one occupant to another.
-    pub(super) fn sender(&self, id: &str, from: &FullJid, to: &FullJid) -> Option<&Jid> {
+    /// Who sent the message with this id from one occupant to another, and whether from elsewhere.
+    pub(super) fn sender(&self, id: &str, from: &FullJid, to: &FullJid) -> Option<(&Jid, bool)> {
         let of = |sent: &&Private| *sent.id == *id && sent.from == *from && sent.to == *to;
-        Some(&self.last.iter().rev().find(of)?.sender)
+        let sent = self.last.iter().rev().find(of)?;
+        Some((&sent.sender, sent.elsewhere))
     }
 }
 
@@ -86,7 +90,57 @@ impl Room {
         // "The service SHOULD add the <x/> element if the message does not contain it already."
         let payload = payload.with(&Element::new("x", ns::USER));
         let id = stanza.id().map_or_else(|| self.fresh_id(), str::to_owned);
-        let message = stanza
+        let message = stanza.clone().with_to(None).with_id(id.as_str());
+        if self.watched && !recipient.elsewhere.is_empty() {
+            let message = message.clone().with_from(None);
+            let message = message.with_payload(payload.clone());
+            self.whisper_out(sender, recipient, from, &message, turn);
+        }
+        if recipient.is_away() {
+            return Ok(());
+        }
+        let message = message
+            .with_from(Jid::from(&sender.address))
+            .with_payload(payload.with(&occupant_id(&sender.id)));
+        let sent = Private {
+            id: id.into(),
+            from: sender.address.clone(),
+            sender: from.clone(),
+            to: recipient.address.clone(),
+            elsewhere: false,
+        };
+        // §7.2.8: "it is RECOMMENDED to route to all resources"
+        turn.broadcast(message, recipient.clients());
+        self.sent.note(sent);
+        Ok(())
+    }
+
+    /// The same of one who is at another node, to an occupant here.
+    pub(super) fn whisper_from(
+        &mut self,
+        by: &Jid,
+        to: &FullJid,
+        message: &Stanza,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StanzaError> {
+        let seat = self.occupants.elsewhere(by);
+        let sender = seat.and_then(|seat| self.occupants.get(seat));
+        let sender = sender.ok_or_else(not_here)?;
+        // What comes from one to one is not what all have heard.
+        let is_error = match message.kind() {
+            Kind::Message(MessageType::Error) => true,
+            Kind::Message(MessageType::Groupchat) => return Err(Condition::BadRequest.into()),
+            _ => false,
+        };
+        if !is_error && !self.may_whisper(sender) {
+            return Err(Condition::Forbidden.into());
+        }
+        let recipient = self.addressed(to).filter(|one| !one.is_away());
+        let recipient = recipient.ok_or(Condition::ItemNotFound)?;
+        let payload = self.clean(message.payload());
+        let payload = payload.with(&Element::new("x", ns::USER));
+        let id = message.id().map_or_else(|| self.fresh_id(), str::to_owned);
+        let message = message
             .clone()
             .with_from(Jid::from(&sender.address))
             .with_to(None)
@@ -95,12 +149,14 @@ impl Room {
         let sent = Private {
             id: id.into(),
             from: sender.address.clone(),
-            sender: from.clone(),
+            sender: by.clone(),
             to: recipient.address.clone(),
+            elsewhere: true,
         };
-        // §7.2.8: "it is RECOMMENDED to route to all resources"
         turn.broadcast(message, recipient.clients());
-        self.sent.note(sent);
+        if !is_error {
+            self.sent.note(sent);
+        }
         Ok(())
     }
 

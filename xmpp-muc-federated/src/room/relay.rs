@@ -146,6 +146,10 @@ impl Room {
         let Some(asked) = self.addressed(to) else {
             return Err(Condition::ItemNotFound.into());
         };
+        // Requests do not go from node to node.
+        if asked.is_away() {
+            return Err(Condition::ServiceUnavailable.into());
+        }
         let limits = &self.settings.limits;
         if !self.requests.has_room(from, limits) {
             return Err(Condition::ResourceConstraint.into());

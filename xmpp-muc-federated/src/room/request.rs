@@ -5,6 +5,7 @@ use xmpp_core::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
+use super::elsewhere::Actor;
 use super::occupants::Seat;
 use super::privilege::Standing;
 use super::rate::Cost;
@@ -135,7 +136,8 @@ impl Room {
         let user = from.to_bare();
         // §8: "the <user@host> of the 'from' address of the request" is what counts: another client of theirs may be in the room.
         let seat = self.occupants.of(from).or_else(|| {
-            let own = self.occupants.iter().filter(|(_, one)| one.real == user);
+            let here = self.occupants.iter().filter(|(_, one)| !one.is_away());
+            let own = here.filter(|(_, one)| one.real == user);
             own.max_by_key(|(_, one)| one.role).map(|(seat, _)| seat)
         });
         let occupant = seat.and_then(|seat| self.occupants.get(seat));
@@ -149,10 +151,13 @@ impl Room {
         }
     }
 
-    /// The nick of one who asks, if they are in the room.
-    pub(super) fn nick(&self, asker: &Asker) -> Option<&str> {
+    /// One who asks, if they are in the room.
+    pub(super) fn actor(&self, asker: &Asker) -> Option<Actor> {
         let occupant = self.occupants.get(asker.seat?)?;
-        Some(occupant.address.resource())
+        Some(Actor {
+            nick: occupant.address.resource().to_owned(),
+            jid: occupant.speaker().cloned(),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod disco;
+mod elsewhere;
 mod enter;
 mod exit;
 mod ghost;
@@ -113,6 +114,7 @@ impl Bench {
     /// * `crone1/desktop admin <item …/>` changes lists, `crone1/desktop lists affiliation='member'` asks for one, `crone1/desktop owner …` is an
     ///   owner's request; `configures`, `registers` and `submits form-type` fill in a form: `name=value`, parted by commas
     /// * `wait 3.5` (seconds), `close`
+    /// * `elsewhere hamlet@denmark.lit/p …`: see [`elsewhere`]
     pub(super) fn play(&mut self, script: &str) {
         let lines = || script.lines().filter(|line| !line.trim().is_empty());
         let margin = |line: &str| line.len() - line.trim_start().len();
@@ -131,6 +133,9 @@ impl Bench {
     }
 
     pub(super) fn happens(&mut self, line: &str) -> Vec<String> {
+        if let Some(line) = line.strip_prefix("elsewhere ") {
+            return self.elsewhere(line);
+        }
         let out = self.outputs(line);
         out.iter().flat_map(shown).collect()
     }
@@ -245,7 +250,7 @@ fn shown(output: &Output) -> Vec<String> {
             vec![format!("store no entry {}", short(jid.as_str()))]
         }
         Output::Store(change) => vec![format!("store {}", short(&format!("{change:?}")))],
-        Output::Event(event) => vec![format!("event {event:?}")],
+        Output::Event(event) => vec![format!("event {}", elsewhere::event(event))],
         Output::Destroyed => vec!["destroyed".into()],
     }
 }

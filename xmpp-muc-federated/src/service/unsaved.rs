@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use xmpp_core::Jid;
+use xmpp_core::{BareJid, Jid};
 
-use crate::store::Change;
+use crate::store::{Change, FederationChange};
 
 /// The changes of a room that wait to be stored: of those that undo each other the last ones.
 #[derive(Debug, Default)]
@@ -15,6 +15,10 @@ pub(super) struct Unsaved {
     entries: BTreeMap<Jid, Change>,
     messages: Vec<Change>,
     keep: Option<usize>,
+    links: BTreeMap<BareJid, Change>,
+    have: Option<Change>,
+    events: Vec<Change>,
+    keep_events: Option<usize>,
 }
 
 impl Unsaved {
@@ -25,12 +29,29 @@ impl Unsaved {
             Change::NoEntry(ref jid) => drop(self.entries.insert(jid.clone(), change)),
             Change::Message(_) => {
                 self.messages.push(change);
-                self.trim();
+                trim(&mut self.messages, self.keep);
             }
             Change::Keep(most) => {
                 self.keep = Some(most);
-                self.trim();
+                trim(&mut self.messages, self.keep);
             }
+            Change::Federation(ref federation) => match federation {
+                FederationChange::Link(link) => {
+                    self.links.insert(link.peer.clone(), change);
+                }
+                FederationChange::NoLink(peer) => {
+                    self.links.insert(peer.clone(), change);
+                }
+                FederationChange::Have(_) => self.have = Some(change),
+                FederationChange::Event(_) => {
+                    self.events.push(change);
+                    trim(&mut self.events, self.keep_events);
+                }
+                FederationChange::KeepEvents(most) => {
+                    self.keep_events = Some(*most);
+                    trim(&mut self.events, self.keep_events);
+                }
+            },
             Change::Destroyed => {
                 *self = Unsaved {
                     destroyed: true,
@@ -40,13 +61,6 @@ impl Unsaved {
         }
     }
 
-    /// Of messages that would go at once only the newest are stored.
-    fn trim(&mut self) {
-        let excess = |keep| self.messages.len().saturating_sub(keep);
-        let excess = self.keep.map_or(0, excess);
-        self.messages.drain(..excess);
-    }
-
     /// How many changes there are.
     pub(super) fn len(&self) -> usize {
         usize::from(self.destroyed)
@@ -54,6 +68,10 @@ impl Unsaved {
             + self.entries.len()
             + self.messages.len()
             + usize::from(self.keep.is_some())
+            + self.links.len()
+            + usize::from(self.have.is_some())
+            + self.events.len()
+            + usize::from(self.keep_events.is_some())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -68,7 +86,12 @@ impl Unsaved {
             entries,
             messages,
             keep,
+            links,
+            have,
+            events,
+            keep_events,
         } = std::mem::take(self);
+        let keep_events = keep_events.map(FederationChange::KeepEvents);
         let destroyed = destroyed.then_some(Change::Destroyed);
         destroyed
             .into_iter()
@@ -76,6 +99,10 @@ impl Unsaved {
             .chain(entries.into_values())
             .chain(messages)
             .chain(keep.map(Change::Keep))
+            .chain(links.into_values())
+            .chain(have)
+            .chain(events)
+            .chain(keep_events.map(Change::Federation))
             .collect()
     }
 
@@ -87,11 +114,18 @@ impl Unsaved {
     }
 }
 
+/// Of what would go at once only the newest is stored.
+fn trim(changes: &mut Vec<Change>, keep: Option<usize>) {
+    let excess = keep.map_or(0, |keep| changes.len().saturating_sub(keep));
+    changes.drain(..excess);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{Dot, NodeId};
     use crate::room::Affiliation;
-    use crate::store::{Entry, StoredMessage};
+    use crate::store::{Entry, StoredEvent, StoredLink, StoredMessage};
 
     fn state(state: &str) -> Change {
         Change::State {
@@ -154,6 +188,58 @@ mod tests {
         assert!(unsaved.is_empty());
         unsaved.put_back(taken);
         assert_eq!(unsaved.take(), wanted);
+    }
+
+    #[test]
+    fn of_other_nodes_what_is_undone_is_not_stored() {
+        use FederationChange::*;
+        let peer = |peer: &str| BareJid::new(peer).unwrap();
+        let link = |name: &str, record: &str| {
+            Link(StoredLink {
+                peer: peer(name),
+                record: record.into(),
+            })
+        };
+        let event = |seq| {
+            Event(StoredEvent {
+                dot: Dot {
+                    node: NodeId::new("a"),
+                    epoch: 1,
+                    seq,
+                },
+                at: Default::default(),
+                xml: String::new(),
+            })
+        };
+        let mut unsaved = Unsaved::default();
+        for change in [
+            link("a@x.example", "1"),
+            event(3),
+            Have("1".into()),
+            KeepEvents(2),
+            link("b@x.example", "1"),
+            event(2),
+            link("a@x.example", "2"),
+            NoLink(peer("b@x.example")),
+            event(1),
+            Have("2".into()),
+        ] {
+            unsaved.add(Change::Federation(change));
+        }
+        let wanted = [
+            link("a@x.example", "2"),
+            NoLink(peer("b@x.example")),
+            Have("2".into()),
+            event(2),
+            event(1),
+            KeepEvents(2),
+        ];
+        assert_eq!(unsaved.len(), wanted.len());
+        let taken = unsaved.take();
+        assert_eq!(taken, wanted.map(Change::Federation));
+        assert!(unsaved.is_empty());
+        unsaved.put_back(taken.clone());
+        assert_eq!(unsaved.take(), taken);
     }
 
     #[test]

@@ -16,6 +16,8 @@
 //!
 //! That what was acknowledged survives a crash can only be seen from outside the process, and is for the implementor to test.
 
+mod federation;
+
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -44,6 +46,7 @@ pub async fn rooms(make: impl AsyncFn() -> Arc<dyn Rooms>) {
     listed_rooms_come_page_by_page(&*make().await).await;
     services_do_not_mix(&*make().await).await;
     long_addresses_are_kept(&*make().await).await;
+    federation::suite(make).await;
 }
 
 /// Texts that come back octet by octet, or something has normalised them.

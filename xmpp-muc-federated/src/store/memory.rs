@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use xmpp_core::store::{Result, StoreError};
 use xmpp_core::{BareJid, Jid};
 
-use super::{Change, Entry, Listed, Rooms, StoredMessage, StoredRoom};
+use super::{
+    Change, Entry, FederationChange, Listed, Rooms, StoredEvent, StoredFederation, StoredLink,
+    StoredMessage, StoredRoom,
+};
 
 /// Rooms that [`Memory::new`] has room for.
 pub const DEFAULT_ROOMS: usize = 100_000;
@@ -29,6 +32,9 @@ struct Held {
     name: Option<String>,
     entries: BTreeMap<Jid, Entry>,
     messages: Vec<StoredMessage>,
+    links: BTreeMap<BareJid, StoredLink>,
+    have: Option<String>,
+    events: Vec<StoredEvent>,
 }
 
 impl Memory {
@@ -72,6 +78,16 @@ impl Rooms for Memory {
         let messages = rooms.get(room).map_or(&[][..], |held| &held.messages);
         let old = messages.len().saturating_sub(limit);
         Ok(messages[old..].to_vec())
+    }
+
+    async fn federation(&self, room: &BareJid) -> Result<StoredFederation> {
+        let rooms = self.rooms();
+        let stored = rooms.get(room).map(|held| StoredFederation {
+            links: held.links.values().cloned().collect(),
+            have: held.have.clone(),
+            events: held.events.clone(),
+        });
+        Ok(stored.unwrap_or_default())
     }
 
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {
@@ -149,6 +165,30 @@ fn make(change: &Change, room: &mut Option<Held>) {
         (Change::Keep(most), Some(held)) => {
             let old = held.messages.len().saturating_sub(*most);
             held.messages.drain(..old);
+        }
+        (Change::Federation(change), Some(held)) => held.federate(change),
+    }
+}
+
+impl Held {
+    fn federate(&mut self, change: &FederationChange) {
+        match change {
+            FederationChange::Link(link) => {
+                self.links.insert(link.peer.clone(), link.clone());
+            }
+            FederationChange::NoLink(peer) => {
+                self.links.remove(peer);
+            }
+            FederationChange::Have(have) => self.have = Some(have.clone()),
+            FederationChange::Event(event) => {
+                if self.events.iter().all(|held| held.dot != event.dot) {
+                    self.events.push(event.clone());
+                }
+            }
+            FederationChange::KeepEvents(most) => {
+                let old = self.events.len().saturating_sub(*most);
+                self.events.drain(..old);
+            }
         }
     }
 }

@@ -8,10 +8,14 @@ use xmpp_core::BareJid;
 use xmpp_core::store::{Result, StoreError};
 use xmpp_core::time::Timestamp;
 use xmpp_muc_federated::room::Affiliation;
-use xmpp_muc_federated::store::{Change, Entry, Listed, Rooms, StoredMessage, StoredRoom};
+use xmpp_muc_federated::store::{
+    Change, Entry, FederationChange, Listed, Rooms, StoredFederation, StoredMessage, StoredRoom,
+};
 
 use super::writer::Write;
 use super::{Postgres, clamp, column, digest, natural, parsed};
+
+mod federation;
 
 #[async_trait]
 impl Rooms for Postgres {
@@ -49,13 +53,23 @@ impl Rooms for Postgres {
         messages.collect()
     }
 
+    async fn federation(&self, room: &BareJid) -> Result<StoredFederation> {
+        let rows = self.read(federation::SELECT, &[&room.as_str()]).await?;
+        federation::load(&rows)
+    }
+
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {
         // What concerns one thing is one statement, however many changes it is.
         let same = |a: &Change, b: &Change| {
-            use Change::{Entry, Message, NoEntry};
+            use Change::{Entry, Federation, Message, NoEntry};
+            use FederationChange::{Event, Link};
             matches!(
                 (a, b),
-                (Entry(_), Entry(_)) | (NoEntry(_), NoEntry(_)) | (Message(_), Message(_))
+                (Entry(_), Entry(_))
+                    | (NoEntry(_), NoEntry(_))
+                    | (Message(_), Message(_))
+                    | (Federation(Link(_)), Federation(Link(_)))
+                    | (Federation(Event(_)), Federation(Event(_)))
             )
         };
         if changes.is_empty() {
@@ -99,7 +113,7 @@ impl Rooms for Postgres {
     }
 }
 
-/// Changes of one kind, of which there is at least one; but for entries and messages, exactly one.
+/// Changes of one kind, of which there is at least one; but for entries, messages, links and events, exactly one.
 fn make(write: Write, room: &BareJid, changes: &[Change]) -> Write {
     match &changes[0] {
         Change::State {
@@ -135,6 +149,7 @@ fn make(write: Write, room: &BareJid, changes: &[Change]) -> Write {
                   ORDER BY number DESC LIMIT 1 OFFSET $2)",
             )
             .with(clamp(*most)),
+        Change::Federation(change) => federation::make(write, change, changes),
         Change::Destroyed => write
             .and(0, "DELETE FROM room WHERE jid = $1")
             .and(0, "DELETE FROM room_entry WHERE room = $1")

@@ -43,6 +43,11 @@ pub(super) const STEPS: &[Step] = &[
         sql: include_str!("schema/0004.sql"),
         needs: 1,
     },
+    // A room that is destroyed takes it along, whatever release destroys it.
+    Step {
+        sql: include_str!("schema/0005.sql"),
+        needs: 1,
+    },
 ];
 
 /// Held while a server migrates: the two numbers of an advisory lock ("xmpp", "stor").

@@ -7,9 +7,13 @@ use xmpp_core::BareJid;
 use xmpp_core::store::Result;
 use xmpp_core::time::Timestamp;
 use xmpp_muc_federated::room::Affiliation;
-use xmpp_muc_federated::store::{Change, Entry, Listed, Rooms, StoredMessage, StoredRoom};
+use xmpp_muc_federated::store::{
+    Change, Entry, FederationChange, Listed, Rooms, StoredFederation, StoredMessage, StoredRoom,
+};
 
 use super::{Sqlite, clamp, parsed};
+
+mod federation;
 
 #[async_trait]
 impl Rooms for Sqlite {
@@ -58,6 +62,11 @@ impl Rooms for Sqlite {
             Ok(newest)
         })
         .await
+    }
+
+    async fn federation(&self, room: &BareJid) -> Result<StoredFederation> {
+        let room = room.clone();
+        self.read(move |db| federation::load(db, &room)).await
     }
 
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {
@@ -152,11 +161,14 @@ fn make(db: &Connection, room: &BareJid, change: &Change) -> rusqlite::Result<()
               ORDER BY number DESC LIMIT 1 OFFSET ?2)",
             &[&name, &clamp(*most)],
         ),
+        Change::Federation(change) => federation::make(db, room, change),
         Change::Destroyed => {
             for delete in [
                 "DELETE FROM room WHERE jid = ?1",
                 "DELETE FROM room_entry WHERE room = ?1",
                 "DELETE FROM room_message WHERE room = ?1",
+                "DELETE FROM room_link WHERE room = ?1",
+                "DELETE FROM room_event WHERE room = ?1",
             ] {
                 execute(delete, &[&name])?;
             }
@@ -187,6 +199,9 @@ fn octets(change: &Change) -> usize {
             entry.jid.as_str().len() + entry.reason.as_ref().map_or(0, String::len)
         }
         Change::Message(message) => message.xml.len(),
+        Change::Federation(FederationChange::Link(link)) => link.record.len(),
+        Change::Federation(FederationChange::Have(have)) => have.len(),
+        Change::Federation(FederationChange::Event(event)) => event.xml.len(),
         _ => 0,
     }
 }

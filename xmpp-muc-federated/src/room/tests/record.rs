@@ -29,7 +29,9 @@ impl Stored {
                     let excess = self.messages.len().saturating_sub(most);
                     self.messages.drain(..excess);
                 }
+                Change::Federation(_) => {}
                 Change::Destroyed => *self = Stored::default(),
+                Change::Federation(_) => {}
             }
         }
     }

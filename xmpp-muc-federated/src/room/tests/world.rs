@@ -1,11 +1,12 @@
-//! Many things happen to a room at random, and its clients believe what they hear: after each of them all know who is there.
+//! Many things happen to a room at random, and its clients and other nodes believe what they hear: after each of them all know who is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xmpp_core::stanza::{MessageType, PresenceType};
 
 use super::*;
 use crate::room::Whois;
+use crate::room::elsewhere::{Event, Occupant};
 use crate::room::occupants::Seat;
 
 const USERS: [&str; 6] = [
@@ -43,6 +44,8 @@ struct Client {
 enum Fault {
     /// The broadcast of so many is lost.
     Lost(usize),
+    /// Other nodes are not told of so many an event.
+    Untold(usize),
     /// The subject comes before the presences.
     Disordered,
 }
@@ -51,8 +54,15 @@ struct World {
     bench: Bench,
     chance: u64,
     clients: BTreeMap<String, Client>,
+    /// There are other nodes.
+    federated: bool,
+    /// Who they believe is here.
+    here: BTreeMap<Jid, Occupant>,
+    /// Who is at them.
+    elsewhere: BTreeSet<Jid>,
     fault: Option<Fault>,
     broadcasts: usize,
+    events: usize,
     wrong: Option<String>,
 }
 
@@ -67,11 +77,16 @@ impl World {
             bench: Bench::limited(limits, |_| {}),
             chance: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             clients: BTreeMap::new(),
+            federated: seed % 2 == 0,
+            here: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
             fault,
             broadcasts: 0,
+            events: 0,
             wrong: None,
         };
         world.bench.room.config.persistent = true;
+        world.bench.room.watch(world.federated);
         world.bench.room.config.moderated = world.below(2) == 0;
         world.bench.room.config.max_users = Some(5);
         if world.below(3) == 0 {
@@ -89,14 +104,30 @@ impl World {
     fn run(&mut self, steps: usize) {
         for step in 0..steps {
             let line = self.something();
-            let out = self.bench.outputs(&line);
+            let out = match line.strip_prefix("elsewhere ") {
+                Some(line) => self.elsewhere(line),
+                None => self.bench.outputs(&line),
+            };
             out.iter().for_each(|output| self.perform(output));
             let wrong = self.wrong.take().or_else(|| self.differs());
+            let wrong = wrong.or_else(|| self.differs_elsewhere());
             if let Some(wrong) = wrong {
                 self.wrong = Some(format!("step {step}: {line}: {wrong}\n{out:#?}"));
                 return;
             }
         }
+    }
+
+    fn elsewhere(&mut self, line: &str) -> Vec<Output> {
+        let (refused, out) = self.bench.from_elsewhere(line);
+        let mut words = line.split(' ');
+        let jid = words.next().and_then(|jid| jid.parse::<Jid>().ok());
+        match (words.next(), jid, refused) {
+            (Some("enters"), Some(jid), None) => _ = self.elsewhere.insert(jid),
+            (Some("leaves"), Some(jid), None) => _ = self.elsewhere.remove(&jid),
+            _ => {}
+        }
+        out
     }
 
     fn below(&mut self, most: usize) -> usize {
@@ -123,7 +154,22 @@ impl World {
                 ns::ADMIN
             )
         };
-        match self.below(13) {
+        let far = format!(
+            "elsewhere {}@shakespeare.lit/{}",
+            self.one(&USERS),
+            self.one(&["far", "wide"])
+        );
+        let role = self.one(&["visitor", "participant", "moderator"]);
+        match self.below(if self.federated { 20 } else { 13 }) {
+            13..=15 => format!("{far} enters {nick} as none/{role} {show}"),
+            16 => format!("{far} becomes {nick}"),
+            17 => format!("{far} leaves"),
+            18 => format!("{far} says Fair is foul"),
+            19 => match self.below(3) {
+                0 => format!("{far} expels {who} 307"),
+                1 => format!("{far} gives {who} {role}"),
+                _ => format!("{far} renames {who} {nick}"),
+            },
             0..=2 => format!("{who} enters {nick}"),
             3 => format!("{who} <presence to='/{nick}'>{show}{x}</presence>"),
             4 => format!("{who} <presence to='/{nick}'>{show}</presence>"),
@@ -200,9 +246,61 @@ impl World {
                 stanzas.iter().for_each(|stanza| self.hear(to, stanza));
             }
             Output::Store(_) => {}
-            Output::Event(_) => self.wrong = Some("nobody watches".into()),
+            Output::Event(event) => {
+                self.events += 1;
+                if self.fault != Some(Fault::Untold(self.events)) {
+                    let wrong = self.told(event);
+                    self.wrong = self.wrong.take().or(wrong);
+                }
+            }
             Output::Destroyed => self.wrong = Some("a persistent room is gone".into()),
         }
+    }
+
+    /// What other nodes are told. What they could not have expected.
+    fn told(&mut self, event: &Event) -> Option<String> {
+        let known = match event {
+            _ if !self.federated => false,
+            Event::Present {
+                occupant,
+                instead_of,
+            } => {
+                let before = instead_of.as_ref().map(|jid| self.here.remove(jid));
+                self.here.insert(occupant.jid.clone(), occupant.clone());
+                before.is_none_or(|before| before.is_some())
+            }
+            Event::Renamed { jid, from, to } => match self.here.get_mut(jid) {
+                Some(known) => std::mem::replace(&mut known.nick, to.clone()) == *from,
+                None => false,
+            },
+            Event::Left { jid, nick, .. } => {
+                let known = self.here.remove(jid);
+                known.is_some_and(|known| known.nick == *nick)
+            }
+            Event::Said(said) | Event::Subject(said) => {
+                let known = self.here.get(&said.by);
+                known.is_some_and(|known| known.nick == said.nick)
+            }
+            Event::Private { by, to, .. } => {
+                self.here.contains_key(by) && self.elsewhere.contains(to)
+            }
+            Event::Expelled { jid, .. } => self.elsewhere.remove(jid),
+            Event::Given { jid, .. } => self.elsewhere.contains(jid),
+        };
+        (!known).then(|| format!("other nodes hear {event:?}"))
+    }
+
+    /// Where what other nodes believe is not what is so.
+    fn differs_elsewhere(&self) -> Option<String> {
+        let room = &self.bench.room;
+        let here = room.here().into_iter();
+        let here = here.map(|one| (one.jid.clone(), one)).collect();
+        if self.federated && self.here != here {
+            return Some(format!("{here:#?} are here, known are {:#?}", self.here));
+        }
+        let all = room.occupants.iter().flat_map(|(_, one)| &one.elsewhere);
+        let all: BTreeSet<_> = all.map(|claim| claim.session.jid.clone()).collect();
+        (all != self.elsewhere).then(|| format!("{all:?} are elsewhere, not {:?}", self.elsewhere))
     }
 
     fn hear(&mut self, to: &Jid, stanza: &Stanza) {
@@ -331,7 +429,7 @@ impl World {
             .iter()
             .filter(|(seat, one)| shown(*seat, &one.role));
         all.map(|(seat, one)| {
-            let latest = one.sessions.last().expect("an occupant has a client");
+            let latest = one.latest().expect("an occupant is somewhere");
             let show = latest.presence.payload().child("show", CLIENT);
             let jid = (sees || seat == viewer).then(|| latest.jid.to_string());
             let seen = Seen {
@@ -374,6 +472,9 @@ fn what_goes_wrong_is_found() {
         Fault::Lost(20),
         Fault::Lost(21),
         Fault::Lost(50),
+        Fault::Untold(1),
+        Fault::Untold(30),
+        Fault::Untold(60),
         Fault::Disordered,
     ] {
         assert!(found(fault) > 0, "{fault:?}");

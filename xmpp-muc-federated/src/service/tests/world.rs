@@ -24,7 +24,7 @@ use crate::room::Config as RoomConfig;
 use crate::service::{Options, Service};
 use crate::settings::Settings;
 use crate::store::memory::Memory;
-use crate::store::{Change, Listed, Rooms, StoredMessage, StoredRoom};
+use crate::store::{Change, Listed, Rooms, StoredFederation, StoredMessage, StoredRoom};
 
 /// Where the rooms are.
 pub(super) const ROOMS: &str = "rooms.example.org";
@@ -339,6 +339,11 @@ impl Rooms for Store {
     async fn history(&self, room: &BareJid, limit: usize) -> Result<Vec<StoredMessage>> {
         self.begin().await?;
         self.inner.history(room, limit).await
+    }
+
+    async fn federation(&self, room: &BareJid) -> Result<StoredFederation> {
+        self.begin().await?;
+        self.inner.federation(room).await
     }
 
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {

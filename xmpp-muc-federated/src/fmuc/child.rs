@@ -1,0 +1,374 @@
+//! The joined side of a link: towards a room that has joined this one (§5.4 of the design).
+
+use std::time::Instant;
+
+use xmpp_core::BareJid;
+use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+
+use super::crowd::Via;
+use super::event::Passing;
+use super::link::{Link, Speech};
+use super::node::{Class, Matter, Node, Turn};
+use super::settings::Dialect;
+use super::{Extension, Fmuc};
+use crate::log::Vector;
+use crate::ns;
+use crate::room::elsewhere::Parting;
+
+/// A room that has joined this one.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) link: Link,
+    pub(super) state: State,
+    /// How far it has everything of those behind it: when so much is here too, it is known what has become of them all.
+    pub(super) promised: Option<Vector>,
+    /// Until when those are kept whom it has not named since it has joined anew.
+    pub(super) stale: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Joined,
+    /// The link is down; it is forgotten then.
+    Suspect {
+        until: Option<Instant>,
+    },
+}
+
+impl Child {
+    /// One that has just joined.
+    pub(super) fn new(link: Link) -> Child {
+        Child {
+            link,
+            state: State::Joined,
+            promised: None,
+            stale: None,
+        }
+    }
+
+    /// Tells it of an event, now or when it is there.
+    pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
+        match self.state {
+            State::Joined => self.link.tell(passing, turn),
+            State::Suspect { .. } if !self.link.is_ext() => self.link.wait(passing.clone()),
+            // It says what it lacks when it comes back.
+            State::Suspect { .. } => {}
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let until = match self.state {
+            State::Suspect { until } => until,
+            State::Joined => None,
+        };
+        [until, self.stale].into_iter().flatten().min()
+    }
+}
+
+impl Node {
+    /// A stanza of a room that has not joined this one.
+    pub(super) fn from_stranger(
+        &mut self,
+        peer: &BareJid,
+        stanza: &Stanza,
+        fmuc: &Fmuc,
+        turn: &mut Turn<'_>,
+    ) {
+        match stanza.kind() {
+            Kind::Presence(PresenceType::Available) if asks_to_join(stanza, fmuc) => {
+                match self.may_join(peer, fmuc) {
+                    Ok(()) => {
+                        let link = Link::new(
+                            self.room.jid(),
+                            peer.clone(),
+                            &self.federation,
+                            &self.settings,
+                        );
+                        self.children.insert(peer.clone(), Child::new(link));
+                        self.welcome_child(peer, stanza, fmuc, false, turn);
+                    }
+                    Err(why) => self.refuse(peer, why, turn),
+                }
+            }
+            // The answer to the last of them may have been lost.
+            Kind::Presence(PresenceType::Unavailable) if self.federation.accept.admits(peer) => {
+                self.say_left(peer, None, turn);
+            }
+            _ => turn.drop(peer, "the room has not joined"),
+        }
+    }
+
+    /// §5.5 of the design.
+    fn may_join(&self, peer: &BareJid, fmuc: &Fmuc) -> Result<(), &'static str> {
+        if fmuc.from.as_ref().is_none_or(|from| from.is_bare()) {
+            return Err("nobody is named");
+        }
+        if peer == self.room.jid() {
+            return Err("it is the same room");
+        }
+        if !self.federation.accept.admits(peer) {
+            return Err("not accepted");
+        }
+        if self
+            .ancestors
+            .iter()
+            .any(|one| one.as_str() == peer.as_str())
+        {
+            return Err("this room is behind it");
+        }
+        if self.children.len() >= self.settings.limits.children {
+            return Err("too many rooms");
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, peer: &BareJid, why: &'static str, turn: &mut Turn<'_>) {
+        turn.notice(peer, Matter::Refused(why));
+        let link = Link::new(
+            self.room.jid(),
+            peer.clone(),
+            &self.federation,
+            &self.settings,
+        );
+        let fmuc = Fmuc {
+            reject: Some(why.to_owned()),
+            ..Fmuc::default()
+        };
+        turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+    }
+
+    fn say_left(&mut self, peer: &BareJid, session: Option<String>, turn: &mut Turn<'_>) {
+        let link = Link::new(
+            self.room.jid(),
+            peer.clone(),
+            &self.federation,
+            &self.settings,
+        );
+        let fmuc = Fmuc {
+            left: true,
+            extensions: session.into_iter().map(Extension::Left).collect(),
+            ..Fmuc::default()
+        };
+        turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+    }
+
+    /// A stanza of a room that has joined this one.
+    pub(super) fn from_child(
+        &mut self,
+        peer: &BareJid,
+        stanza: &Stanza,
+        fmuc: &Fmuc,
+        turn: &mut Turn<'_>,
+    ) {
+        let joins = has_join(fmuc) || self.joins_anew(peer, stanza, fmuc);
+        if joins {
+            return match self.may_join_again(peer) {
+                Ok(()) => self.welcome_child(peer, stanza, fmuc, true, turn),
+                Err(why) => {
+                    self.forget_child(peer, turn);
+                    self.refuse(peer, why, turn);
+                }
+            };
+        }
+        self.child_heard(peer, turn);
+        let via = Via::Child(peer.clone());
+        if fmuc.extensions.contains(&Extension::Leave) {
+            return self.child_left(peer, turn);
+        }
+        let is_rename = stanza.payload().child("x", ns::USER).is_some_and(|x| {
+            let x = x.element();
+            x.children()
+                .any(|one| one.is("status", ns::USER) && one.attr("code") == Some("303"))
+        });
+        self.take(&via, stanza, fmuc, turn);
+        if fmuc.extensions.contains(&Extension::Synced) {
+            self.completed(peer);
+        }
+        self.reached(peer, turn);
+        // XEP-0289 §4.6: with its last occupant the room has left.
+        let leaves = stanza.kind() == Kind::Presence(PresenceType::Unavailable) && !is_rename;
+        if leaves && self.crowd.behind(&via).next().is_none() {
+            self.child_left(peer, turn);
+        }
+    }
+
+    fn may_join_again(&self, peer: &BareJid) -> Result<(), &'static str> {
+        if !self.federation.accept.admits(peer) {
+            return Err("not accepted");
+        }
+        if self
+            .ancestors
+            .iter()
+            .any(|one| one.as_str() == peer.as_str())
+        {
+            return Err("this room is behind it");
+        }
+        Ok(())
+    }
+
+    /// Without our extension: somebody who is known enters once more, so the peer does not know that it has joined.
+    fn joins_anew(&self, peer: &BareJid, stanza: &Stanza, fmuc: &Fmuc) -> bool {
+        let via = Via::Child(peer.clone());
+        let known = fmuc.from.as_ref().and_then(|from| self.crowd.get(from));
+        stanza.kind() == Kind::Presence(PresenceType::Available)
+            && stanza.payload().has("x", ns::MUC)
+            && known.is_some_and(|known| known.via == via)
+    }
+
+    /// A room joins, or joins anew.
+    fn welcome_child(
+        &mut self,
+        peer: &BareJid,
+        stanza: &Stanza,
+        fmuc: &Fmuc,
+        again: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let via = Via::Child(peer.clone());
+        let hello = fmuc.extensions.iter().find_map(|one| match one {
+            Extension::Join(hello) => Some(hello.clone()),
+            _ => None,
+        });
+        let Some(child) = self.children.get_mut(peer) else {
+            return;
+        };
+        child.state = State::Joined;
+        child.link.announced.clear();
+        let hello = hello.filter(|_| child.link.may_extend());
+        let vector = match &hello {
+            Some(hello) => {
+                child.link.speech = Speech::Ext;
+                child.link.begin(hello.session.clone());
+                child.link.aliases.told(&hello.have)
+            }
+            None => {
+                if child.link.speech == Speech::Unknown || child.link.is_ext() {
+                    child.link.speech = match child.link.about.dialect {
+                        Dialect::Openfire => Speech::Openfire,
+                        _ => Speech::Xep,
+                    };
+                }
+                Some(Vector::default())
+            }
+        };
+        let Some(vector) = vector else {
+            return turn.drop(peer, "too many names");
+        };
+        let ext = child.link.is_ext();
+        if again && !ext {
+            child.stale = Some(turn.now.instant + child.link.timers.stale);
+            for jid in self.crowd.jids_behind(&via) {
+                if let Some(known) = self.crowd.get_mut(&jid) {
+                    known.stale = true;
+                }
+            }
+        }
+        self.outlive(&vector, turn);
+        let fresh = self.crowd.behind(&via).next().is_none();
+        self.take(&via, stanza, fmuc, turn);
+        self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
+        if let Some(child) = self.children.get_mut(peer) {
+            child.promised = ext.then_some(vector);
+        }
+        if let Some(child) = self.children.get(peer) {
+            self.write_down_link("child", &child.link, turn);
+        }
+        self.reached(peer, turn);
+    }
+
+    /// A room that has joined is heard of: its link is up.
+    fn child_heard(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let Some(child) = self.children.get_mut(peer) else {
+            return;
+        };
+        if !matches!(child.state, State::Suspect { .. }) {
+            return;
+        }
+        if child.link.is_ext() {
+            // Something may be missing in between: it is asked to say how far it has everything.
+            let rejoin = Fmuc::default().with(Extension::Rejoin);
+            let stanza = child.link.write_own(&rejoin);
+            turn.send(&child.link, Class::Control, stanza, None);
+        } else {
+            self.child_back(peer, turn);
+        }
+    }
+
+    /// The link to a room that has joined is up, and nothing was lost.
+    pub(super) fn child_back(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let Some(child) = self.children.get_mut(peer) else {
+            return;
+        };
+        if matches!(child.state, State::Suspect { .. }) {
+            child.state = State::Joined;
+            for passing in child.link.take_waiting() {
+                child.link.tell(&passing, turn);
+            }
+            self.reunite(&Via::Child(peer.clone()), turn);
+        }
+    }
+
+    /// The link to a room that has joined is down.
+    pub(super) fn child_lost(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let Some(child) = self.children.get_mut(peer) else {
+            return;
+        };
+        if child.state == State::Joined {
+            let forgets = child.link.speech != Speech::Openfire;
+            let until = forgets.then(|| turn.now.instant + child.link.timers.forget);
+            child.state = State::Suspect { until };
+            child.promised = None;
+            self.split(&Via::Child(peer.clone()), turn);
+        }
+    }
+
+    /// A room has no occupants any more: it is told that this is known.
+    fn child_left(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let Some(child) = self.children.remove(peer) else {
+            return;
+        };
+        let session = child.link.is_ext().then(|| child.link.session.clone());
+        self.strike_link(peer, turn);
+        self.say_left(peer, session, turn);
+        if let Some(parent) = &mut self.parent {
+            parent.take_back(peer);
+        }
+        self.splits.forget(&Via::Child(peer.clone()));
+        self.drop_behind(&Via::Child(peer.clone()), &Parting::default(), turn);
+    }
+
+    /// This side has nothing to do with a room any more.
+    pub(super) fn forget_child(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        self.child_left(peer, turn);
+    }
+
+    pub(super) fn children_timeout(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.instant;
+        let due = |child: &Child| child.next_timeout().is_some_and(|due| due <= now);
+        let due = self.children.iter().filter(|(_, child)| due(child));
+        let due: Vec<_> = due.map(|(peer, _)| peer.clone()).collect();
+        for peer in due {
+            let Some(child) = self.children.get_mut(&peer) else {
+                continue;
+            };
+            if child.stale.is_some_and(|stale| stale <= now) {
+                child.stale = None;
+                self.drop_stale(&Via::Child(peer.clone()), turn);
+            } else if matches!(child.state, State::Suspect { until: Some(until) } if until <= now) {
+                self.forget_child(&peer, turn);
+            }
+        }
+    }
+}
+
+/// Whether a room would join by this: our extension says so, or both elements are there that XEP-0289 §4.1 shows.
+pub(super) fn asks_to_join(stanza: &Stanza, fmuc: &Fmuc) -> bool {
+    let payload = stanza.payload();
+    has_join(fmuc) || (payload.has("x", ns::MUC) && payload.has("x", ns::USER))
+}
+
+pub(super) fn has_join(fmuc: &Fmuc) -> bool {
+    fmuc.extensions
+        .iter()
+        .any(|one| matches!(one, Extension::Join(_)))
+}

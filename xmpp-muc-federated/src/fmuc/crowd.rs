@@ -1,0 +1,139 @@
+//! Everybody who is in a federated room, here and elsewhere (§5.1 of the design).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use xmpp_core::{BareJid, Jid};
+
+use crate::log::{Dot, NodeId};
+use crate::room::elsewhere::Occupant;
+
+/// By which way a node hears of somebody: it owns them, and nobody else speaks for them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Via {
+    /// They are here.
+    Here,
+    /// The room that this one has joined.
+    Parent,
+    /// One that has joined this one.
+    Child(BareJid),
+}
+
+/// Somebody.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// How they are known here, under the nick that they have here.
+    pub(super) occupant: Occupant,
+    pub(super) via: Via,
+    /// The nick under which the peer that they are behind knows them.
+    pub(super) nick_there: String,
+    /// The event that has made them what they are.
+    pub(super) dot: Option<Dot>,
+    pub(super) sight: Sight,
+    /// The peer has joined anew, and has not named them since.
+    pub(super) stale: bool,
+}
+
+/// Whether the room here shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// It does.
+    Shown,
+    /// Somebody here has taken them out of the room, or the room does not let them in.
+    Suppressed,
+    /// They have not been heard of for too long.
+    Lost,
+}
+
+/// Those who are gone that are remembered, so that what comes late of them does not bring them back.
+const GONE_MAX: usize = 1000;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Crowd {
+    all: BTreeMap<Jid, Known>,
+    gone: BTreeMap<Jid, Dot>,
+    order: VecDeque<Jid>,
+}
+
+impl Crowd {
+    pub(super) fn get(&self, jid: &Jid) -> Option<&Known> {
+        self.all.get(jid)
+    }
+
+    pub(super) fn get_mut(&mut self, jid: &Jid) -> Option<&mut Known> {
+        self.all.get_mut(jid)
+    }
+
+    pub(super) fn insert(&mut self, known: Known) {
+        self.gone.remove(&known.occupant.jid);
+        self.all.insert(known.occupant.jid.clone(), known);
+    }
+
+    /// They are gone, by this event.
+    pub(super) fn remove(&mut self, jid: &Jid, dot: Option<&Dot>) -> Option<Known> {
+        if let Some(dot) = dot {
+            if self.gone.insert(jid.clone(), dot.clone()).is_none() {
+                self.order.push_back(jid.clone());
+            }
+            while self.order.len() > GONE_MAX {
+                let oldest = self.order.pop_front();
+                oldest.and_then(|oldest| self.gone.remove(&oldest));
+            }
+        }
+        self.all.remove(jid)
+    }
+
+    /// Whether something later is known of them than this event: what becomes of one is their own node's to say, in its order.
+    pub(super) fn knows_better(&self, jid: &Jid, dot: &Dot) -> bool {
+        let later = |known: &Dot| {
+            known.node == dot.node && (known.epoch, known.seq) >= (dot.epoch, dot.seq)
+        };
+        let there = self.all.get(jid).and_then(|known| known.dot.as_ref());
+        there.or_else(|| self.gone.get(jid)).is_some_and(later)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.all.values()
+    }
+
+    /// Those behind a link.
+    pub(super) fn behind(&self, via: &Via) -> impl Iterator<Item = &Known> {
+        self.all.values().filter(move |known| known.via == *via)
+    }
+
+    /// Who they are.
+    pub(super) fn jids_behind(&self, via: &Via) -> Vec<Jid> {
+        let jids = self.behind(via).map(|known| known.occupant.jid.clone());
+        jids.collect()
+    }
+
+    /// Those of a node's life before this one.
+    pub(super) fn outlived(&self, node: &NodeId, epoch: u64) -> Vec<Jid> {
+        let of_old = |known: &&Known| {
+            let dot = known.dot.as_ref();
+            dot.is_some_and(|dot| dot.node == *node && dot.epoch < epoch)
+        };
+        let jids = self.all.values().filter(of_old);
+        jids.map(|known| known.occupant.jid.clone()).collect()
+    }
+
+    /// How many there are for the room that this one has joined: all that are not behind it.
+    pub(super) fn contributed(&self) -> usize {
+        let all = self.all.values();
+        all.filter(|known| known.via != Via::Parent).count()
+    }
+}
+
+impl Known {
+    /// Somebody here.
+    pub(super) fn here(occupant: Occupant, dot: Option<Dot>) -> Known {
+        Known {
+            nick_there: occupant.nick.clone(),
+            occupant,
+            via: Via::Here,
+            dot,
+            sight: Sight::Shown,
+            stale: false,
+        }
+    }
+}

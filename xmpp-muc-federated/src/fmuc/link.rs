@@ -1,0 +1,401 @@
+//! A link between this room and another one, whichever of the two has joined the other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use xmpp_core::stanza::{Condition, MessageType, PresenceType, Stanza};
+use xmpp_core::time::Timestamp;
+use xmpp_core::xml::Element;
+use xmpp_core::{BareJid, Jid};
+
+use super::event::{Event, Passing};
+use super::settings::{Bandwidth, Dialect, Federation, Peer, Settings, Timers};
+use super::{Aliases, Dot, Extension, Fmuc, base36};
+use crate::ns;
+use crate::room::elsewhere::{Occupant, Parting};
+use crate::room::{Affiliation, Role};
+
+/// What there is of a link as long as its room has to do with the peer.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// This room.
+    room: BareJid,
+    pub(super) peer: BareJid,
+    /// What is so for the peer.
+    pub(super) about: Peer,
+    pub(super) timers: Timers,
+    pub(super) bandwidth: Bandwidth,
+    pub(super) speech: Speech,
+    /// The name of the session, of our extension.
+    pub(super) session: String,
+    pub(super) aliases: Aliases,
+    /// Whom the peer knows to be on this side, and under which nick.
+    pub(super) announced: BTreeMap<Jid, String>,
+    /// What waits for it to be there (again): only while our extension is not spoken, which finds out what is missing.
+    outbox: VecDeque<Passing>,
+    waiting: usize,
+    most: (usize, usize),
+    /// How often it has asked for something in the minute that began then.
+    asked: Option<(Instant, u32)>,
+}
+
+/// What the peer speaks, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// It has not said anything yet.
+    Unknown,
+    /// Our extension.
+    Ext,
+    /// XEP-0289 alone.
+    Xep,
+    /// XEP-0289 as Openfire has it.
+    Openfire,
+}
+
+impl Link {
+    /// A link to a peer of which nothing is known but what the configuration says.
+    pub(super) fn new(
+        room: &BareJid,
+        peer: BareJid,
+        federation: &Federation,
+        settings: &Settings,
+    ) -> Link {
+        let about = settings.peer(&peer);
+        let profile = federation.link(&about);
+        let limits = &settings.limits;
+        Link {
+            room: room.clone(),
+            peer,
+            timers: profile.timers(),
+            bandwidth: profile.bandwidth(),
+            speech: match about.dialect {
+                Dialect::Auto | Dialect::Ext => Speech::Unknown,
+                Dialect::Xep => Speech::Xep,
+                Dialect::Openfire => Speech::Openfire,
+            },
+            about,
+            session: String::new(),
+            aliases: Aliases::new(),
+            announced: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            waiting: 0,
+            most: (limits.outbox, limits.outbox_bytes),
+            asked: None,
+        }
+    }
+
+    /// Notes that it asks for something. Whether it may, so many times in a minute.
+    pub(super) fn asked(&mut self, most: u32, now: Instant) -> bool {
+        let (since, count) = match self.asked {
+            Some((since, count)) if now < since + MINUTE => (since, count),
+            _ => (now, 0),
+        };
+        self.asked = Some((since, count.saturating_add(1)));
+        count < most
+    }
+
+    /// Whether our extension may be offered, or is spoken.
+    pub(super) fn may_extend(&self) -> bool {
+        matches!(self.speech, Speech::Unknown | Speech::Ext)
+    }
+
+    pub(super) fn is_ext(&self) -> bool {
+        self.speech == Speech::Ext
+    }
+
+    /// A new session begins: no name of the one before means anything.
+    pub(super) fn begin(&mut self, session: String) {
+        self.session = session;
+        self.aliases = Aliases::new();
+    }
+
+    /// Keeps this for when the peer is there. The oldest that is said makes room; that somebody is there or gone does not.
+    pub(super) fn wait(&mut self, passing: Passing) {
+        self.waiting += passing.event.size();
+        self.outbox.push_back(passing);
+        while self.outbox.len() > self.most.0 || self.waiting > self.most.1 {
+            let said = self.outbox.iter().position(|one| one.event.is_said());
+            let oldest = self.outbox.remove(said.unwrap_or(0));
+            self.waiting -= oldest.map_or(0, |oldest| oldest.event.size());
+        }
+    }
+
+    /// All that has waited.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Passing> {
+        self.waiting = 0;
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// The stanzas that tell the peer of an event. `None` of them if it has no need to know.
+    pub(super) fn write(&mut self, passing: &Passing) -> Vec<Stanza> {
+        let stanzas = match &passing.event {
+            Event::Here(occupant) => self.write_here(occupant, passing),
+            Event::Gone { jid, nick, parting } => {
+                let nick = self.announced.remove(jid).unwrap_or_else(|| nick.clone());
+                vec![self.write_gone(jid, &nick, parting, passing)]
+            }
+            Event::Said { message, .. } => vec![self.write_message(message, passing)],
+            Event::Subject { message, stamp, .. } => {
+                let message = self.write_message(message, passing);
+                let changed = Extension::Changed(stamp.at, stamp.count);
+                vec![match self.is_ext() {
+                    true => extended(message, changed),
+                    false => message,
+                }]
+            }
+        };
+        stanzas
+    }
+
+    fn write_here(&mut self, occupant: &Occupant, passing: &Passing) -> Vec<Stanza> {
+        let (jid, nick) = (&occupant.jid, &occupant.nick);
+        let before = self.announced.insert(jid.clone(), nick.clone());
+        let mut stanzas = Vec::with_capacity(2);
+        // Without our extension a change of nick is two presences (XEP-0045 §7.6).
+        if let Some(before) = before.filter(|before| before != nick && !self.is_ext()) {
+            let item = Element::new("item", ns::USER).with_attr("nick", nick);
+            let x = Element::new("x", ns::USER)
+                .with_child(item)
+                .with_child(status(303));
+            let gone = Stanza::presence(PresenceType::Unavailable).with_child(&x);
+            let fmuc = self.fmuc(jid, None);
+            stanzas.push(self.addressed(gone, &before, fmuc));
+        }
+        let fmuc = self.fmuc(jid, passing.dot.as_ref());
+        let mut presence = occupant.presence.clone();
+        presence.set_payload(self.strip(&presence));
+        if let Some(x) = standing(occupant) {
+            presence = presence.with_child(&x);
+        }
+        stanzas.push(self.addressed(presence, nick, fmuc));
+        stanzas
+    }
+
+    fn write_gone(
+        &mut self,
+        jid: &Jid,
+        nick: &str,
+        parting: &Parting,
+        passing: &Passing,
+    ) -> Stanza {
+        let fmuc = self.fmuc(jid, passing.dot.as_ref());
+        let silent = || Stanza::presence(PresenceType::Unavailable);
+        let mut presence = parting.farewell.clone().unwrap_or_else(silent);
+        presence.set_payload(self.strip(&presence));
+        if let Some(x) = parting_item(parting) {
+            presence = presence.with_child(&x);
+        }
+        self.addressed(presence, nick, fmuc)
+    }
+
+    fn write_message(&mut self, message: &Stanza, passing: &Passing) -> Stanza {
+        let author = passing.event.author();
+        let fmuc = self.fmuc(author, passing.dot.as_ref());
+        let nick = self
+            .announced
+            .get(author)
+            .map_or(passing.event.nick(), String::as_str);
+        let nick = nick.to_owned();
+        let mut stanza = message.clone().with_payload(self.strip(message));
+        if self.is_ext() && !self.bandwidth.keep_ids && stanza.id().is_some_and(is_long) {
+            stanza.set_id(None);
+        }
+        if let Some(at) = passing.late {
+            stanza = stanza.with_child(&delay(&self.room, at));
+        }
+        self.addressed(stanza, &nick, fmuc)
+    }
+
+    /// What the peer says is asked of it by this node: a kick, or another role, of one who is behind it.
+    pub(super) fn write_request(
+        &mut self,
+        jid: &Jid,
+        nick_there: &str,
+        presence: Stanza,
+        parting: &Parting,
+    ) -> Stanza {
+        let mut fmuc = Fmuc::from(jid.clone());
+        if let Some(actor) = parting.actor.as_ref().filter(|_| self.is_ext())
+            && let Some(by) = &actor.jid
+        {
+            fmuc = fmuc.with(Extension::Act {
+                by: by.clone(),
+                nick: actor.nick.clone(),
+            });
+        }
+        self.addressed(presence, nick_there, fmuc)
+    }
+
+    /// A private message to one behind the peer.
+    pub(super) fn write_private(&self, by: &Jid, nick: &str, to: &str, message: &Stanza) -> Stanza {
+        let nick = self.announced.get(by).map_or(nick, String::as_str);
+        let fmuc = Fmuc::from(by.clone());
+        let stanza = message.clone().with_payload(self.strip(message));
+        let stanza = self.addressed(stanza, nick, fmuc);
+        stanza.with_to(at(&self.peer, to))
+    }
+
+    /// From room to room, of nobody in particular.
+    pub(super) fn write_own(&self, fmuc: &Fmuc) -> Stanza {
+        Stanza::presence(PresenceType::Available)
+            .with_from(Jid::from(&self.room))
+            .with_to(Jid::from(&self.peer))
+            .with_child(&fmuc.to_element())
+    }
+
+    /// The subject, also if there is none: the end of a burst without our extension.
+    pub(super) fn write_subject(&mut self, subject: Option<&Passing>) -> Vec<Stanza> {
+        match subject {
+            Some(subject) => self.write(subject),
+            None => {
+                let none = Stanza::message(MessageType::Groupchat)
+                    .with_from(Jid::from(&self.room))
+                    .with_to(Jid::from(&self.peer))
+                    .with_child(&Element::new("subject", xmpp_core::xml::ns::CLIENT));
+                vec![none.with_child(&Fmuc::from(Jid::from(&self.room)).to_element())]
+            }
+        }
+    }
+
+    /// The first stanza to a room that is to be joined, on behalf of the first occupant (A1 of the design).
+    pub(super) fn write_join(
+        &mut self,
+        occupant: &Occupant,
+        dot: Option<&Dot>,
+        join: Option<Extension>,
+    ) -> Stanza {
+        self.announced
+            .insert(occupant.jid.clone(), occupant.nick.clone());
+        let mut fmuc = Fmuc::from(occupant.jid.clone());
+        if let Some(join) = join {
+            fmuc = fmuc.with(join);
+            if let Some(dot) = dot {
+                fmuc.extensions.extend(self.aliases.write(dot));
+            }
+        }
+        let mut muc = Element::new("x", ns::MUC);
+        let most = self.bandwidth.history.to_string();
+        muc.push(Element::new("history", ns::MUC).with_attr("maxstanzas", &most));
+        let user = standing(occupant).unwrap_or_else(|| {
+            Element::new("x", ns::USER).with_child(Element::new("item", ns::USER))
+        });
+        let mut presence = occupant.presence.clone();
+        presence.set_payload(self.strip(&presence));
+        presence
+            .with_from(at(&self.room, &occupant.nick))
+            .with_to(at(&self.peer, &occupant.nick))
+            .with_id(None)
+            .with_child(&fmuc.to_element())
+            .with_child(&muc)
+            .with_child(&user)
+    }
+
+    /// `<fmuc/>` on behalf of somebody, and by which event.
+    fn fmuc(&mut self, jid: &Jid, dot: Option<&Dot>) -> Fmuc {
+        let mut fmuc = Fmuc::from(jid.clone());
+        if let Some(dot) = dot.filter(|_| self.speech == Speech::Ext) {
+            fmuc.extensions = self.aliases.write(dot);
+        }
+        fmuc
+    }
+
+    fn addressed(&self, stanza: Stanza, nick: &str, fmuc: Fmuc) -> Stanza {
+        stanza
+            .with_from(at(&self.room, nick))
+            .with_to(Jid::from(&self.peer))
+            .with_child(&fmuc.to_element())
+    }
+
+    /// What of it goes over this link.
+    fn strip(&self, stanza: &Stanza) -> xmpp_core::stanza::Payload {
+        let payloads = self.bandwidth.payloads;
+        let drops = |child: &xmpp_core::stanza::Child<'_>| !payloads.pass(child.name(), child.ns());
+        stanza.payload().without(drops)
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The most characters of an id that goes over a narrow link as it is (B4 of the design).
+const ID_MAX: usize = 12;
+
+fn is_long(id: &str) -> bool {
+    id.chars().count() > ID_MAX
+}
+
+/// The stanza with one more of our elements in its `<fmuc/>`.
+pub(super) fn extended(stanza: Stanza, extension: Extension) -> Stanza {
+    let fmuc = stanza.payload().child("fmuc", ns::FMUC);
+    let fmuc = fmuc.map(|fmuc| fmuc.element().with_children([extension.to_element()]));
+    let payload = stanza.payload().without(|child| child.is("fmuc", ns::FMUC));
+    let stanza = stanza.with_payload(payload);
+    match fmuc {
+        Some(fmuc) => stanza.with_child(&fmuc),
+        None => stanza,
+    }
+}
+
+/// `room@service/nick`; the room itself for what is no nick.
+pub(super) fn at(room: &BareJid, nick: &str) -> Jid {
+    match room.with_resource(nick) {
+        Ok(address) => Jid::from(&address),
+        Err(_) => Jid::from(room),
+    }
+}
+
+/// The id of a message that has come without one: the name of its event.
+pub(super) fn id_of(dot: &Dot) -> String {
+    let (epoch, seq) = (base36::write(dot.epoch), base36::write(dot.seq));
+    let digest = Sha256::digest(dot.node.as_str());
+    let node = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    format!("{}.{epoch}.{seq}", base36::write(u64::from(node)))
+}
+
+/// When something was said.
+pub(super) fn delay(room: &BareJid, at: Timestamp) -> Element {
+    Element::new("delay", ns::DELAY)
+        .with_attr("from", room.as_str())
+        .with_attr("stamp", &at.to_string())
+}
+
+/// Affiliation and role of one who is there, as far as they are not those of anybody: a peer takes those for granted.
+fn standing(occupant: &Occupant) -> Option<Element> {
+    let mut item = Element::new("item", ns::USER);
+    if occupant.affiliation != Affiliation::None {
+        item.set_attr("affiliation", occupant.affiliation.name());
+    }
+    if occupant.role != Role::Participant {
+        item.set_attr("role", occupant.role.name());
+    }
+    let told = !item.attributes().is_empty();
+    told.then(|| Element::new("x", ns::USER).with_child(item))
+}
+
+/// How somebody goes, if there is anything to say of it.
+pub(super) fn parting_item(parting: &Parting) -> Option<Element> {
+    if parting.codes.is_empty() && parting.reason.is_none() && parting.actor.is_none() {
+        return None;
+    }
+    let mut item = Element::new("item", ns::USER).with_attr("role", Role::None.name());
+    if let Some(actor) = &parting.actor {
+        item.push(Element::new("actor", ns::USER).with_attr("nick", &actor.nick));
+    }
+    if let Some(reason) = &parting.reason {
+        item.push(Element::new("reason", ns::USER).with_text(reason));
+    }
+    let codes = parting.codes.iter().copied().map(status);
+    Some(
+        Element::new("x", ns::USER)
+            .with_child(item)
+            .with_children(codes),
+    )
+}
+
+fn status(code: u16) -> Element {
+    Element::new("status", ns::USER).with_attr("code", &code.to_string())
+}
+
+/// Why a private message does not go over a link (XEP-0289 as Openfire has it shows them to all).
+pub(super) const NOT_PRIVATE: Condition = Condition::FeatureNotImplemented;

@@ -1,0 +1,483 @@
+//! A node of a federated room: the room itself, and what it has to do with other nodes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use xmpp_core::machine::Machine;
+use xmpp_core::stanza::Stanza;
+use xmpp_core::time::Now;
+use xmpp_core::{BareJid, Jid};
+
+use super::child::Child;
+use super::crowd::{Crowd, Known, Via};
+use super::event::{Event, Passing};
+use super::link::Link;
+use super::parent::Parent;
+use super::settings::{Federation, Settings};
+use super::split::Splits;
+use crate::log::{self, Clock, Dot, Entry, Log, NodeId, Reach};
+use crate::ns;
+use crate::room::{self, Room};
+
+/// A node of a federated room. See the [module](super).
+pub struct Node {
+    pub(super) room: Room,
+    pub(super) id: NodeId,
+    /// Which of its lives this is: one that has lost what it knew begins another.
+    pub(super) epoch: u64,
+    /// The number of its last event.
+    last: u64,
+    pub(super) federation: Federation,
+    pub(super) settings: Arc<Settings>,
+    pub(super) have: log::Have,
+    pub(super) log: Log<Event>,
+    pub(super) clock: Clock,
+    pub(super) crowd: Crowd,
+    /// The event that has made the subject what it is.
+    pub(super) subject: Option<Passing>,
+    /// By which way one hears of a node.
+    pub(super) routes: BTreeMap<NodeId, Via>,
+    pub(super) splits: Splits,
+    pub(super) parent: Option<Parent>,
+    pub(super) children: BTreeMap<BareJid, Child>,
+    /// The rooms from the one that this one has joined to the root.
+    pub(super) ancestors: Vec<NodeId>,
+    /// How many sessions it has begun.
+    sessions: u64,
+    /// Since when it is there after a restart, and has not told anybody.
+    pub(super) wake: Option<Instant>,
+    /// What has happened by the restart, and is not stored.
+    pub(super) fresh: Vec<Passing>,
+    /// How many events it has stored.
+    pub(super) stored: u64,
+}
+
+/// What happens to a node.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// Somebody has sent this to the room or to one of its occupants, another node of it or anybody else. `from` is who they really are, as their stream or
+    /// their server has proven it.
+    Stanza(Stanza),
+    /// A stanza of ours to another node has come back: it was not delivered.
+    Returned(Stanza),
+    /// Something has become of the streams between our server and this domain.
+    Link {
+        /// The domain of other rooms.
+        domain: BareJid,
+        /// What.
+        state: LinkState,
+    },
+    /// The room is federated in another way from now on.
+    Configure(Federation),
+    /// The service stops.
+    Close,
+}
+
+/// What becomes of the streams to another domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Stanzas go there.
+    Up {
+        /// As if they had never been down: nothing is lost (XEP-0198).
+        resumed: bool,
+    },
+    /// They do not, and what was on its way may be lost.
+    Down,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// What the room itself wants done.
+    Room(room::Output),
+    /// Send this to another node.
+    Send {
+        /// Which.
+        peer: BareJid,
+        /// With both addresses.
+        stanza: Stanza,
+        /// What kind of thing it is.
+        class: Class,
+        /// The event in it.
+        dot: Option<Dot>,
+    },
+    /// Something that an operator should know.
+    Notice(Notice),
+}
+
+/// What is sent to another node, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Who is there, and what the nodes have to agree by.
+    Control,
+    /// What is said now.
+    Live,
+    /// What is said to one alone.
+    Private,
+    /// In which way somebody is there.
+    Presence,
+    /// What was missed.
+    CatchUp,
+}
+
+/// What an operator should know of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The other room.
+    pub peer: BareJid,
+    /// What is the matter.
+    pub what: Matter,
+}
+
+/// What may be the matter with a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Matter {
+    /// The room was not let in, perhaps with a reason.
+    Rejected(String),
+    /// The other room is not let in.
+    Refused(&'static str),
+    /// What is there is no federated room.
+    Ordinary,
+    /// There was no answer.
+    Silent,
+    /// A stanza was dropped.
+    Dropped(&'static str),
+}
+
+/// What a node is shown while it does something.
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    pub(super) out: &'a mut Vec<Output>,
+}
+
+impl Turn<'_> {
+    pub(super) fn send(&mut self, link: &Link, class: Class, stanza: Stanza, dot: Option<&Dot>) {
+        self.out.push(Output::Send {
+            peer: link.peer.clone(),
+            stanza,
+            class,
+            dot: dot.cloned(),
+        });
+    }
+
+    pub(super) fn notice(&mut self, peer: &BareJid, what: Matter) {
+        let peer = peer.clone();
+        self.out.push(Output::Notice(Notice { peer, what }));
+    }
+
+    /// Nothing comes of this stanza.
+    pub(super) fn drop(&mut self, peer: &BareJid, why: &'static str) {
+        self.notice(peer, Matter::Dropped(why));
+    }
+}
+
+impl Node {
+    /// A node in a new life, with those who are in its room.
+    pub fn new(mut room: Room, federation: Federation, settings: Arc<Settings>, now: Now) -> Node {
+        room.watch(true);
+        let id = NodeId::new(room.jid().as_str());
+        let epoch = now.utc.0.max(1).unsigned_abs() / 1000;
+        let mut have = log::Have::new(settings.have);
+        have.adopt(&id, Reach { epoch, seq: 0 });
+        let mut node = Node {
+            room,
+            epoch,
+            last: 0,
+            have,
+            log: Log::new(settings.log),
+            clock: Clock::new(id.clone()),
+            id,
+            federation: Federation::default(),
+            settings,
+            crowd: Crowd::default(),
+            subject: None,
+            routes: BTreeMap::new(),
+            splits: Splits::default(),
+            parent: None,
+            children: BTreeMap::new(),
+            ancestors: Vec::new(),
+            sessions: 0,
+            wake: None,
+            fresh: Vec::new(),
+            stored: 0,
+        };
+        node.federation = federation;
+        node.parent = node.first_parent();
+        for occupant in node.room.here() {
+            let dot = Some(node.dot(now));
+            let event = Event::Here(occupant.clone());
+            node.crowd.insert(Known::here(occupant, dot.clone()));
+            node.keep(
+                &Passing {
+                    event,
+                    dot,
+                    late: None,
+                },
+                &Via::Here,
+                now,
+            );
+        }
+        node
+    }
+
+    /// The room.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Whether nobody is in it, and nothing is under way, with other nodes neither.
+    pub fn is_idle(&self) -> bool {
+        let parent = self.parent.as_ref();
+        self.room.is_idle() && self.children.is_empty() && parent.is_none_or(Parent::is_idle)
+    }
+
+    /// Another life, in which nothing has happened yet.
+    pub(super) fn begin_life(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.last = 0;
+        self.have.adopt(&self.id, Reach { epoch, seq: 0 });
+    }
+
+    /// So much has happened in this life.
+    pub(super) fn go_on_from(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
+    /// The name of the next event of this node.
+    pub(super) fn dot(&mut self, now: Now) -> Dot {
+        self.last += 1;
+        let dot = Dot {
+            node: self.id.clone(),
+            epoch: self.epoch,
+            seq: self.last,
+        };
+        self.have.see(&dot, now.instant);
+        dot
+    }
+
+    /// The name of a session that no session of this room has had.
+    pub(super) fn session(&mut self, now: Now) -> String {
+        self.sessions += 1;
+        let begun = now.utc.0.max(0).unsigned_abs() / 1000;
+        format!("{}.{}", super::base36::write(begun), self.sessions)
+    }
+
+    /// The link by which one hears of those behind it.
+    pub(super) fn link(&mut self, via: &Via) -> Option<&mut Link> {
+        match via {
+            Via::Here => None,
+            Via::Parent => self.parent.as_mut().map(|parent| &mut parent.link),
+            Via::Child(peer) => self.children.get_mut(peer).map(|child| &mut child.link),
+        }
+    }
+
+    /// Has the room do something, and sees to what comes of it here.
+    pub(super) fn in_room<T>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        act: impl FnOnce(&mut Room, Now, &mut Vec<room::Output>) -> T,
+    ) -> T {
+        let mut out = Vec::new();
+        let done = act(&mut self.room, turn.now, &mut out);
+        for output in out {
+            match output {
+                room::Output::Event(event) => self.happened(event, turn),
+                room::Output::Destroyed => {
+                    self.close(turn);
+                    turn.out.push(Output::Room(room::Output::Destroyed));
+                }
+                other => turn.out.push(Output::Room(other)),
+            }
+        }
+        done
+    }
+
+    /// Keeps an event, if it is one that is kept, and tells all links but the one by which it came.
+    pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        self.keep(passing, via, turn.now);
+        self.write_down(passing, turn);
+        if *via != Via::Parent
+            && let Some(parent) = &mut self.parent
+        {
+            parent.tell(passing, turn);
+        }
+        for (peer, child) in &mut self.children {
+            if !matches!(via, Via::Child(from) if from == peer) {
+                child.tell(passing, turn);
+            }
+        }
+    }
+
+    pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
+        if let Some(dot) = &passing.dot {
+            let entry = Entry {
+                dot: dot.clone(),
+                at: passing.late.unwrap_or(now.utc),
+                size: passing.event.size(),
+                event: passing.event.clone(),
+            };
+            self.log.push(entry, now.utc);
+            self.routes.insert(dot.node.clone(), via.clone());
+        }
+    }
+
+    /// The room is no more, or the service stops: the others hear of it.
+    fn close(&mut self, turn: &mut Turn<'_>) {
+        self.leave_parent(turn);
+        let children: Vec<_> = self.children.keys().cloned().collect();
+        for child in children {
+            self.forget_child(&child, turn);
+        }
+    }
+
+    fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
+        if let Some(from) = stanza.from().map(Jid::to_bare) {
+            if stanza.payload().has("fmuc", ns::FMUC) {
+                return self.received(&from, &stanza, turn);
+            }
+            if self.is_ordinary_answer(&from, &stanza) {
+                return self.found_ordinary(turn);
+            }
+        }
+        self.in_room(turn, |room, now, out| {
+            room.handle(room::Input::Stanza(stanza), now, out);
+        });
+    }
+
+    fn link_changed(&mut self, domain: &BareJid, state: LinkState, turn: &mut Turn<'_>) {
+        let of = |peer: &BareJid| peer.domain() == domain.as_str();
+        let children: Vec<_> = self
+            .children
+            .keys()
+            .filter(|peer| of(peer))
+            .cloned()
+            .collect();
+        let parent = self
+            .parent
+            .as_ref()
+            .is_some_and(|parent| of(&parent.link.peer));
+        match state {
+            LinkState::Down => {
+                if parent {
+                    self.parent_lost(turn);
+                }
+                for child in &children {
+                    self.child_lost(child, turn);
+                }
+            }
+            LinkState::Up { resumed } => {
+                if parent {
+                    self.parent_up(resumed, turn);
+                }
+                if resumed {
+                    for child in &children {
+                        self.child_back(child, turn);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A stanza of ours has come back.
+    fn returned(&mut self, stanza: &Stanza, turn: &mut Turn<'_>) {
+        let Some(peer) = stanza.from().map(Jid::to_bare) else {
+            return;
+        };
+        if self
+            .parent
+            .as_ref()
+            .is_some_and(|parent| parent.link.peer == peer)
+        {
+            self.parent_lost(turn);
+        }
+        if self.children.contains_key(&peer) {
+            self.child_lost(&peer, turn);
+        }
+    }
+
+    /// After a turn: whoever is here needs the parent, or nobody does any more.
+    fn settle(&mut self, turn: &mut Turn<'_>) {
+        match self.crowd.contributed() {
+            0 => self.uncontribute(turn),
+            _ => self.contribute(turn),
+        }
+    }
+
+    fn configure(&mut self, federation: Federation, turn: &mut Turn<'_>) {
+        if federation == self.federation {
+            return;
+        }
+        let moved = federation.parents != self.federation.parents
+            || federation.mode != self.federation.mode
+            || federation.profile != self.federation.profile;
+        self.federation = federation;
+        let accept = &self.federation.accept;
+        let refused = self.children.keys().filter(|peer| !accept.admits(peer));
+        for child in refused.cloned().collect::<Vec<_>>() {
+            self.forget_child(&child, turn);
+        }
+        if moved {
+            self.leave_parent(turn);
+            self.parent = self.first_parent();
+        }
+    }
+}
+
+impl Machine for Node {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        let mut turn = Turn { now, out };
+        let turn = &mut turn;
+        self.wake_up(turn);
+        match input {
+            Input::Stanza(stanza) => self.stanza(stanza, turn),
+            Input::Returned(stanza) => self.returned(&stanza, turn),
+            Input::Link { domain, state } => self.link_changed(&domain, state, turn),
+            Input::Configure(federation) => self.configure(federation, turn),
+            Input::Close => {
+                self.close(turn);
+                self.in_room(turn, |room, now, out| {
+                    room.handle(room::Input::Close, now, out);
+                });
+            }
+        }
+        self.settle(turn);
+    }
+
+    fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
+        let mut turn = Turn { now, out };
+        let turn = &mut turn;
+        if self
+            .room
+            .next_timeout()
+            .is_some_and(|due| due <= now.instant)
+        {
+            self.in_room(turn, Room::handle_timeout);
+        }
+        self.wake_up(turn);
+        self.parent_timeout(turn);
+        self.children_timeout(turn);
+        self.splits_timeout(turn);
+        self.ask_for_missing(turn);
+        self.settle(turn);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let parent = self.parent.as_ref();
+        let timers = [
+            self.room.next_timeout(),
+            parent.and_then(Parent::next_timeout),
+            self.children.values().filter_map(Child::next_timeout).min(),
+            self.splits.next_timeout(),
+            self.next_missing(),
+            self.wake,
+        ];
+        timers.into_iter().flatten().min()
+    }
+}

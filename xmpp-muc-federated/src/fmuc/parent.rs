@@ -1,0 +1,610 @@
+//! The joining side of a link: towards the room that this one has joined (§5.3 of the design).
+
+use std::time::{Duration, Instant};
+
+use xmpp_core::BareJid;
+use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+
+use super::child::{asks_to_join, has_join};
+use super::crowd::Via;
+use super::event::Passing;
+use super::link::{Link, Speech, at};
+use super::node::{Class, Matter, Node, Turn};
+use super::settings::{Dialect, Federation, Settings};
+use super::{Extension, Fmuc, Hello};
+use crate::log::{NodeId, Vector};
+use crate::room::elsewhere::Parting;
+
+/// The room that this one has joined, or would.
+#[derive(Debug)]
+pub(super) struct Parent {
+    pub(super) link: Link,
+    pub(super) state: State,
+    /// Which of the rooms in the list it is.
+    which: usize,
+    /// Tries in a row that came to nothing.
+    tries: u32,
+    /// What has come of the burst: without our extension it counts when it is complete.
+    staged: Vec<Stanza>,
+    /// How far the peer had everything when it began to tell us what we lack.
+    pub(super) promised: Option<Vector>,
+    /// It has joined this room instead.
+    yielded: bool,
+    /// It was joined before a restart, and has not heard of that.
+    of_old: bool,
+}
+
+/// What becomes of two joins of one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// There is but one.
+    None,
+    /// That of this room stands.
+    Ours,
+    /// That of the other one does.
+    Theirs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nobody is here who would need it.
+    Idle,
+    /// It was asked.
+    Joining { until: Instant },
+    /// It tells us what we lack.
+    Syncing { until: Instant },
+    /// The two are one.
+    Joined,
+    /// The link is down; `None`: until it comes up.
+    Suspect { retry: Option<Instant> },
+    /// It was told that nobody is here any more.
+    Leaving { until: Instant },
+    /// It is asked again then; `None`: when the link comes up.
+    Backoff { until: Option<Instant> },
+}
+
+/// The most stanzas of a burst that is not complete.
+const STAGED_MAX: usize = 10_000;
+
+impl Parent {
+    fn new(which: usize, room: &BareJid, federation: &Federation, settings: &Settings) -> Parent {
+        let peer = federation.parents[which].clone();
+        Parent {
+            link: Link::new(room, peer, federation, settings),
+            state: State::Idle,
+            which,
+            tries: 0,
+            staged: Vec::new(),
+            promised: None,
+            yielded: false,
+            of_old: false,
+        }
+    }
+
+    /// It was joined when this node was stored.
+    pub(super) fn was_joined(&mut self) {
+        self.of_old = true;
+    }
+
+    /// The peer has left, which had joined this room instead.
+    pub(super) fn take_back(&mut self, peer: &BareJid) {
+        if self.link.peer == *peer {
+            self.yielded = false;
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle | State::Backoff { .. })
+    }
+
+    /// Whether what happens here goes there at once.
+    fn is_live(&self) -> bool {
+        match self.state {
+            State::Joined => true,
+            State::Syncing { .. } => self.link.is_ext(),
+            _ => false,
+        }
+    }
+
+    /// Tells it of an event, now or when it is there.
+    pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
+        if self.is_live() {
+            self.link.tell(passing, turn);
+        } else if !self.link.is_ext()
+            && matches!(
+                self.state,
+                State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. }
+            )
+        {
+            self.link.wait(passing.clone());
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Joining { until } | State::Syncing { until } | State::Leaving { until } => {
+                Some(until)
+            }
+            State::Suspect { retry: until } | State::Backoff { until } => until,
+            State::Idle | State::Joined => None,
+        }
+    }
+
+    /// When it is asked again after one more try that came to nothing.
+    fn back_off(&mut self, by: u64, now: Instant) -> Option<Instant> {
+        let backoff = self.link.timers.backoff?;
+        let pause = backoff.first.saturating_mul(1 << self.tries.min(16));
+        let pause = pause.min(backoff.longest);
+        self.tries += 1;
+        // Up to a quarter less, so that not all that have lost the same link come back at once.
+        let quarter = u64::try_from(pause.as_millis() / 4).unwrap_or(u64::MAX);
+        Some(now + pause - Duration::from_millis(by % (quarter + 1)))
+    }
+}
+
+impl Node {
+    pub(super) fn first_parent(&self) -> Option<Parent> {
+        let some = !self.federation.parents.is_empty();
+        some.then(|| Parent::new(0, self.room.jid(), &self.federation, &self.settings))
+    }
+
+    /// There is somebody now whom the parent has to know of.
+    pub(super) fn contribute(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = self.parent.as_ref().filter(|parent| !parent.yielded) else {
+            return;
+        };
+        match parent.state {
+            State::Idle => self.join(turn),
+            // A new session; what is still said of the one before does not count.
+            State::Leaving { .. } if parent.link.is_ext() => self.join(turn),
+            _ => {}
+        }
+    }
+
+    /// Asks the parent (J of the design), if there is anybody for whom.
+    fn join(&mut self, turn: &mut Turn<'_>) {
+        let session = self.session(turn.now);
+        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
+        let vector = self.have.vector();
+        let mode = self.federation.mode;
+        let first = self.crowd.iter().find(|known| known.via != Via::Parent);
+        let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let Some((occupant, dot)) = first else {
+            parent.state = State::Idle;
+            return;
+        };
+        let link = &mut parent.link;
+        link.begin(session.clone());
+        link.announced.clear();
+        let offered = link.may_extend();
+        let join = offered.then(|| {
+            Extension::Join(Hello {
+                mode,
+                session,
+                fresh,
+                have: link.aliases.tell(&vector),
+            })
+        });
+        let stanza = link.write_join(&occupant, dot.as_ref(), join);
+        turn.send(link, Class::Control, stanza, dot.as_ref());
+        parent.staged.clear();
+        parent.promised = None;
+        parent.state = State::Joining {
+            until: turn.now.instant + parent.link.timers.join,
+        };
+    }
+
+    /// A stanza of the parent.
+    pub(super) fn from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        if let Some(text) = &fmuc.reject {
+            return self.rejected(text.clone(), turn);
+        }
+        if fmuc.left {
+            return self.parent_left(fmuc, turn);
+        }
+        if let Some(sync) = fmuc.extensions.iter().find_map(|one| match one {
+            Extension::Sync { hello, reset, path } => Some((hello, *reset, path)),
+            _ => None,
+        }) {
+            return self.synchronise(sync.0, sync.1, sync.2, turn);
+        }
+        if fmuc.extensions.contains(&Extension::Rejoin) {
+            return self.join(turn);
+        }
+        match parent.state {
+            // What it speaks shows by its first answer.
+            State::Joining { .. }
+                if parent.link.speech != Speech::Ext || parent.link.session.is_empty() =>
+            {
+                if parent.link.about.dialect == Dialect::Ext {
+                    return turn.drop(&parent.link.peer, "our extension is not spoken");
+                }
+                if parent.link.speech == Speech::Unknown {
+                    parent.link.speech = Speech::Xep;
+                }
+                let until = turn.now.instant + parent.link.timers.join;
+                parent.state = State::Syncing { until };
+                self.stage(stanza.clone(), turn);
+            }
+            State::Syncing { .. } if !parent.link.is_ext() => self.stage(stanza.clone(), turn),
+            // What was under way when this side began anew.
+            State::Joining { .. } | State::Idle | State::Backoff { .. } => {}
+            State::Suspect { .. } if !parent.link.is_ext() => {
+                parent.state = State::Joined;
+                self.parent_back(turn);
+                self.take(&Via::Parent, stanza, fmuc, turn);
+            }
+            State::Suspect { .. } => {}
+            State::Syncing { .. } | State::Joined | State::Leaving { .. } => {
+                self.take(&Via::Parent, stanza, fmuc, turn);
+                if fmuc.extensions.contains(&Extension::Synced) {
+                    self.synchronised(turn);
+                }
+            }
+        }
+    }
+
+    /// A part of the burst, without our extension: it ends with the subject.
+    fn stage(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let ends = matches!(stanza.kind(), Kind::Message(_))
+            && stanza.payload().has("subject", xmpp_core::xml::ns::CLIENT);
+        if parent.staged.len() >= STAGED_MAX {
+            return turn.drop(&parent.link.peer, "the burst is too long");
+        }
+        parent.staged.push(stanza);
+        if !ends {
+            return;
+        }
+        for stanza in std::mem::take(&mut parent.staged) {
+            if let Some(fmuc) = fmuc_of(&stanza) {
+                self.take(&Via::Parent, &stanza, &fmuc, turn);
+            }
+        }
+        self.joined(turn);
+    }
+
+    /// Both sides have everything.
+    pub(super) fn joined(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        parent.state = State::Joined;
+        parent.tries = 0;
+        if let Some(parent) = &self.parent {
+            self.write_down_link("parent", &parent.link, turn);
+        }
+        self.parent_back(turn);
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        if !parent.link.is_ext() {
+            // All others of ours; then what has been said since.
+            let unknown = self.crowd.iter().filter(|known| known.via != Via::Parent);
+            let unknown: Vec<_> = unknown
+                .filter(|known| !parent.link.announced.contains_key(&known.occupant.jid))
+                .map(|known| known.occupant.clone())
+                .collect();
+            for occupant in unknown {
+                parent.link.introduce(occupant, turn);
+            }
+            for mut passing in parent.link.take_waiting() {
+                if passing.event.is_said() {
+                    passing.late.get_or_insert(turn.now.utc);
+                }
+                parent.link.tell(&passing, turn);
+            }
+        }
+    }
+
+    /// Whether this is how a room answers that is not federated (A9 of the design).
+    pub(super) fn is_ordinary_answer(&self, from: &BareJid, stanza: &Stanza) -> bool {
+        let parent = self.parent.as_ref();
+        parent.is_some_and(|parent| {
+            parent.link.peer == *from
+                && matches!(parent.state, State::Joining { .. })
+                && matches!(stanza.kind(), Kind::Presence(PresenceType::Available))
+        })
+    }
+
+    /// What is there is an ordinary room: one of ours has just entered it as a user.
+    pub(super) fn found_ordinary(&mut self, turn: &mut Turn<'_>) {
+        let me = self.room.jid().clone();
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        for nick in std::mem::take(&mut parent.link.announced).into_values() {
+            let gone = Stanza::presence(PresenceType::Unavailable)
+                .with_from(at(&me, &nick))
+                .with_to(at(&parent.link.peer, &nick));
+            turn.send(&parent.link, Class::Control, gone, None);
+        }
+        turn.notice(&parent.link.peer, Matter::Ordinary);
+        self.try_later(true, turn);
+    }
+
+    fn rejected(&mut self, text: String, turn: &mut Turn<'_>) {
+        let Some(parent) = &self.parent else {
+            return;
+        };
+        if !matches!(parent.state, State::Joining { .. }) {
+            return;
+        }
+        turn.notice(&parent.link.peer, Matter::Rejected(text));
+        self.try_later(false, turn);
+    }
+
+    /// The parent has noted that we have left, or will have nothing to do with us any more.
+    fn parent_left(&mut self, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let of_another = fmuc.extensions.iter().any(|one| match one {
+            Extension::Left(session) => *session != parent.link.session,
+            _ => false,
+        });
+        if of_another {
+            return;
+        }
+        match parent.state {
+            State::Leaving { .. } => {
+                parent.state = State::Idle;
+                parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
+                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+            }
+            State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
+                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+                self.try_later(false, turn);
+            }
+            State::Idle | State::Joining { .. } | State::Backoff { .. } => {}
+        }
+    }
+
+    /// Nobody is left here for the parent.
+    pub(super) fn uncontribute(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let until = turn.now.instant + parent.link.timers.left;
+        match parent.state {
+            State::Joined | State::Syncing { .. } => parent.state = State::Leaving { until },
+            State::Joining { .. } | State::Suspect { .. } => {
+                parent.link.leave_all(turn);
+                parent.state = State::Leaving { until };
+            }
+            State::Backoff { .. } => {
+                parent.state = State::Idle;
+                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+            }
+            State::Idle | State::Leaving { .. } => {}
+        }
+    }
+
+    /// We leave the parent, whoever is here.
+    pub(super) fn leave_parent(&mut self, turn: &mut Turn<'_>) {
+        let Some(mut parent) = self.parent.take() else {
+            return;
+        };
+        if !matches!(
+            parent.state,
+            State::Idle | State::Backoff { .. } | State::Leaving { .. }
+        ) {
+            parent.link.leave_all(turn);
+        }
+        self.drop_behind(&Via::Parent, &Parting::default(), turn);
+    }
+
+    /// The room that this one had joined before a restart hears that nobody is here any more.
+    pub(super) fn leave_of_old(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        if std::mem::take(&mut parent.of_old) {
+            parent.link.leave_all(turn);
+            parent.state = State::Leaving {
+                until: turn.now.instant + parent.link.timers.left,
+            };
+        }
+    }
+
+    /// The link is down.
+    pub(super) fn parent_lost(&mut self, turn: &mut Turn<'_>) {
+        let by = self.chance(turn);
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let now = turn.now.instant;
+        match parent.state {
+            State::Joined | State::Syncing { .. } => {
+                let retry = parent.back_off(by, now);
+                parent.state = State::Suspect { retry };
+                parent.staged.clear();
+                self.split(&Via::Parent, turn);
+            }
+            State::Joining { .. } if self.splits.has(&Via::Parent) => {
+                let retry = parent.back_off(by, now);
+                parent.state = State::Suspect { retry };
+            }
+            State::Joining { .. } => self.try_later(false, turn),
+            State::Idle | State::Suspect { .. } | State::Leaving { .. } | State::Backoff { .. } => {
+            }
+        }
+    }
+
+    /// The link is up.
+    pub(super) fn parent_up(&mut self, resumed: bool, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        match parent.state {
+            State::Suspect { .. } if resumed => {
+                parent.state = State::Joined;
+                parent.tries = 0;
+                self.parent_back(turn);
+                self.flush_parent(turn);
+            }
+            State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
+            _ => {}
+        }
+    }
+
+    fn flush_parent(&mut self, turn: &mut Turn<'_>) {
+        if let Some(parent) = &mut self.parent {
+            for passing in parent.link.take_waiting() {
+                parent.link.tell(&passing, turn);
+            }
+        }
+    }
+
+    /// Those behind the parent are there again.
+    fn parent_back(&mut self, turn: &mut Turn<'_>) {
+        self.reunite(&Via::Parent, turn);
+    }
+
+    /// Asks again later, the next room of the list if there is one.
+    fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
+        let by = self.chance(turn);
+        let several = self.federation.parents.len();
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let now = turn.now.instant;
+        let until = match (long, parent.link.timers.backoff) {
+            (true, Some(backoff)) => Some(now + backoff.longest),
+            _ => parent.back_off(by, now),
+        };
+        let (next, tries) = ((parent.which + 1) % several.max(1), parent.tries);
+        if next != parent.which && next < several {
+            let mut other = Parent::new(next, self.room.jid(), &self.federation, &self.settings);
+            other.tries = tries;
+            self.parent = Some(other);
+        }
+        if let Some(parent) = &mut self.parent {
+            parent.state = State::Backoff { until };
+        }
+    }
+
+    pub(super) fn parent_timeout(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= turn.now.instant);
+        if !is_due(parent.next_timeout()) {
+            return;
+        }
+        match parent.state {
+            State::Joining { .. } | State::Syncing { .. } => {
+                turn.notice(&parent.link.peer, Matter::Silent);
+                match self.splits.has(&Via::Parent) {
+                    true => self.parent_lost(turn),
+                    false => self.try_later(false, turn),
+                }
+            }
+            State::Leaving { .. } => {
+                parent.state = State::Idle;
+                parent.link.announced.clear();
+                let peer = parent.link.peer.clone();
+                self.strike_link(&peer, turn);
+                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+            }
+            State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
+            State::Idle | State::Joined => {}
+        }
+    }
+
+    /// Whether this is the room that we have joined, or would.
+    pub(super) fn is_parent(&self, peer: &BareJid) -> bool {
+        let parent = self.parent.as_ref();
+        parent.is_some_and(|parent| parent.link.peer == *peer && !parent.yielded)
+    }
+
+    /// The link to a room.
+    pub(super) fn via(&self, peer: &BareJid) -> Option<Via> {
+        if self.children.contains_key(peer) {
+            return Some(Via::Child(peer.clone()));
+        }
+        self.is_parent(peer).then_some(Via::Parent)
+    }
+
+    /// Two rooms each of which is to join the other: §5.5 of the design.
+    pub(super) fn crossing(&self, peer: &BareJid, stanza: &Stanza, fmuc: &Fmuc) -> Crossing {
+        let joining = self.is_parent(peer)
+            && asks_to_join(stanza, fmuc)
+            && self.federation.accept.admits(peer);
+        let state = self.parent.as_ref().map(|parent| parent.state);
+        match state.filter(|_| joining) {
+            // Without our extension the other one may not give way.
+            Some(State::Joining { .. } | State::Backoff { .. }) if !has_join(fmuc) => {
+                Crossing::Theirs
+            }
+            Some(State::Joining { .. }) if self.id.as_str() > peer.as_str() => Crossing::Ours,
+            Some(State::Joining { .. } | State::Backoff { .. } | State::Idle) => Crossing::Theirs,
+            _ => Crossing::None,
+        }
+    }
+
+    /// The peer joins this room, and not the other way round.
+    pub(super) fn yield_to(&mut self, peer: &BareJid) {
+        if let Some(parent) = self
+            .parent
+            .as_mut()
+            .filter(|parent| parent.link.peer == *peer)
+        {
+            parent.state = State::Idle;
+            parent.yielded = true;
+            parent.link.announced.clear();
+        }
+    }
+
+    /// A room that finds itself among those above it: of all in the ring the one with the greatest address leaves it.
+    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) {
+        let Some(at) = self.ancestors.iter().position(|one| *one == self.id) else {
+            return;
+        };
+        if self.ancestors[..=at].iter().max() != Some(&self.id) {
+            return;
+        }
+        if let Some(parent) = &mut self.parent {
+            turn.notice(
+                &parent.link.peer,
+                Matter::Rejected("it is behind this room".into()),
+            );
+            parent.link.leave_all(turn);
+        }
+        self.ancestors.clear();
+        self.drop_behind(&Via::Parent, &Parting::default(), turn);
+        self.try_later(true, turn);
+        self.tell_path(turn);
+    }
+
+    /// A number that is another one each time, and the same in a repeated run.
+    fn chance(&self, turn: &Turn<'_>) -> u64 {
+        let seed = turn.now.utc.0.unsigned_abs();
+        let name = self.id.as_str().bytes();
+        name.fold(seed, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+        })
+    }
+
+    /// The rooms from this one to the root.
+    pub(super) fn path(&self) -> Vec<NodeId> {
+        let this = [self.id.clone()].into_iter();
+        this.chain(self.ancestors.iter().cloned()).collect()
+    }
+}
+
+/// What makes a stanza one between rooms.
+pub(super) fn fmuc_of(stanza: &Stanza) -> Option<Fmuc> {
+    let fmuc = stanza.payload().child("fmuc", crate::ns::FMUC)?;
+    Fmuc::read(&fmuc.element()).ok()
+}

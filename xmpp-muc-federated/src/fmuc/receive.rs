@@ -1,0 +1,572 @@
+//! What another node says has happened (§5.9 of the design).
+
+use std::sync::Arc;
+
+use xmpp_core::stanza::{Kind, MessageType, PresenceType, Stanza};
+use xmpp_core::time::Timestamp;
+use xmpp_core::xml::ns::CLIENT;
+use xmpp_core::{BareJid, Jid};
+
+use super::crowd::{Known, Sight, Via};
+use super::event::{Event, Passing};
+use super::local::portable;
+use super::node::{Node, Turn};
+use super::parent::{Crossing, fmuc_of};
+use super::{Extension, Fmuc};
+use crate::log::{Dot, Seen, Stamp};
+use crate::ns;
+use crate::room::elsewhere::{Actor, Occupant, Parting, Refusal};
+use crate::room::{Affiliation, Role};
+
+/// "Kicked", "banned", and the two ways to be removed for one's affiliation (XEP-0045 §16.6.2).
+const REMOVED: [u16; 4] = [301, 307, 321, 322];
+
+impl Node {
+    /// A stanza with `<fmuc/>`.
+    pub(super) fn received(&mut self, peer: &BareJid, stanza: &Stanza, turn: &mut Turn<'_>) {
+        // Errors are never answered: two rooms would never stop.
+        if is_error(stanza) {
+            if matches!(stanza.kind(), Kind::Message(_))
+                && let Some(via) = self.via(peer)
+            {
+                self.private_returned(&via, stanza, turn);
+            }
+            return;
+        }
+        if stanza.payload().as_bytes().len() > self.settings.limits.stanza {
+            return turn.drop(peer, "the stanza is too large");
+        }
+        let Some(fmuc) = fmuc_of(stanza) else {
+            return turn.drop(peer, "<fmuc/> is malformed");
+        };
+        if peer.local().is_none() {
+            return turn.drop(peer, "it is no room");
+        }
+        if matches!(stanza.kind(), Kind::Presence(PresenceType::Available)) {
+            match self.crossing(peer, stanza, &fmuc) {
+                Crossing::None => {}
+                Crossing::Ours => return,
+                Crossing::Theirs => self.yield_to(peer),
+            }
+        }
+        if self.children.contains_key(peer) {
+            self.from_child(peer, stanza, &fmuc, turn);
+        } else if self.is_parent(peer) {
+            self.from_parent(stanza, &fmuc, turn);
+        } else {
+            self.from_stranger(peer, stanza, &fmuc, turn);
+        }
+    }
+
+    /// An event of an occupant behind a link.
+    pub(super) fn take(&mut self, via: &Via, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        self.extensions(via, fmuc, turn);
+        let Some(link) = self.link(via) else {
+            return;
+        };
+        let peer = link.peer.clone();
+        // What Openfire says in the name of the room itself is said of somebody in another stanza.
+        let author = fmuc.from.clone().filter(|from| !from.is_bare());
+        let Some(author) = author else {
+            return;
+        };
+        let dot = match link.is_ext() {
+            true => link.aliases.read(fmuc),
+            false => None,
+        };
+        if dot.as_ref().is_some_and(|dot| dot.node == self.id) {
+            return;
+        }
+        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        match stanza.kind() {
+            Kind::Presence(PresenceType::Available) if self.is_request(via, &author, fmuc) => {
+                let asked = occupant(author.clone(), nick, stanza);
+                let parting = parting(stanza, fmuc, self.settings.limits.text);
+                self.asked_to_give(via, &author, asked.role, &parting, turn);
+            }
+            Kind::Presence(PresenceType::Available) => {
+                let occupant = occupant(author, nick, stanza);
+                self.take_here(via, occupant, dot, turn);
+            }
+            Kind::Presence(PresenceType::Unavailable) => {
+                let parting = parting(stanza, fmuc, self.settings.limits.text);
+                self.take_gone(via, &author, nick, parting, dot, turn);
+            }
+            Kind::Message(MessageType::Groupchat) => {
+                self.take_message(via, &author, nick, stanza, fmuc, dot, turn);
+            }
+            Kind::Message(MessageType::Chat | MessageType::Normal) => {
+                self.take_private(via, &author, stanza, turn);
+            }
+            _ => turn.drop(&peer, "it is nothing that rooms say"),
+        }
+    }
+
+    /// Whether a presence asks for something: it is of somebody who is not behind the link that it came by.
+    fn is_request(&self, via: &Via, author: &Jid, fmuc: &Fmuc) -> bool {
+        let acts = fmuc
+            .extensions
+            .iter()
+            .any(|one| matches!(one, Extension::Act { .. }));
+        acts && self
+            .crowd
+            .get(author)
+            .is_some_and(|known| known.via != *via)
+    }
+
+    /// Somebody is there.
+    fn take_here(
+        &mut self,
+        via: &Via,
+        mut occupant: Occupant,
+        dot: Option<Dot>,
+        turn: &mut Turn<'_>,
+    ) {
+        let jid = occupant.jid.clone();
+        if !self.may_speak_for(via, &jid, turn) {
+            return;
+        }
+        // Who was forgotten with the link is told of once more, and by the same event.
+        let better = dot
+            .as_ref()
+            .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
+        let news = self.is_news(dot.as_ref(), turn);
+        let known = self.crowd.get(&jid);
+        if known.is_some() && !news {
+            if let Some(known) = self.crowd.get_mut(&jid) {
+                known.stale = false;
+            }
+            return;
+        }
+        if better {
+            let event = Event::Here(occupant);
+            let passing = Passing {
+                event,
+                dot,
+                late: None,
+            };
+            return self.publish(via, &passing, turn);
+        }
+        let before = self.crowd.get(&jid).cloned();
+        let nick_there = occupant.nick.clone();
+        occupant.nick = match &before {
+            Some(known) if known.nick_there == nick_there => known.occupant.nick.clone(),
+            _ => self.free_nick(via, &jid, &nick_there, turn),
+        };
+        let mut sight = before.as_ref().map_or(Sight::Shown, |known| known.sight);
+        if sight != Sight::Suppressed {
+            sight = self.show(via, &occupant, before.as_ref(), turn);
+        }
+        let lasting = dot.clone().or_else(|| before.as_ref()?.dot.clone());
+        self.crowd.insert(Known {
+            occupant: occupant.clone(),
+            via: via.clone(),
+            nick_there,
+            dot: lasting,
+            sight,
+            stale: false,
+        });
+        let same = before.is_some_and(|known| known.occupant == occupant);
+        if dot.is_some() || !same {
+            let event = Event::Here(occupant);
+            self.publish(
+                via,
+                &Passing {
+                    event,
+                    dot,
+                    late: None,
+                },
+                turn,
+            );
+        }
+    }
+
+    /// Has the room show somebody who is elsewhere.
+    pub(super) fn show(
+        &mut self,
+        via: &Via,
+        occupant: &Occupant,
+        before: Option<&Known>,
+        turn: &mut Turn<'_>,
+    ) -> Sight {
+        let renamed = before
+            .filter(|known| known.sight == Sight::Shown && known.occupant.nick != occupant.nick);
+        let done = self.in_room(turn, |room, now, out| {
+            if renamed.is_some() {
+                room.rename_elsewhere(&occupant.jid, &occupant.nick, now, out)?;
+            }
+            room.take_in(occupant, now, out)
+        });
+        match done {
+            Ok(()) => Sight::Shown,
+            Err(why) => {
+                self.not_shown(via, occupant, why, turn);
+                Sight::Suppressed
+            }
+        }
+    }
+
+    fn not_shown(&mut self, via: &Via, occupant: &Occupant, why: Refusal, turn: &mut Turn<'_>) {
+        let condition = match why {
+            Refusal::Outcast => "forbidden",
+            Refusal::Taken => "conflict",
+            Refusal::Nick => "jid-malformed",
+            Refusal::Full => "service-unavailable",
+            Refusal::Locked => "item-not-found",
+        };
+        let Some(link) = self.link(via) else {
+            return;
+        };
+        if link.is_ext() {
+            let fmuc = Fmuc::from(occupant.jid.clone());
+            let refuse = Extension::Refuse(condition.to_owned());
+            let stanza = link.write_own(&fmuc.with(refuse));
+            let link = &*link;
+            turn.send(link, super::Class::Control, stanza, None);
+        }
+    }
+
+    /// Somebody is gone; or somebody behind that link asks that one of another go.
+    fn take_gone(
+        &mut self,
+        via: &Via,
+        author: &Jid,
+        nick: &str,
+        parting: Parting,
+        dot: Option<Dot>,
+        turn: &mut Turn<'_>,
+    ) {
+        let known = self.crowd.get(author);
+        let theirs = known.is_none_or(|known| known.via == *via);
+        if !theirs {
+            if parting.codes.iter().any(|code| REMOVED.contains(code)) {
+                self.asked_to_expel(via, author, &parting, turn);
+            }
+            return;
+        }
+        // The first half of a change of nick, without our extension: the other one says it all.
+        if parting.codes.contains(&303) {
+            return;
+        }
+        if !self.is_news(dot.as_ref(), turn) {
+            return;
+        }
+        let late = dot
+            .as_ref()
+            .is_some_and(|dot| self.crowd.knows_better(author, dot));
+        let shown = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
+        if !late && let Some(known) = self.crowd.remove(author, dot.as_ref()) {
+            if known.sight == Sight::Shown {
+                self.in_room(turn, |room, now, out| {
+                    room.let_go(author, &parting, now, out);
+                });
+            }
+        } else if dot.is_none() {
+            return;
+        }
+        let event = Event::Gone {
+            jid: author.clone(),
+            nick: shown,
+            parting,
+        };
+        self.publish(
+            via,
+            &Passing {
+                event,
+                dot,
+                late: None,
+            },
+            turn,
+        );
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of one stanza")]
+    fn take_message(
+        &mut self,
+        via: &Via,
+        author: &Jid,
+        nick: &str,
+        stanza: &Stanza,
+        fmuc: &Fmuc,
+        dot: Option<Dot>,
+        turn: &mut Turn<'_>,
+    ) {
+        if !self.may_speak_for(via, author, turn) || !self.is_news(dot.as_ref(), turn) {
+            return;
+        }
+        let known = self.crowd.get(author);
+        // Who speaks without having been introduced is there all the same: one whose peer has forgotten to say so, or who has left since.
+        if known.is_none() && dot.is_none() {
+            let occupant = Occupant {
+                jid: author.clone(),
+                nick: nick.to_owned(),
+                affiliation: Affiliation::None,
+                role: Role::Participant,
+                presence: Stanza::presence(PresenceType::Available),
+            };
+            self.take_here(via, occupant, None, turn);
+        }
+        let nick = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
+        let late = said_at(stanza).map(|at| at.min(turn.now.utc));
+        let mut message = portable(stanza);
+        if message.id().is_none()
+            && let Some(dot) = &dot
+        {
+            message.set_id(super::link::id_of(dot).as_str());
+        }
+        let is_subject = {
+            let has = |name| message.payload().has(name, CLIENT);
+            has("subject") && !has("body") && !has("thread")
+        };
+        if is_subject {
+            return self.take_subject(via, author, &nick, message, fmuc, dot, late, turn);
+        }
+        let passing = Passing {
+            event: Event::Said {
+                by: author.clone(),
+                nick,
+                message: Arc::new(message),
+            },
+            dot,
+            late,
+        };
+        self.hear(&passing, turn);
+        self.publish(via, &passing, turn);
+    }
+
+    /// Says to all here what somebody elsewhere has said.
+    fn hear(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
+        let Event::Said { by, nick, message } = &passing.event else {
+            return;
+        };
+        let late = passing.late;
+        let sight = self.crowd.get(by).map(|known| known.sight);
+        self.in_room(turn, |room, now, out| match sight {
+            Some(Sight::Shown) => {
+                room.hear(by, message, late, now, out);
+            }
+            Some(Sight::Suppressed) => {}
+            Some(Sight::Lost) | None => {
+                let at = late.unwrap_or(now.utc);
+                room.hear_of_old(by, nick, message, at, now, out);
+            }
+        });
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of one stanza")]
+    fn take_subject(
+        &mut self,
+        via: &Via,
+        author: &Jid,
+        nick: &str,
+        message: Stanza,
+        fmuc: &Fmuc,
+        dot: Option<Dot>,
+        late: Option<Timestamp>,
+        turn: &mut Turn<'_>,
+    ) {
+        let changed = fmuc.extensions.iter().find_map(|one| match one {
+            Extension::Changed(at, count) => Some((*at, *count)),
+            _ => None,
+        });
+        let stamp = match (changed, &dot) {
+            (Some((at, count)), Some(dot)) => Stamp {
+                at,
+                count,
+                node: dot.node.clone(),
+            },
+            _ => self.clock.stamp(turn.now.utc),
+        };
+        let believed = self.clock.see(&stamp, turn.now.utc);
+        let newer = self
+            .subject
+            .as_ref()
+            .is_none_or(|subject| match &subject.event {
+                Event::Subject { stamp: ours, .. } => *ours < stamp,
+                _ => true,
+            });
+        let passing = Passing {
+            event: Event::Subject {
+                by: author.clone(),
+                nick: nick.to_owned(),
+                message: Arc::new(message.clone()),
+                stamp,
+            },
+            dot,
+            late,
+        };
+        if believed && newer && self.may_set_subject(via, author) {
+            let at = late.unwrap_or(turn.now.utc);
+            self.subject = Some(passing.clone());
+            self.in_room(turn, |room, now, out| {
+                room.adopt_subject(author, Some(nick), &message, at, now, out);
+            });
+        }
+        self.publish(via, &passing, turn);
+    }
+
+    /// What a room has that this one has joined is so; of others it depends.
+    fn may_set_subject(&mut self, via: &Via, author: &Jid) -> bool {
+        let moderates = self
+            .crowd
+            .get(author)
+            .is_some_and(|known| known.occupant.role == Role::Moderator);
+        let anybody = self.room.anybody_sets_subject();
+        let trusted = self.link(via).is_some_and(|link| link.about.trust_roles);
+        *via == Via::Parent || anybody || (moderates && trusted)
+    }
+
+    /// §5.13 of the design: nobody else's occupants, and none of ours. Whoever was behind a link that is down may have come back by another one.
+    fn may_speak_for(&mut self, via: &Via, jid: &Jid, turn: &mut Turn<'_>) -> bool {
+        let Some(link) = self.link(via) else {
+            return false;
+        };
+        let (peer, about) = (link.peer.clone(), link.about.clone());
+        let refused = match self.crowd.get(jid) {
+            Some(known) if known.via == *via => None,
+            Some(known) if known.via == Via::Here => Some("the occupant is here"),
+            Some(known) if !self.splits.has(&known.via) => Some("the occupant is another's"),
+            _ if !self.settings.may_introduce(&about, jid) => Some("it may not speak for them"),
+            _ if self.crowd.behind(via).count() >= self.settings.limits.occupants => {
+                Some("too many occupants")
+            }
+            _ => None,
+        };
+        if let Some(why) = refused {
+            turn.drop(&peer, why);
+        }
+        refused.is_none()
+    }
+
+    /// Whether an event is new here. One without a name always is.
+    fn is_news(&mut self, dot: Option<&Dot>, turn: &Turn<'_>) -> bool {
+        dot.is_none_or(|dot| {
+            let seen = self.have.see(dot, turn.now.instant);
+            matches!(seen, Seen::Next | Seen::Ahead | Seen::Late)
+        })
+    }
+
+    /// All behind a link are gone, as this room has to see it.
+    pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
+        for jid in self.crowd.jids_behind(via) {
+            self.drop_one(via, &jid, parting, turn);
+        }
+    }
+
+    /// Those whom the peer has not named since it has joined anew are gone.
+    pub(super) fn drop_stale(&mut self, via: &Via, turn: &mut Turn<'_>) {
+        let stale = self.crowd.behind(via).filter(|known| known.stale);
+        let stale: Vec<_> = stale.map(|known| known.occupant.jid.clone()).collect();
+        for jid in stale {
+            self.drop_one(via, &jid, &Parting::default(), turn);
+        }
+    }
+
+    /// Somebody is gone, and their own node has not said so.
+    pub(super) fn drop_one(
+        &mut self,
+        via: &Via,
+        jid: &Jid,
+        parting: &Parting,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(known) = self.crowd.remove(jid, None) else {
+            return;
+        };
+        if known.sight == Sight::Shown {
+            self.in_room(turn, |room, now, out| room.let_go(jid, parting, now, out));
+        }
+        let event = Event::Gone {
+            jid: jid.clone(),
+            nick: known.occupant.nick,
+            parting: parting.clone(),
+        };
+        let passing = Passing {
+            event,
+            dot: None,
+            late: None,
+        };
+        self.publish(via, &passing, turn);
+    }
+}
+
+fn known_nick(crowd: &super::crowd::Crowd, jid: &Jid) -> Option<String> {
+    crowd.get(jid).map(|known| known.occupant.nick.clone())
+}
+
+fn is_error(stanza: &Stanza) -> bool {
+    matches!(
+        stanza.kind(),
+        Kind::Presence(PresenceType::Error) | Kind::Message(MessageType::Error)
+    )
+}
+
+/// The occupant in a presence.
+fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
+    let x = stanza.payload().child("x", ns::USER).map(|x| x.element());
+    let item = x.as_ref().and_then(|x| x.child("item", ns::USER));
+    let of_item = |name| item.and_then(|item| item.attr(name));
+    Occupant {
+        jid,
+        nick: nick.to_owned(),
+        affiliation: of_item("affiliation")
+            .and_then(Affiliation::named)
+            .unwrap_or(Affiliation::None),
+        role: of_item("role")
+            .and_then(Role::named)
+            .unwrap_or(Role::Participant),
+        presence: portable(stanza).with_id(None),
+    }
+}
+
+/// How somebody goes.
+fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
+    let x = stanza.payload().child("x", ns::USER).map(|x| x.element());
+    let item = x.as_ref().and_then(|x| x.child("item", ns::USER));
+    let codes = x.iter().flat_map(|x| x.children());
+    let codes = codes
+        .filter(|child| child.is("status", ns::USER))
+        .filter_map(|status| status.attr("code")?.parse().ok());
+    let reason = item.and_then(|item| item.child("reason", ns::USER));
+    let named = item.and_then(|item| item.child("actor", ns::USER));
+    let act = fmuc.extensions.iter().find_map(|one| match one {
+        Extension::Act { by, nick } => Some(Actor {
+            nick: nick.clone(),
+            jid: Some(by.clone()),
+        }),
+        _ => None,
+    });
+    let named = named.and_then(|actor| actor.attr("nick"));
+    let named = named.map(|nick| Actor {
+        nick: nick.to_owned(),
+        jid: None,
+    });
+    Parting {
+        codes: codes.take(8).collect(),
+        actor: act.or(named),
+        reason: reason.map(|reason| reason.text().chars().take(most).collect()),
+        farewell: Some(portable(stanza).with_id(None)),
+    }
+}
+
+/// When a message was said, if it bears a delay. XEP-0289 has it in an element and a form of its own in one example.
+fn said_at(stanza: &Stanza) -> Option<Timestamp> {
+    let payload = stanza.payload();
+    let delay = ["delay", "x"]
+        .iter()
+        .find_map(|name| payload.child(name, ns::DELAY))?;
+    let stamp = delay.attr("stamp")?;
+    stamp.parse().ok().or_else(|| of_old(&stamp))
+}
+
+/// `20120419T16:00:44`
+fn of_old(stamp: &str) -> Option<Timestamp> {
+    let (date, time) = stamp.split_once('T')?;
+    if date.len() != 8 || !date.is_ascii() {
+        return None;
+    }
+    let (year, rest) = date.split_at(4);
+    let (month, day) = rest.split_at(2);
+    let time = time.trim_end_matches('Z');
+    format!("{year}-{month}-{day}T{time}Z").parse().ok()
+}

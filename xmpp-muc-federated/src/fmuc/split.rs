@@ -1,0 +1,253 @@
+//! What is cut off: those behind a link that is down, or behind one further away (§5.10 of the design).
+
+use std::time::Instant;
+
+use super::crowd::{Sight, Via};
+use super::event::{Event, Passing};
+use super::node::{Class, Node, Turn};
+use super::settings::OnLoss;
+use super::{Alias, Extension, Fmuc};
+use crate::log::NodeId;
+use crate::room::elsewhere::Parting;
+
+/// All that is cut off.
+#[derive(Debug, Default)]
+pub(super) struct Splits {
+    all: Vec<Split>,
+}
+
+#[derive(Debug)]
+struct Split {
+    via: Via,
+    /// One node behind the link; `None` for all that is behind it, since it is down.
+    node: Option<NodeId>,
+    /// When those behind it leave, as the room here has to see it; `None`: they have, or do not.
+    until: Option<Instant>,
+}
+
+/// "The user was removed because of an error: a technical problem" (XEP-0045 §16.6.2).
+const TECHNICAL: u16 = 333;
+
+impl Splits {
+    /// Whether the link is down.
+    pub(super) fn has(&self, via: &Via) -> bool {
+        let down = |split: &Split| split.via == *via && split.node.is_none();
+        self.all.iter().any(down)
+    }
+
+    pub(super) fn forget(&mut self, via: &Via) {
+        self.all.retain(|split| split.via != *via);
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.all.iter().filter_map(|split| split.until).min()
+    }
+}
+
+impl Node {
+    /// A link is down.
+    pub(super) fn split(&mut self, via: &Via, turn: &mut Turn<'_>) {
+        if self.splits.has(via) {
+            return;
+        }
+        let until = self.grace(via, turn);
+        self.splits.all.push(Split {
+            via: via.clone(),
+            node: None,
+            until,
+        });
+        let nodes = self.nodes_behind(via);
+        self.spread(via, &nodes, Extension::Unreach, turn);
+    }
+
+    /// A link is up again, and what has become of those behind it is known.
+    pub(super) fn reunite(&mut self, via: &Via, turn: &mut Turn<'_>) {
+        if !self.splits.has(via) {
+            return;
+        }
+        self.splits.forget(via);
+        let nodes = self.nodes_behind(via);
+        self.spread(via, &nodes, Extension::Reach, turn);
+        for jid in self.crowd.jids_behind(via) {
+            self.find_again(via, &jid, turn);
+        }
+    }
+
+    /// A node further away cannot be heard of.
+    pub(super) fn node_split(&mut self, via: &Via, alias: Alias, turn: &mut Turn<'_>) {
+        let Some(node) = self.node_named(via, alias) else {
+            return;
+        };
+        let until = self.grace(via, turn);
+        let same = |split: &Split| split.via == *via && split.node.as_ref() == Some(&node);
+        if self.splits.all.iter().any(same) || self.splits.all.len() >= self.settings.have.nodes {
+            return;
+        }
+        self.splits.all.push(Split {
+            via: via.clone(),
+            node: Some(node.clone()),
+            until,
+        });
+        self.spread(via, &[node], Extension::Unreach, turn);
+    }
+
+    /// It can again.
+    pub(super) fn node_back(&mut self, via: &Via, alias: Alias, turn: &mut Turn<'_>) {
+        let Some(node) = self.node_named(via, alias) else {
+            return;
+        };
+        let same = |split: &Split| split.via == *via && split.node.as_ref() == Some(&node);
+        self.splits.all.retain(|split| !same(split));
+        let of = |dot: &crate::log::Dot| dot.node == node;
+        let back = self
+            .crowd
+            .behind(via)
+            .filter(|known| known.dot.as_ref().is_some_and(of));
+        let back: Vec<_> = back.map(|known| known.occupant.jid.clone()).collect();
+        for jid in back {
+            self.find_again(via, &jid, turn);
+        }
+        self.spread(via, &[node], Extension::Reach, turn);
+    }
+
+    pub(super) fn splits_timeout(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.instant;
+        let mut due = Vec::new();
+        for split in &mut self.splits.all {
+            if split.until.is_some_and(|until| until <= now) {
+                split.until = None;
+                due.push((split.via.clone(), split.node.clone()));
+            }
+        }
+        for (via, node) in due {
+            let behind = self.crowd.behind(&via).filter(|known| match &node {
+                Some(node) => known.dot.as_ref().is_some_and(|dot| dot.node == *node),
+                None => true,
+            });
+            let behind: Vec<_> = behind.map(|known| known.occupant.jid.clone()).collect();
+            for jid in behind {
+                self.lose(&via, &jid, turn);
+            }
+        }
+    }
+
+    /// Somebody has not been heard of for too long: here, and where nothing is known of nodes, they are gone.
+    fn lose(&mut self, via: &Via, jid: &xmpp_core::Jid, turn: &mut Turn<'_>) {
+        let Some(known) = self.crowd.get_mut(jid) else {
+            return;
+        };
+        if known.sight != Sight::Shown {
+            return;
+        }
+        known.sight = Sight::Lost;
+        let nick = known.occupant.nick.clone();
+        let parting = Parting {
+            codes: vec![TECHNICAL],
+            ..Parting::default()
+        };
+        self.in_room(turn, |room, now, out| room.let_go(jid, &parting, now, out));
+        let passing = Passing {
+            event: Event::Gone {
+                jid: jid.clone(),
+                nick,
+                parting,
+            },
+            dot: None,
+            late: None,
+        };
+        self.tell_simple(via, &passing, turn);
+    }
+
+    fn find_again(&mut self, via: &Via, jid: &xmpp_core::Jid, turn: &mut Turn<'_>) {
+        let Some(known) = self.crowd.get(jid).cloned() else {
+            return;
+        };
+        if known.sight != Sight::Lost {
+            return;
+        }
+        let mut occupant = known.occupant.clone();
+        occupant.nick = self.free_nick(via, jid, &known.nick_there, turn);
+        let sight = self.show(via, &occupant, None, turn);
+        if let Some(known) = self.crowd.get_mut(jid) {
+            known.sight = sight;
+            known.occupant = occupant.clone();
+        }
+        let event = Event::Here(occupant);
+        let passing = Passing {
+            event,
+            dot: None,
+            late: None,
+        };
+        self.tell_simple(via, &passing, turn);
+    }
+
+    /// Tells the peers that do not speak our extension.
+    fn tell_simple(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        if *via != Via::Parent
+            && let Some(parent) = self.parent.as_mut().filter(|parent| !parent.link.is_ext())
+        {
+            parent.tell(passing, turn);
+        }
+        for (peer, child) in &mut self.children {
+            let source = matches!(via, Via::Child(from) if from == peer);
+            if !source && !child.link.is_ext() {
+                child.tell(passing, turn);
+            }
+        }
+    }
+
+    /// Tells the peers that do, of these nodes.
+    fn spread(
+        &mut self,
+        via: &Via,
+        nodes: &[NodeId],
+        what: fn(Alias) -> Extension,
+        turn: &mut Turn<'_>,
+    ) {
+        if nodes.is_empty() {
+            return;
+        }
+        let mut others: Vec<Via> = self.children.keys().cloned().map(Via::Child).collect();
+        others.push(Via::Parent);
+        others.retain(|other| other != via && !self.splits.has(other));
+        let epochs: Vec<_> = nodes
+            .iter()
+            .filter_map(|node| Some((node, self.have.vector().get(node)?.epoch)))
+            .collect();
+        for other in others {
+            if let Some(parent) = self.parent.as_ref().filter(|_| other == Via::Parent)
+                && !matches!(parent.state, super::parent::State::Joined)
+            {
+                continue;
+            }
+            let Some(link) = self.link(&other).filter(|link| link.is_ext()) else {
+                continue;
+            };
+            let mut fmuc = Fmuc::default();
+            for (node, epoch) in &epochs {
+                let (alias, definition) = link.aliases.name(node, *epoch);
+                fmuc.extensions.extend(definition);
+                fmuc.extensions.push(what(alias));
+            }
+            let stanza = link.write_own(&fmuc);
+            turn.send(&*link, Class::Control, stanza, None);
+        }
+    }
+
+    fn node_named(&mut self, via: &Via, alias: Alias) -> Option<NodeId> {
+        let (node, _) = self.link(via)?.aliases.of_theirs(alias)?;
+        Some(node.clone()).filter(|node| self.routes.get(node) == Some(via))
+    }
+
+    fn nodes_behind(&self, via: &Via) -> Vec<NodeId> {
+        let behind = self.routes.iter().filter(|(_, by)| *by == via);
+        behind.map(|(node, _)| node.clone()).collect()
+    }
+
+    fn grace(&mut self, via: &Via, turn: &Turn<'_>) -> Option<Instant> {
+        let link = self.link(via)?;
+        let stays = link.about.on_loss == OnLoss::Keep;
+        let grace = link.timers.grace.filter(|_| !stays)?;
+        Some(turn.now.instant + grace)
+    }
+}

@@ -1,0 +1,519 @@
+//! What one side of a link lacks that the other one has (§5.5 and §5.7 of the design).
+
+use xmpp_core::stanza::Stanza;
+use xmpp_core::{BareJid, Jid};
+
+use super::crowd::{Sight, Via};
+use super::event::{Event, Passing};
+use super::link::{Link, Speech, extended};
+use super::node::{Class, Node, Turn};
+use super::parent::State;
+use super::{Extension, Fmuc, Hello};
+use crate::log::{Entry, NodeId, Range, Reach, Vector};
+use crate::ns;
+use crate::room::elsewhere::Parting;
+
+/// What is to be told to one who lacks it.
+#[derive(Debug, Default)]
+struct Delta {
+    /// Who is there, and what was said, in the order in which it is to be told.
+    passing: Vec<Passing>,
+    /// What is forgotten.
+    gone: Vec<Range>,
+    /// Something was left out, since something later says it all.
+    skipped: bool,
+}
+
+impl Node {
+    /// All that a room that joins has to know: who is here, what has been said, and the subject, in the order of XEP-0045 §7.1.
+    #[expect(clippy::too_many_arguments, reason = "all of one join")]
+    pub(super) fn burst(
+        &mut self,
+        peer: &BareJid,
+        join: &Stanza,
+        hello: Option<&Hello>,
+        vector: &Vector,
+        again: bool,
+        fresh: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let via = Via::Child(peer.clone());
+        let first = vector
+            .get(&self.id)
+            .is_none_or(|reach| reach.epoch != self.epoch);
+        let wanted = wanted_history(join);
+        let path = self.path();
+        let have = self.have.vector();
+        let anew = hello.is_none_or(|hello| hello.fresh);
+        let mut delta = self.delta(vector, &via, anew);
+        let ext = hello.is_some();
+        if first || !ext {
+            let most = self
+                .children
+                .get(peer)
+                .map_or(0, |child| match child.link.speech {
+                    // It drops what it gets (O3 of the design).
+                    Speech::Openfire => 0,
+                    _ => child.link.bandwidth.history,
+                });
+            let most = if again && !ext { 0 } else { most.min(wanted) };
+            delta.bound_history(most);
+        }
+        // Somebody who has left meanwhile may be among what is forgotten.
+        let reset = ext && !first && !delta.gone.is_empty();
+        if reset {
+            delta = self.delta(vector, &via, true);
+        }
+        let subject = self.subject.clone();
+        let lacks_subject = subject
+            .as_ref()
+            .filter(|subject| subject.dot.as_ref().is_none_or(|dot| !vector.covers(dot)));
+        let Some(child) = self.children.get_mut(peer) else {
+            return;
+        };
+        let link = &mut child.link;
+        if let Some(hello) = hello {
+            let sync = Extension::Sync {
+                hello: Hello {
+                    mode: hello.mode,
+                    session: hello.session.clone(),
+                    fresh,
+                    have: link.aliases.tell(&have),
+                },
+                reset,
+                path,
+            };
+            let stanza = link.write_own(&Fmuc::default().with(sync));
+            turn.send(link, Class::Control, stanza, None);
+        }
+        delta.skipped = false;
+        link.catch_up(&delta, turn);
+        if ext {
+            if let Some(subject) = lacks_subject {
+                link.tell(subject, turn);
+            }
+            let stanza = link.write_own(&Fmuc::default().with(Extension::Synced));
+            turn.send(link, Class::Control, stanza, None);
+        } else {
+            for stanza in link.write_subject(subject.as_ref()) {
+                turn.send(link, Class::Control, stanza, None);
+            }
+        }
+    }
+
+    /// The parent begins to tell what is lacking here: what is lacking there is told at once.
+    pub(super) fn synchronise(
+        &mut self,
+        hello: &Hello,
+        reset: bool,
+        path: &[NodeId],
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        let link = &mut parent.link;
+        if !matches!(parent.state, State::Joining { .. }) || hello.session != link.session {
+            return;
+        }
+        link.speech = Speech::Ext;
+        let Some(vector) = link.aliases.told(&hello.have) else {
+            return turn.drop(&link.peer.clone(), "too many names");
+        };
+        link.take_waiting();
+        parent.state = State::Syncing {
+            until: turn.now.instant + link.timers.join,
+        };
+        parent.promised = Some(vector.clone());
+        self.ancestors = path
+            .iter()
+            .take(self.settings.limits.path)
+            .cloned()
+            .collect();
+        self.break_ring(turn);
+        self.outlive(&vector, turn);
+        if reset {
+            for jid in self.crowd.jids_behind(&Via::Parent) {
+                if let Some(known) = self.crowd.get_mut(&jid) {
+                    known.stale = true;
+                }
+            }
+        }
+        let delta = self.delta(&vector, &Via::Parent, hello.fresh);
+        if let Some(parent) = &mut self.parent {
+            parent.link.catch_up(&delta, turn);
+        }
+        self.tell_path(turn);
+    }
+
+    /// The parent has told all that was lacking here.
+    pub(super) fn synchronised(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        if let Some(vector) = parent.promised.take() {
+            self.adopt(&vector);
+        }
+        self.drop_stale(&Via::Parent, turn);
+        let syncing = |state| matches!(state, State::Syncing { .. });
+        if self
+            .parent
+            .as_ref()
+            .is_some_and(|parent| syncing(parent.state))
+        {
+            self.joined(turn);
+        }
+    }
+
+    /// A child has told all that was lacking here, and left out what does not matter any more.
+    pub(super) fn completed(&mut self, peer: &BareJid) {
+        let child = self.children.get(peer);
+        if let Some(promised) = child.and_then(|child| child.promised.clone()) {
+            self.adopt(&promised);
+        }
+    }
+
+    /// A child may have told all that was lacking here.
+    pub(super) fn reached(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let have = self.have.vector();
+        let Some(child) = self.children.get_mut(peer) else {
+            return;
+        };
+        let has =
+            |(node, reach): (&NodeId, Reach)| have.get(node).is_some_and(|ours| ours >= reach);
+        if child
+            .promised
+            .as_ref()
+            .is_some_and(|promised| promised.iter().all(has))
+        {
+            child.promised = None;
+            self.reunite(&Via::Child(peer.clone()), turn);
+        }
+    }
+
+    /// The elements that are about nobody in particular.
+    pub(super) fn extensions(&mut self, via: &Via, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        if !self.link(via).is_some_and(|link| link.is_ext()) {
+            return;
+        }
+        for extension in &fmuc.extensions {
+            match extension {
+                Extension::Want(alias, seqs) => {
+                    let range = self.named_range(via, *alias, seqs.clone());
+                    if let Some(range) = range {
+                        self.give_missing(via, &range, turn);
+                    }
+                }
+                Extension::Gone(alias, seqs) => {
+                    let range = self.named_range(via, *alias, seqs.clone());
+                    if let Some(range) = range {
+                        self.have.give_up(&range);
+                    }
+                }
+                Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
+                Extension::Unreach(alias) => self.node_split(via, *alias, turn),
+                Extension::Reach(alias) => self.node_back(via, *alias, turn),
+                Extension::Collision { nick, from } if *via == Via::Parent => {
+                    self.collided(nick, from, turn);
+                }
+                Extension::Refuse(condition) => self.refused(via, fmuc, condition, turn),
+                _ => {}
+            }
+        }
+    }
+
+    fn named_range(
+        &mut self,
+        via: &Via,
+        alias: super::Alias,
+        seqs: std::ops::RangeInclusive<u64>,
+    ) -> Option<Range> {
+        let (node, epoch) = self.link(via)?.aliases.of_theirs(alias)?;
+        Some((node.clone(), epoch, seqs))
+    }
+
+    /// What a peer asks for again.
+    fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
+        let missing = self.log.range(range);
+        let delta = Delta {
+            passing: missing.entries.into_iter().map(repeated).collect(),
+            gone: missing.gone,
+            skipped: false,
+        };
+        if let Some(link) = self.link(via) {
+            link.catch_up(&delta, turn);
+        }
+    }
+
+    /// Asks for what has been missing for so long.
+    pub(super) fn ask_for_missing(&mut self, turn: &mut Turn<'_>) {
+        let Some(patience) = self.patience() else {
+            return;
+        };
+        for (node, epoch, seqs) in self.have.wanted(patience, turn.now.instant) {
+            let via = self.routes.get(&node).cloned();
+            if let Some(via) = via
+                && let Some(link) = self.link(&via)
+                && link.is_ext()
+            {
+                let (alias, definition) = link.aliases.name(&node, epoch);
+                let mut fmuc = Fmuc::default();
+                fmuc.extensions.extend(definition);
+                fmuc.extensions.push(Extension::Want(alias, seqs));
+                let stanza = link.write_own(&fmuc);
+                turn.send(&*link, Class::Control, stanza, None);
+            }
+        }
+    }
+
+    pub(super) fn next_missing(&self) -> Option<std::time::Instant> {
+        self.have.next_wanted(self.patience()?)
+    }
+
+    /// For how long something may be missing; `None` while it is being told.
+    fn patience(&self) -> Option<std::time::Duration> {
+        let parent = self.parent.as_ref();
+        let syncing = parent.is_some_and(|parent| {
+            matches!(
+                parent.state,
+                State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. }
+            )
+        });
+        let telling = self.children.values().any(|child| child.promised.is_some());
+        let timers = parent.map(|parent| parent.link.timers.gap);
+        let others = self.children.values().map(|child| child.link.timers.gap);
+        let longest = timers.into_iter().chain(others).max();
+        longest.filter(|_| !syncing && !telling)
+    }
+
+    fn adopt(&mut self, vector: &Vector) {
+        for (node, reach) in vector.iter() {
+            if *node != self.id {
+                self.have.adopt(node, reach);
+            }
+        }
+    }
+
+    /// Nodes have begun another life: all that was theirs before is gone.
+    pub(super) fn outlive(&mut self, vector: &Vector, turn: &mut Turn<'_>) {
+        for (node, reach) in vector.iter() {
+            for jid in self.crowd.outlived(node, reach.epoch) {
+                let via = self.crowd.get(&jid).map(|known| known.via.clone());
+                if let Some(via) = via.filter(|via| *via != Via::Here) {
+                    self.drop_one(&via, &jid, &Parting::default(), turn);
+                }
+            }
+        }
+    }
+
+    /// What a peer lacks that has this much: of those who are there how they are now, of those who are gone that they are, and all that was said.
+    /// If it is to be told of everybody `anew`, also of those of whom it knows the event.
+    fn delta(&self, vector: &Vector, via: &Via, anew: bool) -> Delta {
+        let link = match via {
+            Via::Parent => self.parent.as_ref().map(|parent| &parent.link),
+            Via::Child(peer) => self.children.get(peer).map(|child| &child.link),
+            Via::Here => None,
+        };
+        // By the stanza that has joined.
+        let told = |jid: &Jid| link.is_some_and(|link| link.announced.contains_key(jid));
+        let mut delta = Delta::default();
+        for known in self.crowd.iter() {
+            let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
+            if known.via != *via
+                && known.sight != Sight::Lost
+                && (!covered || anew)
+                && !told(&known.occupant.jid)
+            {
+                delta.passing.push(Passing {
+                    event: Event::Here(known.occupant.clone()),
+                    dot: known.dot.clone(),
+                    late: None,
+                });
+            }
+        }
+        let missing = self.log.missing(vector);
+        for entry in missing.entries {
+            match &entry.event {
+                Event::Here(_) => delta.skipped = true,
+                Event::Gone { jid, .. } => match self.crowd.get(jid).is_some() {
+                    true => delta.skipped = true,
+                    false => delta.passing.push(repeated(entry)),
+                },
+                Event::Said { .. } => delta.passing.push(repeated(entry)),
+                Event::Subject { .. } => {
+                    let dot = self
+                        .subject
+                        .as_ref()
+                        .and_then(|subject| subject.dot.as_ref());
+                    match *via == Via::Parent && dot == Some(&entry.dot) {
+                        true => delta.passing.push(repeated(entry)),
+                        false => delta.skipped = true,
+                    }
+                }
+            }
+        }
+        delta.gone = missing.gone;
+        delta
+    }
+
+    /// All who have joined this room hear by which way it hangs on the root.
+    pub(super) fn tell_path(&mut self, turn: &mut Turn<'_>) {
+        let path = self.path();
+        for child in self.children.values() {
+            if child.link.is_ext() {
+                let fmuc = Fmuc::default().with(Extension::Path(path.clone()));
+                turn.send(
+                    &child.link,
+                    Class::Control,
+                    child.link.write_own(&fmuc),
+                    None,
+                );
+            }
+        }
+    }
+
+    fn path_changed(&mut self, path: &[NodeId], turn: &mut Turn<'_>) {
+        let path: Vec<_> = path
+            .iter()
+            .take(self.settings.limits.path)
+            .cloned()
+            .collect();
+        if path == self.ancestors {
+            return;
+        }
+        self.ancestors = path;
+        self.break_ring(turn);
+        self.tell_path(turn);
+    }
+}
+
+impl Delta {
+    /// No more than so many messages, the newest; nothing of those who are gone, of whom a room that joins does not know.
+    fn bound_history(&mut self, most: usize) {
+        self.passing
+            .retain(|one| !matches!(one.event, Event::Gone { .. }));
+        let said = self
+            .passing
+            .iter()
+            .filter(|one| one.event.is_said())
+            .count();
+        let mut excess = said.saturating_sub(most);
+        self.passing.retain(|one| {
+            let drop = one.event.is_said() && excess > 0;
+            excess -= usize::from(drop);
+            !drop
+        });
+        self.gone.clear();
+        self.skipped = true;
+    }
+}
+
+impl Link {
+    /// Tells the peer of an event, now.
+    pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
+        let class = match &passing.event {
+            Event::Here(_) if passing.dot.is_none() => Class::Presence,
+            Event::Here(_) | Event::Gone { .. } | Event::Subject { .. } => Class::Control,
+            Event::Said { .. } if passing.late.is_some() => Class::CatchUp,
+            Event::Said { .. } => Class::Live,
+        };
+        if let Event::Gone { jid, .. } = &passing.event
+            && passing.dot.is_none()
+            && !self.announced.contains_key(jid)
+        {
+            return;
+        }
+        for stanza in self.write(passing) {
+            turn.send(self, class, stanza, passing.dot.as_ref());
+        }
+    }
+
+    /// Introduces somebody who is there.
+    pub(super) fn introduce(
+        &mut self,
+        occupant: crate::room::elsewhere::Occupant,
+        turn: &mut Turn<'_>,
+    ) {
+        let event = Event::Here(occupant);
+        let passing = Passing {
+            event,
+            dot: None,
+            late: None,
+        };
+        for stanza in self.write(&passing) {
+            turn.send(self, Class::Control, stanza, None);
+        }
+    }
+
+    /// All of ours leave this link at once.
+    pub(super) fn leave_all(&mut self, turn: &mut Turn<'_>) {
+        if self.is_ext() {
+            let stanza = self.write_own(&Fmuc::default().with(Extension::Leave));
+            turn.send(self, Class::Control, stanza, None);
+            return self.announced.clear();
+        }
+        for (jid, nick) in self.announced.clone() {
+            let event = Event::Gone {
+                jid,
+                nick,
+                parting: Parting::default(),
+            };
+            let passing = Passing {
+                event,
+                dot: None,
+                late: None,
+            };
+            self.tell(&passing, turn);
+        }
+    }
+
+    /// Tells the peer what it lacks; the last of it says so if something of it is not there to be told.
+    fn catch_up(&mut self, delta: &Delta, turn: &mut Turn<'_>) {
+        let ends = self.is_ext() && delta.skipped;
+        for range in &delta.gone {
+            if self.is_ext() {
+                let (node, epoch, seqs) = range;
+                let (alias, definition) = self.aliases.name(node, *epoch);
+                let mut fmuc = Fmuc::default();
+                fmuc.extensions.extend(definition);
+                fmuc.extensions.push(Extension::Gone(alias, seqs.clone()));
+                let stanza = self.write_own(&fmuc);
+                turn.send(self, Class::Control, stanza, None);
+            }
+        }
+        let count = delta.passing.len();
+        for (at, passing) in delta.passing.iter().enumerate() {
+            let mut stanzas = self.write(passing);
+            if ends
+                && at + 1 == count
+                && let Some(last) = stanzas.pop()
+            {
+                stanzas.push(extended(last, Extension::Synced));
+            }
+            for stanza in stanzas {
+                turn.send(self, Class::CatchUp, stanza, passing.dot.as_ref());
+            }
+        }
+        if ends && count == 0 {
+            let stanza = self.write_own(&Fmuc::default().with(Extension::Synced));
+            turn.send(self, Class::Control, stanza, None);
+        }
+    }
+}
+
+/// An event that was, told once more.
+fn repeated(entry: &Entry<Event>) -> Passing {
+    Passing {
+        event: entry.event.clone(),
+        dot: Some(entry.dot.clone()),
+        late: entry.event.is_said().then_some(entry.at),
+    }
+}
+
+/// How much history a room asks for that joins (XEP-0045 §7.2.14).
+fn wanted_history(join: &Stanza) -> usize {
+    let x = join.payload().child("x", ns::MUC).map(|x| x.element());
+    let history = x.as_ref().and_then(|x| x.child("history", ns::MUC));
+    let most = history.and_then(|history| history.attr("maxstanzas")?.parse().ok());
+    most.unwrap_or(usize::MAX)
+}
