@@ -262,6 +262,16 @@ fn a_session_is_let_go_when_what_came_over_its_connection_is_settled() {
 }
 
 /// As Prosody does: it acknowledges, and nothing more.
+/// There each question and its answer cost as much as half a message.
+#[test]
+fn a_peer_with_patience_is_asked_less_often() {
+    let ours = Options::default();
+    let theirs = ours.patient(10);
+    assert_eq!(ours.requests.interval, Duration::from_millis(100));
+    assert_eq!(theirs.requests.interval, Duration::from_secs(30));
+    assert_eq!(theirs.requests.stanzas, ours.requests.stanzas);
+}
+
 /// On a slow link an answer may stand behind minutes of other things.
 #[test]
 fn a_peer_with_patience_has_so_many_times_longer_to_acknowledge() {
