@@ -59,6 +59,7 @@ pub use record::RecordError;
 
 use affiliations::Affiliations;
 use history::History;
+pub(crate) use history::Wanted;
 use invite::Invitations;
 use occupants::Occupants;
 use presence::Notice;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use xmpp_core::BareJid;
 use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+use xmpp_core::{BareJid, Jid};
 
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
-use super::event::Passing;
+use super::event::{Event, Passing};
 use super::link::{Link, Speech, at};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -225,7 +225,7 @@ impl Node {
             return self.synchronise(sync.0, sync.1, sync.2, turn);
         }
         if fmuc.extensions.contains(&Extension::Rejoin) {
-            return self.join(turn);
+            return self.called_back(turn);
         }
         match parent.state {
             // What it speaks shows by its first answer.
@@ -260,6 +260,26 @@ impl Node {
                     self.synchronised(turn);
                 }
             }
+        }
+    }
+
+    /// The parent has forgotten what it had of this room.
+    fn called_back(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = self
+            .parent
+            .as_ref()
+            .filter(|parent| parent.link.may_extend())
+        else {
+            return;
+        };
+        let peer = parent.link.peer.clone();
+        let there = matches!(
+            parent.state,
+            State::Joined | State::Syncing { .. } | State::Suspect { .. }
+        );
+        let most = self.settings.limits.joins;
+        if there && self.door.joins(&peer, most, turn.now.instant) {
+            self.join(turn);
         }
     }
 
@@ -300,16 +320,22 @@ impl Node {
             return;
         };
         if !parent.link.is_ext() {
-            // All others of ours; then what has been said since.
+            // All others of ours whose coming does not wait to be told; then what has happened since.
+            let waiting = parent.link.take_waiting();
+            let comes = |jid: &Jid| {
+                let mut all = waiting.iter().map(|passing| &passing.event);
+                all.any(|event| matches!(event, Event::Here(one) if one.jid == *jid))
+            };
             let unknown = self.crowd.iter().filter(|known| known.via != Via::Parent);
             let unknown: Vec<_> = unknown
-                .filter(|known| !parent.link.announced.contains_key(&known.occupant.jid))
-                .map(|known| known.occupant.clone())
+                .map(|known| &known.occupant)
+                .filter(|one| !parent.link.announced.contains_key(&one.jid) && !comes(&one.jid))
+                .cloned()
                 .collect();
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for mut passing in parent.link.take_waiting() {
+            for mut passing in waiting {
                 if passing.event.is_said() {
                     passing.late.get_or_insert(turn.now.utc);
                 }
@@ -582,12 +608,13 @@ impl Node {
     }
 
     /// A room that finds itself among those above it: of all in the ring the one with the greatest address leaves it.
-    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) {
+    /// Whether that is this one.
+    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) -> bool {
         let Some(at) = self.ancestors.iter().position(|one| *one == self.id) else {
-            return;
+            return false;
         };
         if self.ancestors[..=at].iter().max() != Some(&self.id) {
-            return;
+            return false;
         }
         if let Some(parent) = &mut self.parent {
             turn.notice(
@@ -600,6 +627,7 @@ impl Node {
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(true, turn);
         self.tell_path(turn);
+        true
     }
 
     /// A number that is another one each time, and the same in a repeated run.

@@ -479,7 +479,11 @@ impl Keeper {
             }
             Matter::NoEcho => {
                 metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room not joined, since a replica would not hear what it has done");
+                tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
+            }
+            Matter::Flood => {
+                metrics.dropped.increment();
+                tracing::warn!(%room, %peer, "another node says too much");
             }
         }
     }
