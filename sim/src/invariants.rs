@@ -7,6 +7,7 @@ mod answered;
 mod bounded;
 mod complete;
 mod connections;
+mod federation;
 mod isolated;
 mod memory;
 mod once;
@@ -26,7 +27,10 @@ pub trait Story: Sized + 'static {
 
     /// The seed of the town.
     fn seed(&self) -> u64;
+}
 
+/// What happened in a town around a server.
+pub trait Town: Story {
     /// What was left at the end.
     fn left(&self) -> &Left;
 }
@@ -58,7 +62,9 @@ impl Story for chat::Record {
     fn seed(&self) -> u64 {
         self.seed
     }
+}
 
+impl Town for chat::Record {
     fn left(&self) -> &Left {
         &self.left
     }
@@ -81,9 +87,28 @@ impl Story for crate::reliable::Record {
     fn seed(&self) -> u64 {
         self.seed
     }
+}
 
+impl Town for crate::reliable::Record {
     fn left(&self) -> &Left {
         &self.left
+    }
+}
+
+impl Story for crate::federation::Record {
+    const INVARIANTS: &'static [Invariant<crate::federation::Record>] = &[
+        of("agreed", federation::agreed::check),
+        of("bounded", federation::bounded::check),
+        of("causal", federation::causal::check),
+        of("clean", federation::clean::check),
+        of("complete", federation::complete::check),
+        of("once", federation::once::check),
+        of("owned", federation::owned::check),
+        of("spared", federation::spared::check),
+    ];
+
+    fn seed(&self) -> u64 {
+        self.seed
     }
 }
 

@@ -6,7 +6,8 @@
 //!   real servers.
 //! * [`client`]: clients that say exactly what they are told to.
 //! * [`chat`]: towns of people who chat and to whom things happen; [`reliable`]: towns of
-//!   devices whose streams are managed; [`invariants`]: what has to hold there; [`faults`]:
+//!   devices whose streams are managed; [`federation`]: rooms on several servers that are one;
+//!   [`invariants`]: what has to hold there; [`faults`]:
 //!   proofs that it would be noticed if it did not.
 //!
 //! Everything follows from one seed.
@@ -15,6 +16,7 @@ pub mod chat;
 pub mod client;
 pub mod dialogue;
 pub mod faults;
+pub mod federation;
 pub mod invariants;
 pub mod link;
 pub mod reliable;

@@ -21,6 +21,7 @@ mod parent;
 mod private;
 mod receive;
 mod record;
+mod replica;
 mod request;
 mod settings;
 mod split;

@@ -26,6 +26,7 @@ mod disco;
 pub mod elsewhere;
 mod enter;
 mod exit;
+mod federate;
 mod form;
 mod ghost;
 mod history;
@@ -51,6 +52,7 @@ mod voice;
 
 pub use affiliation::{Affiliation, Role};
 pub use config::{AllowPm, Config, Whois};
+pub use federate::FederatedBy;
 pub use outline::Listing;
 pub use record::RecordError;
 
@@ -72,6 +74,7 @@ pub struct Room {
     jid: BareJid,
     settings: Arc<Settings>,
     config: Config,
+    federated: FederatedBy,
     /// Its owner has not accepted or changed the configuration yet (§10.1). As long as it has no owner, it is not even created: whoever
     /// enters first becomes one.
     locked: bool,
@@ -181,6 +184,7 @@ impl Room {
         Room {
             jid,
             config: settings.defaults.clone(),
+            federated: FederatedBy::default(),
             settings,
             locked: true,
             affiliations: Affiliations::default(),

@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use sim::faults::Fault;
 use sim::invariants::{Story, violations};
-use sim::{chat, reliable};
+use sim::{chat, federation, reliable};
 
 /// Simulates towns, one for each seed, and judges what happened there.
 #[derive(Parser)]
@@ -28,7 +28,7 @@ struct Options {
     seeds: Option<Seeds>,
     /// A fault to plant, to see that it is found
     #[arg(long)]
-    fault: Option<Fault>,
+    fault: Option<Planted>,
     /// Instead of towns: one mishap at one byte, for every byte and every kind of mishap;
     /// `--seeds` chooses among the cases [default: all]
     #[arg(long, conflicts_with = "fault")]
@@ -49,6 +49,42 @@ enum Kind {
     Chat,
     /// Devices whose streams are managed, on links that break (XEP-0198)
     Reliable,
+    /// Rooms on several servers that are one, and ways between them that are cut (XEP-0289)
+    Federation,
+}
+
+/// A planted fault, of whichever world.
+#[derive(Clone, Copy)]
+enum Planted {
+    Server(Fault),
+    Rooms(federation::Fault),
+}
+
+impl FromStr for Planted {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Planted, String> {
+        let of_rooms = || federation::Fault::from_str(name).map(Planted::Rooms);
+        Fault::from_str(name)
+            .map(Planted::Server)
+            .or_else(|_| of_rooms())
+    }
+}
+
+impl Options {
+    fn server_fault(&self) -> Option<Fault> {
+        match self.fault {
+            Some(Planted::Server(fault)) => Some(fault),
+            _ => None,
+        }
+    }
+
+    fn federation_fault(&self) -> Option<federation::Fault> {
+        match self.fault {
+            Some(Planted::Rooms(fault)) => Some(fault),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -83,6 +119,7 @@ fn main() -> ExitCode {
         (false, _) => 500,
         (true, Kind::Chat) => chat::CASES,
         (true, Kind::Reliable) => reliable::CASES,
+        (true, Kind::Federation) => 0,
     };
     let seeds = options.seeds.clone().map_or(0..all, |Seeds(seeds)| seeds);
     let (next, tally) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
@@ -112,8 +149,13 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     println!(
-        "{} failed; see `simulate --seeds {first} --trace`",
-        tally.failed.len()
+        "{} failed; see `simulate {}--seeds {first} --trace`",
+        tally.failed.len(),
+        match options.world {
+            Kind::Chat => "",
+            Kind::Reliable => "--world reliable ",
+            Kind::Federation => "--world federation ",
+        }
     );
     ExitCode::FAILURE
 }
@@ -123,14 +165,18 @@ fn judge(seed: u64, options: &Options, tally: &Mutex<Tally>) {
         (Kind::Chat, sweep) => {
             let record = match sweep {
                 true => chat::sweep(seed),
-                false => chat::simulate(seed, options.fault),
+                false => chat::simulate(seed, options.server_fault()),
             };
             count(&record, record.received().count(), options, tally);
+        }
+        (Kind::Federation, _) => {
+            let record = federation::simulate(seed, options.federation_fault());
+            count(&record, record.messages(), options, tally);
         }
         (Kind::Reliable, sweep) => {
             let record = match sweep {
                 true => reliable::sweep(seed),
-                false => reliable::simulate(seed, options.fault),
+                false => reliable::simulate(seed, options.server_fault()),
             };
             count(&record, record.copies().count(), options, tally);
         }

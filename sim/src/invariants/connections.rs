@@ -1,8 +1,8 @@
 //! Every connection ends: the driver has none at the end.
 
-use super::Story;
+use super::Town;
 
-pub fn check(story: &impl Story) -> Result<(), String> {
+pub fn check(story: &impl Town) -> Result<(), String> {
     match story.left().connections {
         0 => Ok(()),
         left => Err(format!("{left} are left")),

@@ -6,11 +6,11 @@ use xmpp_core::BareJid;
 use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 
 use super::crowd::Via;
-use super::event::Passing;
+use super::event::{Event, Passing};
 use super::link::{Link, Speech};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::Dialect;
-use super::{Extension, Fmuc};
+use super::{Extension, Fmuc, Mode};
 use crate::log::Vector;
 use crate::ns;
 use crate::room::elsewhere::Parting;
@@ -20,6 +20,8 @@ use crate::room::elsewhere::Parting;
 pub(super) struct Child {
     pub(super) link: Link,
     pub(super) state: State,
+    /// It waits for the echo of what it says.
+    pub(super) replica: bool,
     /// How far it has everything of those behind it: when so much is here too, it is known what has become of them all.
     pub(super) promised: Option<Vector>,
     /// Until when those are kept whom it has not named since it has joined anew.
@@ -41,6 +43,7 @@ impl Child {
         Child {
             link,
             state: State::Joined,
+            replica: false,
             promised: None,
             stale: None,
         }
@@ -233,6 +236,7 @@ impl Node {
             return;
         };
         child.state = State::Joined;
+        child.replica = false;
         child.link.announced.clear();
         let hello = hello.filter(|_| child.link.may_extend());
         let vector = match &hello {
@@ -273,11 +277,27 @@ impl Node {
         turn.out.extend(about);
         if let Some(child) = self.children.get_mut(peer) {
             child.promised = ext.then_some(vector);
+            let mode = hello.map(|hello| hello.mode);
+            child.replica = mode == Some(Mode::Replica);
         }
+        self.echo_join(&via, fmuc, turn);
         if let Some(child) = self.children.get(peer) {
             self.write_down_link("child", &child.link, turn);
         }
         self.reached(peer, turn);
+    }
+
+    /// The one on whose behalf a replica has joined is here.
+    fn echo_join(&mut self, via: &Via, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        let known = fmuc.from.as_ref().and_then(|from| self.crowd.get(from));
+        if let Some(known) = known.filter(|known| known.via == *via) {
+            let passing = Passing {
+                event: Event::Here(known.occupant.clone()),
+                dot: known.dot.clone(),
+                late: None,
+            };
+            self.echo(via, &passing, turn);
+        }
     }
 
     /// A room that has joined is heard of: its link is up.

@@ -86,6 +86,9 @@ impl Node {
 
     /// The parent says that the nick of one of ours is somebody else's.
     pub(super) fn collided(&mut self, nick: &str, loser: &Jid, turn: &mut Turn<'_>) {
+        if self.come_refused(loser, turn) {
+            return;
+        }
         let Some(known) = self.crowd.get(loser) else {
             return;
         };
@@ -104,6 +107,25 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Somebody behind a replica would come: there they are not let in with a nick that is somebody else's. `false` if it is free.
+    pub(super) fn turns_away(
+        &mut self,
+        via: &Via,
+        jid: &Jid,
+        nick: &str,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let replica = match via {
+            Via::Child(peer) => self.children.get(peer).is_some_and(|child| child.replica),
+            _ => false,
+        };
+        let taken = replica && self.other_holder(nick, &jid.to_bare()).is_some();
+        if taken && let Some(link) = self.link(via) {
+            link.collide(nick, jid, turn);
+        }
+        taken
     }
 
     /// Who has this nick here and is somebody else.

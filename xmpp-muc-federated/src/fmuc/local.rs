@@ -107,10 +107,8 @@ impl Node {
 
     fn said(&mut self, said: Said, turn: &mut Turn<'_>) {
         let message = portable(&said.message);
-        let is_fleeting = |child: xmpp_core::stanza::Child<'_>| FLEETING.contains(&child.ns());
-        let kept = !message.payload().children().all(is_fleeting);
         let passing = Passing {
-            dot: kept.then(|| self.dot(turn.now)),
+            dot: (!is_fleeting(&message)).then(|| self.dot(turn.now)),
             event: Event::Said {
                 by: said.by,
                 nick: said.nick,
@@ -135,6 +133,12 @@ impl Node {
         self.publish(&Via::Here, &passing, turn);
         self.subject = Some(passing);
     }
+}
+
+/// Whether nothing in a message is worth keeping.
+pub(super) fn is_fleeting(message: &Stanza) -> bool {
+    let mut children = message.payload().children();
+    children.all(|child| FLEETING.contains(&child.ns()))
 }
 
 /// A message without what is this room's to say.

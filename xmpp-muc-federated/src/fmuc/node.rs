@@ -14,6 +14,7 @@ use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
 use super::link::Link;
 use super::parent::Parent;
+use super::replica::Held;
 use super::settings::{Federation, Settings};
 use super::split::Splits;
 use crate::log::{self, Clock, Dot, Entry, Log, NodeId, Reach};
@@ -39,6 +40,10 @@ pub struct Node {
     /// By which way one hears of a node.
     pub(super) routes: BTreeMap<NodeId, Via>,
     pub(super) splits: Splits,
+    /// What waits for its echo, in a replica.
+    pub(super) held: Held,
+    /// The event that is done here now that it is done there.
+    pub(super) confirming: Option<Dot>,
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
     /// The rooms from the one that this one has joined to the root.
@@ -144,6 +149,8 @@ pub enum Matter {
     Ordinary,
     /// There was no answer.
     Silent,
+    /// It does not say what it has done, so this room can be no replica of it.
+    NoEcho,
     /// A stanza was dropped.
     Dropped(&'static str),
 }
@@ -203,6 +210,8 @@ impl Node {
             subject: None,
             routes: BTreeMap::new(),
             splits: Splits::default(),
+            held: Held::default(),
+            confirming: None,
             parent: None,
             children: BTreeMap::new(),
             ancestors: Vec::new(),
@@ -255,6 +264,9 @@ impl Node {
 
     /// The name of the next event of this node.
     pub(super) fn dot(&mut self, now: Now) -> Dot {
+        if let Some(dot) = &self.confirming {
+            return dot.clone();
+        }
         self.last += 1;
         let dot = Dot {
             node: self.id.clone(),
@@ -312,6 +324,7 @@ impl Node {
     /// Tells all links but this one.
     pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         if *via != Via::Parent
+            && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
         {
             parent.tell(passing, turn);
@@ -321,6 +334,7 @@ impl Node {
                 child.tell(passing, turn);
             }
         }
+        self.echo(via, passing, turn);
     }
 
     pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
@@ -358,6 +372,9 @@ impl Node {
             if is_parent && !matches!(stanza.kind(), Kind::Iq(_)) {
                 return;
             }
+        }
+        if self.is_replica() && self.hold(&stanza, turn) {
+            return;
         }
         self.in_room(turn, |room, now, out| {
             room.handle(room::Input::Stanza(stanza), now, out);
@@ -418,7 +435,7 @@ impl Node {
     /// After a turn: whoever is here needs the parent, or nobody does any more.
     fn settle(&mut self, turn: &mut Turn<'_>) {
         match self.crowd.contributed() {
-            0 => self.uncontribute(turn),
+            0 if self.held.coming().is_none() => self.uncontribute(turn),
             _ => self.contribute(turn),
         }
     }
@@ -478,6 +495,7 @@ impl Machine for Node {
         }
         self.wake_up(turn);
         self.parent_timeout(turn);
+        self.held_timeout(turn);
         self.children_timeout(turn);
         self.splits_timeout(turn);
         self.ask_for_missing(turn);
@@ -492,6 +510,7 @@ impl Machine for Node {
             self.children.values().filter_map(Child::next_timeout).min(),
             self.splits.next_timeout(),
             self.next_missing(),
+            self.held.next_timeout(),
             self.wake,
         ];
         timers.into_iter().flatten().min()

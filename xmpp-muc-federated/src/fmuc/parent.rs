@@ -169,11 +169,21 @@ impl Node {
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
-        let Some(parent) = &mut self.parent else {
+        let coming = || {
+            self.held
+                .coming()
+                .map(|(occupant, dot)| (occupant, Some(dot)))
+        };
+        let Some((occupant, dot)) = first.or_else(coming) else {
+            if let Some(parent) = &mut self.parent {
+                parent.state = State::Idle;
+            }
             return;
         };
-        let Some((occupant, dot)) = first else {
-            parent.state = State::Idle;
+        if let Some(dot) = &dot {
+            self.held.was_sent(dot);
+        }
+        let Some(parent) = &mut self.parent else {
             return;
         };
         let link = &mut parent.link;
@@ -227,6 +237,9 @@ impl Node {
                 }
                 if parent.link.speech == Speech::Unknown {
                     parent.link.speech = Speech::Xep;
+                }
+                if self.federation.mode == super::Mode::Replica {
+                    return self.no_echo(turn);
                 }
                 let until = turn.now.instant + parent.link.timers.join;
                 parent.state = State::Syncing { until };
@@ -345,6 +358,7 @@ impl Node {
             return;
         }
         turn.notice(&parent.link.peer, Matter::Rejected(text));
+        self.refuse_held(turn);
         self.try_later(false, turn);
     }
 
@@ -478,7 +492,7 @@ impl Node {
     }
 
     /// Asks again later, the next room of the list if there is one.
-    fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
+    pub(super) fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
         let by = self.chance(turn);
         let several = self.federation.parents.len();
         let Some(parent) = &mut self.parent else {
@@ -511,6 +525,7 @@ impl Node {
         match parent.state {
             State::Joining { .. } | State::Syncing { .. } => {
                 turn.notice(&parent.link.peer, Matter::Silent);
+                self.refuse_held(turn);
                 match self.splits.has(&Via::Parent) {
                     true => self.parent_lost(turn),
                     false => self.try_later(false, turn),

@@ -70,14 +70,30 @@ impl Node {
         let Some(author) = author else {
             return;
         };
-        let dot = match link.is_ext() {
+        let read = match link.is_ext() {
             true => link.aliases.read(fmuc),
             false => None,
         };
+        let confirmed = self.confirming.clone().filter(|_| *via != Via::Parent);
+        let dot = confirmed.or(read);
+        if let Some(dot) = dot.as_ref().filter(|_| *via == Via::Parent)
+            && self.echoed(dot, turn)
+        {
+            return;
+        }
         if dot.as_ref().is_some_and(|dot| dot.node == self.id) {
             return;
         }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        if let Some(dot) = dot.as_ref().filter(|_| self.is_replica()) {
+            let passing = self.passing_on(&author, nick, stanza, dot);
+            if let Some(passing) = passing
+                && self.may_speak_for(via, &author, turn)
+                && self.hold_back(via, &passing, stanza, fmuc, turn)
+            {
+                return;
+            }
+        }
         match stanza.kind() {
             Kind::Presence(PresenceType::Available) if self.is_request(via, &author, fmuc) => {
                 let asked = occupant(author.clone(), nick, stanza);
@@ -112,6 +128,26 @@ impl Node {
             .crowd
             .get(author)
             .is_some_and(|known| known.via != *via)
+    }
+
+    /// The event in a stanza, as the room that was joined is to know it before it is so here.
+    fn passing_on(&self, author: &Jid, nick: &str, stanza: &Stanza, dot: &Dot) -> Option<Passing> {
+        let event = match stanza.kind() {
+            Kind::Presence(PresenceType::Available) => {
+                Event::Here(occupant(author.clone(), nick, stanza))
+            }
+            Kind::Message(MessageType::Groupchat) => Event::Said {
+                by: author.clone(),
+                nick: known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned()),
+                message: Arc::new(portable(stanza)),
+            },
+            _ => return None,
+        };
+        Some(Passing {
+            event,
+            dot: Some(dot.clone()),
+            late: said_at(stanza),
+        })
     }
 
     /// Somebody is there.
@@ -149,6 +185,12 @@ impl Node {
         }
         let before = self.crowd.get(&jid).cloned();
         let nick_there = occupant.nick.clone();
+        let same_nick = before
+            .as_ref()
+            .is_some_and(|known| known.nick_there == nick_there);
+        if !same_nick && self.turns_away(via, &jid, &nick_there, turn) {
+            return;
+        }
         occupant.nick = match &before {
             Some(known) if known.nick_there == nick_there => known.occupant.nick.clone(),
             _ => self.free_nick(via, &jid, &nick_there, turn),

@@ -155,8 +155,9 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        if let Some(vector) = parent.promised.take() {
-            self.adopt(&vector);
+        let theirs = parent.promised.take();
+        if let Some(vector) = &theirs {
+            self.adopt(vector);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -166,6 +167,7 @@ impl Node {
             .is_some_and(|parent| syncing(parent.state))
         {
             self.joined(turn);
+            self.ask_again(theirs.as_ref(), turn);
         }
     }
 

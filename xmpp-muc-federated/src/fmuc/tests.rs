@@ -3,6 +3,7 @@
 mod a;
 mod b;
 mod basics;
+mod c;
 mod e;
 mod f;
 mod h;
@@ -244,6 +245,8 @@ impl World {
     ///
     /// What happens: `hm enters B`, `hm enters B as Bob`, `hm leaves B`, `hm says B Hi there`, `hm subject B …`, `hm tells B Alice …`, `hm sends B <…/>`
     /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`, `restart B` (with what it has stored),
+    /// `hold A B`, `release A B`, `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
+    /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`,
     /// `hold A B`, `release A B`, `lose A B` (what is held), `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
     ///
     /// What comes of it: `B>A J(hm) …` on a link (see [`World::wire`]), `al: …` at a client (see [`client`]).

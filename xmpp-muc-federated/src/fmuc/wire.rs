@@ -114,6 +114,22 @@ pub enum Mode {
     Replica,
 }
 
+impl Mode {
+    /// Its name, for operators and forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Primary => "primary",
+            Mode::Replica => "replica",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Mode> {
+        let all = [Mode::Primary, Mode::Replica];
+        all.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// How far everything of one node is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Have {

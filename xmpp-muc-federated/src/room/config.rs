@@ -1,6 +1,9 @@
 //! How a room is configured (XEP-0045 §16.5.3).
 
+use std::sync::Arc;
+
 use super::Role;
+use crate::fmuc::Federation;
 
 /// How a room is configured. The default is what [`Settings::defaults`](crate::Settings::defaults) usually is: an open room that is gone when the
 /// last one has left.
@@ -43,6 +46,9 @@ pub struct Config {
     pub logging: bool,
     /// `pubsub`: the address of a node that belongs to the room.
     pub pubsub: Option<String>,
+    /// `x-fmuc#…`: how it is one with rooms elsewhere, if its service federates rooms and [leaves it to owners](super::FederatedBy); default
+    /// not.
+    pub federation: Arc<Federation>,
 }
 
 /// Who may see real addresses (§4.2).
@@ -125,6 +131,7 @@ impl Default for Config {
             history: 20,
             logging: false,
             pubsub: None,
+            federation: Arc::default(),
         }
     }
 }

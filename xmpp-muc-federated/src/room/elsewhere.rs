@@ -10,12 +10,14 @@ use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 use xmpp_core::time::Timestamp;
 use xmpp_core::{BareJid, Jid};
 
+pub(crate) use super::message::Prepared;
 use super::occupants::{Occupant as Seated, Seat};
 use super::presence::Notice;
 use super::{Affiliation, Role, Room};
 
 mod coming;
 mod event;
+mod replica;
 mod request;
 mod speech;
 

@@ -14,7 +14,7 @@ use xmpp_core::{BareJid, FullJid, Jid};
 use super::occupants::{Occupant, Seat, Session};
 use super::presence::{Notice, SELF, Sight, status};
 use super::rate::Cost;
-use super::{Affiliation, Role, Room, Turn};
+use super::{Affiliation, Role, Room, Turn, elsewhere};
 use crate::ns;
 use crate::store::Entry;
 
@@ -179,6 +179,33 @@ impl Room {
         self.tell_own_others(seat, wish.from, turn);
         self.tell_others(seat, &Notice::default(), turn);
         Ok(())
+    }
+
+    /// As what one would be who enters; `None` if they may not, or sit there already with another client.
+    pub(super) fn would_enter(
+        &self,
+        stanza: &Stanza,
+        from: &Jid,
+        nick: &FullJid,
+        x: &Element,
+    ) -> Option<elsewhere::Occupant> {
+        let real = from.to_bare();
+        let affiliation = self.affiliation(&real);
+        let wish = Wish {
+            from,
+            affiliation,
+            real,
+            nick,
+            x,
+        };
+        let seat = self.admit(&wish, affiliation, false).ok()?;
+        seat.is_none().then(|| elsewhere::Occupant {
+            jid: from.clone(),
+            nick: nick.resource().to_owned(),
+            affiliation,
+            role: self.first_role(&wish.real, affiliation),
+            presence: self.said(stanza),
+        })
     }
 
     /// Whether nobody has ever entered it.

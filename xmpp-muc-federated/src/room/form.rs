@@ -1,5 +1,6 @@
 //! The form in which a room is configured (XEP-0045 §10.1.3, §16.5.3), both ways.
 
+mod federation;
 mod field;
 
 use std::borrow::Cow;
@@ -9,10 +10,12 @@ use xmpp_core::stanza::Condition;
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
+use federation::Answers;
 pub(super) use field::boolean;
 use field::{Field, jids, language, one, roles, text};
 
 use super::{AllowPm, Config, Role, Whois};
+use crate::fmuc::Federation;
 use crate::ns;
 use crate::settings::Limits;
 
@@ -30,12 +33,14 @@ pub(super) struct Submitted {
 pub(super) fn offer<'a>(
     room: &BareJid,
     config: &Config,
+    federation: Option<&Federation>,
     admins: impl Iterator<Item = &'a Jid>,
     owners: impl Iterator<Item = &'a Jid>,
     limits: &Limits,
 ) -> Element {
     let name = room.local().unwrap_or(room.as_str());
     let mut fields = fields(config, limits);
+    fields.extend(federation.map(federation::fields).unwrap_or_default());
     let values = |all: &mut dyn Iterator<Item = &'a Jid>| all.map(Jid::to_string).collect();
     for (var, label, mut jids) in [
         (
@@ -62,7 +67,10 @@ pub(super) fn offer<'a>(
 /// The form as it is filled in.
 pub(super) fn filled(config: &Config) -> Element {
     // A restored configuration may have been made under other limits.
-    let fields = fields(config, &Limits::default());
+    let mut fields = fields(config, &Limits::default());
+    if *config.federation != Federation::default() {
+        fields.extend(federation::fields(&config.federation));
+    }
     let answers = fields.iter().map(|field| {
         let values = field.values.iter().map(String::as_str);
         form::field(field.var, values)
@@ -92,6 +100,7 @@ pub(super) fn read(
         return Err(Condition::BadRequest);
     }
     let (mut protected, mut secret) = (None, None);
+    let mut federation = Answers::new(&config.federation);
     for (var, field) in form::fields(submitted) {
         let values: Vec<_> = form::values(field).collect();
         match var {
@@ -99,9 +108,11 @@ pub(super) fn read(
             OWNERS => all.owners = Some(jids(&values)?),
             PROTECTED => protected = boolean(&values)?,
             SECRET => secret = Some(text(&values, limits)?.filter(|it| !it.trim().is_empty())),
+            _ if federation.set(var, &values)? => {}
             _ => all.config.set(var, &values, limits)?,
         }
     }
+    federation.apply(&mut all.config.federation);
     let secret = secret.unwrap_or_else(|| config.password.clone());
     all.config.password = match (protected.unwrap_or(secret.is_some()), secret) {
         (true, None) => return Err(Condition::NotAcceptable),
@@ -119,14 +130,17 @@ pub(super) fn restore(filled: &Element, config: &mut Config, limits: &Limits) {
         ..*limits
     };
     let mut secret = None;
+    let mut federation = Answers::new(&config.federation);
     for (var, field) in form::fields(filled) {
         let values: Vec<_> = form::values(field).collect();
         match var {
             SECRET => secret = values.first().map(|secret| secret.to_string()),
             PROTECTED => {}
+            _ if federation.set(var, &values) != Ok(false) => {}
             _ => _ = config.set(var, &values, &limits),
         }
     }
+    federation.apply(&mut config.federation);
     config.password = secret;
 }
 
@@ -313,6 +327,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fmuc::{Accept, LinkProfile, Mode};
 
     fn text() -> impl Strategy<Value = Option<String>> {
         proptest::option::of("[ -~\u{a0}-\u{d7ff}]{1,20}")
@@ -321,6 +336,30 @@ mod tests {
     fn some_roles() -> impl Strategy<Value = Vec<Role>> {
         let all = vec![Role::Moderator, Role::Participant, Role::Visitor];
         proptest::sample::subsequence(all, 0..=3)
+    }
+
+    fn federation() -> impl Strategy<Value = Federation> {
+        let jid = || "[a-z]{1,5}@rooms\\.[a-z]{1,5}\\.example";
+        let parents = proptest::collection::vec(jid(), 0..3);
+        let accepted = proptest::collection::vec(jid(), 0..3);
+        let choices = (0..3_usize, 0..3_usize, any::<bool>());
+        (parents, accepted, choices).prop_map(|(parents, accepted, choices)| {
+            let (accept, profile, replica) = choices;
+            let mut federation = Federation::default();
+            federation.parents = parents
+                .iter()
+                .map(|jid| BareJid::new(jid).unwrap())
+                .collect();
+            let accepted = accepted.iter().map(|jid| Jid::new(jid).unwrap()).collect();
+            federation.accept = [Accept::None, Accept::Any, Accept::Only(accepted)][accept].clone();
+            federation.profile = [LinkProfile::Lan, LinkProfile::Sat, LinkProfile::Hf][profile];
+            federation.mode = if replica {
+                Mode::Replica
+            } else {
+                Mode::Primary
+            };
+            federation
+        })
     }
 
     fn config() -> impl Strategy<Value = Config> {
@@ -337,7 +376,8 @@ mod tests {
             0..4_usize,
         );
         let roles = (some_roles(), some_roles());
-        (texts, switches, numbers, roles).prop_map(|(texts, switches, numbers, roles)| {
+        let all = (texts, switches, numbers, roles, federation());
+        all.prop_map(|(texts, switches, numbers, roles, federation)| {
             let (name, description, pubsub, password) = texts;
             let [
                 persistent,
@@ -374,6 +414,7 @@ mod tests {
                 history,
                 logging,
                 pubsub,
+                federation: federation.into(),
             }
         })
     }

@@ -8,7 +8,7 @@ use xmpp_core::stanza::{Child, Condition, ErrorType, Payload, Stanza, StanzaErro
 use xmpp_core::time::Timestamp;
 use xmpp_core::xml::{Element, ns::CLIENT};
 
-use super::elsewhere::Event;
+use super::elsewhere::{Event, Said};
 use super::history::{Bounds, stamped};
 use super::occupants::Occupant;
 use super::presence::occupant_id;
@@ -18,6 +18,17 @@ use super::subject::{self, Subject};
 use super::{Affiliation, Output, Room, Turn};
 use crate::ns;
 use crate::store::{Change, StoredMessage};
+
+/// A message from an occupant that may be said, and is not yet.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    message: Stanza,
+    pub(crate) changes_subject: bool,
+    id: String,
+    at: Timestamp,
+    /// As other nodes are to know it, if they are.
+    pub(crate) said: Option<Said>,
+}
 
 impl Room {
     pub(super) fn groupchat(&mut self, stanza: &Stanza, from: &Jid, turn: &mut Turn<'_>) {
@@ -32,6 +43,18 @@ impl Room {
         from: &Jid,
         turn: &mut Turn<'_>,
     ) -> Result<(), StanzaError> {
+        let prepared = self.prepared(stanza, from, turn)?;
+        self.say(prepared, turn);
+        Ok(())
+    }
+
+    /// What is to be said to all, if they may say it.
+    pub(super) fn prepared(
+        &mut self,
+        stanza: &Stanza,
+        from: &Jid,
+        turn: &Turn<'_>,
+    ) -> Result<Prepared, StanzaError> {
         let Some(seat) = self.occupants.of(from) else {
             return Err(self.stranger());
         };
@@ -60,6 +83,24 @@ impl Room {
             .with_to(None)
             .with_payload(payload.with(&stanza_id).with(&occupant_id(&occupant.id)));
         let said = self.saying(occupant, &message, &id, at);
+        Ok(Prepared {
+            message,
+            changes_subject,
+            id,
+            at,
+            said,
+        })
+    }
+
+    /// Says it.
+    pub(super) fn say(&mut self, prepared: Prepared, turn: &mut Turn<'_>) {
+        let Prepared {
+            message,
+            changes_subject,
+            id,
+            at,
+            said,
+        } = prepared;
         if changes_subject {
             self.subject = Some(Subject {
                 message: message.clone(),
@@ -75,7 +116,6 @@ impl Room {
             false => Event::Said,
         };
         turn.out.extend(said.map(event).map(Output::Event));
-        Ok(())
     }
 
     /// The answer to one who is not in the room. §7.4: "If the sender is not an occupant of the room, the service SHOULD return a

@@ -34,6 +34,7 @@ impl Room {
         let form = form::offer(
             &self.jid,
             &self.config,
+            self.offered_federation(),
             jids(Affiliation::Admin),
             jids(Affiliation::Owner),
             &self.settings.limits,
@@ -89,7 +90,8 @@ impl Room {
         request: &Stanza,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        let submitted = form::read(submitted, &self.config, &self.settings.limits)?;
+        let mut submitted = form::read(submitted, &self.config, &self.settings.limits)?;
+        self.check_federation(&mut submitted.config)?;
         let plan = self.plan_lists(asker, &submitted)?;
         self.check(&plan)?;
         let was_kept = self.is_kept();

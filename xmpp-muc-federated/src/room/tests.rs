@@ -5,6 +5,7 @@ mod disco;
 mod elsewhere;
 mod enter;
 mod exit;
+mod federate;
 mod ghost;
 mod history;
 mod invite;

@@ -93,6 +93,8 @@ pub(super) struct Connection {
     inputs: VecDeque<Input>,
     /// The stream error that we have sent.
     error: Option<StreamCondition>,
+    /// It was lost while its stream was open.
+    broken: bool,
     sleep: Pin<Box<Sleep>>,
     sleeps_until: Instant,
     armed: bool,
@@ -159,6 +161,7 @@ impl Connection {
             rules: None,
             inputs: VecDeque::new(),
             error: None,
+            broken: false,
             sleep: Box::pin(tokio::time::sleep_until(now.instant.into())),
             sleeps_until: now.instant,
             armed: false,

@@ -46,8 +46,10 @@ pub enum LinkEvent {
 pub enum Down {
     /// The connection was lost, and another one may go on with the session.
     Suspended,
-    /// One of the two has ended the stream, with nothing to say, or the connection was lost.
+    /// One of the two has ended the stream, with nothing to say.
     Ended,
+    /// The connection was lost, and nobody goes on with a session.
+    Lost,
     /// We have ended it with this error.
     Error(StreamCondition),
     /// The peer has, with the error of that name.

@@ -18,6 +18,7 @@ struct End {
     why: Condition,
     verdict: Verdict,
     error: Option<StreamCondition>,
+    lost: bool,
     returned: Vec<Envelope>,
 }
 
@@ -128,6 +129,7 @@ impl Links {
             why,
             verdict,
             error: None,
+            lost: false,
             returned: Vec::new(),
         };
         if let Some(slot) = self.links.slot(id) {
@@ -141,6 +143,7 @@ impl Links {
             why: Condition::RemoteServerTimeout,
             verdict: Verdict::Timeout,
             error: ended.error,
+            lost: ended.lost,
             returned: ended.returned,
         };
         match self.links.slot(id) {
@@ -160,7 +163,7 @@ impl Links {
         self.budget.give(link.flying);
         let mut waiting = link.suspended.clone().unwrap_or_default();
         waiting.extend_from_slice(&link.pending);
-        let carried = self.take_off(slot, &link, end.error, now, out);
+        let carried = self.take_off(slot, &link, &end, now, out);
         waiting.extend(carried);
         let back = std::mem::take(&mut link.back);
         let returned = back.into_iter().chain(end.returned).collect();
@@ -225,14 +228,15 @@ impl Links {
         &mut self,
         slot: Slot,
         link: &Link,
-        error: Option<StreamCondition>,
+        end: &End,
         now: Now,
         out: &mut Vec<Output>,
     ) -> Vec<Pair> {
-        let why = match (&link.suspended, &link.error, error) {
+        let why = match (&link.suspended, &link.error, &end.error) {
             (Some(_), ..) => Down::Suspended,
             (None, Some(name), _) => Down::Peer(name.clone()),
-            (None, None, Some(error)) => Down::Error(error),
+            (None, None, Some(error)) => Down::Error(error.clone()),
+            (None, None, None) if end.lost => Down::Lost,
             (None, None, None) => Down::Ended,
         };
         let mut carried = Vec::new();

@@ -73,6 +73,8 @@ pub enum Input {
 pub struct Ended {
     /// The stream error that we have sent, if any.
     pub error: Option<StreamCondition>,
+    /// Nobody has ended the stream: the connection was lost.
+    pub lost: bool,
     /// What was handed over and was not [written](Input::Written), in that order.
     pub returned: Vec<Envelope>,
 }

@@ -89,6 +89,7 @@ impl Bench {
     fn ended(&mut self, link: LinkId, returned: Vec<Envelope>) -> Vec<String> {
         let ended = Ended {
             error: None,
+            lost: false,
             returned,
         };
         self.give(Input::Ended(link, ended))

@@ -69,7 +69,10 @@ impl Connection {
         self.wire = Wire::Gone;
         match self.phase {
             // What is left of it may have to wait for what is under way.
-            Phase::Open => self.input(Input::Eof, now, cx),
+            Phase::Open => {
+                self.broken = true;
+                self.input(Input::Eof, now, cx);
+            }
             _ => self.phase = Phase::Over,
         }
     }
@@ -90,7 +93,11 @@ impl Connection {
             }
         }
         let error = self.error.take();
-        let ended = links::Ended { error, returned };
+        let ended = links::Ended {
+            error,
+            lost: self.broken,
+            returned,
+        };
         self.news.push(links::Input::Ended(self.id(), ended));
     }
 

@@ -263,6 +263,7 @@ fn those_above_are_told() {
     bench.told(OUT_1, s2s::Output::PeerError(Box::new(error)));
     let ended = Ended {
         error: None,
+        lost: false,
         returned: vec![message("a", "x", "1")],
     };
     assert_eq!(
@@ -272,6 +273,22 @@ fn those_above_are_told() {
             format!("Waiting {{ to: \"x.example\", bytes: {bytes} }}"),
         ]
     );
+}
+
+#[test]
+fn a_connection_that_is_lost_is_told_from_a_stream_that_was_ended() {
+    for (lost, why) in [(false, "why: Ended"), (true, "why: Lost")] {
+        let mut bench = Bench::new(limits());
+        bench.give(Input::Send(message("a", "x", "1")));
+        bench.give(Input::Connected(OUT_1));
+        bench.granted(OUT_1, "a", "x");
+        let ended = Ended {
+            lost,
+            ..Ended::default()
+        };
+        let events = bench.give_all(Input::Ended(OUT_1, ended));
+        assert!(events.iter().any(|event| event.contains(why)), "{events:?}");
+    }
 }
 
 #[test]

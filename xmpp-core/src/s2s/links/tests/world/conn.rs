@@ -420,6 +420,7 @@ impl World {
             id,
             Ended {
                 error: None,
+                lost: false,
                 returned,
             },
         ));

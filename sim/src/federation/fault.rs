@@ -1,0 +1,55 @@
+//! Planted faults: what a node, or what carries its stanzas, does wrong.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Something that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Now and then a message comes twice, and nothing in it tells that it is the same.
+    Repeat,
+    /// Now and then a message is overtaken by the next one, with all that tells their order.
+    Overtake,
+    /// Now and then somebody's leave is lost, and nothing tells that it was there.
+    Linger,
+    /// Now and then a message is lost, and nothing tells that it was there.
+    Drop,
+    /// A room that nobody is in is told of messages all the same.
+    Chatter,
+    /// What is between rooms goes on to clients.
+    Leak,
+    /// A room's forgeries bear the address of the one that they would have to come from.
+    Impersonate,
+    /// Every answer between two rooms is sent a hundred times.
+    Swell,
+}
+
+impl Fault {
+    /// All of them, with the invariants that they break.
+    pub const ALL: [(Fault, &'static str); 8] = [
+        (Fault::Repeat, "once"),
+        (Fault::Overtake, "causal"),
+        (Fault::Linger, "agreed"),
+        (Fault::Drop, "complete"),
+        (Fault::Chatter, "spared"),
+        (Fault::Leak, "clean"),
+        (Fault::Impersonate, "owned"),
+        (Fault::Swell, "bounded"),
+    ];
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Fault, String> {
+        let mut all = Fault::ALL.iter().map(|(fault, _)| *fault);
+        all.find(|fault| fault.to_string() == name)
+            .ok_or_else(|| format!("there is no fault {name} here"))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}

@@ -1,0 +1,34 @@
+//! What somebody says comes after all that they had heard before. Where streams overtake each other nothing of the kind is promised.
+
+use std::collections::BTreeMap;
+
+use crate::federation::Record;
+
+pub fn check(record: &Record) -> Result<(), String> {
+    if record.plan.parallel {
+        return Ok(());
+    }
+    for (who, stay) in record.all_stays() {
+        let places = stay.heard().enumerate();
+        let places: BTreeMap<usize, usize> =
+            places.map(|(place, (_, number))| (number, place)).collect();
+        for (at, number) in stay.heard() {
+            let said = &record.said[number];
+            let author = &record.stays[said.by][said.stay];
+            let known = author.told[..said.after].iter();
+            let before = known.filter_map(|(_, told)| match told {
+                crate::federation::Told::Message { number, .. } => *number,
+                _ => None,
+            });
+            for earlier in before {
+                if places.get(&earlier) > places.get(&number) {
+                    let at = at.as_secs_f64();
+                    return Err(format!(
+                        "{who} is told m{number} at {at:.3} and m{earlier} only then"
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! Who is in the room from before something is said until all is healed has been told it: if they had seen its author by then, and no server has begun anew
+//! since (what one has forgotten then nobody may have), and nobody keeps too little.
+
+use crate::federation::{Record, Stay};
+
+pub fn check(record: &Record) -> Result<(), String> {
+    let last_restart = record.restarts.last();
+    for (number, said) in record.said.iter().enumerate() {
+        let quiet = said.at >= record.quiet;
+        let forgotten = last_restart.is_some_and(|restart| *restart >= said.at);
+        if forgotten || (record.plan.log.is_some() && !quiet) {
+            continue;
+        }
+        for (who, stay) in record.all_stays() {
+            let stays = stay.covers(said.at) && stay.until.is_none_or(|until| until > record.quiet);
+            if !stays || stay.heard().any(|(_, heard)| heard == number) {
+                continue;
+            }
+            let before = stay.told.iter().take_while(|(at, _)| *at <= said.at);
+            let mut before = Stay::ever(before);
+            if before.any(|jid| *jid == record.people[said.by]) {
+                let at = said.at.as_secs_f64();
+                return Err(format!("{who} is not told m{number}, said at {at:.3}"));
+            }
+        }
+    }
+    Ok(())
+}

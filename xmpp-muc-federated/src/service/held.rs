@@ -1,0 +1,139 @@
+//! A room in memory: by itself, or as a node of a federated one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use xmpp_core::machine::Machine as _;
+use xmpp_core::stanza::Stanza;
+use xmpp_core::time::Now;
+
+use crate::fmuc::{self, Federation, Node};
+use crate::room::{self, FederatedBy, Room};
+
+/// A room in memory.
+pub(super) struct Held {
+    machine: Machine,
+    /// How the node was told last that it is federated.
+    federation: Option<Arc<Federation>>,
+    /// What the room wants done.
+    wanted: Vec<room::Output>,
+}
+
+enum Machine {
+    Room(Box<Room>),
+    Node(Box<Node>),
+}
+
+/// What happens to a room in memory.
+pub(super) enum Happening {
+    /// Somebody has sent this.
+    Stanza(Stanza),
+    /// Something that went to another node has come back.
+    Returned(Stanza),
+    /// Something has become of the streams to another domain.
+    Link(xmpp_core::BareJid, fmuc::LinkState),
+    /// It is time.
+    Time,
+    /// The service stops.
+    Close,
+}
+
+impl Held {
+    pub(super) fn new(mut room: Room, by: FederatedBy) -> Held {
+        room.federate(by);
+        Held {
+            machine: Machine::Room(Box::new(room)),
+            federation: None,
+            wanted: Vec::new(),
+        }
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        match &self.machine {
+            Machine::Room(room) => room,
+            Machine::Node(node) => node.room(),
+        }
+    }
+
+    /// The node, if the room is one.
+    pub(super) fn node(&self) -> Option<&Node> {
+        match &self.machine {
+            Machine::Room(_) => None,
+            Machine::Node(node) => Some(node),
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        match &self.machine {
+            Machine::Room(room) => room.is_idle(),
+            Machine::Node(node) => node.is_idle(),
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        match &self.machine {
+            Machine::Room(room) => room.next_timeout(),
+            Machine::Node(node) => node.next_timeout(),
+        }
+    }
+
+    pub(super) fn handle(&mut self, what: Happening, now: Now, out: &mut Vec<fmuc::Output>) {
+        match &mut self.machine {
+            Machine::Room(room) => {
+                match what {
+                    Happening::Stanza(stanza) => {
+                        room.handle(room::Input::Stanza(stanza), now, &mut self.wanted);
+                    }
+                    Happening::Close => room.handle(room::Input::Close, now, &mut self.wanted),
+                    Happening::Time => room.handle_timeout(now, &mut self.wanted),
+                    Happening::Returned(_) | Happening::Link(..) => {}
+                }
+                out.extend(self.wanted.drain(..).map(fmuc::Output::Room));
+            }
+            Machine::Node(node) => match what {
+                Happening::Stanza(stanza) => node.handle(fmuc::Input::Stanza(stanza), now, out),
+                Happening::Returned(stanza) => node.handle(fmuc::Input::Returned(stanza), now, out),
+                Happening::Link(domain, state) => {
+                    node.handle(fmuc::Input::Link { domain, state }, now, out);
+                }
+                Happening::Close => node.handle(fmuc::Input::Close, now, out),
+                Happening::Time => node.handle_timeout(now, out),
+            },
+        }
+    }
+
+    /// Has it be federated as its owner, or whoever runs the service, wants it now.
+    pub(super) fn configure(
+        self,
+        settings: &Arc<fmuc::Settings>,
+        now: Now,
+        out: &mut Vec<fmuc::Output>,
+    ) -> Held {
+        let wanted = self.room().federation();
+        let is_same = match (wanted, &self.federation) {
+            (None, None) => true,
+            (Some(wanted), Some(told)) => Arc::ptr_eq(wanted, told),
+            _ => false,
+        };
+        if is_same {
+            return self;
+        }
+        let federation = wanted.cloned();
+        let told = federation.as_deref().cloned().unwrap_or_default();
+        let machine = match self.machine {
+            Machine::Room(room) => {
+                let node = Node::new(*room, told, settings.clone(), now);
+                Machine::Node(Box::new(node))
+            }
+            Machine::Node(mut node) => {
+                node.handle(fmuc::Input::Configure(told), now, out);
+                Machine::Node(node)
+            }
+        };
+        Held {
+            machine,
+            federation,
+            ..self
+        }
+    }
+}
