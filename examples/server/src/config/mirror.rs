@@ -188,6 +188,7 @@ mirror!(
         tls: bool,
         proof: Proof,
         bidi: bool,
+        patience: u32,
     }
 );
 
