@@ -188,6 +188,7 @@ mirror!(
         tls: bool,
         proof: Proof,
         bidi: bool,
+        patience: u32,
     }
 );
 
@@ -380,6 +381,8 @@ mirror!(
         subject: Size,
         presence: Size,
         text: Size,
+        page: Size,
+        setup: Span,
         requests: usize,
         request: Span,
         burst: u32,

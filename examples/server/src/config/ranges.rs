@@ -118,6 +118,7 @@ fn check_s2s(config: &Config) -> Checked {
         let name = name.replace("session_queue.", "links.pair.");
         return refuse(format!("s2s.limits.{name}"), reason);
     }
+    positive("s2s.policy.patience", config.s2s.policy.patience)?;
     let (accept, links) = (settings.accept, settings.links);
     positive("s2s.limits.accept.connections", accept.connections)?;
     positive("s2s.limits.accept.before_login", accept.before_login)?;
@@ -167,6 +168,7 @@ fn check_rooms(config: &Config) -> Checked {
         ("rooms.room.sessions", room.sessions),
         ("rooms.room.affiliations", room.affiliations),
         ("rooms.room.nick", room.nick.0),
+        ("rooms.room.page", room.page.0),
         ("rooms.limits.rooms", limits.rooms),
         ("rooms.limits.loading", limits.loading),
         ("rooms.limits.page", limits.page),
@@ -182,6 +184,7 @@ fn check_rooms(config: &Config) -> Checked {
         return refuse("rooms.limits.queue.bytes", reason);
     }
     lasts("rooms.room.request", room.request)?;
+    lasts("rooms.room.setup", room.setup)?;
     lasts("rooms.limits.retry", limits.retry)
 }
 
