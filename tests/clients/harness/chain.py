@@ -6,7 +6,7 @@ People at each of them speak with each other in a room all the while; `harness/v
 import asyncio
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import cycle
 from pathlib import Path
@@ -59,6 +59,8 @@ class Plan:
     """Talk after it."""
     resets: bool = False
     """Whether connections are reset, and refused until the cut is over; or else nobody is told anything."""
+    compressed: bool = False
+    """Whether streams over the line are compressed (XEP-0138)."""
     idle: float = 300.0
     """How long nobody says anything in the end."""
     occupants: int = 1
@@ -155,7 +157,7 @@ class Chain:
         self._turn = iter(())
         self._names = Names(folder)
         authority = Authority(folder / "authority")
-        options = Options(federation=FEDERATION)
+        options = Options(federation=replace(FEDERATION, compressed=plan.compressed))
         self.servers = {
             name: ExampleServer(folder / name, authority, options, self._names) for name in SITES
         }

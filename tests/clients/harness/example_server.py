@@ -116,21 +116,30 @@ class ExampleServer(Server):
             name_server=self.names.address,
             proof="certificate" if federation.certified else "either",
             bidi=str(federation.bidi).lower(),
-            peers="\n".join(self._peer(domain, at) for domain, at in self.hosts.items()) + self._compressed(),
+            peers="\n".join(self._peers()),
             patience=CONSTRAINED if self.constrained else SHORT,
         )
 
-    def _compressed(self) -> str:
-        return f'\n"{self.options.peer}" = {{ compression = "zlib" }}' if self.options.peer else ""
+    def _peers(self) -> list[str]:
+        """Where single domains differ."""
+        compressed = {self.options.peer} - {""}
+        if self.options.federation.compressed:
+            compressed |= self.constrained
+        settings = {}
+        for domain in [*self.hosts, *(compressed - self.hosts.keys())]:
+            settings[domain] = [
+                f'host = "{self.hosts[domain]}"' if domain in self.hosts else "",
+                f"patience = {PATIENCE}" if domain in self.constrained else "",
+                'compression = "zlib"' if domain in compressed else "",
+            ]
+        return [
+            f'"{domain}" = {{ {", ".join(filter(None, each))} }}' for domain, each in settings.items()
+        ]
 
     def links(self) -> str:
         """What its operator sees of its connections with others."""
         command = [self.binary(), "links", "--config", self._configuration]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
-
-    def _peer(self, domain: str, at: str) -> str:
-        patience = f", patience = {PATIENCE}" if domain in self.constrained else ""
-        return f'"{domain}" = {{ host = "{at}"{patience} }}'
 
     @staticmethod
     def binary() -> str:
