@@ -6,8 +6,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{Setup, World, address};
+use crate::fmuc::Fmuc;
 use crate::fmuc::crowd::{Sight, Via};
 use xmpp_core::stanza::Stanza;
+use xmpp_core::xml::Element;
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -352,6 +354,17 @@ fn play(parent: bool, steps: Vec<Step>) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #[test]
+    fn g10_what_is_read_is_written(extensions in prop::collection::vec(extension(), 0..6)) {
+        let text = format!("<fmuc xmlns='{}'>{}</fmuc>", crate::ns::FMUC, extensions.concat());
+        let text = text.replace("NS", &format!("xmlns='{}'", crate::ns::SYNC));
+        if let Ok(element) = Element::parse(&text)
+            && let Ok(read) = Fmuc::read(&element)
+        {
+            prop_assert_eq!(Fmuc::read(&read.to_element()), Ok(read));
+        }
+    }
+
     #[test]
     fn g_a_room_that_has_joined_may_say_anything(steps in prop::collection::vec(step(), 1..40)) {
         play(false, steps)?;
