@@ -408,6 +408,30 @@ mirror!(
 );
 
 mirror!(
+    /// `[rooms.federation.limits]`: what one link between rooms may take.
+    FederationLimits of muc::fmuc::Limits = muc::fmuc::Limits::default(), {
+        children: usize,
+        path: usize,
+        nodes: usize,
+        occupants: usize,
+        stanza: Size,
+        burst: u32,
+        rate: u32,
+        requests: u32,
+        joins: u32,
+        refusals: u32,
+        outbox: usize,
+        outbox_bytes: Size,
+        history: usize,
+        history_age: Span,
+        text: usize,
+        dedupe: usize,
+        dedupe_age: Span,
+        pending: usize,
+    }
+);
+
+mirror!(
     /// What waits for one room.
     RoomQueue of mailbox::QueueLimits = muc::service::Limits::default().queue, {
         stanzas: usize,
