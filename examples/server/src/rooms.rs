@@ -38,11 +38,13 @@ impl Rooms {
                 secret,
                 random: Arc::new(OsRandom),
             };
+            let federation = settings.federating(&address);
             let mut options = Options::new(address, Arc::new(of_room), store.clone());
             options.listed_by = vec![domain.name.0.clone()];
             options.name = settings.name.clone();
             options.creation = domain.rooms.creation.unwrap_or(settings.creation).into();
             options.limits = settings.limits.clone().into();
+            options.federation = federation;
             services.push(Service::new(options));
         }
         Ok(Rooms { services })

@@ -405,6 +405,45 @@ mirror!(
 );
 
 mirror!(
+    /// `[rooms.federation.limits]`: what one link to another room may take.
+    NodeLimits of muc::fmuc::Limits = muc::fmuc::Limits::default(), {
+        children: usize,
+        path: usize,
+        occupants: usize,
+        stanza: Size,
+        burst: u32,
+        rate: u32,
+        requests: u32,
+        refusals: u32,
+        outbox: usize,
+        outbox_bytes: Size,
+        history: usize,
+        history_age: Span,
+        text: usize,
+        dedupe: usize,
+        dedupe_age: Span,
+        pending: usize,
+    }
+);
+
+mirror!(
+    /// `[rooms.federation.log]`: what is kept for those who have missed it.
+    NodeLog of muc::log::Retention = muc::log::Retention::default(), {
+        events: usize,
+        bytes: Size,
+        age: Span,
+    }
+);
+
+mirror!(
+    /// `[rooms.federation.have]`: what is known of other nodes.
+    NodeMemory of muc::log::HaveLimits = muc::log::HaveLimits::default(), {
+        nodes: usize,
+        gaps: usize,
+    }
+);
+
+mirror!(
     /// What waits for one room.
     RoomQueue of mailbox::QueueLimits = muc::service::Limits::default().queue, {
         stanzas: usize,

@@ -181,6 +181,32 @@ fn check_rooms(config: &Config) -> Checked {
         let reason = format!("a stanza of the largest size ({stanza}) would never fit");
         return refuse("rooms.limits.queue.bytes", reason);
     }
+    let federation = &config.rooms.federation;
+    for (i, federated) in config.rooms.federated.iter().enumerate() {
+        let (setting, room) = (format!("rooms.federated.{i}.room"), &federated.room.0);
+        if room.local().is_none() {
+            return refuse(setting, format!("{room} is no room"));
+        }
+        if !all.iter().any(|address| address.as_str() == room.domain()) {
+            return refuse(setting, format!("{room} is no room of this server"));
+        }
+        if federated.parents.iter().any(|parent| parent.0 == *room) {
+            let setting = format!("rooms.federated.{i}.parents");
+            return refuse(setting, format!("{room} would join itself"));
+        }
+    }
+    for (setting, value) in [
+        (
+            "rooms.federation.limits.occupants",
+            federation.limits.occupants,
+        ),
+        ("rooms.federation.limits.stanza", federation.limits.stanza.0),
+        ("rooms.federation.limits.outbox", federation.limits.outbox),
+        ("rooms.federation.log.events", federation.log.events),
+        ("rooms.federation.have.nodes", federation.have.nodes),
+    ] {
+        positive(setting, value)?;
+    }
     lasts("rooms.room.request", room.request)?;
     lasts("rooms.limits.retry", limits.retry)
 }

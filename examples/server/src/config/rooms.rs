@@ -1,5 +1,7 @@
 //! `[rooms]`: rooms (XEP-0045).
 
+mod federation;
+
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 use xmpp_muc_federated::service;
@@ -7,6 +9,8 @@ use xmpp_muc_federated::service;
 use super::mirror::{NewRoom, Room, RoomService};
 use super::value::Text;
 use super::{Config, Domain};
+
+pub use federation::{Federated, Federation};
 
 /// What stands for the domain in [`Rooms::address`].
 const DOMAIN: &str = "{domain}";
@@ -29,6 +33,11 @@ pub struct Rooms {
     pub room: Room,
     /// What all rooms of a domain may hold.
     pub limits: RoomService,
+    /// Rooms that are one with rooms of other servers.
+    pub federation: Federation,
+    /// Those that are by this configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub federated: Vec<Federated>,
 }
 
 impl Default for Rooms {
@@ -41,6 +50,8 @@ impl Default for Rooms {
             new: NewRoom::default(),
             room: Room::default(),
             limits: RoomService::default(),
+            federation: Federation::default(),
+            federated: Vec::new(),
         }
     }
 }
