@@ -14,6 +14,7 @@ mod child;
 mod collision;
 mod crowd;
 mod event;
+mod guard;
 mod link;
 mod local;
 mod node;

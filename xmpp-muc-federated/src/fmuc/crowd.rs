@@ -29,6 +29,8 @@ pub(super) struct Known {
     /// The event that has made them what they are.
     pub(super) dot: Option<Dot>,
     pub(super) sight: Sight,
+    /// Other links by which one hears of them, and their nicks there: only as long as there is a ring of rooms.
+    pub(super) others: Vec<(Via, String)>,
     /// The peer has joined anew, and has not named them since.
     pub(super) stale: bool,
 }
@@ -38,8 +40,10 @@ pub(super) struct Known {
 pub(super) enum Sight {
     /// It does.
     Shown,
-    /// Somebody here has taken them out of the room, or the room does not let them in.
+    /// Somebody here has taken them out of the room.
     Suppressed,
+    /// The room did not let them in. As soon as they are there in another way it is asked again.
+    Refused,
     /// They have not been heard of for too long.
     Lost,
 }
@@ -96,6 +100,13 @@ impl Crowd {
         self.all.values()
     }
 
+    /// Nobody is heard of by this link any more, but those who are behind it.
+    pub(super) fn forget_other(&mut self, via: &Via) {
+        for known in self.all.values_mut() {
+            known.others.retain(|(other, _)| other != via);
+        }
+    }
+
     /// Those behind a link.
     pub(super) fn behind(&self, via: &Via) -> impl Iterator<Item = &Known> {
         self.all.values().filter(move |known| known.via == *via)
@@ -133,6 +144,7 @@ impl Known {
             via: Via::Here,
             dot,
             sight: Sight::Shown,
+            others: Vec::new(),
             stale: false,
         }
     }

@@ -11,6 +11,7 @@ use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
 use super::event::{Event, Passing};
+use super::guard::Bucket;
 use super::settings::{Bandwidth, Dialect, Federation, Peer, Settings, Timers};
 use super::{Aliases, Dot, Extension, Fmuc, base36};
 use crate::ns;
@@ -37,6 +38,12 @@ pub(super) struct Link {
     outbox: VecDeque<Passing>,
     waiting: usize,
     most: (usize, usize),
+    /// What it may say.
+    pub(super) heard: Bucket,
+    /// Until when it is not heard, since it has said too much.
+    pub(super) silenced: Option<Instant>,
+    /// What may be told to it once more.
+    pub(super) repeated: Bucket,
     /// How often it has asked for something in the minute that began then.
     asked: Option<(Instant, u32)>,
 }
@@ -82,6 +89,9 @@ impl Link {
             outbox: VecDeque::new(),
             waiting: 0,
             most: (limits.outbox, limits.outbox_bytes),
+            heard: Bucket::default(),
+            silenced: None,
+            repeated: Bucket::default(),
             asked: None,
         }
     }

@@ -188,6 +188,7 @@ mirror!(
         tls: bool,
         proof: Proof,
         bidi: bool,
+        patience: u32,
     }
 );
 
@@ -380,6 +381,8 @@ mirror!(
         subject: Size,
         presence: Size,
         text: Size,
+        page: Size,
+        setup: Span,
         requests: usize,
         request: Span,
         burst: u32,
@@ -405,15 +408,17 @@ mirror!(
 );
 
 mirror!(
-    /// `[rooms.federation.limits]`: what one link to another room may take.
-    NodeLimits of muc::fmuc::Limits = muc::fmuc::Limits::default(), {
+    /// `[rooms.federation.limits]`: what one link between rooms may take.
+    FederationLimits of muc::fmuc::Limits = muc::fmuc::Limits::default(), {
         children: usize,
         path: usize,
+        nodes: usize,
         occupants: usize,
         stanza: Size,
         burst: u32,
         rate: u32,
         requests: u32,
+        joins: u32,
         refusals: u32,
         outbox: usize,
         outbox_bytes: Size,
@@ -427,19 +432,11 @@ mirror!(
 );
 
 mirror!(
-    /// `[rooms.federation.log]`: what is kept for those who have missed it.
-    NodeLog of muc::log::Retention = muc::log::Retention::default(), {
+    /// `[rooms.federation.log]`: what a room keeps for those who have missed it.
+    FederationLog of muc::log::Retention = muc::log::Retention::default(), {
         events: usize,
         bytes: Size,
         age: Span,
-    }
-);
-
-mirror!(
-    /// `[rooms.federation.have]`: what is known of other nodes.
-    NodeMemory of muc::log::HaveLimits = muc::log::HaveLimits::default(), {
-        nodes: usize,
-        gaps: usize,
     }
 );
 

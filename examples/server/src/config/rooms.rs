@@ -1,16 +1,13 @@
 //! `[rooms]`: rooms (XEP-0045).
 
-mod federation;
-
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 use xmpp_muc_federated::service;
 
+use super::federated::{FederatedRoom, RoomFederation};
 use super::mirror::{NewRoom, Room, RoomService};
 use super::value::Text;
 use super::{Config, Domain};
-
-pub use federation::{Federated, Federation};
 
 /// What stands for the domain in [`Rooms::address`].
 const DOMAIN: &str = "{domain}";
@@ -33,11 +30,10 @@ pub struct Rooms {
     pub room: Room,
     /// What all rooms of a domain may hold.
     pub limits: RoomService,
-    /// Rooms that are one with rooms of other servers.
-    pub federation: Federation,
-    /// Those that are by this configuration.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub federated: Vec<Federated>,
+    /// How rooms are one with rooms of other servers.
+    pub federation: RoomFederation,
+    /// Rooms that are.
+    pub federated: Vec<FederatedRoom>,
 }
 
 impl Default for Rooms {
@@ -50,7 +46,7 @@ impl Default for Rooms {
             new: NewRoom::default(),
             room: Room::default(),
             limits: RoomService::default(),
-            federation: Federation::default(),
+            federation: RoomFederation::default(),
             federated: Vec::new(),
         }
     }

@@ -22,7 +22,7 @@ fn every_setting_is_documented() {
     let all: String = DOCUMENTED
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(setting) if setting.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
                 setting
             }
             _ => line,
@@ -134,12 +134,6 @@ fn what_is_out_of_range_is_told_with_its_line_and_reason() {
             4,
             "domains.0.rooms.address",
             "is not a domain",
-        ),
-        (
-            "[[rooms.federated]]\nroom = \"x@elsewhere.example\"",
-            2,
-            "rooms.federated.0.room",
-            "is no room of this server",
         ),
         (
             "[rooms.limits.queue]\nbytes = \"1 KiB\"",
@@ -466,7 +460,7 @@ fn every_setting_of_the_library_can_be_set() {
         "location",
     ];
     let core = server::Config::default();
-    let all: [(&str, Vec<String>); 17] = [
+    let all: [(&str, Vec<String>); 16] = [
         ("limits", fields(&core)),
         ("limits.account", fields(&core.account)),
         ("limits.xml", fields(&core.xml)),
@@ -501,10 +495,6 @@ fn every_setting_of_the_library_can_be_set() {
             fields(&xmpp_muc_federated::log::Retention::default()),
         ),
         (
-            "rooms.federation.have",
-            fields(&xmpp_muc_federated::log::HaveLimits::default()),
-        ),
-        (
             "rooms.limits.queue",
             fields(&xmpp_core::mailbox::QueueLimits::default()),
         ),
@@ -523,42 +513,4 @@ fn the_password_of_the_database_is_not_shown() {
     let text = "[postgresql]\nurl = \"postgresql://xmpp:hush@localhost/xmpp\"";
     let config = Config::parse(text, Vec::new()).unwrap();
     assert!(!format!("{config:?}").contains("hush"));
-}
-
-#[test]
-fn rooms_are_federated_as_it_is_said_of_each() {
-    let text = "
-        [rooms.federation]
-        enabled = true
-        [[rooms.federation.peers]]
-        address = 'rooms.b.example'
-        dialect = 'openfire'
-        speak_for = ['b.example']
-        [[rooms.federated]]
-        room = 'ops@rooms.localhost'
-        parents = ['ops@rooms.b.example']
-        accept = ['rooms.c.example', 'x@rooms.d.example']
-        link = 'hf'
-        [[rooms.federated]]
-        room = 'open@rooms.localhost'
-        accept = 'any'
-        ";
-    let config = Config::parse(text, Vec::new()).unwrap();
-    let address: BareJid = "rooms.localhost".parse().unwrap();
-    let federating = config.rooms.federating(&address).unwrap();
-    let [(ops, of_ops), (_, of_open)] = &federating.rooms[..] else {
-        panic!("{federating:?}");
-    };
-    assert_eq!(ops.as_str(), "ops@rooms.localhost");
-    assert_eq!(of_ops.parents[0].as_str(), "ops@rooms.b.example");
-    let room = |room: &str| room.parse::<BareJid>().unwrap();
-    assert!(of_ops.accept.admits(&room("x@rooms.c.example")));
-    assert!(!of_ops.accept.admits(&room("y@rooms.d.example")));
-    assert!(of_open.accept.admits(&room("y@rooms.d.example")));
-    let peer = federating.settings.peer(&room("ops@rooms.b.example"));
-    assert_eq!(peer.dialect.name(), "openfire");
-    assert!(peer.honour_kicks && !peer.trust_roles);
-    assert_eq!(of_ops.link(&peer).name(), "hf");
-    // What is not enabled is not there.
-    assert!(Config::default().rooms.federating(&address).is_none());
 }
