@@ -14,6 +14,7 @@ use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
 use super::link::Link;
 use super::parent::Parent;
+use super::reference::Names;
 use super::replica::Held;
 use super::settings::{Federation, Settings};
 use super::split::Splits;
@@ -37,6 +38,8 @@ pub struct Node {
     pub(super) crowd: Crowd,
     /// The event that has made the subject what it is.
     pub(super) subject: Option<Passing>,
+    /// The ids of what was said last.
+    pub(super) names: Names,
     /// By which way one hears of a node.
     pub(super) routes: BTreeMap<NodeId, Via>,
     pub(super) splits: Splits,
@@ -208,6 +211,7 @@ impl Node {
             settings,
             crowd: Crowd::default(),
             subject: None,
+            names: Names::default(),
             routes: BTreeMap::new(),
             splits: Splits::default(),
             held: Held::default(),
@@ -319,10 +323,12 @@ impl Node {
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
         self.tell_all(via, passing, turn);
+        self.echo(via, passing, turn);
     }
 
     /// Tells all links but this one.
     pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        let history = self.is_history(via, passing);
         if *via != Via::Parent
             && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
@@ -330,11 +336,14 @@ impl Node {
             parent.tell(passing, turn);
         }
         for (peer, child) in &mut self.children {
-            if !matches!(via, Via::Child(from) if from == peer) {
-                child.tell(passing, turn);
+            if matches!(via, Via::Child(from) if from == peer) {
+                continue;
+            }
+            match history && child.link.bandwidth.history == 0 {
+                true => child.link.pace.skip(passing.dot.as_ref()),
+                false => child.tell(passing, turn),
             }
         }
-        self.echo(via, passing, turn);
     }
 
     pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {

@@ -9,9 +9,11 @@ use xmpp_core::{BareJid, Jid};
 
 use super::crowd::{Known, Sight, Via};
 use super::event::{Event, Passing};
-use super::local::portable;
+use super::link::at;
+use super::local::{is_fleeting, portable};
 use super::node::{Node, Turn};
 use super::parent::{Crossing, fmuc_of};
+use super::reference::replied_to;
 use super::{Extension, Fmuc};
 use crate::log::{Dot, Seen, Stamp};
 use crate::ns;
@@ -60,6 +62,9 @@ impl Node {
 
     /// An event of an occupant behind a link.
     pub(super) fn take(&mut self, via: &Via, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        // It defines the names of nodes in the rest of it.
+        let link = self.link(via).filter(|link| link.is_ext());
+        let read = link.and_then(|link| link.aliases.read(fmuc));
         self.extensions(via, fmuc, turn);
         let Some(link) = self.link(via) else {
             return;
@@ -69,10 +74,6 @@ impl Node {
         let author = fmuc.from.clone().filter(|from| !from.is_bare());
         let Some(author) = author else {
             return;
-        };
-        let read = match link.is_ext() {
-            true => link.aliases.read(fmuc),
-            false => None,
         };
         let confirmed = self.confirming.clone().filter(|_| *via != Via::Parent);
         let dot = confirmed.or(read);
@@ -369,7 +370,7 @@ impl Node {
         }
         let nick = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
         let late = said_at(stanza).map(|at| at.min(turn.now.utc));
-        let mut message = portable(stanza);
+        let mut message = self.referring(via, portable(stanza));
         if message.id().is_none()
             && let Some(dot) = &dot
         {
@@ -395,6 +396,22 @@ impl Node {
         self.publish(via, &passing, turn);
     }
 
+    /// A message of a peer, with what it refers to as it is known here.
+    fn referring(&mut self, via: &Via, message: Stanza) -> Stanza {
+        let room = self.room.jid().clone();
+        let Some(link) = self.link(via) else {
+            return message;
+        };
+        let peer = link.peer.clone();
+        let message = link.withheld.inward(message);
+        replied_to(message, |to| {
+            let there = to.resource().filter(|_| to.to_bare() == peer)?;
+            let mut known = self.crowd.behind(via);
+            let known = known.find(|known| known.nick_there == there);
+            Some(at(&room, known.map_or(there, |known| &known.occupant.nick)))
+        })
+    }
+
     /// Says to all here what somebody elsewhere has said.
     fn hear(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         let Event::Said { by, nick, message } = &passing.event else {
@@ -402,16 +419,18 @@ impl Node {
         };
         let late = passing.late;
         let sight = self.crowd.get(by).map(|known| known.sight);
-        self.in_room(turn, |room, now, out| match sight {
-            Some(Sight::Shown) => {
-                room.hear(by, message, late, now, out);
-            }
-            Some(Sight::Suppressed | Sight::Refused) => {}
+        let here = self.names.inward(Stanza::clone(message));
+        let id = self.in_room(turn, |room, now, out| match sight {
+            Some(Sight::Shown) => room.hear(by, &here, late, now, out),
+            Some(Sight::Suppressed | Sight::Refused) => None,
             Some(Sight::Lost) | None => {
                 let at = late.unwrap_or(now.utc);
-                room.hear_of_old(by, nick, message, at, now, out);
+                room.hear_of_old(by, nick, &here, at, now, out)
             }
         });
+        if let Some(id) = id.filter(|_| !is_fleeting(message)) {
+            self.names.note(message, &id);
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of one stanza")]

@@ -169,6 +169,8 @@ fn b10_who_comes_while_the_room_leaves_waits_without_our_extension() {
             A>B P(al as Alice)
             A>B S(rabbithole@rooms.wonderland.lit: )
             op: P Alice
+            B>A M(op as Ophelia: Good night) delay
+            al: M Ophelia: Good night delay
     ",
     );
     assert!(world.is_quiet());
