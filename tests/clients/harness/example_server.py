@@ -58,6 +58,9 @@ backoff = {{ max = "2 s" }}
 [s2s.policy]
 proof = "{proof}"
 bidi = {bidi}
+
+[s2s.peers]
+{peers}
 """
 
 
@@ -101,7 +104,13 @@ class ExampleServer(Server):
             name_server=self.names.address,
             proof="certificate" if federation.certified else "either",
             bidi=str(federation.bidi).lower(),
+            peers=f'"{self.options.peer}" = {{ compression = "zlib" }}' if self.options.peer else "",
         )
+
+    def links(self) -> str:
+        """What its operator sees of its connections with others."""
+        command = [self.binary(), "links", "--config", self._configuration]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
     @staticmethod
     def binary() -> str:

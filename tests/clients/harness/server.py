@@ -37,8 +37,8 @@ class Federation:
     `certified`: both have certificates of the test authority, and believe nothing
     else; otherwise both have signed their own, and dialback has to do. Certificates
     are for servers, as public authorities give them out; `client_auth`: for clients
-    too, without which ejabberd accepts none from who connects to it. `bidi` and
-    `acks` are XEP-0288 and XEP-0198; `direct_tls` is XEP-0368, and no STARTTLS. `proxied`: DNS names `proxy_port`, where the test
+    too, without which ejabberd accepts none from who connects to it. `bidi`,
+    `acks` and `compressed` are XEP-0288, XEP-0198 and XEP-0138; `direct_tls` is XEP-0368, and no STARTTLS. `proxied`: DNS names `proxy_port`, where the test
     puts what it can cut.
     """
 
@@ -46,6 +46,7 @@ class Federation:
     client_auth: bool = False
     bidi: bool = False
     acks: bool = False
+    compressed: bool = False
     direct_tls: bool = False
     proxied: bool = False
 
@@ -63,7 +64,8 @@ class Options:
     5222 and 5223 of a loopback address of its own, for clients whose ports
     cannot be set. `federation` gives it a domain of its own in the DNS of the
     run, and a port for other servers. `alone` is for a test that does to its
-    server what no other could bear; it names the reason.
+    server what no other could bear; it names the reason. `peer` is the domain of
+    the other server, for those that are compressed only if they are named.
     """
 
     registration: bool = False
@@ -71,6 +73,7 @@ class Options:
     standard_ports: bool = False
     federation: Federation | None = None
     alone: str = ""
+    peer: str = ""
 
 
 class Server(ABC):

@@ -170,7 +170,8 @@ impl Links {
                 });
             }
             // The driver's.
-            super::Output::Ask(super::Ask::Pair(_) | super::Ask::Stream(_)) => {}
+            super::Output::Ask(super::Ask::Pair(_) | super::Ask::Stream(_))
+            | super::Output::Compress(_) => {}
         }
     }
 }

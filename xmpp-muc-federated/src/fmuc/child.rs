@@ -9,7 +9,7 @@ use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
 use super::node::{Class, Matter, Node, Turn};
-use super::settings::Dialect;
+use super::settings::{Accept, Dialect};
 use super::{Extension, Fmuc, Mode};
 use crate::log::Vector;
 use crate::ns;
@@ -26,6 +26,10 @@ pub(super) struct Child {
     pub(super) promised: Option<Vector>,
     /// Until when those are kept whom it has not named since it has joined anew.
     pub(super) stale: Option<Instant>,
+    /// Until when it may take to tell what was promised.
+    pub(super) told_by: Option<Instant>,
+    /// When it was asked to join anew.
+    recalled: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ impl Child {
             replica: false,
             promised: None,
             stale: None,
+            told_by: None,
+            recalled: None,
         }
     }
 
@@ -64,7 +70,10 @@ impl Child {
             State::Suspect { until } => until,
             State::Joined => self.link.pace.next_timeout(),
         };
-        [until, self.stale].into_iter().flatten().min()
+        [until, self.stale, self.told_by]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -79,6 +88,9 @@ impl Node {
     ) {
         match stanza.kind() {
             Kind::Presence(PresenceType::Available) if asks_to_join(stanza, fmuc) => {
+                if !self.is_welcome(peer, turn) {
+                    return;
+                }
                 match self.may_join(peer, fmuc) {
                     Ok(()) => {
                         let link = Link::new(
@@ -95,7 +107,9 @@ impl Node {
             }
             // The answer to the last of them may have been lost.
             Kind::Presence(PresenceType::Unavailable) if self.federation.accept.admits(peer) => {
-                self.say_left(peer, None, turn);
+                if self.is_answered(peer, turn) {
+                    self.say_left(peer, None, turn);
+                }
             }
             _ => turn.drop(peer, "the room has not joined"),
         }
@@ -103,8 +117,16 @@ impl Node {
 
     /// §5.5 of the design.
     fn may_join(&self, peer: &BareJid, fmuc: &Fmuc) -> Result<(), &'static str> {
-        if fmuc.from.as_ref().is_none_or(|from| from.is_bare()) {
+        let Some(from) = fmuc.from.as_ref().filter(|from| !from.is_bare()) else {
             return Err("nobody is named");
+        };
+        // Whoever is let in is believed to be a room: at least not a user who says so.
+        if from.to_bare() == *peer {
+            return Err("it is a user");
+        }
+        let named = !matches!(self.federation.accept, Accept::Any);
+        if !named && self.settings.is_local(peer.domain()) {
+            return Err("rooms of this server have to be named");
         }
         if peer == self.room.jid() {
             return Err("it is the same room");
@@ -127,6 +149,9 @@ impl Node {
 
     fn refuse(&mut self, peer: &BareJid, why: &'static str, turn: &mut Turn<'_>) {
         turn.notice(peer, Matter::Refused(why));
+        if !self.is_answered(peer, turn) {
+            return;
+        }
         let link = Link::new(
             self.room.jid(),
             peer.clone(),
@@ -138,6 +163,22 @@ impl Node {
             ..Fmuc::default()
         };
         turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+    }
+
+    /// Whether a room that has not joined is answered, this time.
+    fn is_answered(&mut self, peer: &BareJid, turn: &Turn<'_>) -> bool {
+        let most = self.settings.limits.refusals;
+        self.door.answers(peer, most, turn.now.instant)
+    }
+
+    /// Whether a room may join, or join anew, this time.
+    fn is_welcome(&mut self, peer: &BareJid, turn: &mut Turn<'_>) -> bool {
+        let most = self.settings.limits.joins;
+        let welcome = self.door.joins(peer, most, turn.now.instant);
+        if !welcome {
+            turn.drop(peer, "it joins too often");
+        }
+        welcome
     }
 
     fn say_left(&mut self, peer: &BareJid, session: Option<String>, turn: &mut Turn<'_>) {
@@ -165,6 +206,9 @@ impl Node {
     ) {
         let joins = has_join(fmuc) || self.joins_anew(peer, stanza, fmuc);
         if joins {
+            if !self.is_welcome(peer, turn) {
+                return;
+            }
             return match self.may_join_again(peer) {
                 Ok(()) => self.welcome_child(peer, stanza, fmuc, true, turn),
                 Err(why) => {
@@ -175,7 +219,8 @@ impl Node {
         }
         self.child_heard(peer, turn);
         let via = Via::Child(peer.clone());
-        if fmuc.extensions.contains(&Extension::Leave) {
+        let is_ext = self.link(&via).is_some_and(|link| link.is_ext());
+        if is_ext && fmuc.extensions.contains(&Extension::Leave) {
             return self.child_left(peer, turn);
         }
         let is_rename = stanza.payload().child("x", ns::USER).is_some_and(|x| {
@@ -237,6 +282,7 @@ impl Node {
         };
         child.state = State::Joined;
         child.replica = false;
+        child.recalled = None;
         let hello = hello.filter(|_| child.link.may_extend());
         if hello.as_ref().is_none_or(|hello| hello.fresh) {
             child.link.forget_all();
@@ -269,16 +315,25 @@ impl Node {
                 }
             }
         }
-        self.outlive(&vector, turn);
-        let fresh = self.crowd.behind(&via).next().is_none();
         let since = turn.out.len();
+        self.outlive_itself(&vector, turn);
+        self.outlive(&via, &vector, turn);
+        let fresh = self.crowd.behind(&via).next().is_none();
         self.take(&via, stanza, fmuc, turn);
         // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
         let about = turn.hold_back(since, peer);
+        // A room that brings nobody has no business here (V4 of the design): nothing is told to it.
+        if self.crowd.behind(&via).next().is_none() && !self.held.passes(&via) {
+            self.children.remove(peer);
+            self.strike_link(peer, turn);
+            return self.refuse(peer, "none of its occupants is let in", turn);
+        }
+        let promised = self.believed(&via, &vector, turn.now);
         self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
         turn.out.extend(about);
         if let Some(child) = self.children.get_mut(peer) {
-            child.promised = ext.then_some(vector);
+            child.promised = ext.then_some(promised);
+            child.told_by = ext.then(|| turn.now.instant + child.link.timers.join);
             let mode = hello.map(|hello| hello.mode);
             child.replica = mode == Some(Mode::Replica);
             child.link.tell_due(turn);
@@ -312,6 +367,12 @@ impl Node {
             return;
         }
         if child.link.is_ext() {
+            let now = turn.now.instant;
+            let since = child.recalled.map(|at| at + child.link.timers.join);
+            if since.is_some_and(|again| now < again) {
+                return;
+            }
+            child.recalled = Some(now);
             // Something may be missing in between: it is asked to say how far it has everything.
             let rejoin = Fmuc::default().with(Extension::Rejoin);
             let stanza = child.link.write_own(&rejoin);
@@ -346,6 +407,7 @@ impl Node {
             let until = forgets.then(|| turn.now.instant + child.link.timers.forget);
             child.state = State::Suspect { until };
             child.promised = None;
+            child.told_by = None;
             self.split(&Via::Child(peer.clone()), turn);
         }
     }
@@ -379,7 +441,14 @@ impl Node {
             let Some(child) = self.children.get_mut(&peer) else {
                 continue;
             };
-            if child.stale.is_some_and(|stale| stale <= now) {
+            if child.told_by.is_some_and(|by| by <= now) {
+                // It is as it is: what it has not told may be asked for.
+                child.told_by = None;
+                child.promised = None;
+                if child.state == State::Joined {
+                    self.reunite(&Via::Child(peer), turn);
+                }
+            } else if child.stale.is_some_and(|stale| stale <= now) {
                 child.stale = None;
                 self.drop_stale(&Via::Child(peer.clone()), turn);
             } else if matches!(child.state, State::Suspect { until: Some(until) } if until <= now) {

@@ -11,6 +11,7 @@ use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
 use super::event::{Event, Passing};
+use super::guard::Bucket;
 use super::pace::Pace;
 use super::reference::Withheld;
 use super::settings::{Bandwidth, Dialect, Federation, Peer, PresenceLevel, Settings, Timers};
@@ -46,6 +47,12 @@ pub(super) struct Link {
     outbox: VecDeque<Passing>,
     waiting: usize,
     most: (usize, usize),
+    /// What it may say.
+    pub(super) heard: Bucket,
+    /// Until when it is not heard, since it has said too much.
+    pub(super) silenced: Option<Instant>,
+    /// What may be told to it once more.
+    pub(super) repeated: Bucket,
     /// How often it has asked for something in the minute that began then.
     asked: Option<(Instant, u32)>,
 }
@@ -100,6 +107,9 @@ impl Link {
             outbox: VecDeque::new(),
             waiting: 0,
             most: (limits.outbox, limits.outbox_bytes),
+            heard: Bucket::default(),
+            silenced: None,
+            repeated: Bucket::default(),
             asked: None,
         }
     }
@@ -174,6 +184,11 @@ impl Link {
     pub(super) fn no_wait(&mut self, these: impl Fn(&Event) -> bool) {
         self.outbox.retain(|one| !these(&one.event));
         self.waiting = self.outbox.iter().map(|one| one.event.size()).sum();
+    }
+
+    /// How many events wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.len()
     }
 
     /// All that has waited.

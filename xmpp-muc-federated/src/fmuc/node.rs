@@ -12,6 +12,7 @@ use xmpp_core::{BareJid, Jid};
 use super::child::Child;
 use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
+use super::guard::Door;
 use super::link::Link;
 use super::parent::Parent;
 use super::reference::Names;
@@ -49,6 +50,7 @@ pub struct Node {
     pub(super) confirming: Option<Dot>,
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
+    pub(super) door: Door,
     /// The rooms from the one that this one has joined to the root.
     pub(super) ancestors: Vec<NodeId>,
     /// How many sessions it has begun.
@@ -154,6 +156,8 @@ pub enum Matter {
     Silent,
     /// It does not say what it has done, so this room can be no replica of it.
     NoEcho,
+    /// It says too much, and is not heard for a minute.
+    Flood,
     /// A stanza was dropped.
     Dropped(&'static str),
 }
@@ -218,6 +222,7 @@ impl Node {
             confirming: None,
             parent: None,
             children: BTreeMap::new(),
+            door: Door::default(),
             ancestors: Vec::new(),
             sessions: 0,
             wake: None,
@@ -246,6 +251,16 @@ impl Node {
     /// The room.
     pub fn room(&self) -> &Room {
         &self.room
+    }
+
+    /// The same as [`Room::may_persist`].
+    pub fn may_persist(&mut self, may: bool) {
+        self.room.may_persist(may);
+    }
+
+    /// The same as [`Room::forget_history`].
+    pub fn forget_history(&mut self, bytes: usize) {
+        self.room.forget_history(bytes);
     }
 
     /// Whether nobody is in it, and nothing is under way, with other nodes neither.
@@ -326,9 +341,12 @@ impl Node {
         self.echo(via, passing, turn);
     }
 
-    /// Tells all links but this one.
+    /// Tells all links of an event but the one by which it came.
     pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         let history = self.is_history(via, passing);
+        if let Some(dot) = &passing.dot {
+            self.routes.insert(dot.node.clone(), via.clone());
+        }
         if *via != Via::Parent
             && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
@@ -370,7 +388,8 @@ impl Node {
 
     fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
         if let Some(from) = stanza.from().map(Jid::to_bare) {
-            if stanza.payload().has("fmuc", ns::FMUC) {
+            let is_client = stanza.from().is_some_and(|from| self.room.is_in(from));
+            if stanza.payload().has("fmuc", ns::FMUC) && !is_client {
                 return self.received(&from, &stanza, turn);
             }
             if self.is_ordinary_answer(&from, &stanza) {

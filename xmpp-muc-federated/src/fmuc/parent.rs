@@ -240,7 +240,7 @@ impl Node {
             return self.synchronise(sync.0, sync.1, sync.2, turn);
         }
         if fmuc.extensions.contains(&Extension::Rejoin) {
-            return self.join(turn);
+            return self.called_back(turn);
         }
         match parent.state {
             // What it speaks shows by its first answer.
@@ -275,6 +275,26 @@ impl Node {
                     self.synchronised(turn);
                 }
             }
+        }
+    }
+
+    /// The parent has forgotten what it had of this room.
+    fn called_back(&mut self, turn: &mut Turn<'_>) {
+        let Some(parent) = self
+            .parent
+            .as_ref()
+            .filter(|parent| parent.link.may_extend())
+        else {
+            return;
+        };
+        let peer = parent.link.peer.clone();
+        let there = matches!(
+            parent.state,
+            State::Joined | State::Syncing { .. } | State::Suspect { .. }
+        );
+        let most = self.settings.limits.joins;
+        if there && self.door.joins(&peer, most, turn.now.instant) {
+            self.join(turn);
         }
     }
 

@@ -26,6 +26,12 @@ const REMOVED: [u16; 4] = [301, 307, 321, 322];
 impl Node {
     /// A stanza with `<fmuc/>`.
     pub(super) fn received(&mut self, peer: &BareJid, stanza: &Stanza, turn: &mut Turn<'_>) {
+        if !self.is_heard(peer, turn) {
+            return;
+        }
+        if stanza.payload().as_bytes().len() > self.settings.limits.stanza {
+            return turn.drop(peer, "the stanza is too large");
+        }
         // Errors are never answered: two rooms would never stop.
         if is_error(stanza) {
             if matches!(stanza.kind(), Kind::Message(_))
@@ -34,9 +40,6 @@ impl Node {
                 self.private_returned(&via, stanza, turn);
             }
             return;
-        }
-        if stanza.payload().as_bytes().len() > self.settings.limits.stanza {
-            return turn.drop(peer, "the stanza is too large");
         }
         let Some(fmuc) = fmuc_of(stanza) else {
             return turn.drop(peer, "<fmuc/> is malformed");
@@ -62,39 +65,49 @@ impl Node {
 
     /// An event of an occupant behind a link.
     pub(super) fn take(&mut self, via: &Via, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
-        // It defines the names of nodes in the rest of it.
-        let link = self.link(via).filter(|link| link.is_ext());
-        let read = link.and_then(|link| link.aliases.read(fmuc));
-        self.extensions(via, fmuc, turn);
         let Some(link) = self.link(via) else {
             return;
         };
         let peer = link.peer.clone();
+        // Names are given in the stanza that first uses them, whatever else is in it.
+        let dot = match link.is_ext() {
+            true => link.aliases.read(fmuc),
+            false => None,
+        };
+        self.extensions(via, fmuc, turn);
         // What Openfire says in the name of the room itself is said of somebody in another stanza.
         let author = fmuc.from.clone().filter(|from| !from.is_bare());
         let Some(author) = author else {
             return;
         };
         let confirmed = self.confirming.clone().filter(|_| *via != Via::Parent);
-        let dot = confirmed.or(read);
+        let dot = confirmed.or(dot);
         if let Some(dot) = dot.as_ref().filter(|_| *via == Via::Parent)
             && self.echoed(dot, turn)
         {
             return;
         }
-        if dot.as_ref().is_some_and(|dot| dot.node == self.id) {
-            return;
-        }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        if let Some(dot) = &dot {
+            let here = stanza.kind() == Kind::Presence(PresenceType::Available);
+            if dot.node == self.id || (here && self.heard_twice(via, &author, nick, dot)) {
+                return;
+            }
+            if let Err(why) = self.may_name(via, &dot.node, dot.epoch, turn.now) {
+                return turn.drop(&peer, why);
+            }
+        }
         if let Some(dot) = dot.as_ref().filter(|_| self.is_replica()) {
             let passing = self.passing_on(&author, nick, stanza, dot);
             if let Some(passing) = passing
-                && self.may_speak_for(via, &author, turn)
+                && self.may_speak_for(via, &author, Some(dot), turn)
                 && self.hold_back(via, &passing, stanza, fmuc, turn)
             {
                 return;
             }
         }
+        // From here on it is known what there is of it, also if nothing comes of it: it would be asked for again and again.
+        let news = self.is_news(dot.as_ref(), turn);
         match stanza.kind() {
             Kind::Presence(PresenceType::Available) if self.is_request(via, &author, fmuc) => {
                 let asked = occupant(author.clone(), nick, stanza);
@@ -103,8 +116,9 @@ impl Node {
             }
             Kind::Presence(PresenceType::Available) => {
                 let occupant = occupant(author, nick, stanza);
-                self.take_here(via, occupant, dot, turn);
+                self.take_here(via, occupant, dot, news, turn);
             }
+            Kind::Presence(_) | Kind::Message(MessageType::Groupchat) if !news => {}
             Kind::Presence(PresenceType::Unavailable) => {
                 let parting = parting(stanza, fmuc, self.settings.limits.text);
                 self.take_gone(via, &author, nick, parting, dot, turn);
@@ -157,25 +171,26 @@ impl Node {
         via: &Via,
         mut occupant: Occupant,
         dot: Option<Dot>,
+        news: bool,
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if self.heard_twice(via, &occupant, dot.as_ref()) || !self.may_speak_for(via, &jid, turn) {
+        if !self.may_speak_for(via, &jid, dot.as_ref(), turn) {
             return;
         }
         // Who was forgotten with the link is told of once more, and by the same event.
         let better = dot
             .as_ref()
             .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
-        let news = self.is_news(dot.as_ref(), turn);
-        let known = self.crowd.get(&jid);
-        if known.is_some() && !news {
-            if let Some(known) = self.crowd.get_mut(&jid) {
-                known.stale = false;
-            }
+        let theirs = self.crowd.get_mut(&jid).filter(|known| known.via == *via);
+        if let Some(known) = theirs.filter(|_| !news) {
+            known.stale = false;
             return;
         }
-        if better {
+        if better && !self.crowd.get(&jid).is_some_and(|known| known.via != *via) {
+            if !news {
+                return;
+            }
             let event = Event::Here(occupant);
             let passing = Passing {
                 event,
@@ -215,15 +230,15 @@ impl Node {
         let same = before.is_some_and(|known| known.occupant == occupant);
         if dot.is_some() || !same {
             let event = Event::Here(occupant);
-            self.publish(
-                via,
-                &Passing {
-                    event,
-                    dot,
-                    late: None,
-                },
-                turn,
-            );
+            let passing = Passing {
+                event,
+                dot,
+                late: None,
+            };
+            match news {
+                true => self.publish(via, &passing, turn),
+                false => self.tell_all(via, &passing, turn),
+            }
         }
     }
 
@@ -306,7 +321,8 @@ impl Node {
         if parting.codes.contains(&303) {
             return;
         }
-        if !self.is_news(dot.as_ref(), turn) {
+        if self.crowd.get(author).is_none() && !self.may_speak_for(via, author, dot.as_ref(), turn)
+        {
             return;
         }
         // The link says it, not their own node.
@@ -353,7 +369,7 @@ impl Node {
         dot: Option<Dot>,
         turn: &mut Turn<'_>,
     ) {
-        if !self.may_speak_for(via, author, turn) || !self.is_news(dot.as_ref(), turn) {
+        if !self.may_speak_for(via, author, dot.as_ref(), turn) {
             return;
         }
         let known = self.crowd.get(author);
@@ -366,7 +382,7 @@ impl Node {
                 role: Role::Participant,
                 presence: Stanza::presence(PresenceType::Available),
             };
-            self.take_here(via, occupant, None, turn);
+            self.take_here(via, occupant, None, true, turn);
         }
         let nick = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
         let late = said_at(stanza).map(|at| at.min(turn.now.utc));
@@ -497,7 +513,13 @@ impl Node {
     }
 
     /// §5.13 of the design: nobody else's occupants, and none of ours. Whoever was behind a link that is down may have come back by another one.
-    fn may_speak_for(&mut self, via: &Via, jid: &Jid, turn: &mut Turn<'_>) -> bool {
+    fn may_speak_for(
+        &mut self,
+        via: &Via,
+        jid: &Jid,
+        dot: Option<&Dot>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let Some(link) = self.link(via) else {
             return false;
         };
@@ -505,7 +527,7 @@ impl Node {
         let refused = match self.crowd.get(jid) {
             Some(known) if known.via == *via => None,
             Some(known) if known.via == Via::Here => Some("the occupant is here"),
-            Some(known) if !self.splits.has(&known.via) => Some("the occupant is another's"),
+            Some(known) if !self.has_moved(known, dot) => Some("the occupant is another's"),
             _ if !self.settings.may_introduce(&about, jid) => Some("it may not speak for them"),
             _ if self.crowd.behind(via).count() >= self.settings.limits.occupants => {
                 Some("too many occupants")
@@ -518,6 +540,15 @@ impl Node {
         refused.is_none()
     }
 
+    /// Whether one who was behind a link may be behind another one now: they follow their node, and one of whom nothing was heard for too long may have come
+    /// back elsewhere.
+    fn has_moved(&self, known: &Known, dot: Option<&Dot>) -> bool {
+        let node = known.dot.as_ref().map(|dot| &dot.node);
+        let follows = node.is_some() && node == dot.map(|dot| &dot.node);
+        let unnamed = node.is_none() && self.splits.has(&known.via);
+        follows || unnamed || known.sight == Sight::Lost
+    }
+
     /// Whether an event is new here. One without a name always is.
     fn is_news(&mut self, dot: Option<&Dot>, turn: &Turn<'_>) -> bool {
         dot.is_none_or(|dot| {
@@ -528,8 +559,7 @@ impl Node {
 
     /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
     /// somewhere, and perhaps they are behind this link then.
-    fn heard_twice(&mut self, via: &Via, occupant: &Occupant, dot: Option<&Dot>) -> bool {
-        let jid = &occupant.jid;
+    fn heard_twice(&mut self, via: &Via, jid: &Jid, nick: &str, dot: &Dot) -> bool {
         let about = self.link(via).map(|link| link.about.clone());
         let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
         let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
@@ -538,13 +568,12 @@ impl Node {
         if known.via == Via::Here
             || known.via == *via
             || self.splits.has(&known.via)
-            || dot.is_none()
-            || known.dot.as_ref() != dot
+            || known.dot.as_ref() != Some(dot)
         {
             return false;
         }
         known.others.retain(|(other, _)| other != via);
-        known.others.push((via.clone(), occupant.nick.clone()));
+        known.others.push((via.clone(), nick.to_owned()));
         true
     }
 

@@ -138,16 +138,21 @@ pub struct Limits {
     pub children: usize,
     /// Rooms between one and the root of its tree; default 16.
     pub path: usize,
+    /// Rooms that are behind one link; default 250. Of one more nothing is accepted.
+    pub nodes: usize,
     /// Occupants that are behind one link; default 5000. One more is not let in.
     pub occupants: usize,
     /// Bytes of a stanza that a peer sends; default 64 KiB.
     pub stanza: usize,
-    /// Stanzas that a peer may send at once, what it catches up with included; default 10 000.
+    /// Stanzas that a peer may send at once, what it catches up with included, and events that it may ask for once more; default 10 000. One that sends more
+    /// is not heard for a minute.
     pub burst: u32,
     /// And from then on in a second; default 200.
     pub rate: u32,
     /// Kicks and changes of roles that a peer may ask for in a minute; default 30.
     pub requests: u32,
+    /// Times in a minute that a peer joins, or has this room join anew; default 30. Each time all is told to it that it lacks.
+    pub joins: u32,
     /// Answers in a minute to a room that is not let in, or does not know that it has left; default 1.
     pub refusals: u32,
     /// Events that wait for one peer; default 1000. The oldest make room, and the peer is told that they are gone.
@@ -272,11 +277,13 @@ impl Default for Limits {
         Limits {
             children: 32,
             path: 16,
+            nodes: 250,
             occupants: 5000,
             stanza: 64 << 10,
             burst: 10_000,
             rate: 200,
             requests: 30,
+            joins: 30,
             refusals: 1,
             outbox: 1000,
             outbox_bytes: 1 << 20,

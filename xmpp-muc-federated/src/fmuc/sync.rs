@@ -14,6 +14,7 @@ use crate::log::{Dot, Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
 use crate::room::{Room, Wanted};
+use xmpp_core::time::Now;
 
 /// What is to be told to one who lacks it.
 #[derive(Debug, Default)]
@@ -144,7 +145,8 @@ impl Node {
         if self.break_ring(turn) {
             return;
         }
-        self.outlive(&vector, turn);
+        self.outlive_itself(&vector, turn);
+        self.outlive(&Via::Parent, &vector, turn);
         if reset {
             for jid in self.crowd.jids_behind(&Via::Parent) {
                 if let Some(known) = self.crowd.get_mut(&jid) {
@@ -195,14 +197,16 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
-        let has =
-            |(node, reach): (&NodeId, Reach)| have.get(node).is_some_and(|ours| ours >= reach);
+        let has = |(node, reach): (&NodeId, Reach)| {
+            reach.seq == 0 || have.get(node).is_some_and(|ours| ours >= reach)
+        };
         if child
             .promised
             .as_ref()
             .is_some_and(|promised| promised.iter().all(has))
         {
             child.promised = None;
+            child.told_by = None;
             self.reunite(&Via::Child(peer.clone()), turn);
         }
     }
@@ -212,6 +216,7 @@ impl Node {
         if !self.link(via).is_some_and(|link| link.is_ext()) {
             return;
         }
+        self.nodes_changed(via, fmuc, turn);
         for extension in &fmuc.extensions {
             match extension {
                 Extension::Want(alias, seqs) => {
@@ -222,13 +227,13 @@ impl Node {
                 }
                 Extension::Gone(alias, seqs) => {
                     let range = self.named_range(via, *alias, seqs.clone());
-                    if let Some(range) = range {
+                    if let Some(range) = range
+                        && self.may_name(via, &range.0, range.1, turn.now).is_ok()
+                    {
                         self.forgo(via, range, turn);
                     }
                 }
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
-                Extension::Unreach(alias) => self.node_split(via, *alias, turn),
-                Extension::Reach(alias) => self.node_back(via, *alias, turn),
                 Extension::Collision { nick, from } if *via == Via::Parent => {
                     self.collided(nick, from, turn);
                 }
@@ -251,12 +256,18 @@ impl Node {
     /// What a peer asks for again.
     fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
         let missing = self.log.range(range);
+        let most = (self.settings.limits.burst, self.settings.limits.rate);
+        let cost = 1 + missing.entries.len() + missing.gone.len();
         let delta = Delta {
             passing: missing.entries.into_iter().map(repeated).collect(),
             gone: missing.gone,
             ..Delta::default()
         };
         if let Some(link) = self.link(via) {
+            let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+            if !link.repeated.take(cost, most, turn.now.instant) {
+                return turn.drop(&link.peer, "it asks for too much once more");
+            }
             link.catch_up(&delta, turn);
             let skipped = link.pace.take_skipped();
             if !skipped.is_empty() {
@@ -313,7 +324,7 @@ impl Node {
     fn adopt(&mut self, via: &Via, vector: &Vector, turn: &mut Turn<'_>) {
         let before = self.have.vector();
         let mut left_out = Vec::new();
-        for (node, reach) in vector.iter().filter(|(node, _)| **node != self.id) {
+        for (node, reach) in self.believed(via, vector, turn.now).iter() {
             let had = before.get(node);
             self.have.adopt(node, reach);
             if had.is_none_or(|had| had < reach) {
@@ -368,13 +379,12 @@ impl Node {
         first && passing.event.is_said() && passing.late.is_some()
     }
 
-    /// Nodes have begun another life: all that was theirs before is gone.
-    pub(super) fn outlive(&mut self, vector: &Vector, turn: &mut Turn<'_>) {
-        for (node, reach) in vector.iter() {
+    /// Nodes behind a link have begun another life: all that was theirs before is gone.
+    pub(super) fn outlive(&mut self, via: &Via, vector: &Vector, turn: &mut Turn<'_>) {
+        for (node, reach) in self.believed(via, vector, turn.now).iter() {
             for jid in self.crowd.outlived(node, reach.epoch) {
-                let via = self.crowd.get(&jid).map(|known| known.via.clone());
-                if let Some(via) = via.filter(|via| *via != Via::Here) {
-                    self.drop_one(&via, &jid, &Parting::default(), turn);
+                if self.crowd.get(&jid).is_some_and(|known| known.via == *via) {
+                    self.drop_one(via, &jid, &Parting::default(), turn);
                 }
             }
         }

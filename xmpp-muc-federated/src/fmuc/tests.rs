@@ -23,7 +23,7 @@ use xmpp_core::{BareJid, Jid};
 use super::parent::fmuc_of;
 use super::{
     Accept, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output, Peer,
-    Settings,
+    PresenceLevel, Settings,
 };
 use crate::ns;
 use crate::room::{self, Config, Room};
@@ -245,8 +245,6 @@ impl World {
     ///
     /// What happens: `hm enters B`, `hm enters B as Bob`, `hm leaves B`, `hm says B Hi there`, `hm subject B …`, `hm tells B Alice …`, `hm sends B <…/>`
     /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`, `restart B` (with what it has stored),
-    /// `hold A B`, `release A B`, `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
-    /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`,
     /// `hold A B`, `release A B`, `lose A B` (what is held), `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
     ///
     /// What comes of it: `B>A J(hm) …` on a link (see [`World::wire`]), `al: …` at a client (see [`client`]).
@@ -732,4 +730,9 @@ pub(super) fn speaking(dialect: Dialect, profile: LinkProfile) -> impl Fn(char, 
         });
         setup.settings.peers = peers.collect();
     }
+}
+
+/// With this profile for all links.
+pub(super) fn profile(profile: LinkProfile) -> impl Fn(char, &mut Setup) {
+    move |_, setup| setup.federation.profile = profile
 }

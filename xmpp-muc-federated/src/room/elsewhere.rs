@@ -180,6 +180,11 @@ impl Room {
         Some((occupant.affiliation, occupant.role))
     }
 
+    /// Whether this client is in the room, and here.
+    pub(crate) fn is_in(&self, client: &Jid) -> bool {
+        self.occupants.of(client).is_some()
+    }
+
     /// Whether they own or administrate the room: no moderator takes them out of it (§8.2).
     pub(crate) fn is_ruled_by(&self, user: &BareJid) -> bool {
         self.affiliation(user) >= Affiliation::Admin

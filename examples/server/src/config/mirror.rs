@@ -380,6 +380,8 @@ mirror!(
         subject: Size,
         presence: Size,
         text: Size,
+        page: Size,
+        setup: Span,
         requests: usize,
         request: Span,
         burst: u32,

@@ -167,6 +167,7 @@ fn check_rooms(config: &Config) -> Checked {
         ("rooms.room.sessions", room.sessions),
         ("rooms.room.affiliations", room.affiliations),
         ("rooms.room.nick", room.nick.0),
+        ("rooms.room.page", room.page.0),
         ("rooms.limits.rooms", limits.rooms),
         ("rooms.limits.loading", limits.loading),
         ("rooms.limits.page", limits.page),
@@ -182,6 +183,7 @@ fn check_rooms(config: &Config) -> Checked {
         return refuse("rooms.limits.queue.bytes", reason);
     }
     lasts("rooms.room.request", room.request)?;
+    lasts("rooms.room.setup", room.setup)?;
     lasts("rooms.limits.retry", limits.retry)
 }
 

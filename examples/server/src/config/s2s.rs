@@ -65,6 +65,23 @@ pub struct Peer {
     pub tls: Option<bool>,
     pub proof: Option<Proof>,
     pub bidi: Option<bool>,
+    /// How streams with it are compressed. There is no such setting for everybody.
+    pub compression: Option<Compression>,
+}
+
+/// How a stream is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    Zlib,
+}
+
+impl From<Compression> for s2s::Compression {
+    fn from(compression: Compression) -> s2s::Compression {
+        match compression {
+            Compression::Zlib => s2s::Compression::Zlib,
+        }
+    }
 }
 
 /// What proves who a server is.
@@ -170,6 +187,7 @@ impl S2s {
                 tls: peer.tls.unwrap_or(policy.tls),
                 proof: peer.proof.map_or(policy.proof, Into::into),
                 bidi: peer.bidi.unwrap_or(policy.bidi),
+                compression: peer.compression.map(Into::into),
             };
             let policy = (!peer.blocked).then_some(policy);
             rules.exceptions.insert(domain, policy);
@@ -264,7 +282,7 @@ mod tests {
     #[test]
     fn a_peer_differs_in_what_is_said_of_it_and_in_nothing_else() {
         let text = "policy.proof = \"both\"\nstrangers = false\n\
-            peers.\"a.example\".bidi = false\n\
+            peers.\"a.example\" = { bidi = false, compression = \"zlib\" }\n\
             peers.\"B.example\" = { blocked = true, host = \"b:1\", direct_tls = true }";
         let settings: S2s = toml::from_str(text).unwrap();
         let rules = settings.rules();
@@ -274,6 +292,7 @@ mod tests {
             tls: true,
             proof: s2s::Proof::Both,
             bidi: false,
+            compression: Some(s2s::Compression::Zlib),
         };
         assert_eq!(rules.exceptions[&a], Some(policy));
         assert_eq!(rules.exceptions[&b], None);

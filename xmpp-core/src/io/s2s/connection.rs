@@ -22,6 +22,7 @@ use crate::io::limits::Ticket;
 use crate::io::settlements::Settlements;
 use crate::io::tls::Shown;
 use crate::io::wire::Wire;
+use crate::io::zlib::Unpacker;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Settlement, SmPoint};
 use crate::metrics::Tally;
@@ -63,6 +64,8 @@ pub(super) struct Connection {
     /// The peer's certificates.
     shown: Shown,
     reader: Reader,
+    /// Of a stream that is compressed: what came and is not read.
+    unpacker: Option<Unpacker>,
     stream: BoxStream,
     /// Read, but not yet given to the reader: something has to be found out or done first.
     unread: Vec<u8>,
@@ -144,6 +147,7 @@ impl Connection {
             wire: parts.wire,
             shown: parts.shown,
             reader,
+            unpacker: None,
             stream: parts.stream,
             unread: Vec::new(),
             more: false,
@@ -407,7 +411,8 @@ impl Connection {
     /// has come.
     fn charge(&mut self) -> bool {
         let free = self.shared.config.xml_before_proof.stanza_bytes;
-        let rest = self.unread.capacity() + self.outbound.held();
+        let packed = self.unpacker.as_ref().map_or(0, Unpacker::held);
+        let rest = self.unread.capacity() + packed + self.outbound.held();
         let (partial, budget) = (self.reader.held(), self.shared.server.budget());
         self.charged.charge(rest, partial, free, budget)
     }

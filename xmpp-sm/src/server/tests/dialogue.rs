@@ -343,3 +343,39 @@ fn a_session_that_nobody_asked_for_comes_back() {
         assert_eq!(b.take(), "session befo 2/5+1");
     }
 }
+
+const COMPRESS: &str =
+    "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>";
+
+/// XEP-0138 §2 has the stream begin anew, and what is counted belongs to the old one. XEP-0170 §3.3: compression has its place before.
+#[test]
+fn a_stream_that_is_managed_is_not_compressed_any_more() {
+    let mut b = Bench::incoming(packed()).after(&[bidi, key, enable_resume]);
+    b.out.clear();
+    b.receive(COMPRESS);
+    assert_eq!(b.take(), "<failure><setup-failed/></failure>");
+    stanza(&mut b);
+    settled(&mut b);
+    b.receive("<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(b.take(), "deliver 1, <a h='1'/>");
+}
+
+/// A session goes on over a stream that negotiates compression anew, and before it.
+#[test]
+fn a_session_is_resumed_when_the_stream_is_compressed() {
+    let offer = "<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>\
+        <sm xmlns='urn:xmpp:sm:3'/><compression xmlns='http://jabber.org/features/compress'>\
+        <method>zlib</method></compression></stream:features>";
+    let mut b = Bench::outgoing(Some(session()));
+    b.receive(offer);
+    b.tell(s2s::Input::Known(theirs(), known(packed())));
+    b.out.clear();
+    valid(&mut b);
+    assert_eq!(b.take(), "<compress><method>zlib</method></compress>");
+    b.receive("<compressed xmlns='http://jabber.org/protocol/compress'/>");
+    assert_eq!(b.take(), "Compress(Zlib), header");
+    b.reader.restart();
+    b.receive(HEADER);
+    b.receive(&offer.replace("zlib", "lzw"));
+    assert_eq!(b.take(), "<resume previd='before' h='2'/>");
+}
