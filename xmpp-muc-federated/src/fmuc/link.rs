@@ -142,9 +142,9 @@ impl Link {
 
     /// The peer knows nobody on this side, but perhaps the one on whose behalf it was joined.
     pub(super) fn introduce_anew(&mut self) {
-        self.pace.forget();
-        let named = self.named.clone();
-        self.announced.retain(|jid, _| Some(jid) == named.as_ref());
+        self.pace.forget(self.named.as_ref());
+        self.announced
+            .retain(|jid, _| Some(jid) == self.named.as_ref());
     }
 
     /// The peer has nothing to do with this room any more.

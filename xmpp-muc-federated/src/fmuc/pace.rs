@@ -69,11 +69,13 @@ impl Pace {
         }
     }
 
-    /// The peer knows of them.
+    /// The peer knows of them by the stanza that joins. One who is known already has been told of by that event: in which way they are there is told apart.
     pub(super) fn introduced(&mut self, occupant: &Occupant, now: Instant) {
-        self.told.remove(&occupant.jid);
         self.unknown.remove(&occupant.jid);
-        self.is_soon(occupant, true, now);
+        let told = self.told.get(&occupant.jid);
+        if !told.is_some_and(|told| told.occupant.stands_as(occupant)) {
+            self.is_soon(occupant, true, now);
+        }
     }
 
     /// Whether nothing but what somebody says of themselves is different, and that is not told, or was just now.
@@ -140,9 +142,9 @@ impl Pace {
         self.unknown.remove(jid)
     }
 
-    /// The peer knows nobody.
-    pub(super) fn forget(&mut self) {
-        self.told.clear();
+    /// The peer knows nobody but this one.
+    pub(super) fn forget(&mut self, but: Option<&Jid>) {
+        self.told.retain(|jid, _| Some(jid) == but);
         self.unknown.clear();
         self.skipped.clear();
     }

@@ -14,7 +14,6 @@ use crate::log::{Dot, Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
 use crate::room::{Room, Wanted};
-use xmpp_core::time::Now;
 
 /// What is to be told to one who lacks it.
 #[derive(Debug, Default)]

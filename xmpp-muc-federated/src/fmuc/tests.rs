@@ -22,8 +22,8 @@ use xmpp_core::{BareJid, Jid};
 
 use super::parent::fmuc_of;
 use super::{
-    Accept, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output, Peer,
-    PresenceLevel, Settings,
+    Accept, Class, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output,
+    Peer, PresenceLevel, Settings,
 };
 use crate::ns;
 use crate::room::{self, Config, Room};
@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) bytes: BTreeMap<(char, char), usize>,
     /// All that an operator was told.
     pub(super) notices: Vec<String>,
+    /// The classes of what was sent from room to room, and when.
+    pub(super) sent: Vec<(Class, Instant)>,
     /// The last stanza that each client has received.
     pub(super) last: BTreeMap<String, Stanza>,
     /// What each room has stored of itself and of its other nodes.
@@ -137,6 +139,7 @@ impl World {
             seen: Vec::new(),
             bytes: BTreeMap::new(),
             notices: Vec::new(),
+            sent: Vec::new(),
             last: BTreeMap::new(),
             stored: BTreeMap::new(),
             setups: BTreeMap::new(),
@@ -474,7 +477,15 @@ impl World {
         for output in out {
             match output {
                 Output::Room(output) => self.perform_room(at, output),
-                Output::Send { peer, stanza, .. } => self.send(at, &peer, stanza),
+                Output::Send {
+                    peer,
+                    stanza,
+                    class,
+                    ..
+                } => {
+                    self.sent.push((class, self.now.instant));
+                    self.send(at, &peer, stanza);
+                }
                 Output::Notice(notice) => {
                     let to = name(&notice.peer);
                     self.notices.push(format!("{at}!{to} {:?}", notice.what));
