@@ -26,6 +26,7 @@ pub(super) struct Parent {
     tries: u32,
     /// What has come of the burst: without our extension it counts when it is complete.
     staged: Vec<Stanza>,
+    staged_bytes: usize,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
     /// It is joined for the first time in its life: what it tells of the time before is history.
@@ -65,8 +66,9 @@ pub(super) enum State {
     Backoff { until: Option<Instant> },
 }
 
-/// The most stanzas of a burst that is not complete.
+/// The most stanzas of a burst that is not complete, and their bytes.
 const STAGED_MAX: usize = 10_000;
+const STAGED_BYTES_MAX: usize = 8 << 20;
 
 impl Parent {
     fn new(which: usize, room: &BareJid, federation: &Federation, settings: &Settings) -> Parent {
@@ -77,6 +79,7 @@ impl Parent {
             which,
             tries: 0,
             staged: Vec::new(),
+            staged_bytes: 0,
             promised: None,
             first: false,
             yielded: false,
@@ -107,6 +110,11 @@ impl Parent {
             State::Syncing { .. } => self.link.is_ext(),
             _ => false,
         }
+    }
+
+    fn unstage(&mut self) {
+        self.staged.clear();
+        self.staged_bytes = 0;
     }
 
     /// Tells it of an event, now or when it is there.
@@ -215,7 +223,7 @@ impl Node {
         });
         let stanza = link.write_join(&occupant, dot.as_ref(), join);
         turn.send(link, Class::Control, stanza, dot.as_ref());
-        parent.staged.clear();
+        parent.unstage();
         parent.promised = None;
         parent.state = State::Joining {
             until: turn.now.instant + parent.link.timers.join,
@@ -305,14 +313,25 @@ impl Node {
         };
         let ends = matches!(stanza.kind(), Kind::Message(_))
             && stanza.payload().has("subject", xmpp_core::xml::ns::CLIENT);
-        if parent.staged.len() >= STAGED_MAX {
+        parent.staged_bytes += stanza.size();
+        if parent.staged.len() >= STAGED_MAX || parent.staged_bytes > STAGED_BYTES_MAX {
             return turn.drop(&parent.link.peer, "the burst is too long");
         }
         parent.staged.push(stanza);
         if !ends {
             return;
         }
-        for stanza in std::mem::take(&mut parent.staged) {
+        let staged = std::mem::take(&mut parent.staged);
+        parent.staged_bytes = 0;
+        let is_said = |stanza: &Stanza| matches!(stanza.kind(), Kind::Message(_));
+        let said = staged.iter().filter(|stanza| is_said(stanza)).count();
+        // The last one is the subject; of the others only the newest.
+        let mut excess = said.saturating_sub(self.settings.limits.history + 1);
+        for stanza in staged {
+            if excess > 0 && is_said(&stanza) {
+                excess -= 1;
+                continue;
+            }
             if let Some(fmuc) = fmuc_of(&stanza) {
                 self.take(&Via::Parent, &stanza, &fmuc, turn);
             }
@@ -487,7 +506,7 @@ impl Node {
             State::Joined | State::Syncing { .. } => {
                 let retry = parent.back_off(by, now);
                 parent.state = State::Suspect { retry };
-                parent.staged.clear();
+                parent.unstage();
                 self.split(&Via::Parent, turn);
             }
             State::Joining { .. } if self.splits.has(&Via::Parent) => {

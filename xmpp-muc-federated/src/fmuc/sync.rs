@@ -255,11 +255,17 @@ impl Node {
     /// What a peer asks for again.
     fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
         let missing = self.log.range(range);
+        // What was not let in here, or is forgotten, will not come.
+        let there = self.have.there(range);
+        let gone: Vec<_> = there
+            .iter()
+            .flat_map(|range| self.log.lacks(range))
+            .collect();
         let most = (self.settings.limits.burst, self.settings.limits.rate);
-        let cost = 1 + missing.entries.len() + missing.gone.len();
+        let cost = 1 + missing.entries.len() + gone.len();
         let delta = Delta {
             passing: missing.entries.into_iter().map(repeated).collect(),
-            gone: missing.gone,
+            gone,
             ..Delta::default()
         };
         if let Some(link) = self.link(via) {
@@ -361,6 +367,12 @@ impl Node {
         let parent = parent.map(|parent| &mut parent.link).into_iter();
         for link in parent.chain(children.map(|(_, child)| &mut child.link)) {
             let mut all = link.pace.take_skipped();
+            let covers = |(node, epoch, seqs): &Range, (of, life, these): &Range| {
+                (node, epoch) == (of, life)
+                    && seqs.start() <= these.start()
+                    && these.end() <= seqs.end()
+            };
+            all.retain(|one| !ranges.iter().any(|range| covers(range, one)));
             all.extend_from_slice(ranges);
             if link.is_ext() && !all.is_empty() {
                 let mut fmuc = Fmuc::default();

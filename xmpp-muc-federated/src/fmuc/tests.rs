@@ -6,6 +6,7 @@ mod basics;
 mod c;
 mod e;
 mod f;
+mod g;
 mod h;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -174,7 +174,9 @@ impl Held {
         let told = federation.as_deref().cloned().unwrap_or_default();
         let machine = match self.machine {
             Machine::Room(room) => {
-                let node = Node::new(*room, told, settings.clone(), now);
+                let mut node = Node::new(*room, told, settings.clone(), now);
+                // Those who are here already need the others at once.
+                node.handle_timeout(now, out);
                 Machine::Node(Box::new(node))
             }
             Machine::Node(mut node) => {

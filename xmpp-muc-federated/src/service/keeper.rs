@@ -23,6 +23,7 @@ use super::unsaved::Unsaved;
 use crate::fmuc::{self, LinkState, Matter, Notice};
 use crate::ns;
 use crate::room::{FederatedBy, Output, Room, refusal};
+use crate::store::StoredFederation;
 
 /// Bytes of stanzas that are taken at a time: what their turns have changed is stored together.
 const BATCH: usize = 64 << 10;
@@ -172,18 +173,21 @@ impl Keeper {
 
     /// Makes the room if there is none, and whoever runs the service wants one.
     async fn establish(&mut self) {
-        if self.room.is_some() {
+        let Some(federal) = self.table.house.federal.as_ref() else {
+            return;
+        };
+        let by = federal.by(&self.seat.post.room);
+        if self.room.is_some() || !matches!(by, FederatedBy::Operator(_)) {
             return;
         }
-        let by = self.by();
-        if !matches!(by, FederatedBy::Operator(_)) {
-            return;
-        }
-        let settings = self.options().settings.clone();
-        let mut room = Room::new(self.seat.post.room.clone(), settings);
+        let settings = federal.settings();
+        let stored = StoredFederation::default();
+        let jid = self.seat.post.room.clone();
+        let mut room = Room::new(jid, self.options().settings.clone());
         let mut made = Vec::new();
         room.establish(&mut made);
-        self.room = Some(Held::new(room, by));
+        let now = self.server.now();
+        self.room = Some(Held::restore(room, by, &stored, settings, now));
         for output in made {
             self.perform(output).await;
         }
@@ -473,13 +477,13 @@ impl Keeper {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it is not federated");
             }
+            Matter::NoEcho => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room left, since it echoes nothing to its replica");
+            }
             Matter::Silent => {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it does not answer");
-            }
-            Matter::NoEcho => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
             }
             Matter::Flood => {
                 metrics.dropped.increment();
