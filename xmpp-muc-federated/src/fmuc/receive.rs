@@ -195,7 +195,7 @@ impl Node {
             known.stale = false;
             return;
         }
-        if better && !self.crowd.get(&jid).is_some_and(|known| known.via != *via) {
+        if better && self.crowd.get(&jid).is_none_or(|known| known.via == *via) {
             if !news {
                 return;
             }
