@@ -481,10 +481,6 @@ impl Keeper {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it does not answer");
             }
-            Matter::NoEcho => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
-            }
             Matter::Flood => {
                 metrics.dropped.increment();
                 tracing::warn!(%room, %peer, "another node says too much");
