@@ -197,8 +197,11 @@ impl Site {
     /// Enters the room here, under the name of the server.
     async fn enter(&self, name: &str) {
         let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
-        self.send(&format!("<presence to='{}/{name}'>{x}</presence>", room(name)))
-            .await;
+        self.send(&format!(
+            "<presence to='{}/{name}'>{x}</presence>",
+            room(name)
+        ))
+        .await;
         self.hears("<subject").await;
     }
 
@@ -258,7 +261,10 @@ impl Site {
         let heard = timeout(PATIENCE, waiting).await;
         heard.unwrap_or_else(|_| {
             let read = self.read.lock().unwrap();
-            panic!("{} does not hear {parts}, but {read:#?}", self.session.jid())
+            panic!(
+                "{} does not hear {parts}, but {read:#?}",
+                self.session.jid()
+            )
         })
     }
 

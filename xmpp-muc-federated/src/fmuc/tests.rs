@@ -8,6 +8,7 @@ mod e;
 mod f;
 mod g;
 mod h;
+mod review;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
