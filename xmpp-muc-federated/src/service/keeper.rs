@@ -477,10 +477,6 @@ impl Keeper {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it is not federated");
             }
-            Matter::NoEcho => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room left, since it echoes nothing to its replica");
-            }
             Matter::Silent => {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it does not answer");
