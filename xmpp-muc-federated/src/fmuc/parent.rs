@@ -181,8 +181,8 @@ impl Node {
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
         let session = self.session(turn.now);
-        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
-        let vector = self.have.vector();
+        let fresh = self.crowd.count_behind(&Via::Parent) == 0;
+        let vector = self.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));

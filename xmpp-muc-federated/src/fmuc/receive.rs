@@ -574,7 +574,7 @@ impl Node {
             Some(known) if known.via == Via::Here => Some("the occupant is here"),
             Some(known) if !self.has_moved(known, dot) => Some("the occupant is another's"),
             _ if !self.settings.may_introduce(&about, jid) => Some("it may not speak for them"),
-            _ if self.crowd.behind(via).count() >= self.settings.limits.occupants => {
+            _ if self.crowd.count_behind(via) >= self.settings.limits.occupants => {
                 Some("too many occupants")
             }
             _ => None,
@@ -679,8 +679,8 @@ impl Node {
         let Some((heir, nick)) = known.others.pop() else {
             return false;
         };
-        known.via = heir.clone();
-        known.nick_there = nick;
+        let known = known.clone();
+        self.crowd.hand_over(jid, &heir, nick);
         let passing = |event, dot| Passing {
             event,
             dot,

@@ -9,6 +9,7 @@ mod f;
 mod g;
 mod h;
 mod hostile;
+mod review;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
