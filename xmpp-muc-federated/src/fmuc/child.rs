@@ -61,14 +61,14 @@ impl Child {
             State::Joined => self.link.tell(passing, turn),
             State::Suspect { .. } if !self.link.is_ext() => self.link.wait(passing.clone()),
             // It says what it lacks when it comes back.
-            State::Suspect { .. } => {}
+            State::Suspect { .. } => self.link.pace.postpone(passing),
         }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let until = match self.state {
             State::Suspect { until } => until,
-            State::Joined => None,
+            State::Joined => self.link.pace.next_timeout(),
         };
         [until, self.stale, self.told_by]
             .into_iter()
@@ -230,12 +230,12 @@ impl Node {
         });
         self.take(&via, stanza, fmuc, turn);
         if fmuc.extensions.contains(&Extension::Synced) {
-            self.completed(peer, turn.now);
+            self.completed(peer, turn);
         }
         self.reached(peer, turn);
         // XEP-0289 §4.6: with its last occupant the room has left.
         let leaves = stanza.kind() == Kind::Presence(PresenceType::Unavailable) && !is_rename;
-        if leaves && self.crowd.behind(&via).next().is_none() {
+        if leaves && self.crowd.count_behind(&via) == 0 {
             self.child_left(peer, turn);
         }
     }
@@ -283,8 +283,10 @@ impl Node {
         child.state = State::Joined;
         child.replica = false;
         child.recalled = None;
-        child.link.announced.clear();
         let hello = hello.filter(|_| child.link.may_extend());
+        if hello.as_ref().is_none_or(|hello| hello.fresh) {
+            child.link.forget_all();
+        }
         let vector = match &hello {
             Some(hello) => {
                 child.link.speech = Speech::Ext;
@@ -316,12 +318,12 @@ impl Node {
         let since = turn.out.len();
         self.outlive_itself(&vector, turn);
         self.outlive(&via, &vector, turn);
-        let fresh = self.crowd.behind(&via).next().is_none();
+        let fresh = self.crowd.count_behind(&via) == 0;
         self.take(&via, stanza, fmuc, turn);
         // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
         let about = turn.hold_back(since, peer);
         // A room that brings nobody has no business here (V4 of the design): nothing is told to it.
-        if self.crowd.behind(&via).next().is_none() && !self.held.passes(&via) {
+        if self.crowd.count_behind(&via) == 0 && !self.held.passes(&via) {
             self.children.remove(peer);
             self.strike_link(peer, turn);
             return self.refuse(peer, "none of its occupants is let in", turn);
@@ -334,6 +336,7 @@ impl Node {
             child.told_by = ext.then(|| turn.now.instant + child.link.timers.join);
             let mode = hello.map(|hello| hello.mode);
             child.replica = mode == Some(Mode::Replica);
+            child.link.tell_due(turn);
         }
         self.echo_join(&via, fmuc, turn);
         if let Some(child) = self.children.get(peer) {
@@ -389,6 +392,7 @@ impl Node {
             for passing in child.link.take_waiting() {
                 child.link.tell(&passing, turn);
             }
+            child.link.tell_due(turn);
             self.reunite(&Via::Child(peer.clone()), turn);
         }
     }
@@ -449,6 +453,8 @@ impl Node {
                 self.drop_stale(&Via::Child(peer.clone()), turn);
             } else if matches!(child.state, State::Suspect { until: Some(until) } if until <= now) {
                 self.forget_child(&peer, turn);
+            } else if child.state == State::Joined {
+                child.link.tell_due(turn);
             }
         }
     }

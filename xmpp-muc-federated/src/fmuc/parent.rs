@@ -29,6 +29,8 @@ pub(super) struct Parent {
     staged_bytes: usize,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
+    /// It is joined for the first time in its life: what it tells of the time before is history.
+    pub(super) first: bool,
     /// It has joined this room instead.
     yielded: bool,
     /// It was joined before a restart, and has not heard of that.
@@ -79,6 +81,7 @@ impl Parent {
             staged: Vec::new(),
             staged_bytes: 0,
             promised: None,
+            first: false,
             yielded: false,
             of_old: false,
         }
@@ -121,10 +124,15 @@ impl Parent {
         } else if !self.link.is_ext()
             && matches!(
                 self.state,
-                State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. }
+                State::Joining { .. }
+                    | State::Syncing { .. }
+                    | State::Suspect { .. }
+                    | State::Leaving { .. }
             )
         {
             self.link.wait(passing.clone());
+        } else {
+            self.link.pace.postpone(passing);
         }
     }
 
@@ -134,7 +142,8 @@ impl Parent {
                 Some(until)
             }
             State::Suspect { retry: until } | State::Backoff { until } => until,
-            State::Idle | State::Joined => None,
+            State::Joined => self.link.pace.next_timeout(),
+            State::Idle => None,
         }
     }
 
@@ -172,8 +181,8 @@ impl Node {
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
         let session = self.session(turn.now);
-        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
-        let vector = self.have.vector();
+        let fresh = self.crowd.count_behind(&Via::Parent) == 0;
+        let vector = self.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
@@ -196,7 +205,13 @@ impl Node {
         };
         let link = &mut parent.link;
         link.begin(session.clone());
-        link.announced.clear();
+        if !link.is_ext() {
+            link.forget_all();
+            // How they are now is told by joining.
+            let here = |jid: &Jid| self.crowd.get(jid).is_some();
+            link.no_wait(|event| matches!(event, Event::Here(one) if here(&one.jid)));
+        }
+        link.pace.introduced(&occupant, turn.now.instant);
         let offered = link.may_extend();
         let join = offered.then(|| {
             Extension::Join(Hello {
@@ -361,6 +376,7 @@ impl Node {
                 parent.link.tell(&passing, turn);
             }
         }
+        parent.link.tell_due(turn);
     }
 
     /// Whether this is how a room answers that is not federated (A9 of the design).
@@ -416,7 +432,7 @@ impl Node {
         match parent.state {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
-                parent.link.announced.clear();
+                parent.link.forget_all();
                 let peer = parent.link.peer.clone();
                 self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
@@ -445,7 +461,10 @@ impl Node {
                 parent.state = State::Idle;
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
-            State::Idle | State::Leaving { .. } => {}
+            State::Idle => {
+                parent.link.take_waiting();
+            }
+            State::Leaving { .. } => {}
         }
     }
 
@@ -522,6 +541,7 @@ impl Node {
             for passing in parent.link.take_waiting() {
                 parent.link.tell(&passing, turn);
             }
+            parent.link.tell_due(turn);
         }
     }
 
@@ -572,13 +592,14 @@ impl Node {
             }
             State::Leaving { .. } => {
                 parent.state = State::Idle;
-                parent.link.announced.clear();
+                parent.link.forget_all();
                 let peer = parent.link.peer.clone();
                 self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
-            State::Idle | State::Joined => {}
+            State::Joined => parent.link.tell_due(turn),
+            State::Idle => {}
         }
     }
 
@@ -622,7 +643,7 @@ impl Node {
         {
             parent.state = State::Idle;
             parent.yielded = true;
-            parent.link.announced.clear();
+            parent.link.forget_all();
         }
     }
 
