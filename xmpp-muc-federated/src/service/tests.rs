@@ -1,6 +1,7 @@
 //! The service as its users and its server see it.
 
 mod bounds;
+mod federation;
 mod world;
 
 use std::time::Duration;
