@@ -291,6 +291,8 @@ impl Keeper {
     }
 
     async fn stanza(&mut self, stanza: Stanza) {
+        // It may have been destroyed just now.
+        self.establish().await;
         let is_new = self.room.is_none();
         if self.lines.is_some() && is_between_rooms(&stanza) {
             return self.between_rooms(stanza).await;
