@@ -90,9 +90,12 @@ impl Node {
             return;
         }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
+        if comes && self.heard_twice(via, &author, nick, dot.as_ref()) {
+            return;
+        }
         if let Some(dot) = &dot {
-            let here = stanza.kind() == Kind::Presence(PresenceType::Available);
-            if dot.node == self.id || (here && self.heard_twice(via, &author, nick, dot)) {
+            if dot.node == self.id {
                 return;
             }
             if let Err(why) = self.may_name(via, &dot.node, dot.epoch, turn.now) {
@@ -601,7 +604,7 @@ impl Node {
 
     /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
     /// somewhere, and perhaps they are behind this link then.
-    fn heard_twice(&mut self, via: &Via, jid: &Jid, nick: &str, dot: &Dot) -> bool {
+    fn heard_twice(&mut self, via: &Via, jid: &Jid, nick: &str, dot: Option<&Dot>) -> bool {
         let about = self.link(via).map(|link| link.about.clone());
         let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
         let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
@@ -610,7 +613,8 @@ impl Node {
         if known.via == Via::Here
             || known.via == *via
             || self.splits.has(&known.via)
-            || known.dot.as_ref() != Some(dot)
+            || dot.is_none()
+            || known.dot.as_ref() != dot
         {
             return false;
         }

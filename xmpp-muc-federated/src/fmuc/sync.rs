@@ -282,8 +282,10 @@ impl Node {
             link.catch_up(&delta, turn);
             let skipped = link.pace.take_skipped();
             if !skipped.is_empty() {
-                let mut fmuc = Fmuc::default();
-                fmuc.extensions = link.gone(&skipped);
+                let fmuc = Fmuc {
+                    extensions: link.gone(&skipped),
+                    ..Fmuc::default()
+                };
                 let stanza = link.write_own(&fmuc);
                 turn.send(&*link, Class::Control, stanza, None);
             }
@@ -373,10 +375,18 @@ impl Node {
         let parent = parent.map(|parent| &mut parent.link).into_iter();
         for link in parent.chain(children.map(|(_, child)| &mut child.link)) {
             let mut all = link.pace.take_skipped();
+            let covers = |(node, epoch, seqs): &Range, (of, life, these): &Range| {
+                (node, epoch) == (of, life)
+                    && seqs.start() <= these.start()
+                    && these.end() <= seqs.end()
+            };
+            all.retain(|one| !ranges.iter().any(|range| covers(range, one)));
             all.extend_from_slice(ranges);
             if link.is_ext() && !all.is_empty() {
-                let mut fmuc = Fmuc::default();
-                fmuc.extensions = link.gone(&all);
+                let fmuc = Fmuc {
+                    extensions: link.gone(&all),
+                    ..Fmuc::default()
+                };
                 let stanza = link.write_own(&fmuc);
                 turn.send(&*link, Class::Control, stanza, None);
             }
@@ -603,8 +613,10 @@ impl Link {
     fn catch_up(&mut self, delta: &Delta, turn: &mut Turn<'_>) {
         if self.is_ext() {
             for range in &delta.gone {
-                let mut fmuc = Fmuc::default();
-                fmuc.extensions = self.gone(std::slice::from_ref(range));
+                let fmuc = Fmuc {
+                    extensions: self.gone(std::slice::from_ref(range)),
+                    ..Fmuc::default()
+                };
                 let stanza = self.write_own(&fmuc);
                 turn.send(self, Class::Control, stanza, None);
             }

@@ -477,13 +477,13 @@ impl Keeper {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it is not federated");
             }
-            Matter::Silent => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room not joined, since it does not answer");
-            }
             Matter::NoEcho => {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
+            }
+            Matter::Silent => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined, since it does not answer");
             }
             Matter::Flood => {
                 metrics.dropped.increment();

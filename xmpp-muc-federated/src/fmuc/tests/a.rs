@@ -105,13 +105,12 @@ fn a5_a_room_that_is_not_accepted_is_told_so_and_nothing_else() {
         wait 1
         wait 6
             B>A J(hm as Hamlet) join o.1
+            A>B REJ(not accepted)
         hm leaves B
             hm: U Hamlet 110
             op: U Hamlet
         op leaves B
             op: U Ophelia 110
-            B>A U(hm as Hamlet)
-        wait 15
     ",
     );
     assert_eq!(
@@ -120,7 +119,7 @@ fn a5_a_room_that_is_not_accepted_is_told_so_and_nothing_else() {
             "A!B Refused(\"not accepted\")",
             "B!A Rejected(\"not accepted\")",
             "A!B Refused(\"not accepted\")",
-            "A!B Dropped(\"the room has not joined\")",
+            "B!A Rejected(\"not accepted\")"
         ]
     );
     assert!(world.is_quiet());

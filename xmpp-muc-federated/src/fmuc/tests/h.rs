@@ -86,7 +86,7 @@ fn h5_an_outage_in_which_nothing_was_said_costs_three_stanzas() {
     assert_eq!(
         seen,
         [
-            "B>A J(denmark1@denmark.lit/client as denmark1) join o.1",
+            "B>A J(denmark10@denmark.lit/client as denmark10) join o.10",
             "A>B own sync",
             "A>B own synced"
         ]
@@ -258,7 +258,7 @@ fn h8_history_does_not_go_further_than_it_is_wanted() {
             A>B own synced
             B>C own path(2)
             B>C P(al as Alice) o.1
-            B>C own gone.7-26 gone.1-26
+            B>C own gone.1-26
             mb: P Alice
     ",
     );
