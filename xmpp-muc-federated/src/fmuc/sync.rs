@@ -436,6 +436,8 @@ impl Node {
                 });
             }
         }
+        let ours = vector.get(&self.id).unwrap_or_default();
+        delta.skipped |= ours.epoch <= self.epoch && ours.seq < self.sparse;
         let missing = self.log.missing(vector);
         for entry in missing.entries {
             match &entry.event {

@@ -66,3 +66,23 @@ fn what_a_restart_asks_for_is_not_older_than_what_it_had() {
     let told = lines.iter().filter(|line| line.starts_with("A>B M("));
     assert_eq!(told.count(), 0, "{lines:#?}");
 }
+
+/// What was told and not stored any more has numbers, which nothing else may have.
+#[test]
+fn what_is_said_after_a_restart_counts_though_the_store_was_behind() {
+    let mut world = World::new("A B>A C>A");
+    world.run("al enters A\nhm enters B\nmb enters C\nhm says B one");
+    let stored = world.stored[&'B'].federation.events.len();
+    let lines = world.run("hm says B two\nhm says B three\nhm says B four\nhm says B five");
+    assert_eq!(heard(&lines, "mb").len(), 4);
+    let events = &mut world.stored.get_mut(&'B').unwrap().federation.events;
+    events.truncate(stored);
+    let lines = world.run("restart B\nhm enters B\nhm says B again\nop enters B\nwait 20");
+    for who in ["al", "mb"] {
+        assert_eq!(heard(&lines, who), ["Hamlet: again"], "{lines:#?}");
+    }
+    for room in ['A', 'B', 'C'] {
+        let all = ["Alice", "Hamlet", "Macbeth", "Ophelia"];
+        assert_eq!(world.roster(room), all, "{room} {lines:#?}");
+    }
+}
