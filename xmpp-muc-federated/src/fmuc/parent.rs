@@ -8,6 +8,7 @@ use xmpp_core::{BareJid, Jid};
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
 use super::event::{Event, Passing};
+use super::legacy::ends_burst;
 use super::link::{Link, Speech, at};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -25,13 +26,16 @@ pub(super) struct Parent {
     /// Tries in a row that came to nothing.
     tries: u32,
     /// What has come of the burst: without our extension it counts when it is complete.
-    staged: Vec<Stanza>,
+    pub(super) staged: Vec<Stanza>,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
     /// It has joined this room instead.
     yielded: bool,
     /// It was joined before a restart, and has not heard of that.
     of_old: bool,
+    /// Since when the link is down, and whether anything has come back since.
+    lost: Option<Instant>,
+    bounced: bool,
 }
 
 /// What becomes of two joins of one link.
@@ -69,8 +73,10 @@ const STAGED_MAX: usize = 10_000;
 impl Parent {
     fn new(which: usize, room: &BareJid, federation: &Federation, settings: &Settings) -> Parent {
         let peer = federation.parents[which].clone();
+        let mut link = Link::new(room, peer, federation, settings);
+        link.upward = true;
         Parent {
-            link: Link::new(room, peer, federation, settings),
+            link,
             state: State::Idle,
             which,
             tries: 0,
@@ -78,6 +84,8 @@ impl Parent {
             promised: None,
             yielded: false,
             of_old: false,
+            lost: None,
+            bounced: false,
         }
     }
 
@@ -113,10 +121,17 @@ impl Parent {
         } else if !self.link.is_ext()
             && matches!(
                 self.state,
-                State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. }
+                State::Joining { .. }
+                    | State::Syncing { .. }
+                    | State::Suspect { .. }
+                    | State::Leaving { .. }
             )
         {
-            self.link.wait(passing.clone());
+            let mut passing = passing.clone();
+            if passing.event.is_said() {
+                passing.late.get_or_insert(turn.now.utc);
+            }
+            self.link.wait(passing);
         }
     }
 
@@ -128,6 +143,12 @@ impl Parent {
             State::Suspect { retry: until } | State::Backoff { until } => until,
             State::Idle | State::Joined => None,
         }
+    }
+
+    /// Whether after an outage both sides still know what they knew: without our extension it cannot be asked for (§5.7 of the design).
+    fn is_intact(&self, now: Instant) -> bool {
+        let short = |lost: Instant| now < lost + self.link.timers.rejoin;
+        self.link.is_plain() && !self.bounced && self.lost.is_some_and(short)
     }
 
     /// When it is asked again after one more try that came to nothing.
@@ -163,6 +184,10 @@ impl Node {
 
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
+        let knows_us = |parent: &Parent| parent.link.is_plain() && !parent.link.announced.is_empty();
+        if self.parent.as_ref().is_some_and(knows_us) {
+            return self.part(turn);
+        }
         let session = self.session(turn.now);
         let fresh = self.crowd.behind(&Via::Parent).next().is_none();
         let vector = self.have.vector();
@@ -249,8 +274,7 @@ impl Node {
             // What was under way when this side began anew.
             State::Joining { .. } | State::Idle | State::Backoff { .. } => {}
             State::Suspect { .. } if !parent.link.is_ext() => {
-                parent.state = State::Joined;
-                self.parent_back(turn);
+                self.parent_up(false, turn);
                 self.take(&Via::Parent, stanza, fmuc, turn);
             }
             State::Suspect { .. } => {}
@@ -288,8 +312,7 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        let ends = matches!(stanza.kind(), Kind::Message(_))
-            && stanza.payload().has("subject", xmpp_core::xml::ns::CLIENT);
+        let ends = ends_burst(&stanza);
         if parent.staged.len() >= STAGED_MAX {
             return turn.drop(&parent.link.peer, "the burst is too long");
         }
@@ -297,11 +320,8 @@ impl Node {
         if !ends {
             return;
         }
-        for stanza in std::mem::take(&mut parent.staged) {
-            if let Some(fmuc) = fmuc_of(&stanza) {
-                self.take(&Via::Parent, &stanza, &fmuc, turn);
-            }
-        }
+        let burst = std::mem::take(&mut parent.staged);
+        self.take_burst(burst, turn);
         self.joined(turn);
     }
 
@@ -311,7 +331,7 @@ impl Node {
             return;
         };
         parent.state = State::Joined;
-        parent.tries = 0;
+        (parent.tries, parent.lost, parent.bounced) = (0, None, false);
         if let Some(parent) = &self.parent {
             self.write_down_link("parent", &parent.link, turn);
         }
@@ -335,10 +355,7 @@ impl Node {
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for mut passing in waiting {
-                if passing.event.is_said() {
-                    passing.late.get_or_insert(turn.now.utc);
-                }
+            for passing in waiting {
                 parent.link.tell(&passing, turn);
             }
         }
@@ -360,7 +377,9 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        for nick in std::mem::take(&mut parent.link.announced).into_values() {
+        let nicks: Vec<_> = parent.link.announced.iter().map(|(_, nick)| nick.clone()).collect();
+        parent.link.announced.clear();
+        for nick in nicks {
             let gone = Stanza::presence(PresenceType::Unavailable)
                 .with_from(at(&me, &nick))
                 .with_to(at(&parent.link.peer, &nick));
@@ -378,7 +397,11 @@ impl Node {
             return;
         }
         turn.notice(&parent.link.peer, Matter::Rejected(text));
+        if let Some(parent) = &mut self.parent {
+            parent.link.announced.clear();
+        }
         self.refuse_held(turn);
+        self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(false, turn);
     }
 
@@ -396,13 +419,10 @@ impl Node {
         }
         match parent.state {
             State::Leaving { .. } => {
-                parent.state = State::Idle;
-                parent.link.announced.clear();
-                let peer = parent.link.peer.clone();
-                self.strike_link(&peer, turn);
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+                self.parted(turn);
             }
             State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
+                parent.link.announced.clear();
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
                 self.try_later(false, turn);
             }
@@ -418,6 +438,8 @@ impl Node {
         let until = turn.now.instant + parent.link.timers.left;
         match parent.state {
             State::Joined | State::Syncing { .. } => parent.state = State::Leaving { until },
+            // Without our extension they leave when it is there to hear it.
+            State::Suspect { .. } if parent.link.is_plain() => {}
             State::Joining { .. } | State::Suspect { .. } => {
                 parent.link.leave_all(turn);
                 parent.state = State::Leaving { until };
@@ -465,8 +487,21 @@ impl Node {
         };
         let now = turn.now.instant;
         match parent.state {
-            State::Joined | State::Syncing { .. } => {
+            State::Leaving { .. } if parent.link.is_plain() && !parent.link.announced.is_empty() => {
                 let retry = parent.back_off(by, now);
+                parent.state = State::Suspect { retry };
+            }
+            State::Joined | State::Syncing { .. } => {
+                let complete = parent.state == State::Joined;
+                let retry = parent.back_off(by, now);
+                // Before that nothing would be done anew.
+                let least = now + parent.link.timers.rejoin;
+                let retry = match parent.link.is_plain() && complete {
+                    true => retry.map(|retry| retry.max(least)),
+                    false => retry,
+                };
+                parent.lost = Some(now);
+                parent.bounced = !complete;
                 parent.state = State::Suspect { retry };
                 parent.staged.clear();
                 self.split(&Via::Parent, turn);
@@ -493,8 +528,21 @@ impl Node {
                 self.parent_back(turn);
                 self.flush_parent(turn);
             }
+            State::Suspect { .. } if parent.is_intact(turn.now.instant) => {
+                parent.state = State::Joined;
+                (parent.tries, parent.lost) = (0, None);
+                self.parent_back(turn);
+                self.flush_parent(turn);
+            }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
             _ => {}
+        }
+    }
+
+    /// Something that was sent to the parent has come back.
+    pub(super) fn parent_bounced(&mut self) {
+        if let Some(parent) = &mut self.parent {
+            parent.bounced = true;
         }
     }
 
@@ -544,7 +592,7 @@ impl Node {
         }
         match parent.state {
             State::Joining { .. } | State::Syncing { .. } => {
-                turn.notice(&parent.link.peer, Matter::Silent);
+                turn.notice(&parent.link.peer, Matter::silent(&parent.link));
                 self.refuse_held(turn);
                 match self.splits.has(&Via::Parent) {
                     true => self.parent_lost(turn),
@@ -552,11 +600,7 @@ impl Node {
                 }
             }
             State::Leaving { .. } => {
-                parent.state = State::Idle;
-                parent.link.announced.clear();
-                let peer = parent.link.peer.clone();
-                self.strike_link(&peer, turn);
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+                self.parted(turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
             State::Idle | State::Joined => {}

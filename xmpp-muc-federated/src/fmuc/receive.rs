@@ -19,7 +19,7 @@ use crate::room::elsewhere::{Actor, Occupant, Parting, Refusal};
 use crate::room::{Affiliation, Role};
 
 /// "Kicked", "banned", and the two ways to be removed for one's affiliation (XEP-0045 §16.6.2).
-const REMOVED: [u16; 4] = [301, 307, 321, 322];
+pub(super) const REMOVED: [u16; 4] = [301, 307, 321, 322];
 
 impl Node {
     /// A stanza with `<fmuc/>`.
@@ -116,6 +116,12 @@ impl Node {
                 self.take_here(via, occupant, dot, news, turn);
             }
             Kind::Presence(_) | Kind::Message(MessageType::Groupchat) if !news => {}
+            Kind::Presence(PresenceType::Unavailable)
+                if let Some(victim) = self.victim(via, &author, stanza) =>
+            {
+                let parting = self.verdict(&author, nick, stanza);
+                self.take_gone(via, &victim, nick, parting, None, turn);
+            }
             Kind::Presence(PresenceType::Unavailable) => {
                 let parting = parting(stanza, fmuc, self.settings.limits.text);
                 self.take_gone(via, &author, nick, parting, dot, turn);
@@ -239,6 +245,7 @@ impl Node {
                 false => self.tell_all(via, &passing, turn),
             }
         }
+        self.avoid(via, &jid, turn);
     }
 
     /// Has the room show somebody who is elsewhere.
@@ -383,6 +390,12 @@ impl Node {
             };
             self.take_here(via, occupant, None, true, turn);
         }
+        let plain = self.link(via).filter(|link| !link.is_ext());
+        if let Some(peer) = plain.map(|link| link.peer.clone())
+            && self.was_heard(&peer, author, nick, stanza, turn)
+        {
+            return;
+        }
         let nick = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
         let late = said_at(stanza).map(|at| at.min(turn.now.utc));
         let mut message = portable(stanza);
@@ -412,7 +425,7 @@ impl Node {
     }
 
     /// Says to all here what somebody elsewhere has said.
-    fn hear(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
+    pub(super) fn hear(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         let Event::Said { by, nick, message } = &passing.event else {
             return;
         };
@@ -431,7 +444,7 @@ impl Node {
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of one stanza")]
-    fn take_subject(
+    pub(super) fn take_subject(
         &mut self,
         via: &Via,
         author: &Jid,
@@ -594,6 +607,9 @@ impl Node {
         if known.sight == Sight::Shown {
             self.in_room(turn, |room, now, out| room.let_go(jid, parting, now, out));
         }
+        // Who had no node of their own to speak for them was named here.
+        let ours = known.dot.as_ref().is_some_and(|dot| dot.node == self.id);
+        let dot = (ours && *via != Via::Here).then(|| self.dot(turn.now));
         let event = Event::Gone {
             jid: jid.clone(),
             nick: known.occupant.nick,
@@ -601,7 +617,7 @@ impl Node {
         };
         let passing = Passing {
             event,
-            dot: None,
+            dot,
             late: None,
         };
         self.publish(via, &passing, turn);
@@ -649,7 +665,7 @@ fn is_error(stanza: &Stanza) -> bool {
 }
 
 /// The occupant in a presence.
-fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
+pub(super) fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
     let x = stanza.payload().child("x", ns::USER).map(|x| x.element());
     let item = x.as_ref().and_then(|x| x.child("item", ns::USER));
     let of_item = |name| item.and_then(|item| item.attr(name));
@@ -667,7 +683,7 @@ fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
 }
 
 /// How somebody goes.
-fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
+pub(super) fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
     let x = stanza.payload().child("x", ns::USER).map(|x| x.element());
     let item = x.as_ref().and_then(|x| x.child("item", ns::USER));
     let codes = x.iter().flat_map(|x| x.children());
@@ -697,7 +713,7 @@ fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
 }
 
 /// When a message was said, if it bears a delay. XEP-0289 has it in an element and a form of its own in one example.
-fn said_at(stanza: &Stanza) -> Option<Timestamp> {
+pub(super) fn said_at(stanza: &Stanza) -> Option<Timestamp> {
     let payload = stanza.payload();
     let delay = ["delay", "x"]
         .iter()

@@ -67,6 +67,9 @@ impl Node {
         if reset {
             delta = self.delta(vector, &via, true);
         }
+        let joiner = super::parent::fmuc_of(join).and_then(|fmuc| fmuc.from);
+        let joiner = joiner.and_then(|jid| self.crowd.get(&jid)).filter(|known| known.via == via);
+        let joiner = joiner.map(|known| (known.occupant.clone(), known.nick_there.clone()));
         let subject = self.subject.clone();
         let lacks_subject = subject
             .as_ref()
@@ -90,7 +93,17 @@ impl Node {
             turn.send(link, Class::Control, stanza, None);
         }
         delta.skipped = false;
-        link.catch_up(&delta, turn);
+        if !ext {
+            let said = |one: &Passing| !matches!(one.event, Event::Here(_));
+            let (there, then) = delta.passing.split_at(delta.passing.iter().position(said).unwrap_or(delta.passing.len()));
+            there.iter().for_each(|one| link.tell_in_order(one, turn));
+            if let Some((joiner, nick)) = &joiner {
+                link.echo_joiner(joiner, nick, turn);
+            }
+            then.iter().for_each(|one| link.tell_in_order(one, turn));
+        } else {
+            link.catch_up(&delta, turn);
+        }
         if ext {
             if let Some(subject) = lacks_subject {
                 link.tell(subject, turn);
@@ -348,7 +361,7 @@ impl Node {
         for entry in missing.entries {
             match &entry.event {
                 Event::Here(_) => delta.skipped = true,
-                Event::Gone { jid, .. } => match self.crowd.get(jid).is_some() {
+                Event::Gone { jid, .. } => match self.crowd.get(jid).is_some_and(|known| !self.is_lost(known)) {
                     true => delta.skipped = true,
                     false => delta.passing.push(repeated(entry)),
                 },
@@ -436,6 +449,7 @@ impl Link {
         {
             return;
         }
+        self.introduce_author(passing, turn);
         for stanza in self.write(passing) {
             turn.send(self, class, stanza, passing.dot.as_ref());
         }
@@ -465,18 +479,11 @@ impl Link {
             turn.send(self, Class::Control, stanza, None);
             return self.announced.clear();
         }
-        for (jid, nick) in self.announced.clone() {
-            let event = Event::Gone {
-                jid,
-                nick,
-                parting: Parting::default(),
-            };
-            let passing = Passing {
-                event,
-                dot: None,
-                late: None,
-            };
-            self.tell(&passing, turn);
+        // They are known there until the answer comes.
+        let all: Vec<_> = self.announced.iter().map(|(jid, nick)| (jid.clone(), nick.clone())).collect();
+        for (jid, nick) in all {
+            let stanza = self.write_gone(&jid, &nick, &Parting::default(), None);
+            turn.send(self, Class::Control, stanza, None);
         }
     }
 

@@ -431,6 +431,10 @@ impl Keeper {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it does not answer");
             }
+            Matter::Stale => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined: the Openfire there may still know occupants of this room from before; its room has to be emptied of them");
+            }
             Matter::NoEcho => {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
