@@ -34,7 +34,7 @@ impl Node {
         }
         let (peer, limits) = (parent.link.peer.clone(), self.settings.limits);
         let mut names = BTreeMap::new();
-        let mut history = Vec::new();
+        let (mut history, mut subject) = (Vec::new(), None);
         for stanza in burst {
             let Some(fmuc) = fmuc_of(&stanza) else {
                 continue;
@@ -54,22 +54,22 @@ impl Node {
                 (Kind::Message(MessageType::Groupchat), author) if ends_burst(&stanza) => {
                     let author = author.unwrap_or_else(|| Jid::from(&peer));
                     let name = names.get(&author).map_or(nick, String::as_str).to_owned();
-                    self.subject_of_burst(&author, &name, &stanza, turn);
+                    subject = Some((author, name, stanza));
+                    break;
                 }
                 (Kind::Message(MessageType::Groupchat), Some(author)) => {
                     names.insert(author.clone(), nick.to_owned());
                     history.push((author, nick.to_owned(), stanza.clone()));
                     let excess = history.len().saturating_sub(limits.history);
                     history.drain(..excess);
-                    // The subject comes last: all is there.
                 }
                 _ => turn.drop(&peer, "it is nothing that a burst has"),
             }
-            if ends_burst(&stanza) {
-                break;
-            }
         }
         self.take_history(&peer, history, turn);
+        if let Some((author, name, stanza)) = subject {
+            self.subject_of_burst(&author, &name, &stanza, turn);
+        }
         self.drop_stale(&Via::Parent, turn);
     }
 

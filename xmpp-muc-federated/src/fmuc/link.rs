@@ -167,6 +167,15 @@ impl Link {
         self.outbox.len()
     }
 
+    /// That somebody is there has been told in another way.
+    pub(super) fn wait_no_more(&mut self, jid: &Jid) {
+        let told = |one: &Passing| matches!(&one.event, Event::Here(one) if one.jid == *jid);
+        let before = self.outbox.iter().take(self.came_back);
+        self.came_back -= before.filter(|one| told(one)).count();
+        self.outbox.retain(|one| !told(one));
+        self.waiting = self.outbox.iter().map(|one| one.event.size()).sum();
+    }
+
     /// All that has waited.
     pub(super) fn take_waiting(&mut self) -> VecDeque<Passing> {
         (self.waiting, self.came_back) = (0, 0);
@@ -347,6 +356,7 @@ impl Link {
     ) -> Stanza {
         let nick = self.nick_there(&occupant.jid, &occupant.nick);
         self.announced.insert(occupant.jid.clone(), nick.clone());
+        self.wait_no_more(&occupant.jid);
         let mut fmuc = Fmuc::from(occupant.jid.clone());
         if let Some(join) = join {
             fmuc = fmuc.with(join);

@@ -7,6 +7,10 @@ mod c;
 mod e;
 mod f;
 mod h;
+mod i;
+mod j;
+mod legacy;
+mod openfire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -522,6 +526,30 @@ impl World {
     fn show(&mut self, at: char, to: &Jid, stanza: &Stanza) {
         self.seen.push(client(at, to, stanza));
         self.last.insert(short(to), stanza.clone());
+    }
+
+    /// All that is on its way from one room to another is so twice.
+    pub(super) fn double(&mut self, from: char, to: char) {
+        if let Some(wire) = self.wires.get_mut(&(from, to)) {
+            *wire = wire.drain(..).flat_map(|one| [one.clone(), one]).collect();
+        }
+    }
+
+    /// So many stanzas arrive although they are held.
+    pub(super) fn pass_on(&mut self, from: char, to: char, count: usize) {
+        for _ in 0..count {
+            let wire = self.wires.get_mut(&(from, to));
+            if let Some(stanza) = wire.and_then(VecDeque::pop_front) {
+                self.deliver((from, to), stanza);
+            }
+        }
+    }
+
+    /// Another list of who may join.
+    pub(super) fn setup_accept(&mut self, name: char, accept: Accept) {
+        let mut federation = self.setups[&name].federation.clone();
+        federation.accept = accept;
+        self.handle(name, Input::Configure(federation));
     }
 
     /// What is on its way from one room to another, and held.
