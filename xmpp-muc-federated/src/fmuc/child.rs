@@ -62,7 +62,9 @@ impl Child {
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         match self.state {
             State::Joined => self.link.tell(passing, turn),
-            State::Suspect { .. } if !self.link.is_ext() => self.link.wait(passing.clone()),
+            State::Suspect { .. } if !self.link.is_ext() => {
+                self.link.wait_since(passing, turn);
+            }
             // It says what it lacks when it comes back.
             State::Suspect { .. } => {}
         }
@@ -109,13 +111,15 @@ impl Node {
                 }
             }
             // The answer to the last of them may have been lost.
-            Kind::Presence(PresenceType::Unavailable) if self.federation.accept.admits(peer) => {
+            Kind::Presence(PresenceType::Unavailable)
+                if self.federation.accept.admits(peer) && speaks_for_somebody(fmuc) =>
+            {
                 if self.is_answered(peer, turn) {
                     self.say_left(peer, None, turn);
                 }
             }
             // Whatever it takes itself for: it is told that it is not.
-            _ if self.federation.accept.admits(peer) => {
+            _ if self.federation.accept.admits(peer) && speaks_for_somebody(fmuc) => {
                 turn.drop(peer, "the room has not joined");
                 if self.is_answered(peer, turn) {
                     self.say_left(peer, None, turn);
@@ -485,6 +489,11 @@ impl Node {
 pub(super) fn asks_to_join(stanza: &Stanza, fmuc: &Fmuc) -> bool {
     let payload = stanza.payload();
     has_join(fmuc) || (payload.has("x", ns::MUC) && payload.has("x", ns::USER))
+}
+
+/// What is said in nobody's name is never answered: it may be an answer.
+fn speaks_for_somebody(fmuc: &Fmuc) -> bool {
+    fmuc.from.as_ref().is_some_and(|from| !from.is_bare())
 }
 
 pub(super) fn has_join(fmuc: &Fmuc) -> bool {

@@ -13,6 +13,7 @@ use xmpp_core::{BareJid, Jid};
 use super::collision::variants;
 use super::event::{Event, Passing};
 use super::guard::Bucket;
+use super::node::Turn;
 use super::roster::Roster;
 use super::settings::{Bandwidth, Dialect, Federation, Peer, Settings, Timers};
 use super::{Aliases, Dot, Extension, Fmuc, base36};
@@ -142,6 +143,15 @@ impl Link {
         self.waiting += passing.event.size();
         self.outbox.push_back(passing);
         self.make_room();
+    }
+
+    /// The same of what happens now: whoever says something is told to have said it now.
+    pub(super) fn wait_since(&mut self, passing: &Passing, turn: &Turn<'_>) {
+        let mut passing = passing.clone();
+        if passing.event.is_said() {
+            passing.late.get_or_insert(turn.now.utc);
+        }
+        self.wait(passing);
     }
 
     /// Keeps this, which was sent and has come back, before what has not been sent.

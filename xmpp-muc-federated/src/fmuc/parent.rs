@@ -127,11 +127,7 @@ impl Parent {
                     | State::Leaving { .. }
             )
         {
-            let mut passing = passing.clone();
-            if passing.event.is_said() {
-                passing.late.get_or_insert(turn.now.utc);
-            }
-            self.link.wait(passing);
+            self.link.wait_since(passing, turn);
         }
     }
 
@@ -355,7 +351,10 @@ impl Node {
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for passing in waiting {
+            // Another subject than that of the room that was joined is none any more (XEP-0289 §5.1).
+            let subject = self.subject.as_ref().map(|subject| &subject.event);
+            let stands = |event: &Event| !matches!(event, Event::Subject { .. }) || subject == Some(event);
+            for passing in waiting.into_iter().filter(|one| stands(&one.event)) {
                 parent.link.tell(&passing, turn);
             }
         }

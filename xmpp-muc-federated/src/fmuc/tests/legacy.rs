@@ -32,8 +32,8 @@ fn b8_the_last_one_takes_the_room_along() {
         "
         op leaves B
             op: U Ophelia 110
-            hm: U Ophelia
             B>A U(op as Ophelia)
+            hm: U Ophelia
             al: U Ophelia
         hm leaves B
             hm: U Hamlet 110
@@ -54,7 +54,7 @@ fn b14_another_nick_is_two_presences_and_no_leave() {
     world.run("al enters A\nhm enters B");
     world.play(
         "
-        hm enters B as Prince
+        hm sends B <presence to='elsinore@talk.denmark.lit/Prince'/>
             hm: U Hamlet 303 110 to Prince
             hm: P Prince 110
             B>A U(hm as Hamlet) 303
@@ -65,7 +65,7 @@ fn b14_another_nick_is_two_presences_and_no_leave() {
             al: M Alice: My lord
             A>B M(al as Alice: My lord)
             hm: M Alice: My lord
-        al enters A as Queen
+        al sends A <presence to='rabbithole@rooms.wonderland.lit/Queen'/>
             al: U Alice 303 110 to Queen
             al: P Queen 110
             A>B U(al as Alice) 303
@@ -86,12 +86,33 @@ fn d8_after_an_outage_all_leave_and_join_anew() {
         "
         cut A B
         hm says B queued
-            op: M Hamlet: queued
             hm: M Hamlet: queued
+            op: M Hamlet: queued
         al says A missed
             al: M Alice: missed
         wait 61
+            B>A U(hm as Hamlet) lost
+            B>A U(op as Ophelia) lost
         heal A B
+            A>B M(al as Alice: missed) delay
+            B>A U(hm as Hamlet)
+            B>A U(op as Ophelia)
+            hm: M Alice: missed delay
+            op: M Alice: missed delay
+            al: U Hamlet
+            al: U Ophelia
+            A>B LEFT
+            B>A J(hm as Hamlet)
+            al: P Hamlet
+            A>B P(al as Alice)
+            A>B P(hm as Hamlet)
+            A>B M(hm as Hamlet: before) delay
+            A>B M(al as Alice: missed) delay
+            A>B S(rabbithole@rooms.wonderland.lit: )
+            B>A P(op as Ophelia)
+            B>A M(hm as Hamlet: queued) delay
+            al: P Ophelia
+            al: M Hamlet: queued delay
     ",
     );
     assert!(world.is_quiet());
@@ -111,6 +132,10 @@ fn d8_after_a_short_outage_it_goes_on_where_it_was() {
             al: M Alice: queued too
         wait 30
         heal A B
+            A>B M(al as Alice: queued too) delay
+            B>A M(hm as Hamlet: queued) delay
+            hm: M Alice: queued too delay
+            al: M Hamlet: queued delay
     ",
     );
     assert!(world.is_quiet());
@@ -124,6 +149,11 @@ fn d9_after_a_restart_of_the_child_its_occupants_leave() {
     world.play(
         "
         restart B
+            B>A U(hm as Hamlet)
+            B>A U(op as Ophelia)
+            al: U Hamlet
+            al: U Ophelia
+            A>B LEFT
     ",
     );
     assert!(world.is_quiet());
@@ -137,8 +167,14 @@ fn d9_they_leave_as_soon_as_there_is_a_link() {
     world.play(
         "
         restart B
+            B>A U(hm as Hamlet) lost
         wait 20
+            B>A U(hm as Hamlet) lost
+            B>A U(hm as Hamlet) lost
         heal A B
+            B>A U(hm as Hamlet)
+            al: U Hamlet
+            A>B LEFT
     ",
     );
     assert!(world.is_quiet());
@@ -156,6 +192,18 @@ fn d11_after_a_restart_of_the_parent_a_stanza_revives_the_child() {
             ha: P Hatter 110
             ha: S
         hm says B still here
+            hm: M Hamlet: still here
+            op: M Hamlet: still here
+            B>A M(hm as Hamlet: still here)
+            A>B U(al as Alice)
+            A>B P(ha as Hatter)
+            ha: P Hamlet
+            ha: P Ophelia
+            ha: M Hamlet: still here
+            op: U Alice
+            hm: U Alice
+            op: P Hatter
+            hm: P Hatter
     ",
     );
     assert!(world.is_quiet());
@@ -186,6 +234,16 @@ fn d20_after_a_split_the_subject_of_the_joined_room_counts() {
     world.play(
         "
         heal A B
+            A>B S(al: Tea)
+            B>A U(hm as Hamlet)
+            hm: S Tea
+            al: U Hamlet
+            A>B LEFT
+            B>A J(hm as Hamlet)
+            al: P Hamlet
+            A>B P(al as Alice)
+            A>B P(hm as Hamlet)
+            A>B S(al: Tea)
     ",
     );
     assert!(world.is_quiet());
@@ -202,8 +260,8 @@ fn d2_of_a_burst_that_is_cut_nothing_is_seen() {
             hm: P Hamlet 110
             hm: S
             B>A J(hm as Hamlet)
-            al: P Hamlet
             ha: P Hamlet
+            al: P Hamlet
             A>B P(al as Alice)
             A>B P(ha as Hatter)
             A>B P(hm as Hamlet)
@@ -323,6 +381,11 @@ fn what_a_plain_child_says_survives_an_outage_above() {
             mb: M Macbeth: Is this a dagger?
             C>B M(mb as Macbeth: Is this a dagger?)
         heal A B
+            B>A J(mb as Macbeth) join o.1
+            A>B own sync
+            A>B own synced
+            B>A M(mb as Macbeth: Is this a dagger?) delay o.2
+            al: M Macbeth: Is this a dagger? delay
     ",
     );
     assert_eq!(world.roster('A'), ["Alice", "Macbeth"]);
