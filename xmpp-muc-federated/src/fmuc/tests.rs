@@ -62,6 +62,8 @@ pub(super) const PEOPLE: &[(&str, &str, &str)] = &[
 /// Several rooms, the links between them, and a clock.
 pub(super) struct World {
     pub(super) nodes: BTreeMap<char, Node>,
+    /// Rooms that are others' (see [`World::openfire`]).
+    pub(super) openfires: BTreeMap<char, openfire::Openfire>,
     pub(super) now: Now,
     /// What is on its way, in order for each pair.
     pub(super) wires: BTreeMap<(char, char), VecDeque<Stanza>>,
@@ -131,6 +133,7 @@ impl World {
     pub(super) fn with(rooms: &str, change: impl Fn(char, &mut Setup)) -> World {
         let mut world = World {
             nodes: BTreeMap::new(),
+            openfires: BTreeMap::new(),
             now: Now {
                 instant: Instant::now(),
                 utc: Timestamp(1_334_851_200_000),
@@ -286,6 +289,9 @@ impl World {
             ["cut", one, other] => self.link(one, other, LinkState::Down),
             ["heal", one, other] => self.link(one, other, LinkState::Up { resumed: false }),
             ["resume", one, other] => self.link(one, other, LinkState::Up { resumed: true }),
+            ["restart", room] if self.openfires.contains_key(&letter(room)) => {
+                self.restart_openfire(letter(room));
+            }
             ["restart", room] => {
                 self.restart(letter(room));
                 self.wait(Duration::ZERO);
@@ -383,6 +389,9 @@ impl World {
         let stanza = stanza
             .with_from(Jid::new(person(who).1).unwrap())
             .with_to(to);
+        if self.openfires.contains_key(&room) {
+            return self.at_openfire(room, &stanza);
+        }
         self.handle(room, Input::Stanza(stanza));
     }
 
@@ -461,8 +470,9 @@ impl World {
 
     /// One stanza arrives.
     pub(super) fn deliver(&mut self, (_, to): (char, char), stanza: Stanza) {
-        if self.nodes.contains_key(&to) {
-            self.handle(to, Input::Stanza(stanza));
+        match self.nodes.contains_key(&to) {
+            true => self.handle(to, Input::Stanza(stanza)),
+            false => self.at_openfire(to, &stanza),
         }
     }
 

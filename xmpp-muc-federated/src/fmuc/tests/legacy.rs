@@ -278,7 +278,23 @@ fn d2_of_a_burst_that_is_cut_nothing_is_seen() {
             ha: U Hatter 110
             al: U Hatter
         wait 70
+            B>A U(hm as Hamlet) lost
+            B>A U(hm as Hamlet) lost
+            B>A U(hm as Hamlet) lost
+            B>A U(hm as Hamlet) lost
         heal A B
+            A>B U(ha as Hatter)
+            B>A U(hm as Hamlet)
+            al: U Hamlet
+            A>B LEFT
+            B>A J(hm as Hamlet)
+            al: P Hamlet
+            A>B P(al as Alice)
+            A>B P(hm as Hamlet)
+            A>B M(al as Alice: old) delay
+            A>B S(rabbithole@rooms.wonderland.lit: )
+            hm: P Alice
+            hm: M Alice: old delay
     ",
     );
     assert!(world.is_quiet());
