@@ -331,6 +331,17 @@ impl Node {
         (victim != *author).then_some(victim)
     }
 
+    /// Whom this side does not let go is there for the peer again.
+    pub(super) fn stays(&mut self, via: &Via, jid: &Jid, turn: &mut Turn<'_>) {
+        let known = self.crowd.get(jid).filter(|known| known.via != *via);
+        if let Some(occupant) = known.map(|known| known.occupant.clone())
+            && let Some(link) = self.link(via)
+        {
+            link.announced.remove(jid);
+            link.introduce(occupant, turn);
+        }
+    }
+
     /// How that one goes: by whom it is said.
     pub(super) fn verdict(&self, author: &Jid, nick: &str, stanza: &Stanza) -> Parting {
         let most = self.settings.limits.text;

@@ -121,6 +121,7 @@ impl Node {
             {
                 let parting = self.verdict(&author, nick, stanza);
                 self.take_gone(via, &victim, nick, parting, None, turn);
+                self.stays(via, &victim, turn);
             }
             Kind::Presence(PresenceType::Unavailable) => {
                 let parting = parting(stanza, fmuc, self.settings.limits.text);

@@ -555,6 +555,17 @@ impl World {
         }
     }
 
+    /// The last that is on its way from one room to another: it does not arrive.
+    pub(super) fn taken(&mut self, from: char, to: char) -> Stanza {
+        self.all_taken(from, to).pop().expect("a stanza")
+    }
+
+    /// All that is on its way.
+    pub(super) fn all_taken(&mut self, from: char, to: char) -> Vec<Stanza> {
+        let wire = self.wires.remove(&(from, to));
+        wire.into_iter().flatten().collect()
+    }
+
     /// Another list of who may join.
     pub(super) fn setup_accept(&mut self, name: char, accept: Accept) {
         let mut federation = self.setups[&name].federation.clone();

@@ -29,7 +29,7 @@ fn i1_a_room_joins_one_of_openfire() {
         };
         assert!(lines.contains(&join.to_owned()), "{lines:#?}");
         assert_eq!(shown(&lines, "ro"), ["P Hamlet", "M Hamlet: Hi", "M Rosalind: Hello", "P Ophelia", "U Ophelia", "P Viola", "U Hamlet", "M Rosalind: Anybody?"]);
-        assert_eq!(shown(&lines, "hm"), ["P Hamlet 110", "S", "P Rosalind", "M Rosalind: old delay", "M Hamlet: Hi", "M Rosalind: Hello", "P Ophelia", "U Ophelia", "P Viola", "U Hamlet 110"]);
+        assert_eq!(shown(&lines, "hm"), ["P Hamlet 110", "S", "P Rosalind", "M Rosalind: old delay", "M Hamlet: Hi", "M Rosalind: Hello", "P Ophelia", "U Ophelia", "P Viola", "P Viola", "U Hamlet 110"]);
         assert_eq!(lines.last().unwrap(), "ro: M Rosalind: Anybody?");
         assert!(world.is_quiet());
     }
@@ -81,7 +81,17 @@ fn i4_a_room_of_openfire_that_was_restarted_joins_anew() {
         restart D
         heal A D
         vi enters D
+            vi: P Viola 110
+            D>A J(vi as Viola)
+            al: P Viola
+            A>D P(al as Alice)
+            A>D S(rabbithole@rooms.wonderland.lit: )
+            vi: P Alice
+            vi: S
+            D>A P(vi as Viola)
+            al: P Viola
         wait 60
+            al: U Rosalind
         ",
     );
     assert_eq!(world.roster('A'), ["Alice", "Viola"]);
@@ -98,7 +108,21 @@ fn i4_d11_after_our_restart_what_it_says_revives_it() {
         "
         restart A
         al enters A
+            al: P Alice 110
+            al: S
         ro says D still here
+            ro: M Rosalind: still here
+            vi: M Rosalind: still here
+            D>A M(ro as Rosalind: still here)
+            A>D U(al as Alice)
+            A>D P(al as Alice)
+            al: P Rosalind
+            al: P Viola
+            al: M Rosalind: still here
+            ro: U Alice
+            vi: U Alice
+            ro: P Alice
+            vi: P Alice
         ",
     );
     assert_eq!(world.roster('A'), ["Alice", "Rosalind", "Viola"]);
@@ -115,7 +139,19 @@ fn i4_d8_after_our_restart_all_of_ours_leave_it() {
     world.play(
         "
         restart B
+            B>D U(hm as Hamlet)
+            B>D U(op as Ophelia)
+            ro: U Hamlet
+            ro: U Ophelia
+            D>B LEFT
         hm enters B
+            hm: P Hamlet 110
+            hm: S
+            B>D J(hm as Hamlet)
+            ro: P Hamlet
+            D>B P(ro as Rosalind)
+            D>B S(forest@muc.arden.lit: )
+            hm: P Rosalind
         ",
     );
     assert_eq!(world.roster('B'), ["Hamlet", "Rosalind"]);
@@ -202,9 +238,9 @@ fn e8_two_of_one_nick_are_told_apart_on_both_sides() {
     world.openfire('D', Some('A'));
     world.run("ba enters A\nro enters D as Bob");
     let lines = world.run("ba says A Hi\nro says D Hello\nba leaves A\nba enters A");
-    assert_eq!(said(&lines, "ba"), ["M Bob: Hi", "M Bob~h3j: Hello"], "{lines:#?}");
-    assert_eq!(said(&lines, "ro"), ["M Bob~h3j: Hi", "M Bob: Hello"], "{lines:#?}");
-    assert_eq!(world.roster('A'), ["Bob", ""]);
+    assert_eq!(said(&lines, "ba"), ["M Bob: Hi", "M Bob~55u: Hello"], "{lines:#?}");
+    assert_eq!(said(&lines, "ro"), ["M Bob~wgg: Hi", "M Bob: Hello"], "{lines:#?}");
+    assert_eq!(world.roster('A'), ["Bob", "Bob~55u"]);
     assert!(world.is_quiet());
 }
 
@@ -217,6 +253,20 @@ fn e8_ours_has_another_nick_there_as_soon_as_there_is_one_of_the_same() {
     world.play(
         "
         vi enters D as bob
+            vi: P Rosalind
+            vi: P Bob
+            vi: P bob 110
+            ro: P bob
+            D>A J(vi as bob)
+            D>A P(vi as bob)
+            ba: P bob~uul
+            A>D U(ba as Bob) 303
+            A>D P(ba as Bob~wgg)
+            ro: U Bob
+            vi: U Bob
+            ro: P Bob~wgg
+            vi: P Bob~wgg
+            ba: P bob~uul
         ",
     );
     assert!(world.is_quiet());
@@ -230,11 +280,26 @@ fn f6_whom_a_moderator_of_openfire_kicks_goes_and_the_moderator_stays() {
     world.run("ro enters D\nhm enters B\nop enters B");
     world.play(
         "
-        ro kicks D Hamlet
+        ro kicks D Ophelia
         ro says D That was me
         ",
     );
-    assert_eq!(world.roster('B'), ["Ophelia", "Rosalind"]);
+    assert_eq!(world.roster('B'), ["Hamlet", "Rosalind"]);
+    assert!(world.is_quiet());
+}
+
+/// F6: one whom nobody here may kick is there again.
+#[test]
+fn f6_whom_we_do_not_let_go_is_introduced_again() {
+    let mut world = world("B>D", "D");
+    world.openfire('D', None);
+    world.run("ro enters D\nhm enters B");
+    world.play(
+        "
+        ro kicks D Hamlet
+        hm says B I am the owner here
+        ",
+    );
     assert!(world.is_quiet());
 }
 
@@ -247,6 +312,10 @@ fn whom_a_moderator_of_ours_kicks_leaves_openfire() {
     world.play(
         "
         al kicks A Viola
+            A>D U(vi as Viola) 307
+            al: iq Result
+            al: U Viola 307
+            ro: U Viola
         ",
     );
     assert!(world.is_quiet());

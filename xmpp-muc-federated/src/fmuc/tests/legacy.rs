@@ -55,10 +55,10 @@ fn b14_another_nick_is_two_presences_and_no_leave() {
     world.play(
         "
         hm sends B <presence to='elsinore@talk.denmark.lit/Prince'/>
-            hm: U Hamlet 303 110 to Prince
-            hm: P Prince 110
+            hm: U Hamlet 110 303 to Prince
             B>A U(hm as Hamlet) 303
             B>A P(hm as Prince)
+            hm: P Prince 110
             al: U Hamlet 303 to Prince
             al: P Prince
         al says A My lord
@@ -66,10 +66,10 @@ fn b14_another_nick_is_two_presences_and_no_leave() {
             A>B M(al as Alice: My lord)
             hm: M Alice: My lord
         al sends A <presence to='rabbithole@rooms.wonderland.lit/Queen'/>
-            al: U Alice 303 110 to Queen
-            al: P Queen 110
+            al: U Alice 110 303 to Queen
             A>B U(al as Alice) 303
             A>B P(al as Queen)
+            al: P Queen 110
             hm: U Alice 303 to Queen
             hm: P Queen
     ",
