@@ -234,6 +234,11 @@ pub struct Policy {
     /// which every byte counts, and for peers all of whose stanzas may be known to each other: how well something can be compressed tells what stood before
     /// it, and encryption does not hide that. Only behind TLS. Default: not at all.
     pub compression: Option<Compression>,
+    /// How many times longer than for others it is waited for: until it is connected to and has proven itself, until it answers, until what
+    /// waits for it comes back. For a link on which a handshake takes minutes. Default: 1; 0 is 1.
+    ///
+    /// A peer that has opened a connection is not known before its stream header, which has to come in the time that all have.
+    pub patience: u32,
 }
 
 impl Default for Policy {
@@ -243,6 +248,7 @@ impl Default for Policy {
             proof: Proof::Either,
             bidi: true,
             compression: None,
+            patience: 1,
         }
     }
 }
@@ -368,6 +374,35 @@ pub struct Settings {
     pub features: Vec<Element>,
     /// Randomness for stream IDs.
     pub random: Arc<dyn Random>,
+}
+
+impl Settings {
+    /// With times for a peer for which it is waited so much longer.
+    fn patient(self: Arc<Settings>, patience: u32) -> Arc<Settings> {
+        if patience <= 1 {
+            return self;
+        }
+        let longer = |time: Duration| time.saturating_mul(patience);
+        let (mut timeouts, mut limits) = (self.timeouts, self.limits);
+        for time in [
+            &mut timeouts.header,
+            &mut timeouts.login,
+            &mut timeouts.keepalive,
+            &mut timeouts.close,
+            &mut limits.answer,
+        ] {
+            *time = longer(*time);
+        }
+        timeouts.idle = timeouts.idle.map(longer);
+        Arc::new(Settings {
+            secret: self.secret.clone(),
+            starttls: self.starttls,
+            timeouts,
+            limits,
+            features: self.features.clone(),
+            random: self.random.clone(),
+        })
+    }
 }
 
 /// What one stream may hold.

@@ -27,9 +27,10 @@ mod held;
 mod keeper;
 mod limits;
 mod lines;
+mod loan;
 mod metrics;
 mod outlet;
-mod page;
+mod shelves;
 mod table;
 mod unsaved;
 mod ways;
@@ -111,7 +112,7 @@ pub struct Service {
 struct House {
     options: Options,
     catalogue: Catalogue,
-    creators: Arc<Creators>,
+    creators: Creators,
     metrics: Metrics,
     fresh: mpsc::UnboundedSender<Fresh>,
     federal: Option<Federal>,

@@ -1,5 +1,6 @@
 """Our example server. All the harness knows of its configuration is here."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -31,6 +32,7 @@ certificate = "{certificate}"
 key = "{key}"
 
 {s2s}
+{rooms}
 """
 
 ALONE = """
@@ -48,19 +50,44 @@ listen = [{starttls}]
 direct_tls = [{direct_tls}]
 authorities = "{ca}"
 name_servers = ["{name_server}"]
-allow_networks = ["127.0.0.0/8"]
-
-# Nobody waits for minutes here.
-[s2s.limits.links]
-connect = "10 s"
-backoff = {{ max = "2 s" }}
-
+allow_networks = ["127.0.0.0/8", "198.18.0.0/15"]
+{patience}
 [s2s.policy]
 proof = "{proof}"
 bidi = {bidi}
 
 [s2s.peers]
 {peers}
+"""
+
+# Nobody waits for minutes here ...
+SHORT = """
+[s2s.limits.links]
+connect = "10 s"
+backoff = { max = "2 s" }
+"""
+
+# ... but where a handshake takes minutes. Who connects is not known before its stream header.
+CONSTRAINED = """
+[s2s.limits.timeouts]
+header = "2 min"
+
+[s2s.limits.links]
+backoff = { max = "30 s" }
+"""
+PATIENCE = 10
+
+PEER = """
+[[rooms.federation.peers]]
+address = "{domain}"
+link = "{link}"
+"""
+
+ROOM = """
+[[rooms.federated]]
+room = "{room}"
+parents = {parents}
+accept = {accept}
 """
 
 
@@ -81,6 +108,7 @@ class ExampleServer(Server):
                 key=self.key,
                 domain=self.domain,
                 s2s=self._s2s(),
+                rooms=self._rooms(),
             )
         )
         return [self.binary(), "run", "--config", str(self._configuration)]
@@ -96,7 +124,7 @@ class ExampleServer(Server):
         federation = self.options.federation
         if federation is None:
             return ALONE
-        listen = f'"{self.address}:{self.s2s_port}"'
+        listen = f'"{self.listen_address}:{self.s2s_port}"'
         return FEDERATION.format(
             starttls="" if federation.direct_tls else listen,
             direct_tls=listen if federation.direct_tls else "",
@@ -104,8 +132,40 @@ class ExampleServer(Server):
             name_server=self.names.address,
             proof="certificate" if federation.certified else "either",
             bidi=str(federation.bidi).lower(),
-            peers=f'"{self.options.peer}" = {{ compression = "zlib" }}' if self.options.peer else "",
+            peers="\n".join(self._peers()),
+            patience=CONSTRAINED if self.constrained else SHORT,
         )
+
+    def _peers(self) -> list[str]:
+        """Where single domains differ."""
+        compressed = {self.options.peer} - {""}
+        if self.options.federation.compressed:
+            compressed |= self.constrained
+        settings = {}
+        for domain in [*self.hosts, *(compressed - self.hosts.keys())]:
+            settings[domain] = [
+                f'host = "{self.hosts[domain]}"' if domain in self.hosts else "",
+                f"patience = {PATIENCE}" if domain in self.constrained else "",
+                'compression = "zlib"' if domain in compressed else "",
+            ]
+        return [
+            f'"{domain}" = {{ {", ".join(filter(None, each))} }}' for domain, each in settings.items()
+        ]
+
+    def _rooms(self) -> str:
+        """Those that are one with rooms of others."""
+        if not self.federated:
+            return ""
+        peers = (PEER.format(domain=domain, link=self.link) for domain in sorted(self.constrained))
+        rooms = (
+            ROOM.format(
+                room=f"{room.name}@{self.rooms}",
+                parents=json.dumps(room.parents),
+                accept=json.dumps(room.accept or "none"),
+            )
+            for room in self.federated
+        )
+        return "".join(("[rooms.federation]\nenabled = true\n", *peers, *rooms))
 
     def links(self) -> str:
         """What its operator sees of its connections with others."""

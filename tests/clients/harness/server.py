@@ -76,10 +76,23 @@ class Options:
     peer: str = ""
 
 
+@dataclass(frozen=True)
+class FederatedRoom:
+    """A room that is one with rooms of other servers (XEP-0289): those that it joins, and those that may join it."""
+
+    name: str
+    parents: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
+
+
 class Server(ABC):
     """Starts and stops a server; each product is a subclass.
 
     `rooms` is the domain of its rooms. `ended` is the exit status once `wait` has seen it.
+
+    What can be changed before it starts: `hosts`, where it finds domains that it does not ask DNS for; `constrained`, those of
+    them that are reached over a slow line; `federated`, rooms, and what the `link` of these is like over it; `prefix`, a command that runs its own; where it listens for
+    other servers, where these find it, and where a proxy before it listens.
     """
 
     name: str
@@ -113,6 +126,12 @@ class Server(ABC):
             self.address = "127.0.0.1"
             ports = free_ports(4)
             self.starttls_port, self.direct_tls_port, self.s2s_port, self.proxy_port = ports
+        self.listen_address = self.s2s_address = self.proxy_address = self.address
+        self.hosts: dict[str, str] = {}
+        self.constrained: frozenset[str] = frozenset()
+        self.federated: tuple[FederatedRoom, ...] = ()
+        self.link = "lan"
+        self.prefix: tuple[str, ...] = ()
         if federation:
             port = self.proxy_port if federation.proxied else self.s2s_port
             # ejabberd asks the C library for addresses, and that knows of this host only.
@@ -140,7 +159,7 @@ class Server(ABC):
         self.ended = None
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self.prefix, *self.command()], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + START_TIMEOUT
         ports = [self.starttls_port, self.direct_tls_port]

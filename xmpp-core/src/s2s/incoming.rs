@@ -36,6 +36,8 @@ pub struct Incoming {
     deadline: Instant,
     /// The first header has come.
     begun: bool,
+    /// The peer is waited for longer than others.
+    patient: bool,
 }
 
 enum State {
@@ -73,6 +75,7 @@ impl Incoming {
             attempts: 0,
             deadline: now.instant + times.header.min(times.login),
             begun: false,
+            patient: false,
         }
     }
 

@@ -91,6 +91,7 @@ impl Outgoing {
         channel: &Channel,
         now: Now,
     ) -> Outgoing {
+        let settings = settings.patient(policy.patience);
         let deadline = now.instant + settings.timeouts.login;
         let mut link = Link::new(settings, channel.tls, now);
         link.initiator = Some(Initiator::default());

@@ -339,7 +339,7 @@ impl Node {
         // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
         let about = turn.hold_back(since, peer);
         // A room that brings nobody has no business here (V4 of the design): nothing is told to it.
-        if self.crowd.behind(&via).next().is_none() {
+        if self.crowd.behind(&via).next().is_none() && !self.held.passes(&via) {
             self.children.remove(peer);
             self.strike_link(peer, turn);
             return self.refuse(peer, "none of its occupants is let in", turn);

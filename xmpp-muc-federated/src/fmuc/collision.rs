@@ -109,6 +109,15 @@ impl Node {
         }
     }
 
+    /// The nick under which somebody is heard who is not there (any more): it may be another's now.
+    pub(super) fn nick_of_old(&self, jid: &Jid, nick: &str) -> String {
+        let bare = jid.to_bare();
+        match self.other_holder(nick, &bare) {
+            Some(_) => self.alias(nick, &bare),
+            None => nick.to_owned(),
+        }
+    }
+
     /// Somebody behind a replica would come: there they are not let in with a nick that is somebody else's. `false` if it is free.
     pub(super) fn turns_away(
         &mut self,

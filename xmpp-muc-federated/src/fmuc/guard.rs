@@ -145,13 +145,13 @@ impl Node {
 
     /// The link to a node, if it is one that this room has joined or that has joined it.
     fn itself(&self, node: &NodeId) -> Option<Via> {
-        let parent = self.parent.as_ref();
-        if parent.is_some_and(|parent| parent.link.peer.as_str() == node.as_str()) {
-            return Some(Via::Parent);
-        }
         let mut children = self.children.keys();
-        let child = children.find(|peer| peer.as_str() == node.as_str())?;
-        Some(Via::Child(child.clone()))
+        if let Some(child) = children.find(|peer| peer.as_str() == node.as_str()) {
+            return Some(Via::Child(child.clone()));
+        }
+        let parent = self.parent.as_ref();
+        let parent = parent.filter(|parent| parent.link.peer.as_str() == node.as_str());
+        parent.map(|_| Via::Parent)
     }
 
     /// Whether there may be one more node behind a link.

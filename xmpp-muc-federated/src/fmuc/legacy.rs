@@ -225,7 +225,7 @@ impl Node {
     /// All of ours leave the room that was joined, so that they can join it anew: it answers that they have.
     pub(super) fn part(&mut self, turn: &mut Turn<'_>) {
         if let Some(parent) = &mut self.parent {
-            parent.staged.clear();
+            parent.unstage();
             parent.state = State::Leaving {
                 until: turn.now.instant + parent.link.timers.left,
             };

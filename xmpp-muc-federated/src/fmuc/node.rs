@@ -256,6 +256,16 @@ impl Node {
         &self.room
     }
 
+    /// The same as [`Room::may_persist`].
+    pub fn may_persist(&mut self, may: bool) {
+        self.room.may_persist(may);
+    }
+
+    /// The same as [`Room::forget_history`].
+    pub fn forget_history(&mut self, bytes: usize) {
+        self.room.forget_history(bytes);
+    }
+
     /// Whether nobody is in it, and nothing is under way, with other nodes neither.
     pub fn is_idle(&self) -> bool {
         let parent = self.parent.as_ref();

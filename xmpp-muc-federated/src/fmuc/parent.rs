@@ -26,7 +26,8 @@ pub(super) struct Parent {
     /// Tries in a row that came to nothing.
     tries: u32,
     /// What has come of the burst: without our extension it counts when it is complete.
-    pub(super) staged: Vec<Stanza>,
+    staged: Vec<Stanza>,
+    staged_bytes: usize,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
     /// It has joined this room instead.
@@ -67,8 +68,9 @@ pub(super) enum State {
     Backoff { until: Option<Instant> },
 }
 
-/// The most stanzas of a burst that is not complete.
+/// The most stanzas of a burst that is not complete, and their bytes.
 const STAGED_MAX: usize = 10_000;
+const STAGED_BYTES_MAX: usize = 8 << 20;
 
 impl Parent {
     fn new(which: usize, room: &BareJid, federation: &Federation, settings: &Settings) -> Parent {
@@ -81,6 +83,7 @@ impl Parent {
             which,
             tries: 0,
             staged: Vec::new(),
+            staged_bytes: 0,
             promised: None,
             yielded: false,
             of_old: false,
@@ -112,6 +115,11 @@ impl Parent {
             State::Syncing { .. } => self.link.is_ext(),
             _ => false,
         }
+    }
+
+    pub(super) fn unstage(&mut self) {
+        self.staged.clear();
+        self.staged_bytes = 0;
     }
 
     /// Tells it of an event, now or when it is there.
@@ -221,7 +229,7 @@ impl Node {
         });
         let stanza = link.write_join(&occupant, dot.as_ref(), join);
         turn.send(link, Class::Control, stanza, dot.as_ref());
-        parent.staged.clear();
+        parent.unstage();
         parent.promised = None;
         parent.state = State::Joining {
             until: turn.now.instant + parent.link.timers.join,
@@ -309,7 +317,8 @@ impl Node {
             return;
         };
         let ends = ends_burst(&stanza);
-        if parent.staged.len() >= STAGED_MAX {
+        parent.staged_bytes += stanza.size();
+        if parent.staged.len() >= STAGED_MAX || parent.staged_bytes > STAGED_BYTES_MAX {
             return turn.drop(&parent.link.peer, "the burst is too long");
         }
         parent.staged.push(stanza);
@@ -317,6 +326,7 @@ impl Node {
             return;
         }
         let burst = std::mem::take(&mut parent.staged);
+        parent.staged_bytes = 0;
         self.take_burst(burst, turn);
         self.joined(turn);
     }
@@ -502,7 +512,7 @@ impl Node {
                 parent.lost = Some(now);
                 parent.bounced = !complete;
                 parent.state = State::Suspect { retry };
-                parent.staged.clear();
+                parent.unstage();
                 self.split(&Via::Parent, turn);
             }
             State::Joining { .. } if self.splits.has(&Via::Parent) => {

@@ -20,6 +20,8 @@ use crate::room::{Affiliation, Role};
 
 /// "Kicked", "banned", and the two ways to be removed for one's affiliation (XEP-0045 §16.6.2).
 pub(super) const REMOVED: [u16; 4] = [301, 307, 321, 322];
+/// These, and what else is said of one who goes: another nick, the end of the service, a technical problem. All others are a room's own to say, such as 110.
+const PARTING: [u16; 7] = [301, 303, 307, 321, 322, 332, 333];
 
 impl Node {
     /// A stanza with `<fmuc/>`.
@@ -85,6 +87,11 @@ impl Node {
         {
             return;
         }
+        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
+        if comes && self.heard_twice(via, &author, nick, dot.as_ref()) {
+            return;
+        }
         if let Some(dot) = &dot {
             if dot.node == self.id {
                 return;
@@ -93,7 +100,6 @@ impl Node {
                 return turn.drop(&peer, why);
             }
         }
-        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
         if let Some(dot) = dot.as_ref().filter(|_| self.is_replica()) {
             let passing = self.passing_on(&author, nick, stanza, dot);
             if let Some(passing) = passing
@@ -108,11 +114,14 @@ impl Node {
         match stanza.kind() {
             Kind::Presence(PresenceType::Available) if self.is_request(via, &author, fmuc) => {
                 let asked = occupant(author.clone(), nick, stanza);
-                let parting = parting(stanza, fmuc, self.settings.limits.text);
+                let parting = self.parting(via, stanza, fmuc);
                 self.asked_to_give(via, &author, asked.role, &parting, turn);
             }
             Kind::Presence(PresenceType::Available) => {
-                let occupant = occupant(author, nick, stanza);
+                let mut occupant = occupant(author, nick, stanza);
+                if occupant.presence.payload().as_bytes().len() > self.room.presence_bytes() {
+                    occupant.presence = Stanza::presence(PresenceType::Available);
+                }
                 self.take_here(via, occupant, dot, news, turn);
             }
             Kind::Presence(_) | Kind::Message(MessageType::Groupchat) if !news => {}
@@ -124,7 +133,7 @@ impl Node {
                 self.stays(via, &victim, turn);
             }
             Kind::Presence(PresenceType::Unavailable) => {
-                let parting = parting(stanza, fmuc, self.settings.limits.text);
+                let parting = self.parting(via, stanza, fmuc);
                 self.take_gone(via, &author, nick, parting, dot, turn);
             }
             Kind::Message(MessageType::Groupchat) => {
@@ -179,9 +188,7 @@ impl Node {
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if self.heard_twice(via, &occupant, dot.as_ref())
-            || !self.may_speak_for(via, &jid, dot.as_ref(), turn)
-        {
+        if !self.may_speak_for(via, &jid, dot.as_ref(), turn) {
             return;
         }
         // Who was forgotten with the link is told of once more, and by the same event.
@@ -193,7 +200,7 @@ impl Node {
             known.stale = false;
             return;
         }
-        if better && !self.crowd.get(&jid).is_some_and(|known| known.via != *via) {
+        if better && self.crowd.get(&jid).is_none_or(|known| known.via == *via) {
             if !news {
                 return;
             }
@@ -379,9 +386,18 @@ impl Node {
         if !self.may_speak_for(via, author, dot.as_ref(), turn) {
             return;
         }
-        let known = self.crowd.get(author);
-        // Who speaks without having been introduced is there all the same: one whose peer has forgotten to say so, or who has left since.
-        if known.is_none() && dot.is_none() {
+        let late = said_at(stanza).map(|at| at.min(turn.now.utc));
+        let age = late.map(|at| turn.now.utc.since(at));
+        if age.is_some_and(|age| age > self.settings.limits.history_age) {
+            return;
+        }
+        let is_ext = self.link(via).is_some_and(|link| link.is_ext());
+        let unknown = self.crowd.get(author).is_none() && dot.is_none();
+        if unknown && is_ext {
+            return;
+        }
+        // Who speaks without having been introduced is there all the same: their peer has forgotten to say so. Of old it says nothing.
+        if unknown && late.is_none() {
             let occupant = Occupant {
                 jid: author.clone(),
                 nick: nick.to_owned(),
@@ -397,8 +413,8 @@ impl Node {
         {
             return;
         }
-        let nick = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
-        let late = said_at(stanza).map(|at| at.min(turn.now.utc));
+        let known = known_nick(&self.crowd, author);
+        let nick = known.unwrap_or_else(|| self.nick_of_old(author, nick));
         let mut message = portable(stanza);
         if message.id().is_none()
             && let Some(dot) = &dot
@@ -498,13 +514,41 @@ impl Node {
 
     /// What a room has that this one has joined is so; of others it depends.
     fn may_set_subject(&mut self, via: &Via, author: &Jid) -> bool {
-        let moderates = self
-            .crowd
-            .get(author)
-            .is_some_and(|known| known.occupant.role == Role::Moderator);
-        let anybody = self.room.anybody_sets_subject();
+        if *via == Via::Parent {
+            return true;
+        }
+        let known = self.crowd.get(author);
+        // Who was kicked here changes nothing here.
+        let shut_out = |sight| matches!(sight, Sight::Suppressed | Sight::Refused);
+        if known.is_some_and(|known| shut_out(known.sight)) {
+            return false;
+        }
+        let role = known.map_or(Role::Participant, |known| known.occupant.role);
+        let anybody = self.room.anybody_sets_subject() && role > Role::Visitor;
         let trusted = self.link(via).is_some_and(|link| link.about.trust_roles);
-        *via == Via::Parent || anybody || (moderates && trusted)
+        anybody || (role == Role::Moderator && trusted)
+    }
+
+    /// How somebody goes, as a peer says. Who has done it is one behind it too: nobody else is named by it.
+    fn parting(&self, via: &Via, stanza: &Stanza, fmuc: &Fmuc) -> Parting {
+        let mut parting = parting(stanza, fmuc, self.settings.limits.text);
+        parting.actor = parting.actor.and_then(|actor| {
+            let mut behind = self.crowd.behind(via);
+            let known = behind.find(|known| match &actor.jid {
+                Some(jid) => known.occupant.jid == *jid,
+                None => known.nick_there == actor.nick,
+            })?;
+            Some(Actor {
+                nick: known.occupant.nick.clone(),
+                jid: Some(known.occupant.jid.clone()),
+            })
+        });
+        let farewell = parting.farewell.as_ref();
+        let size = farewell.map_or(0, |farewell| farewell.payload().as_bytes().len());
+        if size > self.room.presence_bytes() {
+            parting.farewell = None;
+        }
+        parting
     }
 
     /// §5.13 of the design: nobody else's occupants, and none of ours. Whoever was behind a link that is down may have come back by another one.
@@ -554,8 +598,7 @@ impl Node {
 
     /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
     /// somewhere, and perhaps they are behind this link then.
-    fn heard_twice(&mut self, via: &Via, occupant: &Occupant, dot: Option<&Dot>) -> bool {
-        let jid = &occupant.jid;
+    fn heard_twice(&mut self, via: &Via, jid: &Jid, nick: &str, dot: Option<&Dot>) -> bool {
         let about = self.link(via).map(|link| link.about.clone());
         let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
         let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
@@ -570,7 +613,7 @@ impl Node {
             return false;
         }
         known.others.retain(|(other, _)| other != via);
-        known.others.push((via.clone(), occupant.nick.clone()));
+        known.others.push((via.clone(), nick.to_owned()));
         true
     }
 
@@ -690,7 +733,8 @@ pub(super) fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
     let codes = x.iter().flat_map(|x| x.children());
     let codes = codes
         .filter(|child| child.is("status", ns::USER))
-        .filter_map(|status| status.attr("code")?.parse().ok());
+        .filter_map(|status| status.attr("code")?.parse().ok())
+        .filter(|code| PARTING.contains(code));
     let reason = item.and_then(|item| item.child("reason", ns::USER));
     let named = item.and_then(|item| item.child("actor", ns::USER));
     let act = fmuc.extensions.iter().find_map(|one| match one {

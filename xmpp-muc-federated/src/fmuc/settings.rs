@@ -151,7 +151,7 @@ pub struct Limits {
     pub requests: u32,
     /// Times in a minute that a peer joins, or has this room join anew; default 30. Each time all is told to it that it lacks.
     pub joins: u32,
-    /// Answers in a minute to a room that is not let in, or does not know that it has left; default 1.
+    /// Answers in a minute to a room that is not let in, or does not know that it has left; default 10.
     pub refusals: u32,
     /// Events that wait for one peer; default 1000. The oldest make room, and the peer is told that they are gone.
     pub outbox: usize,
@@ -281,7 +281,7 @@ impl Default for Limits {
             rate: 200,
             requests: 30,
             joins: 30,
-            refusals: 1,
+            refusals: 10,
             outbox: 1000,
             outbox_bytes: 1 << 20,
             history: 100,

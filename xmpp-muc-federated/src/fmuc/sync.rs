@@ -200,8 +200,9 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
-        let has =
-            |(node, reach): (&NodeId, Reach)| have.get(node).is_some_and(|ours| ours >= reach);
+        let has = |(node, reach): (&NodeId, Reach)| {
+            reach.seq == 0 || have.get(node).is_some_and(|ours| ours >= reach)
+        };
         if child
             .promised
             .as_ref()
@@ -258,11 +259,17 @@ impl Node {
     /// What a peer asks for again.
     fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
         let missing = self.log.range(range);
+        // What was not let in here, or is forgotten, will not come.
+        let there = self.have.there(range);
+        let gone: Vec<_> = there
+            .iter()
+            .flat_map(|range| self.log.lacks(range))
+            .collect();
         let most = (self.settings.limits.burst, self.settings.limits.rate);
-        let cost = 1 + missing.entries.len() + missing.gone.len();
+        let cost = 1 + missing.entries.len() + gone.len();
         let delta = Delta {
             passing: missing.entries.into_iter().map(repeated).collect(),
-            gone: missing.gone,
+            gone,
             skipped: false,
         };
         if let Some(link) = self.link(via) {

@@ -190,6 +190,11 @@ impl Room {
         self.affiliation(user) >= Affiliation::Admin
     }
 
+    /// The most bytes of a presence's payload.
+    pub(crate) fn presence_bytes(&self) -> usize {
+        self.settings.limits.presence
+    }
+
     /// The most bytes of a nick.
     pub(crate) fn nick_bytes(&self) -> usize {
         self.settings.limits.nick

@@ -89,12 +89,22 @@ impl History {
             chars,
         };
         self.kept.insert(place, kept);
+        self.trim(bounds);
+    }
+
+    /// The oldest go.
+    pub(super) fn trim(&mut self, bounds: Bounds) {
         while self.kept.len() > bounds.messages || self.bytes > bounds.bytes {
             let Some(oldest) = self.kept.pop_front() else {
                 return;
             };
             self.bytes -= oldest.bytes;
         }
+    }
+
+    /// Of all that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether it is time to tell the store how many messages are of use: once for as many as those.

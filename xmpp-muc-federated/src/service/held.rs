@@ -86,6 +86,22 @@ impl Held {
         }
     }
 
+    /// The same as [`Room::may_persist`].
+    pub(super) fn may_persist(&mut self, may: bool) {
+        match &mut self.machine {
+            Machine::Room(room) => room.may_persist(may),
+            Machine::Node(node) => node.may_persist(may),
+        }
+    }
+
+    /// The same as [`Room::forget_history`].
+    pub(super) fn forget_history(&mut self, bytes: usize) {
+        match &mut self.machine {
+            Machine::Room(room) => room.forget_history(bytes),
+            Machine::Node(node) => node.forget_history(bytes),
+        }
+    }
+
     /// The node, if the room is one.
     pub(super) fn node(&self) -> Option<&Node> {
         match &self.machine {
@@ -158,7 +174,9 @@ impl Held {
         let told = federation.as_deref().cloned().unwrap_or_default();
         let machine = match self.machine {
             Machine::Room(room) => {
-                let node = Node::new(*room, told, settings.clone(), now);
+                let mut node = Node::new(*room, told, settings.clone(), now);
+                // Those who are here already need the others at once.
+                node.handle_timeout(now, out);
                 Machine::Node(Box::new(node))
             }
             Machine::Node(mut node) => {

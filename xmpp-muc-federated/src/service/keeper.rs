@@ -13,15 +13,17 @@ use xmpp_core::store::StoreError;
 use xmpp_core::{BareJid, Jid};
 
 use super::Options;
-use super::creation::Creator;
 use super::federation::{is_between_rooms, nobody_here};
 use super::held::{Happening, Held};
 use super::lines::Lines;
+use super::loan::Loan;
 use super::outlet::{Outlet, failed};
 use super::table::{Post, Table};
 use super::unsaved::Unsaved;
 use crate::fmuc::{self, LinkState, Matter, Notice};
+use crate::ns;
 use crate::room::{FederatedBy, Output, Room, refusal};
+use crate::store::StoredFederation;
 
 /// Bytes of stanzas that are taken at a time: what their turns have changed is stored together.
 const BATCH: usize = 64 << 10;
@@ -37,10 +39,14 @@ pub(super) struct Keeper {
     seat: Seat,
     /// `None` if there is no such room.
     room: Option<Held>,
-    /// Who has made it, as long as it is in memory.
-    creator: Option<Creator>,
+    /// Whether it is in the store.
+    stored: bool,
+    /// What its history takes.
+    history: Loan,
     outlet: Outlet,
     unsaved: Unsaved,
+    /// The turn has changed something that is stored.
+    changed: bool,
     /// Its links to other nodes; `None` where rooms are not federated.
     lines: Option<Lines>,
     /// When what is unsaved is tried again.
@@ -58,6 +64,8 @@ struct Seat {
     post: Arc<Post>,
     left: bool,
     loading: bool,
+    /// Since when it can make place for another room, as the table knows it.
+    rests: Option<Instant>,
 }
 
 /// What others have been told of the room.
@@ -73,6 +81,8 @@ enum Event {
     Links(Vec<(BareJid, LinkState)>),
     /// Something is due, perhaps.
     Time,
+    /// Another room needs the place, if this one can do without it.
+    Asked,
     Close,
 }
 
@@ -84,11 +94,13 @@ impl Keeper {
             lines: lines.map(|_| Lines::new(house.clone(), post.clone())),
             seat: Seat::new(server.clone(), table.clone(), post),
             outlet: Outlet::new(server.clone(), table.clone()),
+            history: Loan::none(server.budget()),
             server,
             table,
             room: None,
-            creator: None,
+            stored: false,
             unsaved: Unsaved::default(),
+            changed: false,
             retry: None,
             idle: None,
             shown: Shown::default(),
@@ -102,7 +114,13 @@ impl Keeper {
             // Whatever waits is refused, and who comes later tries again.
             Err(error) => return self.seat.abandon(&error),
         }
-        self.shown.persistent = self.room.is_some();
+        self.stored = self.room.is_some();
+        self.shown.persistent = self.stored;
+        if let Some(creator) = self.room().and_then(Room::creator) {
+            let is_foreign = !self.server.is_local(creator.domain());
+            let creators = &self.table.house.creators;
+            creators.made(&self.seat.post.room, creator.clone(), is_foreign);
+        }
         self.establish().await;
         self.show();
         self.seat.loaded();
@@ -111,10 +129,12 @@ impl Keeper {
                 Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
                 Event::Links(changes) => self.links(changes).await,
                 Event::Time => self.time().await,
+                Event::Asked if self.seat.rests.is_some() && self.leave() => return,
+                Event::Asked => self.seat.stay(),
                 Event::Close => return self.close().await,
             }
             self.show();
-            if self.is_over() && self.seat.leave() {
+            if self.is_over() && self.leave() {
                 return;
             }
         }
@@ -153,18 +173,21 @@ impl Keeper {
 
     /// Makes the room if there is none, and whoever runs the service wants one.
     async fn establish(&mut self) {
-        if self.room.is_some() {
+        let Some(federal) = self.table.house.federal.as_ref() else {
+            return;
+        };
+        let by = federal.by(&self.seat.post.room);
+        if self.room.is_some() || !matches!(by, FederatedBy::Operator(_)) {
             return;
         }
-        let by = self.by();
-        if !matches!(by, FederatedBy::Operator(_)) {
-            return;
-        }
-        let settings = self.options().settings.clone();
-        let mut room = Room::new(self.seat.post.room.clone(), settings);
+        let settings = federal.settings();
+        let stored = StoredFederation::default();
+        let jid = self.seat.post.room.clone();
+        let mut room = Room::new(jid, self.options().settings.clone());
         let mut made = Vec::new();
         room.establish(&mut made);
-        self.room = Some(Held::new(room, by));
+        let now = self.server.now();
+        self.room = Some(Held::restore(room, by, &stored, settings, now));
         for output in made {
             self.perform(output).await;
         }
@@ -203,7 +226,8 @@ impl Keeper {
             }
         };
         let closing = Box::pin(self.table.closing());
-        let rest = select(Box::pin(links), Box::pin(time));
+        let asked = Box::pin(self.seat.post.asked());
+        let rest = select(Box::pin(links), select(Box::pin(time), asked));
         let work = select(Box::pin(stanzas), rest);
         match select(closing, work).await {
             Either::Left(_) => Event::Close,
@@ -218,7 +242,12 @@ impl Keeper {
             {
                 Event::Close
             }
-            Either::Right((Either::Right(_), _)) => Event::Time,
+            Either::Right((Either::Right((Either::Right((Either::Left(_), _)), _)), _)) => {
+                Event::Time
+            }
+            Either::Right((Either::Right((Either::Right((Either::Right(_), _)), _)), _)) => {
+                Event::Asked
+            }
         }
     }
 
@@ -270,14 +299,35 @@ impl Keeper {
             }
             return;
         }
+        let reserved = self.reserve(&stanza);
         let happening = match self.is_returned(&stanza) {
             true => Happening::Returned(stanza),
             false => Happening::Stanza(stanza),
         };
         self.turn(happening).await;
+        if reserved {
+            self.shown.persistent = self.room().is_some_and(Room::is_persistent);
+            if !self.shown.persistent {
+                self.table.house.catalogue.forgets();
+            }
+        }
         if is_new && self.room.is_some() {
             self.table.house.metrics.created.increment();
         }
+    }
+
+    /// Keeps a place in the store for a room that is not persistent and may become so now, which takes an owner's request. Whether there was one.
+    fn reserve(&mut self, stanza: &Stanza) -> bool {
+        let is_owners = stanza.kind() == Kind::Iq(IqType::Set);
+        let is_owners = is_owners && stanza.payload().has("query", ns::OWNER);
+        let Some(room) = self.room.as_mut().filter(|_| is_owners) else {
+            return false;
+        };
+        let house = &self.table.house;
+        let most = house.options.limits.stored;
+        let reserved = !self.shown.persistent && house.catalogue.keeps(most);
+        room.may_persist(self.shown.persistent || reserved);
+        reserved
     }
 
     /// A stanza of another node: no room is made for it, and no error comes of it.
@@ -320,12 +370,11 @@ impl Keeper {
         let mut refused: StanzaError = match stanza.kind() {
             Kind::Presence(PresenceType::Available) => {
                 let from = stanza.from().ok_or(Condition::BadRequest)?;
-                match self.table.house.may_create(from, &self.server) {
-                    Ok(creator) => {
+                match self.table.house.create(jid, from, &self.server) {
+                    Ok(()) => {
                         let settings = self.options().settings.clone();
                         let room = Room::new(jid.clone(), settings);
                         self.room = Some(Held::new(room, self.by()));
-                        self.creator = Some(creator);
                         return Ok(());
                     }
                     Err(error) => error,
@@ -375,6 +424,7 @@ impl Keeper {
         let Some(room) = &mut self.room else {
             return;
         };
+        self.changed = false;
         let now = self.server.now();
         let mut outputs = std::mem::take(&mut self.outputs);
         room.handle(what, now, &mut outputs);
@@ -452,9 +502,17 @@ impl Keeper {
             Output::Send(stanza) => self.outlet.send(stanza).await,
             Output::Broadcast(stanza, to) => self.outlet.broadcast(&stanza, &to).await,
             Output::Burst(to, stanzas) => self.outlet.burst(to, stanzas).await,
-            Output::Store(change) => self.unsaved.add(change),
+            Output::Store(change) => {
+                self.changed = true;
+                self.unsaved.add(change);
+            }
             Output::Answer(answer) => {
-                let answer = match self.save().await {
+                // What has changed nothing waits for nothing.
+                let stored = match self.changed {
+                    true => self.save().await,
+                    false => Ok(()),
+                };
+                let answer = match stored {
                     Ok(()) => answer,
                     Err(error) => failed(&answer, &error),
                 };
@@ -463,7 +521,7 @@ impl Keeper {
             Output::Event(_) => {}
             Output::Destroyed => {
                 self.room = None;
-                self.creator = None;
+                self.table.house.creators.gone(&self.seat.post.room);
             }
         }
     }
@@ -479,7 +537,10 @@ impl Keeper {
         let changes = self.unsaved.take();
         let room = &self.seat.post.room;
         let error = match self.options().store.apply(room, &changes).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                self.stored = self.room().is_some_and(Room::is_persistent);
+                return Ok(());
+            }
             Err(error) => error,
         };
         // What the store is not meant to do it will not do later either.
@@ -510,18 +571,48 @@ impl Keeper {
         self.seat.leave();
     }
 
+    /// Leaves memory, unless something waits for the room.
+    fn leave(&mut self) -> bool {
+        // What the store has refused to take ends here.
+        if self.room.is_some() && !self.stored {
+            self.room = None;
+            self.table.house.creators.gone(&self.seat.post.room);
+            self.show();
+        }
+        self.seat.leave()
+    }
+
     /// Whether nobody has anything to do with it any more.
     fn is_over(&self) -> bool {
         let has_rested = |since: Instant| {
             let rested = self.server.now().instant.duration_since(since);
             rested >= self.options().limits.idle
         };
-        let is_done = self.unsaved.is_empty() && self.outlet.due().is_none();
-        is_done && (self.room.is_none() || self.idle.is_some_and(has_rested))
+        self.is_done() && (self.room.is_none() || self.idle.is_some_and(has_rested))
+    }
+
+    /// Whether nothing is left to be done.
+    fn is_done(&self) -> bool {
+        self.unsaved.is_empty() && self.outlet.due().is_none()
+    }
+
+    /// Has the history be among what the memory is lent for. It is what goes when that is short, the oldest first.
+    fn weigh(&mut self) {
+        let bytes = self.room().map_or(0, Room::history_bytes);
+        let lent = self.history.bytes();
+        if bytes < lent {
+            self.history.shrink(lent - bytes);
+        } else if !self.history.grow_modestly(bytes - lent)
+            && let Some(room) = &mut self.room
+        {
+            room.forget_history(lent);
+            self.history.shrink(lent - room.room().history_bytes());
+        }
     }
 
     /// Has others see the room as it is.
     fn show(&mut self) {
+        self.weigh();
         let (post, catalogue) = (&self.seat.post, &self.table.house.catalogue);
         let held = self.room.as_ref();
         let room = held.map(Held::room);
@@ -533,7 +624,8 @@ impl Keeper {
 
         let persistent = room.is_some_and(Room::is_persistent);
         match (shown.persistent, persistent) {
-            (false, true) => catalogue.keeps(),
+            // Whoever runs the service has it so; else there was a place for it before it became so.
+            (false, true) => _ = catalogue.keeps(usize::MAX),
             (true, false) => catalogue.forgets(),
             _ => {}
         }
@@ -558,6 +650,12 @@ impl Keeper {
         }
         let now = now.instant;
         self.idle = is_idle.then(|| self.idle.unwrap_or(now));
+        let rests = self.idle.filter(|_| self.is_done());
+        self.seat.rest(rests);
+    }
+
+    fn room(&self) -> Option<&Room> {
+        self.room.as_ref().map(Held::room)
     }
 
     fn failed(&self, what: &'static str, error: &StoreError) -> StanzaError {
@@ -578,6 +676,7 @@ impl Seat {
             post,
             left: false,
             loading: true,
+            rests: None,
         }
     }
 
@@ -588,14 +687,30 @@ impl Seat {
         }
     }
 
+    /// It can make place for another room since then, or cannot.
+    fn rest(&mut self, since: Option<Instant>) {
+        if self.rests != since {
+            self.table.rests(&self.post.room, self.rests, since);
+            self.rests = since;
+        }
+    }
+
+    /// It was asked to make place, and has something to do.
+    fn stay(&mut self) {
+        self.rest(None);
+        self.table.stays(&self.post);
+    }
+
     /// Gives the place back, unless something waits for the room.
     fn leave(&mut self) -> bool {
+        self.rest(None);
         self.left = self.table.leave(&self.post);
         self.left
     }
 
     /// Gives the place back; what waits is answered with this error.
     fn abandon(&mut self, error: &StanzaError) {
+        self.rest(None);
         self.left = true;
         for envelope in self.table.abandon(&self.post) {
             let is_of_node = is_between_rooms(&envelope.stanza);
@@ -609,12 +724,13 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let house = &self.table.house;
         if !self.left {
             // The task has come to no good end. What was not stored is lost.
+            let house = &self.table.house;
             let is_stored = self.loading || self.post.persistent.load(Ordering::Relaxed);
             if !is_stored {
                 house.catalogue.strike(&self.post.room);
+                house.creators.gone(&self.post.room);
             }
             self.abandon(&Condition::ServiceUnavailable.into());
         }

@@ -78,9 +78,8 @@ impl Lines {
 
     pub(super) fn sent(&mut self, peer: &BareJid, stanza: &Stanza) {
         self.house.metrics.nodes_sent.increment();
-        if let Some(known) = self.all.get_mut(peer) {
-            known.sent.count(stanza);
-        }
+        // The first one makes the link.
+        self.all.entry(peer.clone()).or_default().sent.count(stanza);
     }
 
     pub(super) fn received(&mut self, stanza: &Stanza) {

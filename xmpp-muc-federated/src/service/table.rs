@@ -1,12 +1,15 @@
 //! Which rooms are in memory, and what waits for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Poll;
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::channel::oneshot;
-use futures::future::Shared;
+use futures::future::{Shared, poll_fn};
+use futures::task::AtomicWaker;
 use xmpp_core::BareJid;
 use xmpp_core::mailbox::{Budget, Envelope, Inbox, Queue, Reason, Settlement};
 use xmpp_core::stanza::{IqType, Kind, MessageType, PresenceType};
@@ -27,6 +30,8 @@ pub(super) struct Table {
     budget: Arc<Budget>,
     rooms: RwLock<Rooms>,
     loading: AtomicUsize,
+    /// The rooms that can make place for others, by since when they can. Its lock is taken after that of the rooms.
+    idle: Mutex<BTreeSet<(Instant, BareJid)>>,
     /// Dropped when the service closes.
     end: Mutex<Option<oneshot::Sender<()>>>,
     ended: Shared<oneshot::Receiver<()>>,
@@ -35,6 +40,8 @@ pub(super) struct Table {
 #[derive(Default)]
 struct Rooms {
     posts: HashMap<Box<str>, Arc<Post>>,
+    /// How many of them have been asked to make place and are there yet.
+    leaving: usize,
     closed: bool,
     /// Those who wait until there is none.
     waiting: Vec<oneshot::Sender<()>>,
@@ -46,6 +53,9 @@ pub(super) struct Post {
     pub(super) queue: Queue,
     pub(super) occupants: AtomicUsize,
     pub(super) persistent: AtomicBool,
+    /// It has been asked to make place for another.
+    leaves: AtomicBool,
+    asked: AtomicWaker,
     /// What becomes of the streams to other nodes.
     pub(super) signals: Signals,
     /// Its links.
@@ -66,12 +76,32 @@ impl Table {
             budget,
             rooms: RwLock::default(),
             loading: AtomicUsize::new(0),
+            idle: Mutex::default(),
         }
     }
 
     /// The room has been loaded, or there is none to load.
     pub(super) fn loaded(&self) {
         self.loading.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A room can make place for others since then, or cannot; before it was another time.
+    pub(super) fn rests(&self, room: &BareJid, before: Option<Instant>, since: Option<Instant>) {
+        let mut idle = lock(&self.idle);
+        if let Some(before) = before {
+            idle.remove(&(before, room.clone()));
+        }
+        if let Some(since) = since {
+            idle.insert((since, room.clone()));
+        }
+    }
+
+    /// A room that was asked to make place does not, for the time being.
+    pub(super) fn stays(&self, post: &Post) {
+        let mut rooms = self.write();
+        if post.leaves.swap(false, Ordering::Relaxed) {
+            rooms.leaving -= 1;
+        }
     }
 
     /// Takes a room out that nobody has anything to do with; `false` if something waits for it.
@@ -95,6 +125,9 @@ impl Table {
         let is_here = |held: &Arc<Post>| Arc::ptr_eq(held, post);
         if rooms.posts.get(post.room.as_str()).is_some_and(is_here) {
             rooms.posts.remove(post.room.as_str());
+            if post.leaves.swap(false, Ordering::Relaxed) {
+                rooms.leaving -= 1;
+            }
             self.house.metrics.rooms.went();
         }
         if rooms.posts.is_empty() {
@@ -169,19 +202,11 @@ impl Table {
 
     fn add(&self, rooms: &mut Rooms, room: BareJid) -> Result<Arc<Post>, Reason> {
         let limits = &self.house.options.limits;
-        if rooms.posts.len() >= limits.rooms
-            || self.loading.load(Ordering::Relaxed) >= limits.loading
-        {
+        if self.loading.load(Ordering::Relaxed) >= limits.loading || !self.make_place(rooms) {
             return Err(Reason::Full);
         }
-        let post = Arc::new(Post {
-            queue: Queue::new(limits.queue, self.budget.clone()),
-            room: room.clone(),
-            occupants: AtomicUsize::new(0),
-            persistent: AtomicBool::new(false),
-            signals: Signals::default(),
-            lines: Mutex::default(),
-        });
+        let queue = Queue::new(limits.queue, self.budget.clone());
+        let post = Arc::new(Post::new(room.clone(), queue));
         self.loading.fetch_add(1, Ordering::Relaxed);
         if self.house.fresh.unbounded_send(post.clone()).is_err() {
             self.loaded();
@@ -195,6 +220,23 @@ impl Table {
     /// Whether this is from another node of a federated room.
     fn is_of_node(&self, envelope: &Envelope) -> bool {
         self.house.federal.is_some() && is_between_rooms(&envelope.stanza)
+    }
+
+    /// Whether there is place for one more room: if need be those make some that have been idle for longest. As long as they do, both are there.
+    fn make_place(&self, rooms: &mut Rooms) -> bool {
+        let most = self.house.options.limits.rooms;
+        while rooms.posts.len() - rooms.leaving >= most {
+            let Some((_, idlest)) = lock(&self.idle).pop_first() else {
+                return false;
+            };
+            if let Some(post) = rooms.posts.get(idlest.as_str())
+                && !post.leaves.swap(true, Ordering::Relaxed)
+            {
+                rooms.leaving += 1;
+                post.asked.wake();
+            }
+        }
+        true
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Rooms> {
@@ -243,6 +285,32 @@ impl Table {
 }
 
 impl Post {
+    /// A room that nobody has told anything of yet.
+    pub(super) fn new(room: BareJid, queue: Queue) -> Post {
+        Post {
+            room,
+            queue,
+            occupants: AtomicUsize::new(0),
+            persistent: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
+            asked: AtomicWaker::new(),
+            signals: Signals::default(),
+            lines: Mutex::default(),
+        }
+    }
+
+    /// Waits until the room is asked to make place for another.
+    pub(super) async fn asked(&self) {
+        poll_fn(|cx| {
+            self.asked.register(cx.waker());
+            match self.leaves.load(Ordering::Relaxed) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
     fn view(&self) -> View {
         View {
             room: self.room.clone(),

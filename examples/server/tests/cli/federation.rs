@@ -48,9 +48,9 @@ fn a_link_is_compressed_where_both_servers_have_it_so() {
     let (a, b) = (free_address(), free_address());
     let zlib = ", compression = \"zlib\"";
     let other = ("mantua.example", b);
-    let (site, mut verona) = start_with("verona.example", "juliet", a, other, zlib);
+    let (site, verona) = start_with("verona.example", "juliet", a, other, zlib);
     let other = ("verona.example", a);
-    let (_other, mut mantua) = start_with("mantua.example", "romeo", b, other, zlib);
+    let (_other, mantua) = start_with("mantua.example", "romeo", b, other, zlib);
     let mut juliet = verona.bind_at("verona.example", "juliet", "pw");
     let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
     available(&mut juliet);

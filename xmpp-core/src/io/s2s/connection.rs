@@ -94,6 +94,8 @@ pub(super) struct Connection {
     rules: Option<u64>,
     /// What the link manager has for the stream, taken together.
     inputs: VecDeque<Input>,
+    /// How many times longer than others the peer is waited for.
+    patience: u32,
     /// The stream error that we have sent.
     error: Option<StreamCondition>,
     /// It was lost while its stream was open.
@@ -164,6 +166,7 @@ impl Connection {
             senders: Vec::new(),
             rules: None,
             inputs: VecDeque::new(),
+            patience: 1,
             error: None,
             broken: false,
             sleep: Box::pin(tokio::time::sleep_until(now.instant.into())),
@@ -175,6 +178,11 @@ impl Connection {
             outputs: Vec::new(),
             shared,
         }
+    }
+
+    /// So long, or longer for a peer that is waited for longer.
+    fn patient(&self, time: Duration) -> Duration {
+        time.saturating_mul(self.patience)
     }
 
     fn id(&self) -> LinkId {
@@ -235,10 +243,13 @@ impl Connection {
                 // Nothing more is read.
                 self.unread = Vec::new();
                 self.leave();
-                let limit = self.shared.config.timeouts.close;
+                let limit = self.patient(self.shared.config.timeouts.close);
                 self.sleep.as_mut().reset((now.instant + limit).into());
             }
-            Output::Detach => self.detached = Some(now.instant + self.shared.config.timeouts.close),
+            Output::Detach => {
+                let limit = self.patient(self.shared.config.timeouts.close);
+                self.detached = Some(now.instant + limit);
+            }
             // A session that ends says so itself; of streams between servers none says the others.
             Output::NotResumable(_)
             | Output::Reattach(_)
@@ -315,7 +326,7 @@ impl Connection {
             return false;
         }
         let settle = self.unsettled.until();
-        let stalled = self.outbound.until(self.shared.config.stall);
+        let stalled = self.outbound.until(self.patient(self.shared.config.stall));
         let closed = self.detached.filter(|_| !matches!(self.wire, Wire::Gone));
         let times = self.stream.next_timeout().into_iter();
         let Some(due) = times.chain(settle).chain(stalled).chain(closed).min() else {

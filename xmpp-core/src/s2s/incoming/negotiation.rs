@@ -66,6 +66,7 @@ impl Incoming {
         let Some(policy) = known.policy else {
             return Err(StreamCondition::PolicyViolation.into());
         };
+        self.be_patient(policy.patience);
         if !modern && policy.tls && !self.link.tls {
             let error = StreamError::new(StreamCondition::UnsupportedVersion);
             return Err(error.with_text("encryption is required").into());
@@ -85,6 +86,16 @@ impl Incoming {
         }
         self.link.go_on(now, out);
         Ok(())
+    }
+
+    /// From the first header on it is known for how long the peer is waited for.
+    fn be_patient(&mut self, patience: u32) {
+        if patience <= 1 || std::mem::replace(&mut self.patient, true) {
+            return;
+        }
+        let before = self.link.settings.timeouts.login;
+        self.link.settings = self.link.settings.clone().patient(patience);
+        self.deadline += self.link.settings.timeouts.login.saturating_sub(before);
     }
 
     fn features(&self, known: Known, policy: Policy) -> Vec<Element> {

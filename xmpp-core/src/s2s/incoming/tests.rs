@@ -757,6 +757,26 @@ fn what_we_ask_over_a_bidi_stream_is_answered_when_it_ends() {
     assert_eq!(out, "refused chat>capulet Timeout, verified Timeout, close");
 }
 
+/// From its first header on; that has to come as soon as anybody's.
+#[test]
+fn a_peer_with_patience_has_so_many_times_longer_for_its_proof() {
+    let login = settings().timeouts.login.as_secs();
+    for patience in [1, 20] {
+        let mut b = tls();
+        b.receive(HEADER);
+        let mut known = known(false, Proof::Either);
+        known.policy.as_mut().unwrap().patience = patience;
+        b.tell(Input::Known(ours(), known));
+        // Once more, as behind STARTTLS.
+        b.tell(Input::Known(ours(), known));
+        let times = u64::from(patience);
+        assert_eq!(words(&b.wait(login * times - 1)), "", "{patience}");
+        assert_ne!(words(&b.wait(1)), "", "{patience}");
+    }
+    let mut b = tls();
+    assert_ne!(words(&b.wait(settings().timeouts.header.as_secs())), "");
+}
+
 #[test]
 fn the_next_time_out_is_that_of_the_oldest_question() {
     let mut b = proven(tls());

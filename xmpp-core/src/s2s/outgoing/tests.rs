@@ -342,6 +342,30 @@ fn an_answer_that_was_not_asked_for_has_no_effect() {
     assert_eq!(words(&b.receive(VALID)), "");
 }
 
+/// On a slow link a handshake, and an answer behind it, take minutes.
+#[test]
+fn a_peer_with_patience_has_so_many_times_longer_for_everything() {
+    let slow = Policy {
+        proof: Proof::Either,
+        patience: 20,
+        ..Policy::default()
+    };
+    for (policy, times) in [(Policy::default(), 1), (slow, 20)] {
+        let mut b = begun(bench(true, policy));
+        let login = settings().timeouts.login.as_secs();
+        assert_eq!(words(&b.wait(login * times - 1)), "");
+        assert!(words(&b.wait(1)).contains("refused"), "{times}");
+
+        let mut b = with(begun(bench(true, policy)), HEADER);
+        b.receive(DIALBACK_FEATURES);
+        let mut known = wrong();
+        known.policy = Some(policy);
+        b.tell(Input::Known(theirs(), known));
+        assert_eq!(words(&b.wait(30 * times - 1)), "");
+        assert_eq!(words(&b.wait(1)), "refused capulet>montague Timeout");
+    }
+}
+
 /// XEP-0220 §2.1.1 and §2.5: the errors of stanzas that waited.
 #[test]
 fn stanzas_come_back_with_the_error_of_the_refusal() {

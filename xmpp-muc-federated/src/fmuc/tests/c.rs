@@ -209,9 +209,3 @@ fn c7_a_chain_of_replicas_has_one_order() {
         ",
     );
 }
-#[test]
-fn zzz() {
-    let mut world = world("A B>A C>B");
-    let x = world.run("al enters A\nhm enters B\nmb enters C\nmb says C x");
-    panic!("{}\n{:#?}", x.join("\n"), world.notices);
-}

@@ -30,7 +30,7 @@ fn i1_a_room_joins_one_of_openfire() {
         assert!(lines.contains(&join.to_owned()), "{lines:#?}");
         assert_eq!(shown(&lines, "ro"), ["P Hamlet", "M Hamlet: Hi", "M Rosalind: Hello", "P Ophelia", "U Ophelia", "P Viola", "U Hamlet", "M Rosalind: Anybody?"]);
         assert_eq!(shown(&lines, "hm"), ["P Hamlet 110", "S", "P Rosalind", "M Rosalind: old delay", "M Hamlet: Hi", "M Rosalind: Hello", "P Ophelia", "U Ophelia", "P Viola", "P Viola", "U Hamlet 110"]);
-        assert_eq!(lines.last().unwrap(), "ro: M Rosalind: Anybody?");
+        assert_eq!(lines.last().unwrap(), "vi: M Rosalind: Anybody?");
         assert!(world.is_quiet());
     }
 }
@@ -44,9 +44,16 @@ fn i2_a_room_of_openfire_joins() {
         world.run("al enters A\nal says A old");
         world.play(
             "
-            ro enters D
-                ro: P Rosalind 110
-                D>A J(ro as Rosalind)
+        ro enters D
+            ro: P Rosalind 110
+            D>A J(ro as Rosalind)
+            al: P Rosalind
+            A>D P(al as Alice)
+            A>D S(rabbithole@rooms.wonderland.lit: )
+            ro: P Alice
+            ro: S
+            D>A P(ro as Rosalind)
+            al: P Rosalind
             ",
         );
         assert!(world.is_quiet());
@@ -198,8 +205,16 @@ fn b14_the_only_one_here_keeps_their_nick_there() {
     world.play(
         "
         hm sends B <presence to='elsinore@talk.denmark.lit/Prince'/>
+            hm: U Hamlet 110 303 to Prince
+            hm: P Prince 110
         hm says B Hi
+            hm: M Prince: Hi
+            B>D M(hm as Hamlet: Hi)
+            ro: M Hamlet: Hi
         ro says D Hello
+            ro: M Rosalind: Hello
+            D>B M(ro as Rosalind: Hello)
+            hm: M Rosalind: Hello
         ",
     );
     assert!(world.is_quiet());
@@ -281,7 +296,16 @@ fn f6_whom_a_moderator_of_openfire_kicks_goes_and_the_moderator_stays() {
     world.play(
         "
         ro kicks D Ophelia
+            ro: U Ophelia 307
+            D>B U(ro as Rosalind) 307
+            D>B own 307
+            op: U Ophelia 110 307
+            B>D U(op as Ophelia) 307
+            hm: U Ophelia 307
         ro says D That was me
+            ro: M Rosalind: That was me
+            D>B M(ro as Rosalind: That was me)
+            hm: M Rosalind: That was me
         ",
     );
     assert_eq!(world.roster('B'), ["Hamlet", "Rosalind"]);
@@ -297,7 +321,15 @@ fn f6_whom_we_do_not_let_go_is_introduced_again() {
     world.play(
         "
         ro kicks D Hamlet
+            ro: U Hamlet 307
+            D>B U(ro as Rosalind) 307
+            D>B own 307
+            B>D P(hm as Hamlet)
+            ro: P Hamlet
         hm says B I am the owner here
+            hm: M Hamlet: I am the owner here
+            B>D M(hm as Hamlet: I am the owner here)
+            ro: M Hamlet: I am the owner here
         ",
     );
     assert!(world.is_quiet());

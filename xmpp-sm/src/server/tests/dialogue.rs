@@ -262,6 +262,41 @@ fn a_session_is_let_go_when_what_came_over_its_connection_is_settled() {
 }
 
 /// As Prosody does: it acknowledges, and nothing more.
+/// There each question and its answer cost as much as half a message.
+#[test]
+fn a_peer_with_patience_is_asked_less_often() {
+    let ours = Options::default();
+    let theirs = ours.patient(10);
+    assert_eq!(ours.requests.interval, Duration::from_millis(100));
+    assert_eq!(theirs.requests.interval, Duration::from_secs(30));
+    assert_eq!(theirs.requests.stanzas, ours.requests.stanzas);
+}
+
+/// On a slow link an answer may stand behind minutes of other things.
+#[test]
+fn a_peer_with_patience_has_so_many_times_longer_to_acknowledge() {
+    for patience in [1, 20] {
+        let policy = Policy {
+            patience,
+            ..Policy::default()
+        };
+        let mut b = Bench::incoming(policy).after(&[bidi, key, enable_resume]);
+        b.tell(s2s::Input::Request(ours()));
+        b.receive("<db:result from='montague.example' to='capulet.example' type='valid'/>");
+        b.input(Input::Send(message(
+            "capulet.example",
+            "montague.example",
+            "1",
+        )));
+        b.input(Input::Flush);
+        b.take();
+        b.wait(60 * u64::from(patience) - 1);
+        assert_eq!(b.take(), "", "{patience}");
+        b.wait(1);
+        assert_ne!(b.take(), "", "{patience}");
+    }
+}
+
 #[test]
 fn what_a_peer_without_resumption_has_not_acknowledged_is_returned() {
     let mut b = Bench::outgoing(None).after(&[features, valid, enabled, send, send]);

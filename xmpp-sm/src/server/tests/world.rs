@@ -248,6 +248,7 @@ impl World {
             proof: self.rules.proof,
             bidi: self.bidi,
             compression: self.rules.compression,
+            ..Policy::default()
         }
     }
 

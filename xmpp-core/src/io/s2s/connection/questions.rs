@@ -69,6 +69,9 @@ impl Connection {
         let certifies = |tls: &PeerTls| tls.certifies(shown, pair.from());
         let certified = policy.is_some() && shared.tls.as_ref().is_some_and(certifies);
         self.handle.facts().certified |= certified;
+        self.patience = policy
+            .map_or(1, |policy| policy.patience)
+            .max(self.patience);
         Known {
             ours: shared.server.hosts(pair.to().as_str()),
             certified,
