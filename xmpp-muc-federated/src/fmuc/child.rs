@@ -118,8 +118,11 @@ impl Node {
                     self.say_left(peer, None, turn);
                 }
             }
-            // Whatever it takes itself for: it is told that it is not.
-            _ if self.federation.accept.admits(peer) && speaks_for_somebody(fmuc) => {
+            // Whatever it takes itself for: it is told that it is not. Who speaks our extension finds out.
+            _ if self.federation.accept.admits(peer)
+                && speaks_for_somebody(fmuc)
+                && fmuc.extensions.is_empty() =>
+            {
                 turn.drop(peer, "the room has not joined");
                 if self.is_answered(peer, turn) {
                     self.say_left(peer, None, turn);

@@ -52,7 +52,9 @@ impl Keys {
     ) -> Keys {
         let payload = message.payload();
         let mut ids = Vec::new();
-        let given = payload.children().filter(|child| child.is("stanza-id", ns::STANZA_ID));
+        let given = payload
+            .children()
+            .filter(|child| child.is("stanza-id", ns::STANZA_ID));
         for one in given.take(8) {
             if one.attr("by").as_deref() == Some(peer)
                 && let Some(id) = one.attr("id")
@@ -79,13 +81,7 @@ impl Keys {
 
 impl Dedupe {
     /// Notes a message. Whether it was noted before.
-    pub(super) fn again(
-        &mut self,
-        keys: Keys,
-        most: usize,
-        age: Duration,
-        now: Instant,
-    ) -> bool {
+    pub(super) fn again(&mut self, keys: Keys, most: usize, age: Duration, now: Instant) -> bool {
         while let Some((at, _)) = self.all.front()
             && (self.all.len() >= most.max(1) || *at + age <= now)
         {
@@ -111,7 +107,8 @@ impl Dedupe {
             let known = self.texts.get(text);
             known.is_some_and(|all| all.iter().any(|one| one.is_same(*when)))
         };
-        keys.ids.iter().any(|id| self.ids.contains_key(id)) || keys.text.as_ref().is_some_and(by_text)
+        keys.ids.iter().any(|id| self.ids.contains_key(id))
+            || keys.text.as_ref().is_some_and(by_text)
     }
 
     fn forget(&mut self, keys: &Keys) {
@@ -177,7 +174,11 @@ mod tests {
         let now = Instant::now();
         let mut seen = Dedupe::default();
         let mut again = |stanza: &str, told| seen.again(keys(stanza, told), 100, AGE, now);
-        let given = |id, by| format!("<message id='{id}'><body>b</body><stanza-id xmlns='urn:xmpp:sid:0' by='{by}' id='7'/></message>");
+        let given = |id, by| {
+            format!(
+                "<message id='{id}'><body>b</body><stanza-id xmlns='urn:xmpp:sid:0' by='{by}' id='7'/></message>"
+            )
+        };
         assert!(!again("<message id='1'><body>a</body></message>", None));
         assert!(again("<message id='1'><body>a</body></message>", Some(99)));
         assert!(!again("<message id='2'><body>a</body></message>", Some(99)));
@@ -191,7 +192,14 @@ mod tests {
     fn without_an_id_only_history_repeats_what_was_said() {
         let now = Instant::now();
         let mut seen = Dedupe::default();
-        let mut again = |told| seen.again(keys("<message><body>ok</body></message>", told), 100, AGE, now);
+        let mut again = |told| {
+            seen.again(
+                keys("<message><body>ok</body></message>", told),
+                100,
+                AGE,
+                now,
+            )
+        };
         assert!(!again(None) && !again(None));
         assert!(again(Some(100)) && again(Some(159)));
         assert!(!again(Some(161)) && again(Some(161)) && !again(Some(162)));

@@ -152,7 +152,8 @@ impl Node {
         let (limits, now) = (self.settings.limits, turn.now);
         let names = [author.as_str(), nick];
         let keys = Keys::of(peer.as_str(), &names, stanza, said_at(stanza), now.utc);
-        self.heard.again(keys, limits.dedupe, limits.dedupe_age, now.instant)
+        self.heard
+            .again(keys, limits.dedupe, limits.dedupe_age, now.instant)
     }
 
     /// Notes what others have said than those behind the room that was joined, which may tell it as its history.
@@ -166,8 +167,15 @@ impl Node {
         let nick = parent.link.announced.get(by).unwrap_or(nick);
         let names = [by.as_str(), nick.as_str()];
         let (limits, now) = (self.settings.limits, turn.now);
-        let keys = Keys::of(parent.link.peer.as_str(), &names, message, passing.late, now.utc);
-        self.heard.again(keys, limits.dedupe, limits.dedupe_age, now.instant);
+        let keys = Keys::of(
+            parent.link.peer.as_str(),
+            &names,
+            message,
+            passing.late,
+            now.utc,
+        );
+        self.heard
+            .again(keys, limits.dedupe, limits.dedupe_age, now.instant);
     }
 
     /// What has come by a link without our extension is named here; who is behind it is noted.
@@ -177,7 +185,10 @@ impl Node {
             self.note(&passing, turn);
         }
         let author = passing.event.author().clone();
-        let there = self.crowd.get(&author).map(|known| known.nick_there.clone());
+        let there = self
+            .crowd
+            .get(&author)
+            .map(|known| known.nick_there.clone());
         let Some(link) = self.link(via).filter(|link| !link.is_ext()) else {
             return passing;
         };
@@ -299,7 +310,9 @@ impl Node {
         };
         // A room that is joined anew is told of everybody anew.
         if matches!(event, Event::Said { .. }) || *via != Via::Parent {
-            let late = event.is_said().then(|| said_at(stanza).unwrap_or(turn.now.utc));
+            let late = event
+                .is_said()
+                .then(|| said_at(stanza).unwrap_or(turn.now.utc));
             link.wait_again(Passing {
                 event,
                 dot: None,
@@ -319,7 +332,10 @@ impl Node {
         let link = self.link(via).filter(|link| !link.is_ext())?;
         let victim = match named.resource() {
             Some(nick) if named.to_bare() == link.peer => {
-                let there = link.announced.named(nick).or_else(|| link.theirs.named(nick));
+                let there = link
+                    .announced
+                    .named(nick)
+                    .or_else(|| link.theirs.named(nick));
                 there?.clone()
             }
             Some(_) => named,
@@ -411,7 +427,10 @@ impl Node {
             return;
         };
         let old: Vec<_> = child.link.announced.iter().collect();
-        let old: Vec<_> = old.into_iter().map(|(jid, nick)| (jid.clone(), nick.clone())).collect();
+        let old: Vec<_> = old
+            .into_iter()
+            .map(|(jid, nick)| (jid.clone(), nick.clone()))
+            .collect();
         for (jid, nick) in old {
             child.link.wait(Passing {
                 event: Event::Gone {

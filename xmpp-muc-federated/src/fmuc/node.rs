@@ -11,8 +11,8 @@ use xmpp_core::{BareJid, Jid};
 
 use super::child::Child;
 use super::crowd::{Crowd, Known, Via};
-use super::event::{Event, Passing};
 use super::dedupe::Dedupe;
+use super::event::{Event, Passing};
 use super::guard::Door;
 use super::link::Link;
 use super::parent::Parent;

@@ -188,7 +188,8 @@ impl Node {
 
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
-        let knows_us = |parent: &Parent| parent.link.is_plain() && !parent.link.announced.is_empty();
+        let knows_us =
+            |parent: &Parent| parent.link.is_plain() && !parent.link.announced.is_empty();
         if self.parent.as_ref().is_some_and(knows_us) {
             return self.part(turn);
         }
@@ -363,7 +364,8 @@ impl Node {
             }
             // Another subject than that of the room that was joined is none any more (XEP-0289 §5.1).
             let subject = self.subject.as_ref().map(|subject| &subject.event);
-            let stands = |event: &Event| !matches!(event, Event::Subject { .. }) || subject == Some(event);
+            let stands =
+                |event: &Event| !matches!(event, Event::Subject { .. }) || subject == Some(event);
             for passing in waiting.into_iter().filter(|one| stands(&one.event)) {
                 parent.link.tell(&passing, turn);
             }
@@ -386,7 +388,12 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        let nicks: Vec<_> = parent.link.announced.iter().map(|(_, nick)| nick.clone()).collect();
+        let nicks: Vec<_> = parent
+            .link
+            .announced
+            .iter()
+            .map(|(_, nick)| nick.clone())
+            .collect();
         parent.link.announced.clear();
         for nick in nicks {
             let gone = Stanza::presence(PresenceType::Unavailable)
@@ -496,7 +503,9 @@ impl Node {
         };
         let now = turn.now.instant;
         match parent.state {
-            State::Leaving { .. } if parent.link.is_plain() && !parent.link.announced.is_empty() => {
+            State::Leaving { .. }
+                if parent.link.is_plain() && !parent.link.announced.is_empty() =>
+            {
                 let retry = parent.back_off(by, now);
                 parent.state = State::Suspect { retry };
             }

@@ -237,7 +237,9 @@ impl Node {
                 .with_attr("e", &base36::write(reach.epoch))
                 .with_attr("s", &base36::write(reach.seq))
         });
-        let ours = |known: &&super::crowd::Known| known.dot.as_ref().is_some_and(|dot| dot.node == self.id);
+        let ours = |known: &&super::crowd::Known| {
+            known.dot.as_ref().is_some_and(|dot| dot.node == self.id)
+        };
         let here = self.crowd.iter().filter(ours).map(|known| {
             Element::new("here", NS)
                 .with_attr("jid", known.occupant.jid.as_str())

@@ -63,7 +63,8 @@ impl Roster {
     /// Who has this nick, or one that looks the same, and is somebody else.
     pub(super) fn rival(&self, jid: &Jid, nick: &str) -> Option<&Jid> {
         let (bare, key) = (jid.to_bare(), key(nick));
-        let other = |(one, theirs): &(&Jid, &String)| one.to_bare() != bare && self::key(theirs) == key;
+        let other =
+            |(one, theirs): &(&Jid, &String)| one.to_bare() != bare && self::key(theirs) == key;
         self.all.iter().find(other).map(|(one, _)| one)
     }
 

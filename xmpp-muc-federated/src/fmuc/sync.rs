@@ -68,7 +68,9 @@ impl Node {
             delta = self.delta(vector, &via, true);
         }
         let joiner = super::parent::fmuc_of(join).and_then(|fmuc| fmuc.from);
-        let joiner = joiner.and_then(|jid| self.crowd.get(&jid)).filter(|known| known.via == via);
+        let joiner = joiner
+            .and_then(|jid| self.crowd.get(&jid))
+            .filter(|known| known.via == via);
         let joiner = joiner.map(|known| (known.occupant.clone(), known.nick_there.clone()));
         let subject = self.subject.clone();
         let lacks_subject = subject
@@ -95,7 +97,13 @@ impl Node {
         delta.skipped = false;
         if !ext {
             let said = |one: &Passing| !matches!(one.event, Event::Here(_));
-            let (there, then) = delta.passing.split_at(delta.passing.iter().position(said).unwrap_or(delta.passing.len()));
+            let (there, then) = delta.passing.split_at(
+                delta
+                    .passing
+                    .iter()
+                    .position(said)
+                    .unwrap_or(delta.passing.len()),
+            );
             there.iter().for_each(|one| link.tell_in_order(one, turn));
             if let Some((joiner, nick)) = &joiner {
                 link.echo_joiner(joiner, nick, turn);
@@ -368,7 +376,11 @@ impl Node {
         for entry in missing.entries {
             match &entry.event {
                 Event::Here(_) => delta.skipped = true,
-                Event::Gone { jid, .. } => match self.crowd.get(jid).is_some_and(|known| !self.is_lost(known)) {
+                Event::Gone { jid, .. } => match self
+                    .crowd
+                    .get(jid)
+                    .is_some_and(|known| !self.is_lost(known))
+                {
                     true => delta.skipped = true,
                     false => delta.passing.push(repeated(entry)),
                 },
@@ -487,7 +499,11 @@ impl Link {
             return self.announced.clear();
         }
         // They are known there until the answer comes.
-        let all: Vec<_> = self.announced.iter().map(|(jid, nick)| (jid.clone(), nick.clone())).collect();
+        let all: Vec<_> = self
+            .announced
+            .iter()
+            .map(|(jid, nick)| (jid.clone(), nick.clone()))
+            .collect();
         for (jid, nick) in all {
             let stanza = self.write_gone(&jid, &nick, &Parting::default(), None);
             turn.send(self, Class::Control, stanza, None);

@@ -28,8 +28,35 @@ fn i1_a_room_joins_one_of_openfire() {
             _ => "B>D J(hm as Hamlet)",
         };
         assert!(lines.contains(&join.to_owned()), "{lines:#?}");
-        assert_eq!(shown(&lines, "ro"), ["P Hamlet", "M Hamlet: Hi", "M Rosalind: Hello", "P Ophelia", "U Ophelia", "P Viola", "U Hamlet", "M Rosalind: Anybody?"]);
-        assert_eq!(shown(&lines, "hm"), ["P Hamlet 110", "S", "P Rosalind", "M Rosalind: old delay", "M Hamlet: Hi", "M Rosalind: Hello", "P Ophelia", "U Ophelia", "P Viola", "P Viola", "U Hamlet 110"]);
+        assert_eq!(
+            shown(&lines, "ro"),
+            [
+                "P Hamlet",
+                "M Hamlet: Hi",
+                "M Rosalind: Hello",
+                "P Ophelia",
+                "U Ophelia",
+                "P Viola",
+                "U Hamlet",
+                "M Rosalind: Anybody?"
+            ]
+        );
+        assert_eq!(
+            shown(&lines, "hm"),
+            [
+                "P Hamlet 110",
+                "S",
+                "P Rosalind",
+                "M Rosalind: old delay",
+                "M Hamlet: Hi",
+                "M Rosalind: Hello",
+                "P Ophelia",
+                "U Ophelia",
+                "P Viola",
+                "P Viola",
+                "U Hamlet 110"
+            ]
+        );
         assert_eq!(lines.last().unwrap(), "vi: M Rosalind: Anybody?");
         assert!(world.is_quiet());
     }
@@ -68,7 +95,11 @@ fn i3_a_room_of_openfire_in_the_middle() {
     world.run("al enters A\nro enters D\nhm enters B");
     let lines = world.run("hm says B Hi\nal says A Hello\nro says D Well met");
     for who in ["al", "hm", "ro"] {
-        assert_eq!(shown(&lines, who), ["M Hamlet: Hi", "M Alice: Hello", "M Rosalind: Well met"], "{who}");
+        assert_eq!(
+            shown(&lines, who),
+            ["M Hamlet: Hi", "M Alice: Hello", "M Rosalind: Well met"],
+            "{who}"
+        );
     }
     assert_eq!(world.roster('A'), ["Alice", "Hamlet", "Rosalind"]);
     assert_eq!(world.roster('B'), ["Alice", "Hamlet", "Rosalind"]);
@@ -175,9 +206,16 @@ fn d10_who_is_taken_for_joined_is_not_answered() {
     let setup = world.setups[&'B'].clone();
     world.add('B', setup);
     let lines = world.run("hm enters B\nwait 600");
-    let joins = lines.iter().filter(|line| line.starts_with("B>D J")).count();
+    let joins = lines
+        .iter()
+        .filter(|line| line.starts_with("B>D J"))
+        .count();
     assert!((2..12).contains(&joins), "{lines:#?}");
-    assert!(world.notices.iter().all(|notice| notice == "B!D Stale") && !world.notices.is_empty(), "{:?}", world.notices);
+    assert!(
+        world.notices.iter().all(|notice| notice == "B!D Stale") && !world.notices.is_empty(),
+        "{:?}",
+        world.notices
+    );
 }
 
 /// A12: each would join the other. It rejects ours; the one that it makes is taken.
@@ -191,7 +229,11 @@ fn a12_of_two_joins_that_cross_that_of_openfire_stands() {
     let joins = lines.iter().filter(|line| line.contains(" J(")).count();
     assert_eq!(joins, 0, "{lines:#?}");
     for who in ["al", "ro"] {
-        assert_eq!(said(&lines, who), ["M Alice: Hi", "M Rosalind: Hello"], "{lines:#?}");
+        assert_eq!(
+            said(&lines, who),
+            ["M Alice: Hi", "M Rosalind: Hello"],
+            "{lines:#?}"
+        );
     }
     assert!(world.is_quiet());
 }
@@ -243,7 +285,10 @@ fn b18_what_openfire_says_in_private_does_not_come_to_the_room() {
     world.run("ro enters D\nhm enters B");
     let lines = world.run("ro tells D Hamlet psst");
     assert_eq!(lines.len(), 1);
-    assert!(lines[0].contains("to='hamlet@denmark.lit/p'") && lines[0].contains("<fmuc"), "{lines:?}");
+    assert!(
+        lines[0].contains("to='hamlet@denmark.lit/p'") && lines[0].contains("<fmuc"),
+        "{lines:?}"
+    );
 }
 
 /// E8, N6: two of one nick. Each side has its own under it, and the other one under another.
@@ -253,8 +298,16 @@ fn e8_two_of_one_nick_are_told_apart_on_both_sides() {
     world.openfire('D', Some('A'));
     world.run("ba enters A\nro enters D as Bob");
     let lines = world.run("ba says A Hi\nro says D Hello\nba leaves A\nba enters A");
-    assert_eq!(said(&lines, "ba"), ["M Bob: Hi", "M Bob~55u: Hello"], "{lines:#?}");
-    assert_eq!(said(&lines, "ro"), ["M Bob~wgg: Hi", "M Bob: Hello"], "{lines:#?}");
+    assert_eq!(
+        said(&lines, "ba"),
+        ["M Bob: Hi", "M Bob~55u: Hello"],
+        "{lines:#?}"
+    );
+    assert_eq!(
+        said(&lines, "ro"),
+        ["M Bob~wgg: Hi", "M Bob: Hello"],
+        "{lines:#?}"
+    );
     assert_eq!(world.roster('A'), ["Bob", "Bob~55u"]);
     assert!(world.is_quiet());
 }
@@ -363,16 +416,22 @@ fn i5_after_any_schedule_both_sides_have_the_same_occupants() {
         let mut said = 0;
         let mut lines = Vec::new();
         for _ in 0..300 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let pick = random >> 33;
-            let (who, room) = [("al", 'A'), ("ha", 'A'), ("ro", 'D'), ("vi", 'D')][(pick % 4) as usize];
+            let (who, room) =
+                [("al", 'A'), ("ha", 'A'), ("ro", 'D'), ("vi", 'D')][(pick % 4) as usize];
             let here = in_room(&world, who, room);
             let act = match (pick / 4) % 4 {
                 0 if !here => format!("{who} enters {room}"),
                 1 if here => format!("{who} leaves {room}"),
                 2 if here => {
                     said += 1;
-                    format!("{who} sends {room} <message type='groupchat' to='{}' id='m{said}'><body>m{said}</body></message>", super::address(room))
+                    format!(
+                        "{who} sends {room} <message type='groupchat' to='{}' id='m{said}'><body>m{said}</body></message>",
+                        super::address(room)
+                    )
                 }
                 _ => "wait 7".to_owned(),
             };
@@ -406,12 +465,19 @@ fn in_room(world: &World, who: &str, room: char) -> bool {
 /// What somebody sees.
 fn shown(lines: &[String], who: &str) -> Vec<String> {
     let prefix = format!("{who}: ");
-    lines.iter().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
+    lines
+        .iter()
+        .filter_map(|line| line.strip_prefix(&prefix))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What somebody hears.
 fn said(lines: &[String], who: &str) -> Vec<String> {
-    shown(lines, who).into_iter().filter(|line| line.starts_with("M ") && !line.ends_with("delay")).collect()
+    shown(lines, who)
+        .into_iter()
+        .filter(|line| line.starts_with("M ") && !line.ends_with("delay"))
+        .collect()
 }
 
 fn said_by(lines: &[String], who: &str) -> Vec<String> {

@@ -108,7 +108,10 @@ fn the_joining_room_understands_the_examples() {
     // After all that the examples tell of.
     world.now.utc = "2012-05-29T00:00:00Z".parse().unwrap();
     enter(&mut world, 'B', HAMLET, "Hamlet");
-    let burst: Vec<_> = BURST.iter().flat_map(|stanza| from_peer(&mut world, 'B', stanza)).collect();
+    let burst: Vec<_> = BURST
+        .iter()
+        .flat_map(|stanza| from_peer(&mut world, 'B', stanza))
+        .collect();
     assert_eq!(
         burst,
         [
@@ -120,8 +123,14 @@ fn the_joining_room_understands_the_examples() {
     );
     // "First FMUC Node relays the state to the joined client": the subject is Hatter's, whatever its address says.
     let last = world.last[HAMLET].clone();
-    assert_eq!(last.from().unwrap().as_str(), "elsinore@talk.denmark.lit/Hatter");
-    assert!(last.to_string().contains("stamp='2012-05-28T14:39:34Z'"), "{last}");
+    assert_eq!(
+        last.from().unwrap().as_str(),
+        "elsinore@talk.denmark.lit/Hatter"
+    );
+    assert!(
+        last.to_string().contains("stamp='2012-05-28T14:39:34Z'"),
+        "{last}"
+    );
     for (stanza, seen) in [
         (REPLIED, "M Alice: Hi Hamlet"),
         (JOINED, "P Hatter"),
@@ -130,7 +139,12 @@ fn the_joining_room_understands_the_examples() {
         let seen = format!("{HAMLET}: {seen}");
         assert_eq!(from_peer(&mut world, 'B', stanza), [seen]);
     }
-    let gone = client(&mut world, 'B', HAMLET, "<presence type='unavailable' to='elsinore@talk.denmark.lit/Hamlet'/>");
+    let gone = client(
+        &mut world,
+        'B',
+        HAMLET,
+        "<presence type='unavailable' to='elsinore@talk.denmark.lit/Hamlet'/>",
+    );
     assert_eq!(gone.len(), 2, "{gone:?}");
     assert!(from_peer(&mut world, 'B', CONFIRMED).is_empty());
     assert!(world.is_quiet());
@@ -142,7 +156,10 @@ fn the_joining_room_understands_that_it_is_rejected() {
     let mut world = World::with("B>A", speaking(Dialect::Xep, LinkProfile::Lan));
     enter(&mut world, 'B', HAMLET, "Hamlet");
     assert!(from_peer(&mut world, 'B', REJECT).is_empty());
-    assert_eq!(world.notices, ["B!A Rejected(\"No cross-domain federation.\")"]);
+    assert_eq!(
+        world.notices,
+        ["B!A Rejected(\"No cross-domain federation.\")"]
+    );
 }
 
 /// The joined side, rabbithole: each stanza of the examples that it receives, and what comes back.
@@ -159,10 +176,21 @@ fn the_joined_room_understands_the_examples() {
             "A>B S(rabbithole@rooms.wonderland.lit: )",
         ]
     );
-    assert_eq!(from_peer(&mut world, 'A', SAID), [format!("{ALICE}: M Hamlet: Hi Alice")]);
-    assert_eq!(from_peer(&mut world, 'A', PRIVATE), [format!("{ALICE}: PM Hamlet: Hi, I want to say something in private")]);
+    assert_eq!(
+        from_peer(&mut world, 'A', SAID),
+        [format!("{ALICE}: M Hamlet: Hi Alice")]
+    );
+    assert_eq!(
+        from_peer(&mut world, 'A', PRIVATE),
+        [format!(
+            "{ALICE}: PM Hamlet: Hi, I want to say something in private"
+        )]
+    );
     let leaves = JOIN.replace("<presence ", "<presence type='unavailable' ");
-    assert_eq!(from_peer(&mut world, 'A', &leaves), [format!("{ALICE}: U Hamlet"), "A>B LEFT".to_owned()]);
+    assert_eq!(
+        from_peer(&mut world, 'A', &leaves),
+        [format!("{ALICE}: U Hamlet"), "A>B LEFT".to_owned()]
+    );
     assert!(world.is_quiet());
 }
 
@@ -176,15 +204,30 @@ fn ours_say_what_the_examples_say() {
         client(world, 'B', HAMLET, what);
         world.taken('B', 'A')
     };
-    let join = sent(&mut world, "<presence to='elsinore@talk.denmark.lit/Hamlet'><x xmlns='http://jabber.org/protocol/muc'/></presence>");
+    let join = sent(
+        &mut world,
+        "<presence to='elsinore@talk.denmark.lit/Hamlet'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    );
     // Of this room he is the owner.
-    same(&join, &JOIN.replace("affiliation=\"none\" role=\"participant\"", "affiliation=\"owner\" role=\"moderator\""));
+    same(
+        &join,
+        &JOIN.replace(
+            "affiliation=\"none\" role=\"participant\"",
+            "affiliation=\"owner\" role=\"moderator\"",
+        ),
+    );
     for stanza in BURST {
         from_peer(&mut world, 'B', stanza);
     }
-    let said = sent(&mut world, "<message type='groupchat' to='elsinore@talk.denmark.lit'><body>Hi Alice</body></message>");
+    let said = sent(
+        &mut world,
+        "<message type='groupchat' to='elsinore@talk.denmark.lit'><body>Hi Alice</body></message>",
+    );
     same(&said, SAID);
-    let private = sent(&mut world, "<message type='chat' to='elsinore@talk.denmark.lit/Alice'><body>Hi, I want to say something in private</body></message>");
+    let private = sent(
+        &mut world,
+        "<message type='chat' to='elsinore@talk.denmark.lit/Alice'><body>Hi, I want to say something in private</body></message>",
+    );
     same(&private, PRIVATE);
 
     let mut world = World::with("A", speaking(Dialect::Xep, LinkProfile::Lan));
@@ -198,22 +241,41 @@ fn ours_say_what_the_examples_say() {
         client(world, 'A', who, what);
         world.taken('A', 'B')
     };
-    let replied = sent(&mut world, ALICE, "<message type='groupchat' to='rabbithole@rooms.wonderland.lit'><body>Hi Hamlet</body></message>");
+    let replied = sent(
+        &mut world,
+        ALICE,
+        "<message type='groupchat' to='rabbithole@rooms.wonderland.lit'><body>Hi Hamlet</body></message>",
+    );
     same(&replied, REPLIED);
     let hatter = "hatter@wonderland.lit/priam-ubuntu-vm";
-    let joined = sent(&mut world, hatter, "<presence to='rabbithole@rooms.wonderland.lit/Hatter'><x xmlns='http://jabber.org/protocol/muc'/></presence>");
+    let joined = sent(
+        &mut world,
+        hatter,
+        "<presence to='rabbithole@rooms.wonderland.lit/Hatter'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    );
     same(&joined, JOINED);
-    let left = sent(&mut world, hatter, "<presence type='unavailable' to='rabbithole@rooms.wonderland.lit/Hatter'/>");
+    let left = sent(
+        &mut world,
+        hatter,
+        "<presence type='unavailable' to='rabbithole@rooms.wonderland.lit/Hatter'/>",
+    );
     same(&left, LEFT);
 }
 
 fn enter(world: &mut World, room: char, who: &str, nick: &str) {
     let to = super::address(room).with_resource(nick).unwrap();
-    client(world, room, who, &format!("<presence to='{to}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"));
+    client(
+        world,
+        room,
+        who,
+        &format!("<presence to='{to}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"),
+    );
 }
 
 fn client(world: &mut World, room: char, who: &str, stanza: &str) -> Vec<String> {
-    let stanza = Stanza::parse(stanza).unwrap().with_from(Jid::new(who).unwrap());
+    let stanza = Stanza::parse(stanza)
+        .unwrap()
+        .with_from(Jid::new(who).unwrap());
     world.handle(room, Input::Stanza(stanza));
     world.settle();
     std::mem::take(&mut world.seen)
@@ -253,7 +315,8 @@ fn plain(element: Element) -> Option<Element> {
         let (affiliation, role) = (of("affiliation", "none"), of("role", "participant"));
         let anybody = affiliation == "none" && (role == "participant" || role == "none");
         let item = Element::new("item", ns::USER).with_attr("affiliation", &affiliation);
-        return (!anybody).then(|| Element::new("x", ns::USER).with_child(item.with_attr("role", &role)));
+        return (!anybody)
+            .then(|| Element::new("x", ns::USER).with_child(item.with_attr("role", &role)));
     }
     match element.is("x", ns::MUC) {
         true => Some(Element::new("x", ns::MUC)),

@@ -214,7 +214,9 @@ fn d11_after_a_restart_of_the_parent_a_stanza_revives_the_child() {
 fn d14_what_comes_twice_is_said_once() {
     let mut world = plain("A B>A");
     world.run("al enters A\nhm enters B\nhold B A");
-    world.run("hm sends B <message type='groupchat' id='1'><body>once</body></message>\nop enters B");
+    world.run(
+        "hm sends B <message type='groupchat' id='1'><body>once</body></message>\nop enters B",
+    );
     world.double('B', 'A');
     world.play(
         "
@@ -230,7 +232,9 @@ fn d14_what_comes_twice_is_said_once() {
 #[test]
 fn d20_after_a_split_the_subject_of_the_joined_room_counts() {
     let mut world = plain("A B>A");
-    world.run("al enters A\nhm enters B\ncut A B\nal subject A Tea\nwait 5\nhm subject B Ghosts\nwait 90");
+    world.run(
+        "al enters A\nhm enters B\ncut A B\nal subject A Tea\nwait 5\nhm subject B Ghosts\nwait 90",
+    );
     world.play(
         "
         heal A B
@@ -335,7 +339,10 @@ fn a14_what_the_examples_have_wrong_is_understood() {
     ",
     );
     let last = &world.last["hm"];
-    assert!(last.to_string().contains("stamp='2012-04-19T15:00:44Z'"), "{last}");
+    assert!(
+        last.to_string().contains("stamp='2012-04-19T15:00:44Z'"),
+        "{last}"
+    );
     assert!(world.is_quiet());
 }
 
@@ -371,7 +378,10 @@ fn b20_a_presence_of_the_room_itself_is_nobodys() {
 /// A room that is not known says something: it is told that it is none of ours, but not again and again.
 #[test]
 fn a_stranger_that_takes_itself_for_joined_is_told_once_a_minute() {
-    let mut world = plain("A B");
+    let mut world = World::with("A B", |name, setup| {
+        speaking(Dialect::Xep, LinkProfile::Lan)(name, setup);
+        setup.settings.limits.refusals = 1;
+    });
     world.run("al enters A");
     let says = "B> A <message type='groupchat' from='elsinore@talk.denmark.lit/Hamlet' to='rabbithole@rooms.wonderland.lit'><body>Hi</body><fmuc xmlns='http://isode.com/protocol/fmuc' from='hamlet@denmark.lit/p'/></message>";
     assert_eq!(world.run(says), ["A>B LEFT"]);

@@ -99,7 +99,10 @@ impl Openfire {
         let is_outbound = self.outbound.as_ref() == Some(&peer);
         if is_outbound && let Some((buffer, _)) = &mut self.joining {
             buffer.push(stanza.clone());
-            let fmuc = stanza.payload().child("fmuc", ns::FMUC).map(|fmuc| fmuc.element());
+            let fmuc = stanza
+                .payload()
+                .child("fmuc", ns::FMUC)
+                .map(|fmuc| fmuc.element());
             if fmuc.is_some_and(|fmuc| fmuc.child("reject", ns::FMUC).is_some()) {
                 self.joining = None;
             } else if stanza.payload().has("subject", CLIENT) {
@@ -107,7 +110,10 @@ impl Openfire {
                 self.complete(&peer, turn);
             }
         } else if is_outbound && self.joined.is_some() {
-            let fmuc = stanza.payload().child("fmuc", ns::FMUC).map(|fmuc| fmuc.element());
+            let fmuc = stanza
+                .payload()
+                .child("fmuc", ns::FMUC)
+                .map(|fmuc| fmuc.element());
             if fmuc.is_some_and(|fmuc| fmuc.child("left", ns::FMUC).is_some()) {
                 // O25: everybody whom it has listed goes.
                 for jid in self.joined.take().unwrap_or_default() {
@@ -140,7 +146,7 @@ impl Openfire {
                 // O3: the history is dropped.
                 Kind::Message(_) if stanza.payload().has("subject", CLIENT) => {
                     let subject = stanza.payload().child("subject", CLIENT).unwrap().element();
-                    self.tell(&format!("S {}", subject.text()), turn);
+                    self.tell(format!("S {}", subject.text()).trim(), turn);
                 }
                 _ => {}
             }
@@ -155,10 +161,13 @@ impl Openfire {
         };
         if self.outbound.as_ref() == Some(peer) {
             // O21
-            let reject = Element::new("reject", ns::FMUC).with_text("Already joined the other way round");
+            let reject =
+                Element::new("reject", ns::FMUC).with_text("Already joined the other way round");
             let fmuc = Element::new("fmuc", ns::FMUC).with_child(reject);
             let to = stanza.from().unwrap().clone();
-            turn.sent.push(presence(PresenceType::Available, &Jid::from(&self.room), &to).with_child(&fmuc));
+            turn.sent.push(
+                presence(PresenceType::Available, &Jid::from(&self.room), &to).with_child(&fmuc),
+            );
             return;
         }
         self.inbound.insert(peer.clone(), BTreeSet::new());
@@ -185,14 +194,21 @@ impl Openfire {
             let delay = Element::new("delay", ns::DELAY)
                 .with_attr("from", self.room.as_str())
                 .with_attr("stamp", "2012-04-19T16:00:00.000Z");
-            turn.sent.push(message.clone().with_to(Jid::from(peer)).with_child(&delay).with_child(&fmuc(&nick)));
+            turn.sent.push(
+                message
+                    .clone()
+                    .with_to(Jid::from(peer))
+                    .with_child(&delay)
+                    .with_child(&fmuc(&nick)),
+            );
         }
         let none = Stanza::message(MessageType::Groupchat)
             .with_from(Jid::from(&self.room))
             .with_child(&Element::new("subject", CLIENT));
         let subject = self.subject.clone().unwrap_or(none);
         let from = subject.from().unwrap().clone();
-        turn.sent.push(subject.with_to(Jid::from(peer)).with_child(&fmuc(&from)));
+        turn.sent
+            .push(subject.with_to(Jid::from(peer)).with_child(&fmuc(&from)));
     }
 
     fn regular(&mut self, peer: &BareJid, stanza: &Stanza, turn: &mut Turn) {
@@ -222,7 +238,11 @@ impl Openfire {
         if self.here.contains_key(&jid) {
             return;
         }
-        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default().to_owned();
+        let nick = stanza
+            .from()
+            .and_then(Jid::resource)
+            .unwrap_or_default()
+            .to_owned();
         let set = match self.inbound.get_mut(peer) {
             Some(set) => Some(set),
             None => self.joined.as_mut(),
@@ -231,9 +251,13 @@ impl Openfire {
         self.tell(&format!("P {nick}"), turn);
         self.elsewhere.insert(jid.clone(), nick.clone());
         // O22: it makes no join of it.
-        let item = Element::new("item", ns::USER).with_attr("affiliation", "none").with_attr("role", "participant");
+        let item = Element::new("item", ns::USER)
+            .with_attr("affiliation", "none")
+            .with_attr("role", "participant");
         let x = Element::new("x", ns::USER).with_child(item.with_attr("jid", jid.as_str()));
-        let presence = Stanza::presence(PresenceType::Available).with_child(&x).with_child(&fmuc(&jid));
+        let presence = Stanza::presence(PresenceType::Available)
+            .with_child(&x)
+            .with_child(&fmuc(&jid));
         self.propagate(&nick, Some(peer), &presence, turn);
     }
 
@@ -246,9 +270,13 @@ impl Openfire {
             set.remove(jid);
         }
         self.tell(&format!("U {nick}"), turn);
-        let item = Element::new("item", ns::USER).with_attr("affiliation", "none").with_attr("role", "none");
+        let item = Element::new("item", ns::USER)
+            .with_attr("affiliation", "none")
+            .with_attr("role", "none");
         let x = Element::new("x", ns::USER).with_child(item);
-        let presence = Stanza::presence(PresenceType::Unavailable).with_child(&x).with_child(&fmuc(jid));
+        let presence = Stanza::presence(PresenceType::Unavailable)
+            .with_child(&x)
+            .with_child(&fmuc(jid));
         self.propagate(&nick, from, &presence, turn);
         if let Some(peer) = from
             && let Some(set) = self.inbound.get_mut(peer)
@@ -256,9 +284,11 @@ impl Openfire {
             set.remove(jid);
             if set.is_empty() {
                 self.inbound.remove(peer);
-                let left = Element::new("fmuc", ns::FMUC).with_child(Element::new("left", ns::FMUC));
+                let left =
+                    Element::new("fmuc", ns::FMUC).with_child(Element::new("left", ns::FMUC));
                 let to = Jid::from(peer);
-                turn.sent.push(presence_of(&Jid::from(&self.room), &to).with_child(&left));
+                turn.sent
+                    .push(presence_of(&Jid::from(&self.room), &to).with_child(&left));
             }
         }
     }
@@ -266,12 +296,19 @@ impl Openfire {
     /// What somebody here does.
     fn client(&mut self, stanza: &Stanza, turn: &mut Turn) {
         let who = stanza.from().unwrap().clone();
-        let nick = stanza.to().and_then(Jid::resource).unwrap_or_default().to_owned();
+        let nick = stanza
+            .to()
+            .and_then(Jid::resource)
+            .unwrap_or_default()
+            .to_owned();
         match stanza.kind() {
-            Kind::Presence(PresenceType::Available) if self.here.contains_key(&who) => self.rename(&who, &nick, turn),
+            Kind::Presence(PresenceType::Available) if self.here.contains_key(&who) => {
+                self.rename(&who, &nick, turn)
+            }
             Kind::Presence(PresenceType::Available) => self.enter(&who, &nick, turn),
             Kind::Presence(_) => {
-                turn.seen.push(format!("{}: U {} 110", short(&who), self.nick(&who)));
+                turn.seen
+                    .push(format!("{}: U {} 110", short(&who), self.nick(&who)));
                 self.gone(&who, None, turn);
             }
             Kind::Message(MessageType::Groupchat) => {
@@ -279,14 +316,20 @@ impl Openfire {
                 let id = Element::new("stanza-id", ns::STANZA_ID)
                     .with_attr("by", self.room.as_str())
                     .with_attr("id", &format!("of{}", self.said));
-                let message = stanza.clone().with_from(self.at(&self.nick(&who))).with_to(None);
+                let message = stanza
+                    .clone()
+                    .with_from(self.at(&self.nick(&who)))
+                    .with_to(None);
                 self.broadcast(&who, None, message.with_child(&id), turn);
             }
             // O13
             Kind::Message(_) => {
                 let to = self.elsewhere.iter().find(|(_, theirs)| **theirs == nick);
                 let to = to.map(|(jid, _)| jid.clone()).unwrap();
-                let message = stanza.clone().with_from(self.at(&self.nick(&who))).with_to(to);
+                let message = stanza
+                    .clone()
+                    .with_from(self.at(&self.nick(&who)))
+                    .with_to(to);
                 turn.sent.push(message.with_child(&fmuc(&who)));
             }
             _ => self.kick(&who, stanza, turn),
@@ -300,22 +343,38 @@ impl Openfire {
         turn.seen.push(format!("{}: P {nick} 110", short(who)));
         self.tell(&format!("P {nick}"), turn);
         self.here.insert(who.clone(), nick.to_owned());
-        let item = Element::new("item", ns::USER).with_attr("affiliation", "none").with_attr("role", "participant");
+        let item = Element::new("item", ns::USER)
+            .with_attr("affiliation", "none")
+            .with_attr("role", "participant");
         let x = Element::new("x", ns::USER).with_child(item.clone());
         let muc = Element::new("x", ns::MUC);
-        let join = Stanza::presence(PresenceType::Available).with_child(&muc).with_child(&x).with_child(&fmuc(who));
+        let join = Stanza::presence(PresenceType::Available)
+            .with_child(&muc)
+            .with_child(&x)
+            .with_child(&fmuc(who));
         // O9: what the client has sent, and once more.
         let caps = Element::new("c", "http://jabber.org/protocol/caps").with_attr("ver", "x");
         let jid = Element::new("x", ns::USER).with_child(item.with_attr("jid", who.as_str()));
-        let again = Stanza::presence(PresenceType::Available).with_child(&caps).with_child(&jid).with_child(&fmuc(who));
+        let again = Stanza::presence(PresenceType::Available)
+            .with_child(&caps)
+            .with_child(&jid)
+            .with_child(&fmuc(who));
         if let Some(peer) = self.outbound.clone()
             && self.joined.is_none()
             && self.joining.is_none()
         {
             self.joining = Some(Default::default());
-            turn.sent.push(join.clone().with_from(self.at(nick)).with_to(at(&peer, nick)));
+            turn.sent.push(
+                join.clone()
+                    .with_from(self.at(nick))
+                    .with_to(at(&peer, nick)),
+            );
             for (peer, _) in self.inbound.clone() {
-                turn.sent.push(join.clone().with_from(self.at(nick)).with_to(Jid::from(&peer)));
+                turn.sent.push(
+                    join.clone()
+                        .with_from(self.at(nick))
+                        .with_to(Jid::from(&peer)),
+                );
             }
         } else {
             self.propagate(nick, None, &join, turn);
@@ -326,40 +385,71 @@ impl Openfire {
     /// O18
     fn rename(&mut self, who: &Jid, nick: &str, turn: &mut Turn) {
         let before = self.nick(who);
-        let item = Element::new("item", ns::USER).with_attr("nick", nick).with_attr("role", "participant");
+        let item = Element::new("item", ns::USER)
+            .with_attr("nick", nick)
+            .with_attr("role", "participant");
         let status = Element::new("status", ns::USER).with_attr("code", "303");
-        let x = Element::new("x", ns::USER).with_child(item).with_child(status);
-        let gone = Stanza::presence(PresenceType::Unavailable).with_child(&x).with_child(&fmuc(who));
+        let x = Element::new("x", ns::USER)
+            .with_child(item)
+            .with_child(status);
+        let gone = Stanza::presence(PresenceType::Unavailable)
+            .with_child(&x)
+            .with_child(&fmuc(who));
         self.propagate(&before, None, &gone, turn);
         self.here.insert(who.clone(), nick.to_owned());
-        let item = Element::new("item", ns::USER).with_attr("affiliation", "none").with_attr("role", "participant");
+        let item = Element::new("item", ns::USER)
+            .with_attr("affiliation", "none")
+            .with_attr("role", "participant");
         let x = Element::new("x", ns::USER).with_child(item);
-        let here = Stanza::presence(PresenceType::Available).with_child(&x).with_child(&fmuc(who));
+        let here = Stanza::presence(PresenceType::Available)
+            .with_child(&x)
+            .with_child(&fmuc(who));
         self.propagate(nick, None, &here, turn);
     }
 
     /// O15: it is the moderator who is said to go.
     fn kick(&mut self, who: &Jid, iq: &Stanza, turn: &mut Turn) {
         let query = iq.payload().child("query", ns::ADMIN).unwrap().element();
-        let nick = query.child("item", ns::ADMIN).and_then(|item| item.attr("nick")).unwrap().to_owned();
-        let named = self.here.iter().chain(&self.elsewhere).find(|(_, theirs)| **theirs == nick);
+        let nick = query
+            .child("item", ns::ADMIN)
+            .and_then(|item| item.attr("nick"))
+            .unwrap()
+            .to_owned();
+        let named = self
+            .here
+            .iter()
+            .chain(&self.elsewhere)
+            .find(|(_, theirs)| **theirs == nick);
         let victim = named.unwrap().0.clone();
         let item = Element::new("item", ns::USER)
             .with_attr("jid", victim.as_str())
             .with_attr("affiliation", "none")
             .with_attr("role", "none");
         let status = Element::new("status", ns::USER).with_attr("code", "307");
-        let x = Element::new("x", ns::USER).with_child(item).with_child(status);
+        let x = Element::new("x", ns::USER)
+            .with_child(item)
+            .with_child(status);
         let gone = Stanza::presence(PresenceType::Unavailable).with_child(&x);
         self.elsewhere.remove(&victim);
         self.here.remove(&victim);
         self.tell(&format!("U {nick} 307"), turn);
         let actor = self.nick(who);
         self.propagate(&actor, None, &gone.clone().with_child(&fmuc(who)), turn);
-        self.propagate("", None, &gone.with_child(&fmuc(&Jid::from(&self.room))), turn);
+        self.propagate(
+            "",
+            None,
+            &gone.with_child(&fmuc(&Jid::from(&self.room))),
+            turn,
+        );
     }
 
-    fn broadcast(&mut self, author: &Jid, from: Option<&BareJid>, message: Stanza, turn: &mut Turn) {
+    fn broadcast(
+        &mut self,
+        author: &Jid,
+        from: Option<&BareJid>,
+        message: Stanza,
+        turn: &mut Turn,
+    ) {
         let nick = self.nick(author);
         let text = |name: &str| {
             let child = message.payload().child(name, CLIENT);
@@ -428,7 +518,9 @@ fn fmuc(jid: &Jid) -> Element {
 }
 
 fn presence(kind: PresenceType, from: &Jid, to: &Jid) -> Stanza {
-    Stanza::presence(kind).with_from(from.clone()).with_to(to.clone())
+    Stanza::presence(kind)
+        .with_from(from.clone())
+        .with_to(to.clone())
 }
 
 fn presence_of(from: &Jid, to: &Jid) -> Stanza {
