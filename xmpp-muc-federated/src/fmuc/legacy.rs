@@ -251,7 +251,7 @@ impl Node {
             return;
         };
         parent.state = State::Idle;
-        parent.link.announced.clear();
+        parent.link.forget_all();
         let (peer, plain) = (parent.link.peer.clone(), parent.link.is_plain());
         self.strike_link(&peer, turn);
         // Those who are still there when this room has joined anew have never been away.
@@ -468,7 +468,7 @@ impl Link {
 
     /// A part of a burst; nothing of it may overtake another.
     pub(super) fn tell_in_order(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
-        for stanza in self.write(passing) {
+        for (stanza, _) in self.stanzas(passing, turn) {
             turn.send(self, Class::Control, stanza, None);
         }
     }

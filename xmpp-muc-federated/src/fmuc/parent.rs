@@ -30,6 +30,8 @@ pub(super) struct Parent {
     staged_bytes: usize,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
+    /// It is joined for the first time in its life: what it tells of the time before is history.
+    pub(super) first: bool,
     /// It has joined this room instead.
     yielded: bool,
     /// It was joined before a restart, and has not heard of that.
@@ -85,6 +87,7 @@ impl Parent {
             staged: Vec::new(),
             staged_bytes: 0,
             promised: None,
+            first: false,
             yielded: false,
             of_old: false,
             lost: None,
@@ -136,6 +139,8 @@ impl Parent {
             )
         {
             self.link.wait_since(passing, turn);
+        } else {
+            self.link.pace.postpone(passing);
         }
     }
 
@@ -145,7 +150,8 @@ impl Parent {
                 Some(until)
             }
             State::Suspect { retry: until } | State::Backoff { until } => until,
-            State::Idle | State::Joined => None,
+            State::Joined => self.link.pace.next_timeout(),
+            State::Idle => None,
         }
     }
 
@@ -218,7 +224,13 @@ impl Node {
         };
         let link = &mut parent.link;
         link.begin(session.clone());
-        link.announced.clear();
+        if !link.is_ext() {
+            link.forget_all();
+            // How they are now is told by joining.
+            let here = |jid: &Jid| self.crowd.get(jid).is_some();
+            link.no_wait(|event| matches!(event, Event::Here(one) if here(&one.jid)));
+        }
+        link.pace.introduced(&occupant, turn.now.instant);
         let offered = link.may_extend();
         let join = offered.then(|| {
             Extension::Join(Hello {
@@ -370,6 +382,7 @@ impl Node {
                 parent.link.tell(&passing, turn);
             }
         }
+        parent.link.tell_due(turn);
     }
 
     /// Whether this is how a room answers that is not federated (A9 of the design).
@@ -464,7 +477,10 @@ impl Node {
                 parent.state = State::Idle;
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
-            State::Idle | State::Leaving { .. } => {}
+            State::Idle => {
+                parent.link.take_waiting();
+            }
+            State::Leaving { .. } => {}
         }
     }
 
@@ -569,6 +585,7 @@ impl Node {
             for passing in parent.link.take_waiting() {
                 parent.link.tell(&passing, turn);
             }
+            parent.link.tell_due(turn);
         }
     }
 
@@ -621,7 +638,8 @@ impl Node {
                 self.parted(turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
-            State::Idle | State::Joined => {}
+            State::Joined => parent.link.tell_due(turn),
+            State::Idle => {}
         }
     }
 
@@ -665,7 +683,7 @@ impl Node {
         {
             parent.state = State::Idle;
             parent.yielded = true;
-            parent.link.announced.clear();
+            parent.link.forget_all();
         }
     }
 

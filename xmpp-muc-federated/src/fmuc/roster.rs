@@ -37,6 +37,13 @@ impl Roster {
         gone
     }
 
+    /// Those for whom this is so.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Jid) -> bool) {
+        let before = self.all.len();
+        self.all.retain(|jid, _| keeps(jid));
+        self.changed |= self.all.len() != before;
+    }
+
     pub(super) fn clear(&mut self) {
         self.changed |= !self.all.is_empty();
         self.all.clear();

@@ -10,11 +10,10 @@ use super::link::{Link, Speech, extended};
 use super::node::{Class, Node, Turn};
 use super::parent::State;
 use super::{Extension, Fmuc, Hello};
-use crate::log::{Entry, NodeId, Range, Reach, Vector};
+use crate::log::{Dot, Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
 use crate::room::{Room, Wanted};
-use xmpp_core::time::Now;
 
 /// What is to be told to one who lacks it.
 #[derive(Debug, Default)]
@@ -25,6 +24,8 @@ struct Delta {
     gone: Vec<Range>,
     /// Something was left out, since something later says it all.
     skipped: bool,
+    /// What is told last says that this was all.
+    ends: bool,
 }
 
 impl Node {
@@ -94,7 +95,6 @@ impl Node {
             let stanza = link.write_own(&Fmuc::default().with(sync));
             turn.send(link, Class::Control, stanza, None);
         }
-        delta.skipped = false;
         if !ext {
             let said = |one: &Passing| !matches!(one.event, Event::Here(_));
             let (there, then) = delta.passing.split_at(
@@ -112,6 +112,8 @@ impl Node {
         } else {
             link.catch_up(&delta, turn);
         }
+        // It takes over how far everything is here.
+        link.pace.take_skipped();
         if ext {
             if let Some(subject) = lacks_subject {
                 link.tell(subject, turn);
@@ -149,6 +151,12 @@ impl Node {
             until: turn.now.instant + link.timers.join,
         };
         parent.promised = Some(vector.clone());
+        if hello.fresh {
+            parent.link.introduce_anew();
+        }
+        let peer = NodeId::new(parent.link.peer.as_str());
+        let lives = |vector: &Vector| vector.get(&peer).map(|reach| reach.epoch);
+        parent.first = lives(&vector) != lives(&self.have.vector());
         self.ancestors = path
             .iter()
             .take(self.settings.limits.path)
@@ -166,7 +174,8 @@ impl Node {
                 }
             }
         }
-        let delta = self.delta(&vector, &Via::Parent, hello.fresh);
+        let mut delta = self.delta(&vector, &Via::Parent, hello.fresh);
+        delta.ends = true;
         if let Some(parent) = &mut self.parent {
             parent.link.catch_up(&delta, turn);
         }
@@ -180,7 +189,7 @@ impl Node {
         };
         let theirs = parent.promised.take();
         if let Some(vector) = &theirs {
-            self.adopt(&Via::Parent, vector, turn.now);
+            self.adopt(&Via::Parent, vector, turn);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -195,10 +204,10 @@ impl Node {
     }
 
     /// A child has told all that was lacking here, and left out what does not matter any more.
-    pub(super) fn completed(&mut self, peer: &BareJid, now: Now) {
+    pub(super) fn completed(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
-            self.adopt(&Via::Child(peer.clone()), &promised, now);
+            self.adopt(&Via::Child(peer.clone()), &promised, turn);
         }
     }
 
@@ -241,7 +250,7 @@ impl Node {
                     if let Some(range) = range
                         && self.may_name(via, &range.0, range.1, turn.now).is_ok()
                     {
-                        self.have.give_up(&range);
+                        self.forgo(via, range, turn);
                     }
                 }
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
@@ -278,13 +287,22 @@ impl Node {
         let delta = Delta {
             passing: missing.entries.into_iter().map(repeated).collect(),
             gone,
-            skipped: false,
+            ..Delta::default()
         };
         if let Some(link) = self.link(via) {
             let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-            match link.repeated.take(cost, most, turn.now.instant) {
-                true => link.catch_up(&delta, turn),
-                false => turn.drop(&link.peer, "it asks for too much once more"),
+            if !link.repeated.take(cost, most, turn.now.instant) {
+                return turn.drop(&link.peer, "it asks for too much once more");
+            }
+            link.catch_up(&delta, turn);
+            let skipped = link.pace.take_skipped();
+            if !skipped.is_empty() {
+                let fmuc = Fmuc {
+                    extensions: link.gone(&skipped),
+                    ..Fmuc::default()
+                };
+                let stanza = link.write_own(&fmuc);
+                turn.send(&*link, Class::Control, stanza, None);
             }
         }
     }
@@ -330,10 +348,71 @@ impl Node {
         longest.filter(|_| !syncing && !telling)
     }
 
-    fn adopt(&mut self, via: &Via, vector: &Vector, now: Now) {
-        for (node, reach) in self.believed(via, vector, now).iter() {
+    /// Takes over how far a peer has everything. What was left out of what it has told will not come to other nodes either, and they are told so.
+    fn adopt(&mut self, via: &Via, vector: &Vector, turn: &mut Turn<'_>) {
+        let before = self.have.vector();
+        let mut left_out = Vec::new();
+        for (node, reach) in self.believed(via, vector, turn.now).iter() {
+            let had = before.get(node);
             self.have.adopt(node, reach);
+            if had.is_none_or(|had| had < reach) {
+                left_out.push((node.clone(), reach.epoch, 1..=reach.seq));
+            }
         }
+        self.tell_gone(via, &left_out, turn);
+    }
+
+    /// Events that will not come.
+    fn forgo(&mut self, via: &Via, range: Range, turn: &mut Turn<'_>) {
+        let routed = self.routes.get(&range.0).is_none_or(|by| by == via);
+        if range.0 == self.id || !routed {
+            return;
+        }
+        let before = self.have.vector();
+        self.have.give_up(&range);
+        if self.have.vector().get(&range.0) != before.get(&range.0) {
+            self.tell_gone(via, &[range], turn);
+        }
+    }
+
+    /// Tells all links but this one that these events will not come, and of what they were not told; those of which it speaks with the next event need not hear
+    /// of it now.
+    fn tell_gone(&mut self, via: &Via, ranges: &[Range], turn: &mut Turn<'_>) {
+        let children = self.children.iter_mut();
+        let children = children.filter(|(peer, child)| {
+            !matches!(via, Via::Child(from) if from == *peer)
+                && child.state == super::child::State::Joined
+        });
+        let parent = self
+            .parent
+            .as_mut()
+            .filter(|parent| *via != Via::Parent && parent.state == State::Joined);
+        let parent = parent.map(|parent| &mut parent.link).into_iter();
+        for link in parent.chain(children.map(|(_, child)| &mut child.link)) {
+            let mut all = link.pace.take_skipped();
+            let covers = |(node, epoch, seqs): &Range, (of, life, these): &Range| {
+                (node, epoch) == (of, life)
+                    && seqs.start() <= these.start()
+                    && these.end() <= seqs.end()
+            };
+            all.retain(|one| !ranges.iter().any(|range| covers(range, one)));
+            all.extend_from_slice(ranges);
+            if link.is_ext() && !all.is_empty() {
+                let fmuc = Fmuc {
+                    extensions: link.gone(&all),
+                    ..Fmuc::default()
+                };
+                let stanza = link.write_own(&fmuc);
+                turn.send(&*link, Class::Control, stanza, None);
+            }
+        }
+    }
+
+    /// Whether this is what the room that this one joins tells of the time before.
+    pub(super) fn is_history(&self, via: &Via, passing: &Passing) -> bool {
+        let parent = self.parent.as_ref().filter(|_| *via == Via::Parent);
+        let first = parent.is_some_and(|parent| parent.first && parent.state != State::Joined);
+        first && passing.event.is_said() && passing.late.is_some()
     }
 
     /// Nodes behind a link have begun another life: all that was theirs before is gone.
@@ -356,7 +435,7 @@ impl Node {
             Via::Here => None,
         };
         // By the stanza that has joined.
-        let told = |jid: &Jid| link.is_some_and(|link| link.announced.contains_key(jid));
+        let told = |jid: &Jid| link.is_some_and(|link| link.named.as_ref() == Some(jid));
         let mut delta = Delta::default();
         for known in self.crowd.iter() {
             let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
@@ -454,7 +533,7 @@ impl Delta {
 }
 
 impl Link {
-    /// Tells the peer of an event, now.
+    /// Tells the peer of an event, now, or when it is time.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         let class = match &passing.event {
             Event::Here(_) if passing.dot.is_none() => Class::Presence,
@@ -469,8 +548,43 @@ impl Link {
             return;
         }
         self.introduce_author(passing, turn);
-        for stanza in self.write(passing) {
-            turn.send(self, class, stanza, passing.dot.as_ref());
+        for (stanza, dot) in self.stanzas(passing, turn) {
+            turn.send(self, class, stanza, dot.as_ref());
+        }
+    }
+
+    /// What there is to be sent for an event: nothing if the peer is not told of it, or later, and before it the introduction of its author if they have
+    /// not been introduced.
+    pub(super) fn stanzas(&mut self, passing: &Passing, turn: &Turn<'_>) -> Vec<(Stanza, Option<Dot>)> {
+        let author = passing.event.author();
+        let announced = self.announced.contains_key(author);
+        if self.pace.holds_back(passing, announced, turn.now.instant) {
+            return Vec::new();
+        }
+        let introduction = match &passing.event {
+            Event::Said { .. } | Event::Subject { .. } => self.pace.introduction(author),
+            Event::Here(_) | Event::Gone { .. } => None,
+        };
+        let mut stanzas = Vec::new();
+        for one in introduction.iter().chain([passing]) {
+            let dot = one.dot.clone();
+            let written = self.write(one).into_iter();
+            stanzas.extend(written.map(|stanza| (stanza, dot.clone())));
+        }
+        stanzas
+    }
+
+    /// In which way those are there of whom it is time to tell.
+    pub(super) fn tell_due(&mut self, turn: &mut Turn<'_>) {
+        for occupant in self.pace.due(turn.now.instant) {
+            let passing = Passing {
+                event: Event::Here(occupant),
+                dot: None,
+                late: None,
+            };
+            for stanza in self.write(&passing) {
+                turn.send(self, Class::Presence, stanza, None);
+            }
         }
     }
 
@@ -486,7 +600,7 @@ impl Link {
             dot: None,
             late: None,
         };
-        for stanza in self.write(&passing) {
+        for (stanza, _) in self.stanzas(&passing, turn) {
             turn.send(self, Class::Control, stanza, None);
         }
     }
@@ -496,7 +610,7 @@ impl Link {
         if self.is_ext() {
             let stanza = self.write_own(&Fmuc::default().with(Extension::Leave));
             turn.send(self, Class::Control, stanza, None);
-            return self.announced.clear();
+            return self.forget_all();
         }
         // They are known there until the answer comes.
         let all: Vec<_> = self
@@ -512,33 +626,33 @@ impl Link {
 
     /// Tells the peer what it lacks; the last of it says so if something of it is not there to be told.
     fn catch_up(&mut self, delta: &Delta, turn: &mut Turn<'_>) {
-        let ends = self.is_ext() && delta.skipped;
-        for range in &delta.gone {
-            if self.is_ext() {
-                let (node, epoch, seqs) = range;
-                let (alias, definition) = self.aliases.name(node, *epoch);
-                let mut fmuc = Fmuc::default();
-                fmuc.extensions.extend(definition);
-                fmuc.extensions.push(Extension::Gone(alias, seqs.clone()));
+        if self.is_ext() {
+            for range in &delta.gone {
+                let fmuc = Fmuc {
+                    extensions: self.gone(std::slice::from_ref(range)),
+                    ..Fmuc::default()
+                };
                 let stanza = self.write_own(&fmuc);
                 turn.send(self, Class::Control, stanza, None);
             }
         }
-        let count = delta.passing.len();
-        for (at, passing) in delta.passing.iter().enumerate() {
-            let mut stanzas = self.write(passing);
-            if ends
-                && at + 1 == count
-                && let Some(last) = stanzas.pop()
-            {
-                stanzas.push(extended(last, Extension::Synced));
-            }
-            for stanza in stanzas {
-                turn.send(self, Class::CatchUp, stanza, passing.dot.as_ref());
-            }
+        let (mut all, mut skipped) = (Vec::new(), delta.skipped);
+        for passing in &delta.passing {
+            let stanzas = self.stanzas(passing, turn);
+            skipped |= stanzas.is_empty();
+            all.extend(stanzas);
         }
-        if ends && count == 0 {
-            let stanza = self.write_own(&Fmuc::default().with(Extension::Synced));
+        let synced = || Fmuc::default().with(Extension::Synced);
+        let ends = self.is_ext() && delta.ends && skipped;
+        let none = all.is_empty();
+        if ends && let Some((last, _)) = all.last_mut() {
+            *last = extended(last.clone(), Extension::Synced);
+        }
+        for (stanza, dot) in all {
+            turn.send(self, Class::CatchUp, stanza, dot.as_ref());
+        }
+        if ends && none {
+            let stanza = self.write_own(&synced());
             turn.send(self, Class::Control, stanza, None);
         }
     }

@@ -28,8 +28,8 @@ use xmpp_core::{BareJid, Jid};
 
 use super::parent::fmuc_of;
 use super::{
-    Accept, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output, Peer,
-    Settings,
+    Accept, Class, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output,
+    Peer, PresenceLevel, Settings,
 };
 use crate::ns;
 use crate::room::{self, Config, Room};
@@ -65,7 +65,7 @@ pub(super) const PEOPLE: &[(&str, &str, &str)] = &[
 pub(super) struct World {
     pub(super) nodes: BTreeMap<char, Node>,
     /// Rooms that are others' (see [`World::openfire`]).
-    pub(super) openfires: BTreeMap<char, openfire::Openfire>,
+    openfires: BTreeMap<char, openfire::Openfire>,
     pub(super) now: Now,
     /// What is on its way, in order for each pair.
     pub(super) wires: BTreeMap<(char, char), VecDeque<Stanza>>,
@@ -78,6 +78,8 @@ pub(super) struct World {
     pub(super) bytes: BTreeMap<(char, char), usize>,
     /// All that an operator was told.
     pub(super) notices: Vec<String>,
+    /// The classes of what was sent from room to room, and when.
+    pub(super) sent: Vec<(Class, Instant)>,
     /// The last stanza that each client has received.
     pub(super) last: BTreeMap<String, Stanza>,
     /// What each room has stored of itself and of its other nodes.
@@ -146,6 +148,7 @@ impl World {
             seen: Vec::new(),
             bytes: BTreeMap::new(),
             notices: Vec::new(),
+            sent: Vec::new(),
             last: BTreeMap::new(),
             stored: BTreeMap::new(),
             setups: BTreeMap::new(),
@@ -490,7 +493,15 @@ impl World {
         for output in out {
             match output {
                 Output::Room(output) => self.perform_room(at, output),
-                Output::Send { peer, stanza, .. } => self.send(at, &peer, stanza),
+                Output::Send {
+                    peer,
+                    stanza,
+                    class,
+                    ..
+                } => {
+                    self.sent.push((class, self.now.instant));
+                    self.send(at, &peer, stanza);
+                }
                 Output::Notice(notice) => {
                     let to = name(&notice.peer);
                     self.notices.push(format!("{at}!{to} {:?}", notice.what));
@@ -781,4 +792,9 @@ pub(super) fn speaking(dialect: Dialect, profile: LinkProfile) -> impl Fn(char, 
         });
         setup.settings.peers = peers.collect();
     }
+}
+
+/// With this profile for all links.
+pub(super) fn profile(profile: LinkProfile) -> impl Fn(char, &mut Setup) {
+    move |_, setup| setup.federation.profile = profile
 }

@@ -22,6 +22,8 @@ enum Step {
 
 const JIDS: &[&str] = &[
     "othello@cyprus.lit/c",
+    "othello@cyprus.lit/c",
+    "iago@cyprus.lit/c",
     "iago@cyprus.lit/c",
     "hamlet@denmark.lit/p",
     "ophelia@denmark.lit/p",
@@ -114,44 +116,48 @@ fn extension() -> impl Strategy<Value = String> {
         any::<bool>(),
     );
     prop_oneof![
-        hello.prop_map(|(have, s, m, join)| {
-            let (name, f) = if join {
-                ("join", " f='1'")
-            } else {
-                ("sync", " reset='1'")
-            };
-            format!(
-                "<{name} NS v='1' m='{m}' s='{s}'{f}>{}<p>AAA x@x.example</p></{name}>",
-                have.concat()
+            1 => hello.prop_map(|(have, s, m, join)| {
+                let (name, f) = if join {
+                    ("join", " f='1'")
+                } else {
+                    ("sync", " reset='1'")
+                };
+                format!(
+                    "<{name} NS v='1' m='{m}' s='{s}'{f}>{}<p>AAA x@x.example</p></{name}>",
+                    have.concat()
+                )
+            }),
+            1 => (number(), select(NODES), number())
+                .prop_map(|(a, n, e)| format!("<a NS a='{a}' n='{n}' e='{e}'/>")),
+            1 => (number(), number()).prop_map(|(a, s)| format!("<o NS i='{a}.{s}'/>")),
+    // A name as it is used, of a node that may be another's.
+            4 => (select(NODES), select(&["m2qhs0", "m2qlmw", "m2smxs", "3w5e11264sgsf"][..]), number()).prop_map(|(n, e, s)| {
+                format!("<a NS a='7' n='{n}' e='{e}'/><o NS i='7.{s}'/>")
+            }),
+                    1 => (number(), number()).prop_map(|(a, s)| format!("<t NS s='{a}.{s}'/>")),
+            1 => (select(&["want", "gone"][..]), number(), number(), number())
+                .prop_map(|(name, a, one, other)| format!("<{name} NS i='{a}.{one}-{other}'/>")),
+            1 => (select(&["unreach", "reach"][..]), number())
+                .prop_map(|(name, a)| format!("<{name} NS a='{a}'/>")),
+            1 => (select(TEXTS), select(TEXTS))
+                .prop_map(|(nick, from)| format!("<collision NS nick='{nick}' from='{from}'/>")),
+            1 => (select(TEXTS), select(TEXTS))
+                .prop_map(|(by, nick)| format!("<act NS by='{by}' nick='{nick}'/>")),
+            1 => select(NODES).prop_map(|node| format!("<path NS>FFF {node}</path>")),
+            1 => select(TEXTS).prop_map(|text| format!("<left NS s='{text}'/>")),
+            1 => select(TEXTS).prop_map(|text| format!("<refuse NS cond='{text}'/>")),
+            1 => select(
+                &[
+                    "<synced NS/>",
+                    "<leave NS/>",
+                    "<rejoin NS/>",
+                    "<other NS/>",
+                    "<left/>",
+                    "<reject>forged</reject>"
+                ][..]
             )
-        }),
-        (number(), select(NODES), number())
-            .prop_map(|(a, n, e)| format!("<a NS a='{a}' n='{n}' e='{e}'/>")),
-        (number(), number()).prop_map(|(a, s)| format!("<o NS i='{a}.{s}'/>")),
-        (number(), number()).prop_map(|(a, s)| format!("<t NS s='{a}.{s}'/>")),
-        (select(&["want", "gone"][..]), number(), number(), number())
-            .prop_map(|(name, a, one, other)| format!("<{name} NS i='{a}.{one}-{other}'/>")),
-        (select(&["unreach", "reach"][..]), number())
-            .prop_map(|(name, a)| format!("<{name} NS a='{a}'/>")),
-        (select(TEXTS), select(TEXTS))
-            .prop_map(|(nick, from)| format!("<collision NS nick='{nick}' from='{from}'/>")),
-        (select(TEXTS), select(TEXTS))
-            .prop_map(|(by, nick)| format!("<act NS by='{by}' nick='{nick}'/>")),
-        select(NODES).prop_map(|node| format!("<path NS>FFF {node}</path>")),
-        select(TEXTS).prop_map(|text| format!("<left NS s='{text}'/>")),
-        select(TEXTS).prop_map(|text| format!("<refuse NS cond='{text}'/>")),
-        select(
-            &[
-                "<synced NS/>",
-                "<leave NS/>",
-                "<rejoin NS/>",
-                "<other NS/>",
-                "<left/>",
-                "<reject>forged</reject>"
-            ][..]
-        )
-        .prop_map(str::to_owned),
-    ]
+            .prop_map(str::to_owned),
+        ]
 }
 
 /// A stanza of F: most of them are what rooms say, with the name of an event that can be the next one.
