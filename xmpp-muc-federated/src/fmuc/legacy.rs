@@ -229,7 +229,7 @@ impl Node {
         if let Some(occupant) = rival.map(|rival| rival.occupant.clone())
             && let Some(link) = self.link(via)
         {
-            link.introduce(occupant, turn);
+            link.reintroduce(occupant, turn);
         }
     }
 
@@ -354,7 +354,7 @@ impl Node {
             && let Some(link) = self.link(via)
         {
             link.announced.remove(jid);
-            link.introduce(occupant, turn);
+            link.reintroduce(occupant, turn);
         }
     }
 
@@ -462,7 +462,19 @@ impl Link {
             && !self.announced.contains_key(by)
         {
             let presence = Stanza::presence(PresenceType::Available);
-            self.introduce(occupant(by.clone(), nick, &presence), turn);
+            self.reintroduce(occupant(by.clone(), nick, &presence), turn);
+        }
+    }
+
+    /// Tells the peer of somebody now, whatever it has been told of them.
+    fn reintroduce(&mut self, occupant: Occupant, turn: &mut Turn<'_>) {
+        let passing = Passing {
+            event: Event::Here(occupant),
+            dot: None,
+            late: None,
+        };
+        for stanza in self.write(&passing) {
+            turn.send(self, Class::Control, stanza, None);
         }
     }
 
