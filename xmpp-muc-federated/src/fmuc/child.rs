@@ -84,7 +84,7 @@ impl Child {
 
 impl Node {
     /// A stanza of a room that has not joined this one.
-    pub(super) fn from_stranger(
+    pub(super) fn heard_from_stranger(
         &mut self,
         peer: &BareJid,
         stanza: &Stanza,
@@ -214,7 +214,7 @@ impl Node {
     }
 
     /// A stanza of a room that has joined this one.
-    pub(super) fn from_child(
+    pub(super) fn heard_from_child(
         &mut self,
         peer: &BareJid,
         stanza: &Stanza,

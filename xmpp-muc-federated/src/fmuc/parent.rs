@@ -250,7 +250,7 @@ impl Node {
     }
 
     /// A stanza of the parent.
-    pub(super) fn from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+    pub(super) fn heard_from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         let Some(parent) = &mut self.parent else {
             return;
         };

@@ -57,11 +57,11 @@ impl Node {
             }
         }
         if self.children.contains_key(peer) {
-            self.from_child(peer, stanza, &fmuc, turn);
+            self.heard_from_child(peer, stanza, &fmuc, turn);
         } else if self.is_parent(peer) {
-            self.from_parent(stanza, &fmuc, turn);
+            self.heard_from_parent(stanza, &fmuc, turn);
         } else {
-            self.from_stranger(peer, stanza, &fmuc, turn);
+            self.heard_from_stranger(peer, stanza, &fmuc, turn);
         }
     }
 
