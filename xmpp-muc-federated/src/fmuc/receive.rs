@@ -90,6 +90,10 @@ impl Node {
             return;
         }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        // What a room says of somebody in its own name is no presence of theirs: two rooms would refuse it to each other without end.
+        if nick.is_empty() && matches!(stanza.kind(), Kind::Presence(_)) {
+            return;
+        }
         let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
         if comes && self.heard_twice(via, &author, nick, dot.as_ref()) {
             return;
