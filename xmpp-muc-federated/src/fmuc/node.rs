@@ -408,6 +408,7 @@ impl Node {
 
     /// The room is no more, or the service stops: the others hear of it.
     fn close(&mut self, turn: &mut Turn<'_>) {
+        self.ancestors.clear();
         self.leave_parent(turn);
         let children: Vec<_> = self.children.keys().cloned().collect();
         for child in children {
@@ -454,6 +455,7 @@ impl Node {
             LinkState::Down => {
                 if parent {
                     self.parent_lost(turn);
+                    self.await_link();
                 }
                 for child in &children {
                     self.child_lost(child, turn);
@@ -488,6 +490,7 @@ impl Node {
         {
             self.parent_lost(turn);
             self.parent_bounced();
+            self.ask_in_time(turn);
         }
         if self.children.contains_key(&peer) {
             self.child_lost(&peer, turn);

@@ -25,6 +25,8 @@ pub(super) struct Parent {
     which: usize,
     /// Tries in a row that came to nothing.
     tries: u32,
+    /// How many of them were rejected: each time it is tried on behalf of another occupant.
+    rejections: usize,
     /// What has come of the burst: without our extension it counts when it is complete.
     staged: Vec<Stanza>,
     staged_bytes: usize,
@@ -84,6 +86,7 @@ impl Parent {
             state: State::Idle,
             which,
             tries: 0,
+            rejections: 0,
             staged: Vec::new(),
             staged_bytes: 0,
             promised: None,
@@ -203,7 +206,10 @@ impl Node {
         let fresh = self.crowd.count_behind(&Via::Parent) == 0;
         let vector = self.vector();
         let mode = self.federation.mode;
-        let first = self.crowd.iter().find(|known| known.via != Via::Parent);
+        let rejections = self.parent.as_ref().map_or(0, |parent| parent.rejections);
+        let other = rejections % self.crowd.contributed().max(1);
+        let mut all = self.crowd.iter().filter(|known| known.via != Via::Parent);
+        let first = all.nth(other);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
         let coming = || {
             self.held
@@ -350,7 +356,8 @@ impl Node {
             return;
         };
         parent.state = State::Joined;
-        (parent.tries, parent.lost, parent.bounced) = (0, None, false);
+        (parent.tries, parent.rejections) = (0, 0);
+        (parent.lost, parent.bounced) = (None, false);
         if let Some(parent) = &self.parent {
             self.write_down_link("parent", &parent.link, turn);
         }
@@ -419,16 +426,15 @@ impl Node {
     }
 
     fn rejected(&mut self, text: String, turn: &mut Turn<'_>) {
-        let Some(parent) = &self.parent else {
+        let Some(parent) = &mut self.parent else {
             return;
         };
         if !matches!(parent.state, State::Joining { .. }) {
             return;
         }
         turn.notice(&parent.link.peer, Matter::Rejected(text));
-        if let Some(parent) = &mut self.parent {
-            parent.link.announced.clear();
-        }
+        parent.rejections += 1;
+        parent.link.announced.clear();
         self.refuse_held(turn);
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(false, turn);
@@ -607,13 +613,39 @@ impl Node {
             _ => parent.back_off(by, now),
         };
         let (next, tries) = ((parent.which + 1) % several.max(1), parent.tries);
+        let rejections = parent.rejections;
         if next != parent.which && next < several {
             let mut other = Parent::new(next, self.room.jid(), &self.federation, &self.settings);
-            other.tries = tries;
+            (other.tries, other.rejections) = (tries, rejections);
             self.parent = Some(other);
         }
         if let Some(parent) = &mut self.parent {
             parent.state = State::Backoff { until };
+        }
+        self.ask_in_time(turn);
+    }
+
+    /// That the link comes up is not waited for where it may be up: the parent is asked again after as long as an answer may take.
+    pub(super) fn ask_in_time(&mut self, turn: &Turn<'_>) {
+        if let Some(Parent { link, state, .. }) = &mut self.parent
+            && let State::Suspect {
+                retry: until @ None,
+            }
+            | State::Backoff {
+                until: until @ None,
+            } = state
+        {
+            *until = Some(turn.now.instant + link.timers.join);
+        }
+    }
+
+    /// The link is down: where nothing is tried over such a link before it is up again, that is waited for.
+    pub(super) fn await_link(&mut self) {
+        if let Some(Parent { link, state, .. }) = &mut self.parent
+            && link.timers.backoff.is_none()
+            && let State::Suspect { retry: until } | State::Backoff { until } = state
+        {
+            *until = None;
         }
     }
 
@@ -633,6 +665,7 @@ impl Node {
                     true => self.parent_lost(turn),
                     false => self.try_later(false, turn),
                 }
+                self.ask_in_time(turn);
             }
             State::Leaving { .. } => {
                 self.parted(turn);
@@ -675,7 +708,7 @@ impl Node {
     }
 
     /// The peer joins this room, and not the other way round.
-    pub(super) fn yield_to(&mut self, peer: &BareJid) {
+    pub(super) fn yield_to(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
         if let Some(parent) = self
             .parent
             .as_mut()
@@ -684,6 +717,8 @@ impl Node {
             parent.state = State::Idle;
             parent.yielded = true;
             parent.link.forget_all();
+            self.splits.forget(&Via::Parent);
+            self.drop_behind(&Via::Parent, &Parting::default(), turn);
         }
     }
 

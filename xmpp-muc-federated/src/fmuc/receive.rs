@@ -53,7 +53,7 @@ impl Node {
             match self.crossing(peer, stanza, &fmuc) {
                 Crossing::None => {}
                 Crossing::Ours => return,
-                Crossing::Theirs => self.yield_to(peer),
+                Crossing::Theirs => self.yield_to(peer, turn),
             }
         }
         if self.children.contains_key(peer) {
@@ -643,6 +643,9 @@ impl Node {
 
     /// All behind a link are gone, as this room has to see it.
     pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
+        if *via == Via::Parent && !std::mem::take(&mut self.ancestors).is_empty() {
+            self.tell_path(turn);
+        }
         self.crowd.forget_other(via);
         for jid in self.crowd.jids_behind(via) {
             self.drop_one(via, &jid, parting, turn);

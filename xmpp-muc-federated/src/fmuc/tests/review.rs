@@ -1,7 +1,7 @@
 //! What is lost, or shown twice, if a node claims more than it has: sequences that no scenario of the design has.
 
 use super::{Setup, World};
-use crate::fmuc::Mode;
+use crate::fmuc::{Accept, Federation, Input, LinkProfile, Mode};
 
 fn replicas(_: char, setup: &mut Setup) {
     setup.federation.mode = Mode::Replica;
@@ -84,5 +84,54 @@ fn what_is_said_after_a_restart_counts_though_the_store_was_behind() {
     for room in ['A', 'B', 'C'] {
         let all = ["Alice", "Hamlet", "Macbeth", "Ophelia"];
         assert_eq!(world.roster(room), all, "{room} {lines:#?}");
+    }
+}
+
+/// One occupant whom the other room does not believe this one to have keeps nobody else out.
+#[test]
+fn a_room_joins_on_behalf_of_another_one_if_the_first_is_not_believed() {
+    let mut world = World::new("A B>A");
+    world.run("ha enters A\nal enters B\nhm enters B\nwait 60");
+    assert_eq!(world.roster('A'), ["Hamlet", "Hatter"]);
+    let lines = world.run("ha says A at last");
+    assert_eq!(heard(&lines, "hm"), ["Hatter: at last"], "{lines:#?}");
+}
+
+/// A link that comes up only now and then is not waited for where it is up: a room that was rejected asks again.
+#[test]
+fn a_room_that_was_rejected_asks_again_though_its_link_has_not_been_down() {
+    let mut world = World::with("A B>A", |name, setup| {
+        setup.federation.profile = LinkProfile::Hf;
+        if name == 'A' {
+            setup.federation.accept = Accept::None;
+        }
+    });
+    world.run("al enters A\nhm enters B");
+    let federation = Federation {
+        accept: Accept::Any,
+        ..world.setups[&'A'].federation.clone()
+    };
+    world.handle('A', Input::Configure(federation));
+    world.run("wait 3600");
+    assert_eq!(world.roster('A'), ["Alice", "Hamlet"]);
+}
+
+/// Who was above a room is not for ever.
+#[test]
+fn a_room_may_come_below_one_that_it_was_above() {
+    let mut world = World::new("A B>A C>B");
+    world.run("al enters A\nhm enters B\nmb enters C");
+    let mut configure = |room: char, parents: &[char]| {
+        let mut federation = world.setups[&room].federation.clone();
+        federation.parents = parents.iter().copied().map(super::address).collect();
+        world.handle(room, Input::Configure(federation));
+        world.settle();
+    };
+    configure('B', &[]);
+    configure('A', &['C']);
+    world.run("wait 10");
+    for room in ['A', 'B', 'C'] {
+        let all = ["Alice", "Hamlet", "Macbeth"];
+        assert_eq!(world.roster(room), all, "{room} {:#?}", world.notices);
     }
 }
