@@ -8,7 +8,7 @@ use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Matter, Node, Turn};
+use super::node::{Class, Matter, Node, Output, Turn};
 use super::settings::Dialect;
 use super::{Extension, Fmuc, Mode};
 use crate::log::Vector;
@@ -24,6 +24,12 @@ pub(super) struct Child {
     pub(super) replica: bool,
     /// How far it has everything of those behind it: when so much is here too, it is known what has become of them all.
     pub(super) promised: Option<Vector>,
+    /// Who is behind it is known, as of some moment: it need not tell of everybody.
+    pub(super) whole: bool,
+    /// It was asked to say how far it is, since the link was down.
+    asked: bool,
+    /// When it is, if it does not say so before.
+    ask: Option<Instant>,
     /// Until when those are kept whom it has not named since it has joined anew.
     pub(super) stale: Option<Instant>,
 }
@@ -45,6 +51,9 @@ impl Child {
             state: State::Joined,
             replica: false,
             promised: None,
+            whole: false,
+            asked: false,
+            ask: None,
             stale: None,
         }
     }
@@ -52,10 +61,14 @@ impl Child {
     /// Tells it of an event, now or when it is there.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         match self.state {
-            State::Joined => self.link.tell(passing, turn),
+            State::Joined => {
+                self.link.trust(turn.now.instant);
+                self.link.doubt(passing, turn.now.instant);
+                self.link.tell(passing, turn);
+            }
             State::Suspect { .. } if !self.link.is_ext() => self.link.wait(passing.clone()),
             // It says what it lacks when it comes back.
-            State::Suspect { .. } => {}
+            State::Suspect { .. } => self.link.miss(passing, turn.now.instant),
         }
     }
 
@@ -64,7 +77,7 @@ impl Child {
             State::Suspect { until } => until,
             State::Joined => None,
         };
-        [until, self.stale].into_iter().flatten().min()
+        [until, self.stale, self.ask].into_iter().flatten().min()
     }
 }
 
@@ -173,11 +186,11 @@ impl Node {
                 }
             };
         }
-        self.child_heard(peer, turn);
-        let via = Via::Child(peer.clone());
         if fmuc.extensions.contains(&Extension::Leave) {
             return self.child_left(peer, turn);
         }
+        self.child_heard(peer, turn);
+        let via = Via::Child(peer.clone());
         let is_rename = stanza.payload().child("x", ns::USER).is_some_and(|x| {
             let x = x.element();
             x.children()
@@ -185,7 +198,7 @@ impl Node {
         });
         self.take(&via, stanza, fmuc, turn);
         if fmuc.extensions.contains(&Extension::Synced) {
-            self.completed(peer);
+            self.completed(peer, fmuc, turn);
         }
         self.reached(peer, turn);
         // XEP-0289 §4.6: with its last occupant the room has left.
@@ -235,8 +248,13 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
+        let session = hello.as_ref().map(|hello| &hello.session);
+        if child.link.is_ext() && session == Some(&child.link.session) {
+            return turn.drop(peer, "it has joined by this already");
+        }
         child.state = State::Joined;
         child.replica = false;
+        (child.asked, child.ask) = (false, None);
         child.link.announced.clear();
         let hello = hello.filter(|_| child.link.may_extend());
         let vector = match &hello {
@@ -267,10 +285,19 @@ impl Node {
                 }
             }
         }
+        self.splits.forget_nodes(&via);
         self.outlive(&vector, turn);
-        let fresh = self.crowd.behind(&via).next().is_none();
-        self.take(&via, stanza, fmuc, turn);
+        // What comes of it for the peer comes behind the answer, which says what it is speaking to.
+        let mut out = Vec::new();
+        self.take(&via, stanza, fmuc, &mut Turn { out: &mut out, ..*turn });
+        let fresh = ext && self.must_name_all(peer, fmuc);
+        let to_peer = |one: &Output| matches!(one, Output::Send { peer: to, .. } if to == peer);
+        let (later, before): (Vec<_>, Vec<_>) = out.into_iter().partition(to_peer);
+        turn.out.extend(before);
+        let answered = turn.out.len() + usize::from(ext);
         self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
+        let answered = answered.min(turn.out.len());
+        turn.out.splice(answered..answered, later);
         if let Some(child) = self.children.get_mut(peer) {
             child.promised = ext.then_some(vector);
             let mode = hello.map(|hello| hello.mode);
@@ -281,6 +308,24 @@ impl Node {
             self.write_down_link("child", &child.link, turn);
         }
         self.reached(peer, turn);
+    }
+
+    /// Whether it is not known who is behind a room that joins: neither was it before, nor are they all that have been named by now.
+    fn must_name_all(&mut self, peer: &BareJid, fmuc: &Fmuc) -> bool {
+        let via = Via::Child(peer.clone());
+        let digest = self.crowd.digest_behind(&via);
+        let Some(child) = self.children.get_mut(peer) else {
+            return false;
+        };
+        child.whole |= fmuc.crowd().is_none_or(|theirs| theirs == digest);
+        if !child.whole {
+            self.crowd.make_stale(&via);
+            let named = fmuc.from.as_ref();
+            if let Some(known) = named.and_then(|from| self.crowd.get_mut(from)) {
+                known.stale = false;
+            }
+        }
+        self.children.get(peer).is_some_and(|child| !child.whole)
     }
 
     /// The one on whose behalf a replica has joined is here.
@@ -304,13 +349,33 @@ impl Node {
         if !matches!(child.state, State::Suspect { .. }) {
             return;
         }
-        if child.link.is_ext() {
-            // Something may be missing in between: it is asked to say how far it has everything.
+        match child.link.is_ext() {
+            // Something may be missing in between.
+            true => self.ask_child(peer, turn),
+            false => self.child_back(peer, turn),
+        }
+    }
+
+    /// The link to a room that has joined is up, and something may be lost: unless that room joins anew by itself, it is asked to.
+    pub(super) fn child_up(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        if let Some(child) = self.children.get_mut(peer)
+            && matches!(child.state, State::Suspect { .. })
+            && child.link.is_ext()
+        {
+            child.asked = false;
+            child.ask = Some(turn.now.instant + child.link.timers.gap);
+        }
+    }
+
+    /// A room that has joined is asked to say how far it has everything.
+    pub(super) fn ask_child(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        if let Some(child) = self.children.get_mut(peer)
+            && !std::mem::replace(&mut child.asked, true)
+        {
+            child.ask = None;
             let rejoin = Fmuc::default().with(Extension::Rejoin);
             let stanza = child.link.write_own(&rejoin);
             turn.send(&child.link, Class::Control, stanza, None);
-        } else {
-            self.child_back(peer, turn);
         }
     }
 
@@ -319,7 +384,12 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
-        if matches!(child.state, State::Suspect { .. }) {
+        if !matches!(child.state, State::Suspect { .. }) {
+            return;
+        }
+        if child.link.missed {
+            self.ask_child(peer, turn);
+        } else {
             child.state = State::Joined;
             for passing in child.link.take_waiting() {
                 child.link.tell(&passing, turn);
@@ -338,6 +408,8 @@ impl Node {
             let until = forgets.then(|| turn.now.instant + child.link.timers.forget);
             child.state = State::Suspect { until };
             child.promised = None;
+            (child.asked, child.ask) = (false, None);
+            child.link.trust(turn.now.instant);
             self.split(&Via::Child(peer.clone()), turn);
         }
     }
@@ -371,7 +443,9 @@ impl Node {
             let Some(child) = self.children.get_mut(&peer) else {
                 continue;
             };
-            if child.stale.is_some_and(|stale| stale <= now) {
+            if child.ask.is_some_and(|ask| ask <= now) {
+                self.ask_child(&peer, turn);
+            } else if child.stale.is_some_and(|stale| stale <= now) {
                 child.stale = None;
                 self.drop_stale(&Via::Child(peer.clone()), turn);
             } else if matches!(child.state, State::Suspect { until: Some(until) } if until <= now) {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use sha2::{Digest as _, Sha256};
+
 use xmpp_core::{BareJid, Jid};
 
 use crate::log::{Dot, NodeId};
@@ -107,6 +109,24 @@ impl Crowd {
         jids.collect()
     }
 
+    /// A digest of who is behind a link, by the nicks that they have there.
+    pub(super) fn digest_behind(&self, via: &Via) -> u32 {
+        let behind = self.behind(via);
+        digest(behind.map(|known| (&known.occupant.jid, known.nick_there.as_str())))
+    }
+
+    /// A digest of who is not behind it, by the nicks that they have here.
+    pub(super) fn digest_before(&self, via: &Via) -> u32 {
+        let before = self.all.values().filter(|known| known.via != *via);
+        digest(before.map(|known| (&known.occupant.jid, known.occupant.nick.as_str())))
+    }
+
+    /// All behind a link are to be named anew.
+    pub(super) fn make_stale(&mut self, via: &Via) {
+        let behind = self.all.values_mut().filter(|known| known.via == *via);
+        behind.for_each(|known| known.stale = true);
+    }
+
     /// Those of a node's life before this one.
     pub(super) fn outlived(&self, node: &NodeId, epoch: u64) -> Vec<Jid> {
         let of_old = |known: &&Known| {
@@ -122,6 +142,20 @@ impl Crowd {
         let all = self.all.values();
         all.filter(|known| known.via != Via::Parent).count()
     }
+}
+
+/// Of people in the order of their addresses.
+fn digest<'a>(people: impl Iterator<Item = (&'a Jid, &'a str)>) -> u32 {
+    let mut hash = Sha256::new();
+    for (jid, nick) in people {
+        // Neither has a control character.
+        hash.update(jid.as_str());
+        hash.update([0]);
+        hash.update(nick);
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
 impl Known {

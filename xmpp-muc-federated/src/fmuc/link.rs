@@ -33,6 +33,12 @@ pub(super) struct Link {
     pub(super) aliases: Aliases,
     /// Whom the peer knows to be on this side, and under which nick.
     pub(super) announced: BTreeMap<Jid, String>,
+    /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
+    pub(super) unsure: BTreeMap<Jid, Instant>,
+    /// When it was last found that one side does not know who is on the other one.
+    renewed: Option<Instant>,
+    /// Something has happened while it was down.
+    pub(super) missed: bool,
     /// What waits for it to be there (again): only while our extension is not spoken, which finds out what is missing.
     outbox: VecDeque<Passing>,
     waiting: usize,
@@ -79,6 +85,9 @@ impl Link {
             session: String::new(),
             aliases: Aliases::new(),
             announced: BTreeMap::new(),
+            unsure: BTreeMap::new(),
+            renewed: None,
+            missed: false,
             outbox: VecDeque::new(),
             waiting: 0,
             most: (limits.outbox, limits.outbox_bytes),
@@ -96,6 +105,15 @@ impl Link {
         count < most
     }
 
+    /// One side does not know who is on the other one. Whether that one is to name all, once more: not if it has just done so, for nothing would come of it.
+    pub(super) fn may_renew(&mut self, now: Instant) -> bool {
+        let may = self.renewed.is_none_or(|at| at + RENEWAL <= now);
+        if may {
+            self.renewed = Some(now);
+        }
+        may
+    }
+
     /// Whether our extension may be offered, or is spoken.
     pub(super) fn may_extend(&self) -> bool {
         matches!(self.speech, Speech::Unknown | Speech::Ext)
@@ -108,7 +126,29 @@ impl Link {
     /// A new session begins: no name of the one before means anything.
     pub(super) fn begin(&mut self, session: String) {
         self.session = session;
+        self.missed = false;
         self.aliases = Aliases::new();
+    }
+
+    /// Takes note of something that is not told now: the peer will say what it lacks.
+    pub(super) fn miss(&mut self, passing: &Passing, now: Instant) {
+        self.missed = true;
+        self.doubt(passing, now);
+    }
+
+    /// Takes note that somebody is there in another way: nothing tells the peer that it has missed that.
+    pub(super) fn doubt(&mut self, passing: &Passing, now: Instant) {
+        if passing.dot.is_none()
+            && let Event::Here(occupant) = &passing.event
+        {
+            self.unsure.insert(occupant.jid.clone(), now);
+        }
+    }
+
+    /// What was sent so long ago has arrived, or the link would have been down before now.
+    pub(super) fn trust(&mut self, now: Instant) {
+        let dead = self.timers.dead;
+        self.unsure.retain(|_, at| *at + dead > now);
     }
 
     /// Keeps this for when the peer is there. The oldest that is said makes room; that somebody is there or gone does not.
@@ -315,6 +355,9 @@ impl Link {
         stanza.payload().without(drops)
     }
 }
+
+/// Who has named all is not asked to do so again for so long.
+const RENEWAL: Duration = Duration::from_secs(600);
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -312,6 +312,12 @@ impl Node {
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
+        self.pass_on(via, passing, turn);
+        self.echo(via, passing, turn);
+    }
+
+    /// Tells all links but the one by which it came.
+    pub(super) fn pass_on(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         if *via != Via::Parent
             && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
@@ -323,7 +329,6 @@ impl Node {
                 child.tell(passing, turn);
             }
         }
-        self.echo(via, passing, turn);
     }
 
     pub(super) fn keep(&mut self, passing: &Passing, via: &Via, now: Now) {
@@ -390,9 +395,10 @@ impl Node {
                 if parent {
                     self.parent_up(resumed, turn);
                 }
-                if resumed {
-                    for child in &children {
-                        self.child_back(child, turn);
+                for child in &children {
+                    match resumed {
+                        true => self.child_back(child, turn),
+                        false => self.child_up(child, turn),
                     }
                 }
             }

@@ -8,7 +8,7 @@ use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
 use super::event::Passing;
-use super::link::{Link, Speech, at};
+use super::link::{Link, Speech, at, extended};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
 use super::{Extension, Fmuc, Hello};
@@ -30,6 +30,8 @@ pub(super) struct Parent {
     pub(super) promised: Option<Vector>,
     /// It has joined this room instead.
     yielded: bool,
+    /// Who is behind it is known, as of some moment: it need not tell of everybody.
+    pub(super) whole: bool,
     /// It was joined before a restart, and has not heard of that.
     of_old: bool,
 }
@@ -77,6 +79,7 @@ impl Parent {
             staged: Vec::new(),
             promised: None,
             yielded: false,
+            whole: false,
             of_old: false,
         }
     }
@@ -109,7 +112,11 @@ impl Parent {
     /// Tells it of an event, now or when it is there.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         if self.is_live() {
+            self.link.trust(turn.now.instant);
+            self.link.doubt(passing, turn.now.instant);
             self.link.tell(passing, turn);
+        } else if self.link.is_ext() {
+            self.link.miss(passing, turn.now.instant);
         } else if !self.link.is_ext()
             && matches!(
                 self.state,
@@ -164,7 +171,11 @@ impl Node {
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
         let session = self.session(turn.now);
-        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
+        let fresh = self.parent.as_ref().is_some_and(|parent| !parent.whole);
+        if fresh {
+            self.crowd.make_stale(&Via::Parent);
+        }
+        let crowd = self.crowd.digest_before(&Via::Parent);
         let vector = self.have.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
@@ -186,6 +197,7 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
+        let known = self.crowd.get(&occupant.jid).is_some();
         let link = &mut parent.link;
         link.begin(session.clone());
         link.announced.clear();
@@ -198,7 +210,10 @@ impl Node {
                 have: link.aliases.tell(&vector),
             })
         });
-        let stanza = link.write_join(&occupant, dot.as_ref(), join);
+        let mut stanza = link.write_join(&occupant, dot.as_ref(), join);
+        if offered && known {
+            stanza = extended(stanza, Extension::Crowd(crowd));
+        }
         turn.send(link, Class::Control, stanza, dot.as_ref());
         parent.staged.clear();
         parent.promised = None;
@@ -222,12 +237,14 @@ impl Node {
             Extension::Sync { hello, reset, path } => Some((hello, *reset, path)),
             _ => None,
         }) {
-            return self.synchronise(sync.0, sync.1, sync.2, turn);
+            return self.synchronise(sync.0, sync.1, sync.2, fmuc.crowd(), turn);
         }
         if fmuc.extensions.contains(&Extension::Rejoin) {
-            return self.join(turn);
+            return self.told_to_rejoin(turn);
         }
         match parent.state {
+            // Of the session before, or it has overtaken the answer.
+            State::Joining { .. } if fmuc.from.is_none() && !fmuc.extensions.is_empty() => {}
             // What it speaks shows by its first answer.
             State::Joining { .. }
                 if parent.link.speech != Speech::Ext || parent.link.session.is_empty() =>
@@ -257,7 +274,7 @@ impl Node {
             State::Syncing { .. } | State::Joined | State::Leaving { .. } => {
                 self.take(&Via::Parent, stanza, fmuc, turn);
                 if fmuc.extensions.contains(&Extension::Synced) {
-                    self.synchronised(turn);
+                    self.synchronised(fmuc, turn);
                 }
             }
         }
@@ -342,6 +359,32 @@ impl Node {
         }
         turn.notice(&parent.link.peer, Matter::Ordinary);
         self.try_later(true, turn);
+    }
+
+    /// The parent does not know how far this side is.
+    fn told_to_rejoin(&mut self, turn: &mut Turn<'_>) {
+        let nobody = self.crowd.contributed() == 0 && self.held.coming().is_none();
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        match parent.state {
+            // It is being asked already.
+            State::Joining { .. } => {}
+            _ if nobody => {
+                let leave = Fmuc::default().with(Extension::Leave);
+                let stanza = parent.link.write_own(&leave);
+                turn.send(&parent.link, Class::Control, stanza, None);
+            }
+            _ => self.join(turn),
+        }
+    }
+
+    /// Who is behind the parent is not what it says: it has to tell of everybody.
+    pub(super) fn join_anew(&mut self, turn: &mut Turn<'_>) {
+        if let Some(parent) = &mut self.parent {
+            parent.whole = false;
+            self.join(turn);
+        }
     }
 
     fn rejected(&mut self, text: String, turn: &mut Turn<'_>) {
@@ -443,6 +486,7 @@ impl Node {
                 let retry = parent.back_off(by, now);
                 parent.state = State::Suspect { retry };
                 parent.staged.clear();
+                parent.link.trust(now);
                 self.split(&Via::Parent, turn);
             }
             State::Joining { .. } if self.splits.has(&Via::Parent) => {
@@ -461,7 +505,7 @@ impl Node {
             return;
         };
         match parent.state {
-            State::Suspect { .. } if resumed => {
+            State::Suspect { .. } if resumed && !parent.link.missed => {
                 parent.state = State::Joined;
                 parent.tries = 0;
                 self.parent_back(turn);

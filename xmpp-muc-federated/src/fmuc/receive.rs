@@ -74,6 +74,10 @@ impl Node {
             true => link.aliases.read(fmuc),
             false => None,
         };
+        let named = |one: &Extension| matches!(one, Extension::Origin(_));
+        if read.is_none() && link.is_ext() && fmuc.extensions.iter().any(named) {
+            return turn.drop(&peer, "its event has no name here");
+        }
         let confirmed = self.confirming.clone().filter(|_| *via != Via::Parent);
         let dot = confirmed.or(read);
         if let Some(dot) = dot.as_ref().filter(|_| *via == Via::Parent)
@@ -168,7 +172,7 @@ impl Node {
             .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
         let news = self.is_news(dot.as_ref(), turn);
         let known = self.crowd.get(&jid);
-        if known.is_some() && !news {
+        if known.is_some() && !news && better {
             if let Some(known) = self.crowd.get_mut(&jid) {
                 known.stale = false;
             }
@@ -211,15 +215,15 @@ impl Node {
         let same = before.is_some_and(|known| known.occupant == occupant);
         if dot.is_some() || !same {
             let event = Event::Here(occupant);
-            self.publish(
-                via,
-                &Passing {
-                    event,
-                    dot,
-                    late: None,
-                },
-                turn,
-            );
+            let passing = Passing {
+                event,
+                dot,
+                late: None,
+            };
+            match news {
+                true => self.publish(via, &passing, turn),
+                false => self.pass_on(via, &passing, turn),
+            }
         }
     }
 
@@ -490,6 +494,9 @@ impl Node {
 
     /// All behind a link are gone, as this room has to see it.
     pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
+        if let Some(parent) = self.parent.as_mut().filter(|_| *via == Via::Parent) {
+            parent.whole = false;
+        }
         for jid in self.crowd.jids_behind(via) {
             self.drop_one(via, &jid, parting, turn);
         }

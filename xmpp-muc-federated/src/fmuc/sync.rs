@@ -20,8 +20,14 @@ struct Delta {
     passing: Vec<Passing>,
     /// What is forgotten.
     gone: Vec<Range>,
-    /// Something was left out, since something later says it all.
-    skipped: bool,
+    /// Its end is marked: something was left out, since something later says it all; or the peer is to see whether it knows now who is there.
+    ends: bool,
+    /// Who is there of whom the peer knows, or is told of at last.
+    known: Vec<(Jid, String)>,
+    /// A digest of all of them.
+    crowd: u32,
+    /// The nodes that cannot be heard of, and which of their lives is known.
+    cut_off: Vec<(NodeId, u64)>,
 }
 
 impl Node {
@@ -83,16 +89,20 @@ impl Node {
                 reset,
                 path,
             };
-            let stanza = link.write_own(&Fmuc::default().with(sync));
+            let known = self.crowd.digest_behind(&via);
+            let sync = Fmuc::default().with(sync).with(Extension::Crowd(known));
+            let stanza = link.write_own(&sync);
             turn.send(link, Class::Control, stanza, None);
         }
-        delta.skipped = false;
+        delta.ends = false;
         link.catch_up(&delta, turn);
         if ext {
             if let Some(subject) = lacks_subject {
                 link.tell(subject, turn);
             }
-            let stanza = link.write_own(&Fmuc::default().with(Extension::Synced));
+            let crowd = self.crowd.digest_before(&via);
+            let synced = Fmuc::default().with(Extension::Synced);
+            let stanza = link.write_own(&synced.with(Extension::Crowd(crowd)));
             turn.send(link, Class::Control, stanza, None);
         } else {
             for stanza in link.write_subject(subject.as_ref()) {
@@ -107,6 +117,7 @@ impl Node {
         hello: &Hello,
         reset: bool,
         path: &[NodeId],
+        known: Option<u32>,
         turn: &mut Turn<'_>,
     ) {
         let Some(parent) = &mut self.parent else {
@@ -131,15 +142,13 @@ impl Node {
             .cloned()
             .collect();
         self.break_ring(turn);
+        self.splits.forget_nodes(&Via::Parent);
         self.outlive(&vector, turn);
         if reset {
-            for jid in self.crowd.jids_behind(&Via::Parent) {
-                if let Some(known) = self.crowd.get_mut(&jid) {
-                    known.stale = true;
-                }
-            }
+            self.crowd.make_stale(&Via::Parent);
         }
-        let delta = self.delta(&vector, &Via::Parent, hello.fresh);
+        let mut delta = self.delta(&vector, &Via::Parent, hello.fresh);
+        delta.ends |= known.is_some_and(|known| hello.fresh || known != delta.crowd);
         if let Some(parent) = &mut self.parent {
             parent.link.catch_up(&delta, turn);
         }
@@ -147,7 +156,7 @@ impl Node {
     }
 
     /// The parent has told all that was lacking here.
-    pub(super) fn synchronised(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn synchronised(&mut self, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         let Some(parent) = &mut self.parent else {
             return;
         };
@@ -162,16 +171,36 @@ impl Node {
             .as_ref()
             .is_some_and(|parent| syncing(parent.state))
         {
+            let crowd = self.crowd.digest_behind(&Via::Parent);
+            let agreed = fmuc.crowd().is_none_or(|theirs| theirs == crowd);
+            let parent = self.parent.as_mut();
+            let was_whole = parent.is_some_and(|parent| std::mem::replace(&mut parent.whole, true));
+            let parent = self.parent.as_mut();
+            let may = |link: &mut Link| link.may_renew(turn.now.instant);
+            if was_whole && !agreed && parent.is_some_and(|parent| may(&mut parent.link)) {
+                return self.join_anew(turn);
+            }
             self.joined(turn);
             self.ask_again(theirs.as_ref(), turn);
         }
     }
 
     /// A child has told all that was lacking here, and left out what does not matter any more.
-    pub(super) fn completed(&mut self, peer: &BareJid) {
+    pub(super) fn completed(&mut self, peer: &BareJid, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        let via = Via::Child(peer.clone());
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
             self.adopt(&promised);
+        }
+        self.drop_stale(&via, turn);
+        let crowd = self.crowd.digest_behind(&via);
+        let agreed = fmuc.crowd().is_none_or(|theirs| theirs == crowd);
+        if let Some(child) = self.children.get_mut(peer) {
+            let was_whole = std::mem::replace(&mut child.whole, true);
+            if was_whole && !agreed && child.link.may_renew(turn.now.instant) {
+                child.whole = false;
+                self.ask_child(peer, turn);
+            }
         }
     }
 
@@ -240,7 +269,7 @@ impl Node {
         let delta = Delta {
             passing: missing.entries.into_iter().map(repeated).collect(),
             gone: missing.gone,
-            skipped: false,
+            ..Delta::default()
         };
         if let Some(link) = self.link(via) {
             link.catch_up(&delta, turn);
@@ -318,13 +347,19 @@ impl Node {
         };
         // By the stanza that has joined.
         let told = |jid: &Jid| link.is_some_and(|link| link.announced.contains_key(jid));
-        let mut delta = Delta::default();
-        for known in self.crowd.iter() {
+        let ext = link.is_some_and(Link::is_ext);
+        let unsure = |jid: &Jid| link.is_some_and(|link| link.unsure.contains_key(jid));
+        let mut delta = Delta {
+            crowd: self.crowd.digest_before(via),
+            ..Delta::default()
+        };
+        for known in self.crowd.iter().filter(|known| known.via != *via) {
+            let (jid, nick) = (&known.occupant.jid, &known.occupant.nick);
+            delta.known.push((jid.clone(), nick.clone()));
             let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
-            if known.via != *via
-                && known.sight != Sight::Lost
-                && (!covered || anew)
-                && !told(&known.occupant.jid)
+            if (known.sight != Sight::Lost || ext)
+                && (!covered || anew || unsure(jid))
+                && !told(jid)
             {
                 delta.passing.push(Passing {
                     event: Event::Here(known.occupant.clone()),
@@ -336,9 +371,9 @@ impl Node {
         let missing = self.log.missing(vector);
         for entry in missing.entries {
             match &entry.event {
-                Event::Here(_) => delta.skipped = true,
+                Event::Here(_) => delta.ends = true,
                 Event::Gone { jid, .. } => match self.crowd.get(jid).is_some() {
-                    true => delta.skipped = true,
+                    true => delta.ends = true,
                     false => delta.passing.push(repeated(entry)),
                 },
                 Event::Said { .. } => delta.passing.push(repeated(entry)),
@@ -349,12 +384,21 @@ impl Node {
                         .and_then(|subject| subject.dot.as_ref());
                     match *via == Via::Parent && dot == Some(&entry.dot) {
                         true => delta.passing.push(repeated(entry)),
-                        false => delta.skipped = true,
+                        false => delta.ends = true,
                     }
                 }
             }
         }
         delta.gone = missing.gone;
+        if ext {
+            let cut_off = self.cut_off(via).into_iter();
+            let have = self.have.vector();
+            let of_now = |node: NodeId| {
+                let epoch = have.get(&node)?.epoch;
+                Some((node, epoch))
+            };
+            delta.cut_off = cut_off.filter_map(of_now).collect();
+        }
         delta
     }
 
@@ -406,7 +450,7 @@ impl Delta {
             !drop
         });
         self.gone.clear();
-        self.skipped = true;
+        self.ends = true;
     }
 }
 
@@ -471,7 +515,11 @@ impl Link {
 
     /// Tells the peer what it lacks; the last of it says so if something of it is not there to be told.
     fn catch_up(&mut self, delta: &Delta, turn: &mut Turn<'_>) {
-        let ends = self.is_ext() && delta.skipped;
+        let apart = self.is_ext() && !delta.cut_off.is_empty();
+        let ends = self.is_ext() && delta.ends && !apart;
+        if self.is_ext() {
+            self.announced.extend(delta.known.iter().cloned());
+        }
         for range in &delta.gone {
             if self.is_ext() {
                 let (node, epoch, seqs) = range;
@@ -490,14 +538,30 @@ impl Link {
                 && at + 1 == count
                 && let Some(last) = stanzas.pop()
             {
-                stanzas.push(extended(last, Extension::Synced));
+                let last = extended(last, Extension::Synced);
+                stanzas.push(extended(last, Extension::Crowd(delta.crowd)));
             }
             for stanza in stanzas {
                 turn.send(self, Class::CatchUp, stanza, passing.dot.as_ref());
             }
         }
+        if apart {
+            let mut fmuc = Fmuc::default();
+            for (node, epoch) in &delta.cut_off {
+                let (alias, definition) = self.aliases.name(node, *epoch);
+                fmuc.extensions.extend(definition);
+                fmuc.extensions.push(Extension::Unreach(alias));
+            }
+            if delta.ends {
+                let end = [Extension::Synced, Extension::Crowd(delta.crowd)];
+                fmuc.extensions.extend(end);
+            }
+            let stanza = self.write_own(&fmuc);
+            turn.send(self, Class::Control, stanza, None);
+        }
         if ends && count == 0 {
-            let stanza = self.write_own(&Fmuc::default().with(Extension::Synced));
+            let synced = Fmuc::default().with(Extension::Synced);
+            let stanza = self.write_own(&synced.with(Extension::Crowd(delta.crowd)));
             turn.send(self, Class::Control, stanza, None);
         }
     }
