@@ -89,6 +89,7 @@ impl World {
                 needless: Vec::new(),
                 leaked: Vec::new(),
                 swollen: Vec::new(),
+                empties: Vec::new(),
                 restarts: Vec::new(),
                 quiet: Duration::ZERO,
                 restless: Vec::new(),
@@ -376,7 +377,10 @@ impl World {
             let some = here.any(|(who, _)| self.is_in(who));
             match (some, self.empty[room]) {
                 (true, _) => self.empty[room] = None,
-                (false, None) => self.empty[room] = Some(self.time),
+                (false, None) => {
+                    self.empty[room] = Some(self.time);
+                    self.record.empties.push((self.time, room));
+                }
                 (false, Some(_)) => {}
             }
         }

@@ -289,7 +289,15 @@ impl Node {
         self.outlive(&vector, turn);
         // What comes of it for the peer comes behind the answer, which says what it is speaking to.
         let mut out = Vec::new();
-        self.take(&via, stanza, fmuc, &mut Turn { out: &mut out, ..*turn });
+        self.take(
+            &via,
+            stanza,
+            fmuc,
+            &mut Turn {
+                out: &mut out,
+                ..*turn
+            },
+        );
         let fresh = ext && self.must_name_all(peer, fmuc);
         let to_peer = |one: &Output| matches!(one, Output::Send { peer: to, .. } if to == peer);
         let (later, before): (Vec<_>, Vec<_>) = out.into_iter().partition(to_peer);
@@ -298,6 +306,9 @@ impl Node {
         self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
         let answered = answered.min(turn.out.len());
         turn.out.splice(answered..answered, later);
+        if again {
+            self.ask_to_expel_again(&via, turn);
+        }
         if let Some(child) = self.children.get_mut(peer) {
             child.promised = ext.then_some(vector);
             let mode = hello.map(|hello| hello.mode);

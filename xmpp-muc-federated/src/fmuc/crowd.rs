@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use xmpp_core::{BareJid, Jid};
 
 use crate::log::{Dot, NodeId};
-use crate::room::elsewhere::Occupant;
+use crate::room::elsewhere::{Occupant, Parting};
 
 /// By which way a node hears of somebody: it owns them, and nobody else speaks for them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,8 @@ pub(super) struct Known {
     /// The event that has made them what they are.
     pub(super) dot: Option<Dot>,
     pub(super) sight: Sight,
+    /// They are to go, as their own node was asked; asked once more when the link has been down.
+    pub(super) expelled: Option<Box<Parting>>,
     /// The peer has joined anew, and has not named them since.
     pub(super) stale: bool,
 }
@@ -167,6 +169,7 @@ impl Known {
             via: Via::Here,
             dot,
             sight: Sight::Shown,
+            expelled: None,
             stale: false,
         }
     }

@@ -308,6 +308,7 @@ impl Link {
     ) -> Stanza {
         self.announced
             .insert(occupant.jid.clone(), occupant.nick.clone());
+        self.unsure.remove(&occupant.jid);
         let mut fmuc = Fmuc::from(occupant.jid.clone());
         if let Some(join) = join {
             fmuc = fmuc.with(join);

@@ -101,7 +101,7 @@ impl Parent {
     }
 
     /// Whether what happens here goes there at once.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         match self.state {
             State::Joined => true,
             State::Syncing { .. } => self.link.is_ext(),
@@ -115,9 +115,12 @@ impl Parent {
             self.link.trust(turn.now.instant);
             self.link.doubt(passing, turn.now.instant);
             self.link.tell(passing, turn);
-        } else if self.link.is_ext() {
+            return;
+        }
+        if self.link.may_extend() {
             self.link.miss(passing, turn.now.instant);
-        } else if !self.link.is_ext()
+        }
+        if !self.link.is_ext()
             && matches!(
                 self.state,
                 State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. }
@@ -244,7 +247,7 @@ impl Node {
         }
         match parent.state {
             // Of the session before, or it has overtaken the answer.
-            State::Joining { .. } if fmuc.from.is_none() && !fmuc.extensions.is_empty() => {}
+            State::Joining { .. } if !fmuc.extensions.is_empty() => {}
             // What it speaks shows by its first answer.
             State::Joining { .. }
                 if parent.link.speech != Speech::Ext || parent.link.session.is_empty() =>

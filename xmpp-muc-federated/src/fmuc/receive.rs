@@ -172,13 +172,14 @@ impl Node {
             .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
         let news = self.is_news(dot.as_ref(), turn);
         let known = self.crowd.get(&jid);
-        if known.is_some() && !news && better {
+        let same_event = known.is_some_and(|known| dot.is_some() && known.dot == dot);
+        if known.is_some() && !news && better && !same_event {
             if let Some(known) = self.crowd.get_mut(&jid) {
                 known.stale = false;
             }
             return;
         }
-        if better {
+        if better && !same_event {
             let event = Event::Here(occupant);
             let passing = Passing {
                 event,
@@ -210,10 +211,11 @@ impl Node {
             nick_there,
             dot: lasting,
             sight,
+            expelled: before.as_ref().and_then(|known| known.expelled.clone()),
             stale: false,
         });
         let same = before.is_some_and(|known| known.occupant == occupant);
-        if dot.is_some() || !same {
+        if (dot.is_some() && news) || !same {
             let event = Event::Here(occupant);
             let passing = Passing {
                 event,
@@ -222,7 +224,10 @@ impl Node {
             };
             match news {
                 true => self.publish(via, &passing, turn),
-                false => self.pass_on(via, &passing, turn),
+                false => {
+                    self.doubt(via, &jid, turn);
+                    self.pass_on(via, &passing, turn);
+                }
             }
         }
     }

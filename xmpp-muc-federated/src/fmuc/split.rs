@@ -253,7 +253,7 @@ impl Node {
             .collect();
         for other in others {
             if let Some(parent) = self.parent.as_ref().filter(|_| other == Via::Parent)
-                && !matches!(parent.state, super::parent::State::Joined)
+                && !parent.is_live()
             {
                 continue;
             }

@@ -124,6 +124,9 @@ impl Node {
             return;
         };
         let link = &mut parent.link;
+        if link.may_extend() {
+            link.speech = Speech::Ext;
+        }
         if !matches!(parent.state, State::Joining { .. }) || hello.session != link.session {
             return;
         }
@@ -181,6 +184,7 @@ impl Node {
                 return self.join_anew(turn);
             }
             self.joined(turn);
+            self.ask_to_expel_again(&Via::Parent, turn);
             self.ask_again(theirs.as_ref(), turn);
         }
     }
@@ -210,8 +214,9 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
-        let has =
-            |(node, reach): (&NodeId, Reach)| have.get(node).is_some_and(|ours| ours >= reach);
+        let has = |(node, reach): (&NodeId, Reach)| {
+            reach.seq == 0 || have.get(node).is_some_and(|ours| ours >= reach)
+        };
         if child
             .promised
             .as_ref()
@@ -359,7 +364,7 @@ impl Node {
             let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
             if (known.sight != Sight::Lost || ext)
                 && (!covered || anew || unsure(jid))
-                && !told(jid)
+                && (!told(jid) || unsure(jid))
             {
                 delta.passing.push(Passing {
                     event: Event::Here(known.occupant.clone()),
