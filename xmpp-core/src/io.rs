@@ -17,6 +17,7 @@ mod surroundings;
 mod throttle;
 mod tls;
 mod wire;
+mod zlib;
 
 pub use limits::AcceptLimits;
 pub use listener::{Driver, DriverConfig, Listener, Security};

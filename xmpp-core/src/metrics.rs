@@ -181,6 +181,8 @@ pub struct Federation {
     pub received: Traffic,
     /// What they have been sent.
     pub sent: Traffic,
+    /// What of that went over streams that are compressed (XEP-0138).
+    pub compression: Compression,
     stream_errors: Counters<{ StreamCondition::NAMES.len() }>,
 }
 
@@ -240,7 +242,7 @@ fn position(mechanism: Mechanism) -> Option<usize> {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Traffic {
-    /// Bytes of XML, before encryption.
+    /// Bytes of XML, before compression and encryption.
     pub bytes: Counter,
     /// Messages.
     pub messages: Counter,
@@ -248,6 +250,26 @@ pub struct Traffic {
     pub presences: Counter,
     /// IQ stanzas.
     pub iqs: Counter,
+}
+
+/// What went over streams that are compressed.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Compression {
+    /// What other servers have sent.
+    pub received: Packed,
+    /// What they have been sent.
+    pub sent: Packed,
+}
+
+/// What went one way, as it was and as it went.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Packed {
+    /// Bytes of XML.
+    pub xml: Counter,
+    /// Bytes of the same when it is compressed, before encryption.
+    pub packed: Counter,
 }
 
 /// What one turn of one connection adds to a [`Traffic`]: counted without sharing, and

@@ -1,4 +1,5 @@
-//! Streams between servers: RFC 6120 with `jabber:server`, Server Dialback (XEP-0220), bidirectional streams (XEP-0288).
+//! Streams between servers: RFC 6120 with `jabber:server`, Server Dialback (XEP-0220), bidirectional streams (XEP-0288), and where a
+//! peer's [`Policy`] has it compression (XEP-0138).
 //!
 //! What such a stream carries are [pairs](Pair): a domain on one side that may send to a domain on the other. Each is proven by
 //! itself, by the certificate of the connection or by dialback, as the [`Policy`] for the peer has it.
@@ -19,6 +20,7 @@ use crate::time::Now;
 use crate::xml::Element;
 use crate::{BareJid, Jid};
 
+pub mod compression;
 pub mod dialback;
 mod header;
 mod incoming;
@@ -186,6 +188,10 @@ pub enum Output {
     Ended(Ended),
     /// The claim ([`Input::Claimed`]) is not good, or there is no session; nothing has changed.
     Denied(Claim),
+    /// What is written from here on is compressed, and so is what comes behind what was read; a new stream header comes next. What comes and
+    /// cannot be inflated is [`compression::Failure::Processing`], as the detail of the stream error
+    /// [`UndefinedCondition`](stream::StreamCondition::UndefinedCondition), with which the stream is to be [closed](stream::Input::Close).
+    Compress(Compression),
 }
 
 /// A question.
@@ -224,6 +230,15 @@ pub struct Policy {
     pub proof: Proof,
     /// Whether a stream may be used in both directions (XEP-0288). Default: yes.
     pub bidi: bool,
+    /// How a stream is compressed, if the peer wants it as well (XEP-0138): offered to a peer that connects, asked of one that offers it. It is for links on
+    /// which every byte counts, and for peers all of whose stanzas may be known to each other: how well something can be compressed tells what stood before
+    /// it, and encryption does not hide that. Only behind TLS. Default: not at all.
+    pub compression: Option<Compression>,
+    /// How many times longer than for others it is waited for: until it is connected to and has proven itself, until it answers, until what
+    /// waits for it comes back. For a link on which a handshake takes minutes. Default: 1; 0 is 1.
+    ///
+    /// A peer that has opened a connection is not known before its stream header, which has to come in the time that all have.
+    pub patience: u32,
 }
 
 impl Default for Policy {
@@ -232,6 +247,25 @@ impl Default for Policy {
             tls: true,
             proof: Proof::Either,
             bidi: true,
+            compression: None,
+            patience: 1,
+        }
+    }
+}
+
+/// How a stream is compressed (XEP-0138 §9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// ZLIB (RFC 1950), one stream of it in each direction.
+    Zlib,
+}
+
+impl Compression {
+    /// The name that is registered for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::Zlib => "zlib",
         }
     }
 }
@@ -340,6 +374,35 @@ pub struct Settings {
     pub features: Vec<Element>,
     /// Randomness for stream IDs.
     pub random: Arc<dyn Random>,
+}
+
+impl Settings {
+    /// With times for a peer for which it is waited so much longer.
+    fn patient(self: Arc<Settings>, patience: u32) -> Arc<Settings> {
+        if patience <= 1 {
+            return self;
+        }
+        let longer = |time: Duration| time.saturating_mul(patience);
+        let (mut timeouts, mut limits) = (self.timeouts, self.limits);
+        for time in [
+            &mut timeouts.header,
+            &mut timeouts.login,
+            &mut timeouts.keepalive,
+            &mut timeouts.close,
+            &mut limits.answer,
+        ] {
+            *time = longer(*time);
+        }
+        timeouts.idle = timeouts.idle.map(longer);
+        Arc::new(Settings {
+            secret: self.secret.clone(),
+            starttls: self.starttls,
+            timeouts,
+            limits,
+            features: self.features.clone(),
+            random: self.random.clone(),
+        })
+    }
 }
 
 /// What one stream may hold.

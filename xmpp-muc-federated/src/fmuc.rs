@@ -14,6 +14,7 @@ mod child;
 mod collision;
 mod crowd;
 mod event;
+mod guard;
 mod link;
 mod local;
 mod node;
@@ -28,6 +29,7 @@ mod split;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod view;
 mod wire;
 
 pub use alias::{Alias, Aliases};
@@ -36,6 +38,7 @@ pub use settings::{
     Accept, Backoff, Bandwidth, Collision, Dialect, Federation, Limits, LinkProfile, OnLoss,
     Payloads, Peer, PresenceLevel, Settings, SpeakFor, Timers,
 };
+pub use view::{Direction, LinkView, Stage};
 pub use wire::{Extension, Fmuc, Have, Hello, Mode, Origin, WireError};
 
 use crate::log::Dot;

@@ -9,6 +9,7 @@
 pub mod fmuc;
 pub mod log;
 pub mod ns;
+mod page;
 pub mod room;
 pub mod service;
 pub mod settings;

@@ -195,6 +195,11 @@ impl<E> Log<E> {
         }
     }
 
+    /// What of a range is not kept here.
+    pub fn lacks(&self, range: &Range) -> Vec<Range> {
+        without(range.clone(), &self.range(range).entries)
+    }
+
     /// All that is kept, in the order in which it came.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry<E>> {
         self.entries.iter()

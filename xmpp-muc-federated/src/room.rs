@@ -31,6 +31,7 @@ mod form;
 mod ghost;
 mod history;
 mod invite;
+mod list;
 mod message;
 mod nick;
 mod occupants;
@@ -58,6 +59,7 @@ pub use record::RecordError;
 
 use affiliations::Affiliations;
 use history::History;
+pub(crate) use history::Wanted;
 use invite::Invitations;
 use occupants::Occupants;
 use presence::Notice;
@@ -77,6 +79,12 @@ pub struct Room {
     /// Its owner has not accepted or changed the configuration yet (§10.1). As long as it has no owner, it is not even created: whoever
     /// enters first becomes one.
     locked: bool,
+    /// As long as it is: when it is destroyed.
+    setup: Option<Instant>,
+    /// Who has made it.
+    creator: Option<BareJid>,
+    /// There is no place for it where persistent rooms are kept.
+    transient: bool,
     affiliations: Affiliations,
     occupants: Occupants,
     subject: Option<Subject>,
@@ -186,6 +194,9 @@ impl Room {
             federated: FederatedBy::default(),
             settings,
             locked: true,
+            setup: None,
+            creator: None,
+            transient: false,
             affiliations: Affiliations::default(),
             occupants: Occupants::default(),
             subject: None,
@@ -287,10 +298,19 @@ impl Machine for Room {
     }
 
     fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
-        self.expire(&mut Turn { now, out });
+        let mut turn = Turn { now, out };
+        self.expire(&mut turn);
+        if self.setup.is_some_and(|until| until <= now.instant) {
+            self.give_up_setup(&mut turn);
+            self.end_if_empty(&mut turn);
+        }
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.requests.next_timeout()
+        self.requests
+            .next_timeout()
+            .into_iter()
+            .chain(self.setup)
+            .min()
     }
 }

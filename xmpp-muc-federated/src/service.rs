@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc;
 use xmpp_core::mailbox::Mailbox;
-use xmpp_core::module::{Hooks, Item, Module};
+use xmpp_core::module::{Hooks, Item, LinkWatcher, Module};
+use xmpp_core::s2s::links::LinkEvent;
 use xmpp_core::server::{BuildError, Server};
 use xmpp_core::{BareJid, Jid};
 
@@ -21,22 +22,31 @@ mod catalogue;
 mod creation;
 mod desk;
 mod disco;
+mod federation;
+mod held;
 mod keeper;
 mod limits;
+mod lines;
+mod loan;
 mod metrics;
 mod outlet;
-mod page;
+mod shelves;
 mod table;
 mod unsaved;
+mod ways;
 
 pub use creation::Creation;
+pub use federation::Federating;
 pub use limits::Limits;
+pub use lines::{Line, Traffic};
 pub use metrics::Metrics;
 
 use catalogue::Catalogue;
 use creation::Creators;
 use desk::Desk;
+use federation::{Federal, Filter};
 use table::{Fresh, Table};
+use ways::Ways;
 
 /// What a [`Service`] is made of.
 #[non_exhaustive]
@@ -55,6 +65,8 @@ pub struct Options {
     pub settings: Arc<Settings>,
     /// Where persistent rooms are.
     pub store: Arc<dyn store::Rooms>,
+    /// How its rooms are federated; default none is.
+    pub federation: Option<Federating>,
 }
 
 impl Options {
@@ -68,6 +80,7 @@ impl Options {
             limits: Limits::default(),
             settings,
             store,
+            federation: None,
         }
     }
 }
@@ -99,9 +112,11 @@ pub struct Service {
 struct House {
     options: Options,
     catalogue: Catalogue,
-    creators: Arc<Creators>,
+    creators: Creators,
     metrics: Metrics,
     fresh: mpsc::UnboundedSender<Fresh>,
+    federal: Option<Federal>,
+    ways: Arc<Ways>,
 }
 
 /// A room that is in memory, for an operator to look at.
@@ -116,11 +131,13 @@ pub struct View {
     pub persistent: bool,
     /// Stanzas that wait for it.
     pub waiting: usize,
+    /// Its links to other rooms with which it is one.
+    pub links: Vec<Line>,
 }
 
 impl Service {
     /// A service, for one server.
-    pub fn new(options: Options) -> Service {
+    pub fn new(mut options: Options) -> Service {
         // Bounded by the rooms that may be in memory.
         let (fresh, begin) = mpsc::unbounded();
         Service {
@@ -129,6 +146,8 @@ impl Service {
                 creators: Creators::new(&options.limits),
                 metrics: Metrics::default(),
                 fresh,
+                federal: options.federation.take().map(Federal::new),
+                ways: Arc::default(),
                 options,
             }),
             begin: Arc::new(Mutex::new(Some(begin))),
@@ -173,6 +192,12 @@ impl Module for Service {
                 name: Some(options.name.clone()),
             });
         }
+        if self.house.federal.is_some() {
+            on.outbound(Arc::new(Filter {
+                service: options.address.clone(),
+            }));
+            on.watch_links(self.clone());
+        }
     }
 
     fn ready(&self, server: &Server) -> Result<(), BuildError> {
@@ -187,6 +212,9 @@ impl Module for Service {
         let Some(fresh) = lock(&self.begin).take() else {
             return refuse("they are another server's");
         };
+        if let Some(federal) = &self.house.federal {
+            federal.begin(address, server);
+        }
         let table = Arc::new(Table::new(self.house.clone(), server.budget().clone()));
         let mailbox = Mailbox::new(table.clone());
         if !server.directory().serve(address.as_jid(), mailbox) {
@@ -195,6 +223,12 @@ impl Module for Service {
         *lock(&self.open) = Some(table.clone());
         server.spawn(Desk::new(server.clone(), table, fresh).run());
         Ok(())
+    }
+}
+
+impl LinkWatcher for Service {
+    fn link(&self, event: &LinkEvent, _: &Server) {
+        self.house.ways.hear(event, self.address());
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Limits {
     pub applicants: usize,
     /// Messages of history, whatever the owner has configured; default 100.
     pub history: usize,
-    /// Bytes of history; default 1 MiB.
+    /// Bytes of history; default 1 MiB. All that there is counts as [memory](xmpp_core::server::Config::memory) of the server; where that is short, there is less.
     pub history_bytes: usize,
     /// Bytes of a nick; default 128.
     pub nick: usize,
@@ -55,6 +55,11 @@ pub struct Limits {
     pub presence: usize,
     /// Bytes of each text of the configuration: name, description, password; default 1024.
     pub text: usize,
+    /// Bytes of the entries in one answer that lists occupants, or those with a role or an affiliation; default 128 KiB, which is some
+    /// thousand. There are more pages (XEP-0059).
+    pub page: usize,
+    /// How long a new room waits for its owner to accept or change its configuration (§10.1), before it is destroyed; default 10 min.
+    pub setup: Duration,
     /// Requests from occupants to others that wait for their answer; default 1000 in a room. One client has at most a quarter of them.
     pub requests: usize,
     /// For how long, before the room answers in their place; default 60 s.
@@ -79,6 +84,8 @@ impl Default for Limits {
             subject: 4096,
             presence: 8 << 10,
             text: 1024,
+            page: 128 << 10,
+            setup: Duration::from_secs(600),
             requests: 1000,
             request: Duration::from_secs(60),
             burst: 50,

@@ -63,6 +63,26 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The same for a peer for which it is waited so many times longer.
+    fn patient(&self, patience: u32) -> Options {
+        let mut options = self.clone();
+        // It is asked so soon for an answer that spares the store a stanza. From there none comes in time, and question and answer cost
+        // as much as half a message.
+        let interval = &mut options.requests.interval;
+        *interval = RequestPolicy::default().interval.max(*interval);
+        for time in [
+            &mut options.requests.interval,
+            &mut options.requests.patience,
+            &mut options.answer,
+            &mut options.grace,
+        ] {
+            *time = time.saturating_mul(patience);
+        }
+        options
+    }
+}
+
 /// What the managed streams between servers share.
 pub struct Surroundings {
     /// How they are managed.

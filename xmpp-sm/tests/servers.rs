@@ -14,8 +14,8 @@ use xmpp_core::io::s2s::{Authorities, Config, Federation, Gate, PeerTls, Peers, 
 use xmpp_core::io::{Identity, Security, surroundings};
 use xmpp_core::mailbox::{Origin, Outcome, Settlement, SmPoint};
 use xmpp_core::module::{Hooks, LinkWatcher, Module};
-use xmpp_core::s2s::Policy;
 use xmpp_core::s2s::links::LinkEvent;
+use xmpp_core::s2s::{Compression, Policy};
 use xmpp_core::sasl::{Credentials, Secret};
 use xmpp_core::server::{Domain, Server};
 use xmpp_core::session::Session;
@@ -168,7 +168,7 @@ struct Site {
 
 impl Site {
     /// A server of this domain, with somebody who is there.
-    async fn new(net: &Net, domain: &str, bidi: bool) -> Site {
+    async fn new(net: &Net, domain: &str, policy: Policy) -> Site {
         let gate = Gate::default();
         let told = Arc::new(Told::default());
         let server = Server::builder()
@@ -179,10 +179,6 @@ impl Site {
             .remote(gate.mailbox())
             .build(surroundings())
             .unwrap();
-        let policy = Policy {
-            bidi,
-            ..Policy::default()
-        };
         let mut config = Config::default();
         config.links.backoff.start = Duration::from_millis(2);
         config.links.backoff.max = Duration::from_millis(20);
@@ -263,13 +259,13 @@ impl Site {
     }
 }
 
-async fn talk(bidi: bool, cut: u64, seed: u64) {
+async fn talk(policy: Policy, cut: u64, seed: u64) {
     const COUNT: usize = 400;
     let net = Net::default();
     net.0.random.store(seed, Ordering::Relaxed);
     net.0.cut.store(cut, Ordering::Relaxed);
-    let a = Site::new(&net, "a.example", bidi).await;
-    let b = Site::new(&net, "b.example", bidi).await;
+    let a = Site::new(&net, "a.example", policy).await;
+    let b = Site::new(&net, "b.example", policy).await;
     let (one, two, at_b, at_a) = tokio::join!(
         a.send("x@b.example/y", COUNT),
         b.send("x@a.example/y", COUNT),
@@ -284,6 +280,12 @@ async fn talk(bidi: bool, cut: u64, seed: u64) {
     assert_eq!(acked, 2 * COUNT, "seed {seed}");
     let resumed = a.told.resumed.load(Ordering::Relaxed) + b.told.resumed.load(Ordering::Relaxed);
     let dialled = net.0.dialled.load(Ordering::Relaxed);
+    let sent = &a.server.metrics().s2s.compression.sent;
+    let (xml, packed) = (sent.xml.value(), sent.packed.value());
+    match policy.compression {
+        Some(_) => assert!(0 < packed && packed < xml, "seed {seed}: {xml} {packed}"),
+        None => assert_eq!((xml, packed), (0, 0)),
+    }
     println!("seed {seed}: {dialled} connections, {resumed} times resumed");
     if cut > 0 {
         assert!(resumed > 0, "seed {seed}: {dialled} connections");
@@ -295,22 +297,43 @@ async fn talk(bidi: bool, cut: u64, seed: u64) {
     }
 }
 
+fn one_way() -> Policy {
+    Policy {
+        bidi: false,
+        ..Policy::default()
+    }
+}
+
 #[tokio::test]
 async fn what_one_sends_the_other_gets() {
-    talk(false, 0, 1).await;
-    talk(true, 0, 1).await;
+    talk(one_way(), 0, 1).await;
+    talk(Policy::default(), 0, 1).await;
 }
 
 #[tokio::test]
 async fn cables_are_cut_and_all_comes_once_and_in_order_one_way() {
     for seed in 0..3 {
-        talk(false, 20_000, seed).await;
+        talk(one_way(), 20_000, seed).await;
     }
 }
 
 #[tokio::test]
 async fn cables_are_cut_and_all_comes_once_and_in_order_both_ways() {
     for seed in 0..3 {
-        talk(true, 20_000, seed).await;
+        talk(Policy::default(), 20_000, seed).await;
+    }
+}
+
+/// XEP-0138: each connection is compressed anew, and the session goes on over it.
+#[tokio::test]
+async fn cables_are_cut_and_all_comes_once_and_in_order_compressed() {
+    for seed in 0..2 {
+        for policy in [one_way(), Policy::default()] {
+            let policy = Policy {
+                compression: Some(Compression::Zlib),
+                ..policy
+            };
+            talk(policy, 20_000, seed).await;
+        }
     }
 }

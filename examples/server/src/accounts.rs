@@ -92,12 +92,13 @@ pub fn links(config: &Config) -> anyhow::Result<()> {
     for link in &links {
         let yes = |is: bool, what: &'static str| if is { what } else { "" };
         let line = format!(
-            "{:<8} {:<30} {:<8} {:<4} {:<12} out {} in {} waiting {} received {} sent {} {}",
+            "{:<8} {:<30} {:<8} {:<4} {:<12} {:<5}out {} in {} waiting {} received {} sent {} {}",
             link.id,
             link.domain.as_deref().unwrap_or("-"),
             link.state,
             yes(link.encrypted, "tls"),
             yes(link.certified, "certified"),
+            link.compression.as_deref().unwrap_or_default(),
             link.granted,
             link.accepted,
             link.waiting,

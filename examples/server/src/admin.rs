@@ -94,6 +94,7 @@ pub struct Link {
     pub encrypted: bool,
     /// Whether the peer's certificate is right for it.
     pub certified: bool,
+    pub compression: Option<String>,
     /// What waits for it.
     pub waiting: usize,
     pub received: u64,
@@ -292,6 +293,7 @@ impl From<&LinkView> for Link {
             accepted: view.accepted.len(),
             encrypted: view.encrypted,
             certified: view.certified,
+            compression: view.compression.map(|method| method.name().into()),
             waiting: view.waiting,
             received: view.received,
             sent: view.sent,

@@ -3,6 +3,7 @@
 //! `server.toml` beside this crate's `Cargo.toml` has every setting with its default.
 
 mod environment;
+mod federated;
 mod listen;
 mod mirror;
 mod place;

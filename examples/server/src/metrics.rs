@@ -246,10 +246,24 @@ fn federation(metrics: &Federation, text: &mut Text) {
         stanzas(name, direction, traffic, text);
     }
     let name = "xmpp_s2s_bytes_total";
-    let help = "Bytes of XML of other servers and to them, before encryption.";
+    let help = "Bytes of XML of other servers and to them, before compression and encryption.";
     text.family(name, "counter", help);
     for (direction, traffic) in both {
         text.sample(name, &[("direction", direction)], traffic.bytes.value());
+    }
+
+    let name = "xmpp_s2s_compression_bytes_total";
+    let help = "Bytes of streams with other servers that are compressed, as XML and as they went.";
+    text.family(name, "counter", help);
+    let compression = &metrics.compression;
+    for (direction, bytes) in [
+        ("received", &compression.received),
+        ("sent", &compression.sent),
+    ] {
+        for (form, counter) in [("xml", &bytes.xml), ("packed", &bytes.packed)] {
+            let labels = [("direction", direction), ("form", form)];
+            text.sample(name, &labels, counter.value());
+        }
     }
 
     let name = "xmpp_s2s_stream_errors_total";

@@ -24,6 +24,8 @@ impl Rooms {
         secret: [u8; 32],
     ) -> anyhow::Result<Rooms> {
         let settings = &config.rooms;
+        let ours = config.domains.iter().map(|domain| domain.name.0.clone());
+        let ours: Vec<_> = ours.collect();
         let mut services = Vec::new();
         for domain in &config.domains {
             let address = config.rooms_of(domain).map_err(|error| anyhow!(error))?;
@@ -43,6 +45,10 @@ impl Rooms {
             options.name = settings.name.clone();
             options.creation = domain.rooms.creation.unwrap_or(settings.creation).into();
             options.limits = settings.limits.clone().into();
+            options.federation =
+                settings
+                    .federation
+                    .of(&options.address, &ours, &settings.federated);
             services.push(Service::new(options));
         }
         Ok(Rooms { services })

@@ -14,6 +14,7 @@ ca_file: "{authority}"
 s2s_cafile: "{authority}"
 s2s_use_starttls: required
 s2s_timeout: 20 seconds
+s2s_zlib: {compressed}
 listen:
   - {{ port: {starttls}, ip: "{address}", module: ejabberd_c2s, starttls: true }}
   - {{ port: {direct_tls}, ip: "{address}", module: ejabberd_c2s, tls: true }}
@@ -61,6 +62,7 @@ class Ejabberd(Server):
                 direct_tls=self.direct_tls_port,
                 s2s=self.s2s_port,
                 api=self._api,
+                compressed=str(self.options.federation.compressed).lower(),
                 dialback="" if self.options.federation.certified else "  mod_s2s_dialback: {}",
             )
         )

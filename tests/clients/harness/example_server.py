@@ -48,17 +48,32 @@ listen = [{starttls}]
 direct_tls = [{direct_tls}]
 authorities = "{ca}"
 name_servers = ["{name_server}"]
-allow_networks = ["127.0.0.0/8"]
-
-# Nobody waits for minutes here.
-[s2s.limits.links]
-connect = "10 s"
-backoff = {{ max = "2 s" }}
-
+allow_networks = ["127.0.0.0/8", "198.18.0.0/15"]
+{patience}
 [s2s.policy]
 proof = "{proof}"
 bidi = {bidi}
+
+[s2s.peers]
+{peers}
 """
+
+# Nobody waits for minutes here ...
+SHORT = """
+[s2s.limits.links]
+connect = "10 s"
+backoff = { max = "2 s" }
+"""
+
+# ... but where a handshake takes minutes. Who connects is not known before its stream header.
+CONSTRAINED = """
+[s2s.limits.timeouts]
+header = "2 min"
+
+[s2s.limits.links]
+backoff = { max = "30 s" }
+"""
+PATIENCE = 10
 
 
 class ExampleServer(Server):
@@ -93,7 +108,7 @@ class ExampleServer(Server):
         federation = self.options.federation
         if federation is None:
             return ALONE
-        listen = f'"{self.address}:{self.s2s_port}"'
+        listen = f'"{self.listen_address}:{self.s2s_port}"'
         return FEDERATION.format(
             starttls="" if federation.direct_tls else listen,
             direct_tls=listen if federation.direct_tls else "",
@@ -101,7 +116,30 @@ class ExampleServer(Server):
             name_server=self.names.address,
             proof="certificate" if federation.certified else "either",
             bidi=str(federation.bidi).lower(),
+            peers="\n".join(self._peers()),
+            patience=CONSTRAINED if self.constrained else SHORT,
         )
+
+    def _peers(self) -> list[str]:
+        """Where single domains differ."""
+        compressed = {self.options.peer} - {""}
+        if self.options.federation.compressed:
+            compressed |= self.constrained
+        settings = {}
+        for domain in [*self.hosts, *(compressed - self.hosts.keys())]:
+            settings[domain] = [
+                f'host = "{self.hosts[domain]}"' if domain in self.hosts else "",
+                f"patience = {PATIENCE}" if domain in self.constrained else "",
+                'compression = "zlib"' if domain in compressed else "",
+            ]
+        return [
+            f'"{domain}" = {{ {", ".join(filter(None, each))} }}' for domain, each in settings.items()
+        ]
+
+    def links(self) -> str:
+        """What its operator sees of its connections with others."""
+        command = [self.binary(), "links", "--config", self._configuration]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
     @staticmethod
     def binary() -> str:

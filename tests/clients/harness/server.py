@@ -37,8 +37,8 @@ class Federation:
     `certified`: both have certificates of the test authority, and believe nothing
     else; otherwise both have signed their own, and dialback has to do. Certificates
     are for servers, as public authorities give them out; `client_auth`: for clients
-    too, without which ejabberd accepts none from who connects to it. `bidi` and
-    `acks` are XEP-0288 and XEP-0198; `direct_tls` is XEP-0368, and no STARTTLS. `proxied`: DNS names `proxy_port`, where the test
+    too, without which ejabberd accepts none from who connects to it. `bidi`,
+    `acks` and `compressed` are XEP-0288, XEP-0198 and XEP-0138; `direct_tls` is XEP-0368, and no STARTTLS. `proxied`: DNS names `proxy_port`, where the test
     puts what it can cut.
     """
 
@@ -46,6 +46,7 @@ class Federation:
     client_auth: bool = False
     bidi: bool = False
     acks: bool = False
+    compressed: bool = False
     direct_tls: bool = False
     proxied: bool = False
 
@@ -63,7 +64,8 @@ class Options:
     5222 and 5223 of a loopback address of its own, for clients whose ports
     cannot be set. `federation` gives it a domain of its own in the DNS of the
     run, and a port for other servers. `alone` is for a test that does to its
-    server what no other could bear; it names the reason.
+    server what no other could bear; it names the reason. `peer` is the domain of
+    the other server, for those that are compressed only if they are named.
     """
 
     registration: bool = False
@@ -71,12 +73,17 @@ class Options:
     standard_ports: bool = False
     federation: Federation | None = None
     alone: str = ""
+    peer: str = ""
 
 
 class Server(ABC):
     """Starts and stops a server; each product is a subclass.
 
     `rooms` is the domain of its rooms. `ended` is the exit status once `wait` has seen it.
+
+    What can be changed before it starts: `hosts`, where it finds domains that it does not ask DNS for; `constrained`, those of
+    them that are reached over a slow line; `prefix`, a command that runs its own; where it listens for
+    other servers, where these find it, and where a proxy before it listens.
     """
 
     name: str
@@ -110,6 +117,10 @@ class Server(ABC):
             self.address = "127.0.0.1"
             ports = free_ports(4)
             self.starttls_port, self.direct_tls_port, self.s2s_port, self.proxy_port = ports
+        self.listen_address = self.s2s_address = self.proxy_address = self.address
+        self.hosts: dict[str, str] = {}
+        self.constrained: frozenset[str] = frozenset()
+        self.prefix: tuple[str, ...] = ()
         if federation:
             port = self.proxy_port if federation.proxied else self.s2s_port
             # ejabberd asks the C library for addresses, and that knows of this host only.
@@ -137,7 +148,7 @@ class Server(ABC):
         self.ended = None
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self.prefix, *self.command()], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + START_TIMEOUT
         ports = [self.starttls_port, self.direct_tls_port]

@@ -11,6 +11,7 @@ from slixmpp import JID, Message
 from harness import case
 from harness.case import ClientTest, differs
 from harness.ejabberd import Ejabberd
+from harness.example_server import ExampleServer
 from harness.prosody import Prosody
 from harness.proxy import Proxy
 from harness.server import Federation, Options, Server, free_ports
@@ -33,10 +34,12 @@ class FederationTest(ClientTest):
 
     def setUp(self):
         self.options = Options(federation=self.federation, alone=self.alone)
-        super().setUp()
         # Another one, of whatever make this one is.
         options = replace(self.options, alone=f"{self.alone or 'used'} as the other side")
         self.peer = case.servers.of(options, self.product)
+        if self.federation.compressed:
+            self.options = replace(self.options, peer=self.peer.domain)
+        super().setUp()
 
     @property
     def about(self) -> str:
@@ -163,6 +166,24 @@ class EjabberdByDialback(Conversations, FederationTest):
 class EjabberdByCertificate(Conversations, FederationTest):
     product = Ejabberd
     federation = Federation(certified=True, client_auth=True)
+
+
+class EjabberdCompressed(Conversations, FederationTest):
+    """XEP-0138, which Debian's Prosody has no more. ejabberd offers it and asks nobody for it."""
+
+    product = Ejabberd
+    federation = Federation(certified=True, client_auth=True, compressed=True)
+
+    async def test_what_it_is_sent_is_compressed(self):
+        romeo, juliet = await self.couple()
+        juliet.say(romeo.boundjid, "hark")
+        await romeo.message("hark")
+        romeo.say(juliet.boundjid, "who's there?")
+        await juliet.message("who's there?")
+        if isinstance(self.server, ExampleServer):
+            sent, received = sorted(self.server.links().splitlines(), reverse=True)
+            self.assertIn(" zlib ", sent)
+            self.assertNotIn(" zlib ", received)
 
 
 class Stopped(FederationTest):

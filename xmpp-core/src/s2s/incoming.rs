@@ -21,8 +21,8 @@ mod tests;
 
 /// The receiving side. See the [module](super).
 ///
-/// It takes header after header, offers STARTTLS, EXTERNAL and dialback as the policy for the peer allows, and from the first proven pair on
-/// delivers stanzas.
+/// It takes header after header, offers STARTTLS, EXTERNAL, dialback and compression as the policy for the peer allows, and from the first proven
+/// pair on delivers stanzas.
 pub struct Incoming {
     link: Link,
     state: State,
@@ -36,6 +36,8 @@ pub struct Incoming {
     deadline: Instant,
     /// The first header has come.
     begun: bool,
+    /// The peer is waited for longer than others.
+    patient: bool,
 }
 
 enum State {
@@ -73,6 +75,7 @@ impl Incoming {
             attempts: 0,
             deadline: now.instant + times.header.min(times.login),
             begun: false,
+            patient: false,
         }
     }
 
@@ -84,6 +87,11 @@ impl Incoming {
             true => self.link.request(pair, now, out),
             false => refuse(pair, Refusal::Direction, out),
         }
+    }
+
+    /// Whether the stream is open, or will be again.
+    fn may_ask(&self) -> bool {
+        matches!(self.phase(), Phase::Open | Phase::Renewing)
     }
 
     /// Ours and the peer's domain, for a header of ours.
@@ -99,6 +107,7 @@ impl Side for Incoming {
 
     fn phase(&self) -> Phase {
         match &self.state {
+            State::Opening | State::Asked { .. } if self.link.is_proven() => Phase::Renewing,
             State::Opening | State::Asked { .. } | State::Challenged => Phase::Negotiating,
             State::Securing => Phase::Securing,
             State::Open => Phase::Open,
@@ -164,10 +173,10 @@ impl Side for Incoming {
             (Input::Known(pair, known), State::Asked { modern })
                 if self.pair.as_ref() == Some(&pair) =>
             {
-                self.opened(*modern, known, out)?;
+                self.opened(*modern, known, now, out)?;
             }
-            (Input::Request(pair), State::Open) => self.request(pair, now, out),
-            (Input::Verify(verify), State::Open) => self.link.verify(verify, now, out),
+            (Input::Request(pair), _) if self.may_ask() => self.request(pair, now, out),
+            (Input::Verify(verify), _) if self.may_ask() => self.link.verify(verify, now, out),
             (Input::Request(pair), _) => refuse(pair, Refusal::Direction, out),
             (Input::Verify(verify), _) => verified(verify, Verdict::NotFound, out),
             // What was asked before the stream ended.

@@ -16,6 +16,8 @@ pub(super) struct Initiator {
     verifies: Vec<(Verify, Instant)>,
     /// The peer handles dialback errors (§2.4.2), so that one pair's failure is not that of all.
     pub(super) multiplexes: bool,
+    /// The stream begins anew: what is asked is written when the next one is open.
+    paused: bool,
 }
 
 impl Initiator {
@@ -67,8 +69,9 @@ impl Initiator {
         if self.granted.len() + self.requests.len() >= cx.settings.limits.pairs {
             return refuse(pair, Refusal::Full, out);
         }
-        let key = cx.settings.secret.key(&pair, cx.id);
-        write(&Dialback::key(pair.clone(), key), out);
+        if !self.paused {
+            ask(&pair, cx, out);
+        }
         self.requests
             .push((pair, cx.now + cx.settings.limits.answer));
     }
@@ -86,15 +89,9 @@ impl Initiator {
         if here || !cx.dialback || self.verifies.len() >= cx.settings.limits.verifies {
             return verified(verify, Verdict::NotFound, out);
         }
-        let Verify { pair, id, key } = verify.clone();
-        write(
-            &Dialback {
-                pair,
-                id: Some(id),
-                says: Says::Key(key),
-            },
-            out,
-        );
+        if !self.paused {
+            ask_to_verify(&verify, out);
+        }
         self.verifies
             .push((verify, cx.now + cx.settings.limits.answer));
     }
@@ -134,6 +131,24 @@ impl Initiator {
         }
     }
 
+    /// The stream begins anew.
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// The next stream is open: asks all that is not answered, with keys for its ID.
+    pub(super) fn go_on(&mut self, cx: &Context<'_>, out: &mut Vec<stream::Output>) {
+        if !std::mem::take(&mut self.paused) {
+            return;
+        }
+        for (pair, _) in &self.requests {
+            ask(pair, cx, out);
+        }
+        for (verify, _) in &self.verifies {
+            ask_to_verify(verify, out);
+        }
+    }
+
     /// §2.1.1: "it ought to consider dialback operations as having failed when there is no response after a certain amount
     /// of time."
     pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<stream::Output>) {
@@ -164,6 +179,21 @@ impl Initiator {
             .chain(self.verifies.iter().map(|(_, until)| *until))
             .min()
     }
+}
+
+fn ask(pair: &Pair, cx: &Context<'_>, out: &mut Vec<stream::Output>) {
+    let key = cx.settings.secret.key(pair, cx.id);
+    write(&Dialback::key(pair.clone(), key), out);
+}
+
+fn ask_to_verify(verify: &Verify, out: &mut Vec<stream::Output>) {
+    let Verify { pair, id, key } = verify.clone();
+    let question = Dialback {
+        pair,
+        id: Some(id),
+        says: Says::Key(key),
+    };
+    write(&question, out);
 }
 
 pub(super) fn refuse(pair: Pair, why: Refusal, out: &mut Vec<stream::Output>) {

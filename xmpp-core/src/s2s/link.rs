@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::dialback::{self, Dialback, Malformed, Says};
 use super::initiator::{Initiator, refuse, verified};
 use super::receiver::Receiver;
-use super::{Known, Output, Pair, Refusal, Settings, Verdict, Verify, header};
+use super::{Compression, Known, Output, Pair, Refusal, Settings, Verdict, Verify, header};
 use crate::mailbox::Envelope;
 use crate::stanza::{self, Cause, Stanza};
 use crate::stream::{self, StreamCondition, StreamError};
@@ -18,6 +18,8 @@ use crate::{BareJid, Jid};
 pub(super) struct Link {
     pub(super) settings: Arc<Settings>,
     pub(super) tls: bool,
+    /// Whether this is the stream behind `<compressed/>` (XEP-0138), or is about to be.
+    pub(super) compressed: bool,
     /// The ID that the stream has from the side that accepted the connection.
     pub(super) id: String,
     /// The peer declares dialback: in its header, or in its features.
@@ -30,6 +32,8 @@ pub(super) struct Link {
     pub(super) receiver: Option<Receiver>,
     /// There if we may.
     pub(super) initiator: Option<Initiator>,
+    /// What was to be sent between two streams.
+    held: Vec<Envelope>,
     /// When the peer spoke, or was last asked whether it is there.
     heard: Instant,
     /// When there was something to say, either way.
@@ -65,12 +69,14 @@ impl Link {
         Link {
             settings,
             tls,
+            compressed: false,
             id: String::new(),
             dialback: false,
             greeted: false,
             lang: None,
             receiver: None,
             initiator: None,
+            held: Vec::new(),
             heard: now.instant,
             busy: now.instant,
         }
@@ -149,6 +155,37 @@ impl Link {
             out.push(stream::Output::Send(envelope));
         } else {
             out.push(stream::Output::S2s(Output::Unsent(envelope)));
+        }
+    }
+
+    /// A stanza for the peer, which goes out when the next stream is open. There are no more of them than a link is handed before it has written
+    /// any ([`window`](super::links::Limits::window)).
+    pub(super) fn hold(&mut self, envelope: Envelope) {
+        self.held.push(envelope);
+    }
+
+    /// The stream is to be compressed. XEP-0138 §2: "Both entities MUST now consider the previous (uncompressed) stream to be null and void, just as
+    /// with TLS negotiation and SASL negotiation". As with SASL, what has been proven stays proven; what has been asked has not been.
+    pub(super) fn compress(&mut self, method: Compression, out: &mut Vec<stream::Output>) {
+        out.push(stream::Output::S2s(Output::Compress(method)));
+        self.compressed = true;
+        self.greeted = false;
+        self.lang = None;
+        if let Some(receiver) = &mut self.receiver {
+            receiver.forget();
+        }
+        if let Some(initiator) = &mut self.initiator {
+            initiator.pause();
+        }
+    }
+
+    /// The stream behind that is open.
+    pub(super) fn go_on(&mut self, now: Now, out: &mut Vec<stream::Output>) {
+        if let (cx, _, Some(initiator)) = self.roles(now) {
+            initiator.go_on(&cx, out);
+        }
+        for envelope in std::mem::take(&mut self.held) {
+            self.send(envelope, now, out);
         }
     }
 
@@ -346,6 +383,8 @@ impl Link {
 
     /// Nothing will be answered any more.
     pub(super) fn abandon(&mut self, out: &mut Vec<stream::Output>) {
+        let unsent = |envelope| stream::Output::S2s(Output::Unsent(envelope));
+        out.extend(self.held.drain(..).map(unsent));
         if let Some(initiator) = &mut self.initiator {
             initiator.end(out);
         }

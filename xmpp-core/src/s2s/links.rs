@@ -70,6 +70,8 @@ pub struct Links {
     sessions: Sessions<LinkId>,
     /// Those that we have with others and that wait for a connection.
     held: BTreeMap<Arc<str>, Held>,
+    /// How many times longer than others these domains are waited for.
+    patience: HashMap<BareJid, u32>,
     closed: bool,
 }
 
@@ -110,6 +112,7 @@ impl Links {
             verifications: Vec::new(),
             key_dials: Pace::default(),
             held: BTreeMap::new(),
+            patience: HashMap::new(),
             closed: false,
         }
     }
@@ -170,7 +173,8 @@ impl Links {
                 });
             }
             // The driver's.
-            super::Output::Ask(super::Ask::Pair(_) | super::Ask::Stream(_)) => {}
+            super::Output::Ask(super::Ask::Pair(_) | super::Ask::Stream(_))
+            | super::Output::Compress(_) => {}
         }
     }
 }
@@ -194,6 +198,7 @@ impl Machine for Links {
                 self.give_back(envelope, crate::stanza::Condition::RemoteServerTimeout, out);
             }
             Input::Ended(link, ended) => self.ended(link, ended, now, out),
+            Input::Patience(patience) => self.patience = patience,
             Input::Close => self.close(now, out),
         }
     }

@@ -6,13 +6,16 @@ use std::time::Instant;
 use super::initiator::{Initiator, refuse, verified};
 use super::link::{Ending, Link, is_dialback, is_error};
 use super::side::{Phase, Side};
-use super::{Ask, Found, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify};
+use super::{
+    Ask, Compression, Found, Input, Known, Output, Pair, Policy, Refusal, Settings, Verdict, Verify,
+};
 use crate::machine::Machine;
 use crate::sasl::Channel;
 use crate::stream::{self, StreamCondition};
 use crate::time::Now;
 use crate::xml::{Element, Received};
 
+mod compressing;
 mod negotiation;
 #[cfg(test)]
 mod tests;
@@ -20,8 +23,9 @@ mod tests;
 /// The initiating side. See the [module](super).
 ///
 /// [`Input::Open`] begins. What is requested before the stream is open waits, and then goes the shortest way that the policy for the
-/// peer and its offer allow: EXTERNAL for the pair of the stream itself, if it is requested, and dialback for all others. A
-/// stream that is opened only to have keys verified needs no pair at all.
+/// peer and its offer allow: EXTERNAL for the pair of the stream itself, if it is requested, and dialback for all others. Where the policy and the
+/// peer's offer have it, the stream is compressed when the first pair is granted, before those above are told of that. A stream that is
+/// opened only to have keys verified needs no pair at all.
 pub struct Outgoing {
     link: Link,
     state: State,
@@ -35,6 +39,12 @@ pub struct Outgoing {
     asked: Vec<(Pair, Instant)>,
     /// SASL is over, well or badly.
     sasl: Sasl,
+    /// How the stream is to be compressed when a pair is granted.
+    compression: Option<Compression>,
+    /// Granted, and not told: the stream is to be compressed first.
+    granted: Vec<Pair>,
+    /// What the peer has asked by dialback when it did not know that the stream is to be compressed.
+    crossed: Vec<Element>,
     /// Until when the stream has to be open, or the peer has to close its side.
     deadline: Instant,
 }
@@ -63,6 +73,8 @@ enum State {
     Authenticating(Element),
     /// Pairs are requested and granted, and the stanzas of those that are flow.
     Open,
+    /// `<compress/>` is out, and nothing may follow it.
+    Compressing(Compression),
     /// Our `</stream:stream>` is out, the peer's is to come.
     Closing,
     /// The end.
@@ -79,6 +91,7 @@ impl Outgoing {
         channel: &Channel,
         now: Now,
     ) -> Outgoing {
+        let settings = settings.patient(policy.patience);
         let deadline = now.instant + settings.timeouts.login;
         let mut link = Link::new(settings, channel.tls, now);
         link.initiator = Some(Initiator::default());
@@ -91,6 +104,9 @@ impl Outgoing {
             verifies: Vec::new(),
             asked: Vec::new(),
             sasl: Sasl::Untried,
+            compression: None,
+            granted: Vec::new(),
+            crossed: Vec::new(),
             deadline,
         }
     }
@@ -137,7 +153,7 @@ impl Outgoing {
         Ok(policy)
     }
 
-    /// What comes on an open stream.
+    /// What comes on an open stream, or on one that is to be compressed.
     fn open(
         &mut self,
         received: Received,
@@ -148,7 +164,9 @@ impl Outgoing {
             Received::Stanza(stanza) => self.link.stanza(stanza, now, out)?,
             Received::Malformed(malformed) => self.link.malformed(&malformed, out)?,
             Received::Element(element) if is_dialback(&element) => {
+                let before = out.len();
                 self.link.dialback(&element, now, out)?;
+                self.first(before, now, out);
             }
             Received::Element(_) => return Err(StreamCondition::UnsupportedStanzaType.into()),
             Received::Header(_) => return Err(StreamCondition::BadFormat.into()),
@@ -160,7 +178,7 @@ impl Outgoing {
 
     /// Nothing that waits can be had on this stream.
     fn give_up(&mut self, why: Refusal, out: &mut Vec<stream::Output>) -> Ending {
-        for pair in self.pairs.drain(..) {
+        for pair in self.granted.drain(..).chain(self.pairs.drain(..)) {
             refuse(pair, why.clone(), out);
         }
         for verify in self.verifies.drain(..) {
@@ -172,7 +190,8 @@ impl Outgoing {
     /// What waits for the stream to open has waited in vain.
     fn refuse_all(&mut self, out: &mut Vec<stream::Output>) {
         let asked = self.asked.drain(..).map(|(pair, _)| pair);
-        for pair in self.pairs.drain(..).chain(asked) {
+        let granted = self.granted.drain(..);
+        for pair in granted.chain(self.pairs.drain(..)).chain(asked) {
             refuse(pair, Refusal::Timeout, out);
         }
         for verify in self.verifies.drain(..) {
@@ -191,7 +210,8 @@ impl Side for Outgoing {
             | State::Waiting
             | State::Asked(_)
             | State::Proceeding
-            | State::Authenticating(_) => Phase::Negotiating,
+            | State::Authenticating(_)
+            | State::Compressing(_) => Phase::Negotiating,
             State::Securing => Phase::Securing,
             State::Open => Phase::Open,
             State::Closing => Phase::Closing,
@@ -227,13 +247,23 @@ impl Side for Outgoing {
                 out.push(stream::Output::S2s(Output::PeerError(Box::new(element))));
                 return Err(Ending::Clean);
             }
-            (State::Opening, Received::Header(header)) => self.header(header, out)?,
+            (State::Opening, Received::Header(header)) => self.header(header, now, out)?,
             (State::Waiting, Received::Element(element)) if is_features(&element) => {
                 self.features(element, now, out)?;
             }
             (State::Proceeding, Received::Element(element)) => self.proceed(&element, out)?,
             (State::Authenticating(features), Received::Element(element)) => {
                 self.authenticated(features, &element, now, out)?;
+            }
+            (State::Compressing(method), Received::Element(element)) => {
+                self.compressing(method, element, now, out)?;
+            }
+            (
+                state @ State::Compressing(_),
+                received @ (Received::Stanza(_) | Received::Malformed(_)),
+            ) => {
+                self.state = state;
+                self.open(received, now, out)?;
             }
             (State::Open, received) => {
                 self.state = State::Open;
@@ -288,10 +318,14 @@ impl Side for Outgoing {
                     Input::Verify(verify) => self.link.verify(verify, now, out),
                     Input::Known(pair, known) => {
                         self.target_known(&pair, known, now, out);
+                        let before = out.len();
                         self.link.known(&pair, known, now, out);
+                        self.first(before, now, out);
                     }
                     Input::Verified(verify, verdict) => {
+                        let before = out.len();
                         self.link.verified(&verify, verdict, now, out)?;
+                        self.first(before, now, out);
                     }
                     Input::Open | Input::Session(_) | Input::Claimed(_) => {}
                 }

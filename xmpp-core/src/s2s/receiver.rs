@@ -44,6 +44,16 @@ impl Receiver {
         self.proven.is_empty() && self.open.is_empty()
     }
 
+    /// Whether nothing is to be answered.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The stream begins anew: what has been asked is asked again, with a key for the next stream's ID.
+    pub(super) fn forget(&mut self) {
+        self.open.clear();
+    }
+
     /// The pair is proven.
     pub(super) fn accept(&mut self, pair: Pair, out: &mut Vec<stream::Output>) {
         if !self.proven.contains(&pair) {

@@ -14,6 +14,8 @@ pub(super) enum Phase {
     Idle,
     /// It is not open.
     Negotiating,
+    /// It was open, and is not yet again: what is to be sent waits.
+    Renewing,
     /// The TLS handshake is to come.
     Securing,
     /// Stanzas may flow.
@@ -65,6 +67,7 @@ pub(super) trait Side {
             stream::Input::Send(envelope) => {
                 match self.phase() {
                     Phase::Open => self.link().send(envelope, now, out),
+                    Phase::Renewing => self.link().hold(envelope),
                     _ => out.push(stream::Output::S2s(Output::Unsent(envelope))),
                 }
                 Ok(())

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Ask, Input, Known, Output, Pair, Policy, Proof, Settings, Verdict, Verify, dialback};
+use super::{
+    Ask, Compression, Input, Known, Output, Pair, Policy, Proof, Settings, Verdict, Verify,
+    dialback,
+};
 use crate::machine::Machine;
 use crate::sasl::Channel;
 use crate::server::{Random, Timeouts};
@@ -78,6 +81,12 @@ pub(super) fn lax(mut known: Known) -> Known {
     known
 }
 
+/// The policy wants compression.
+pub(super) fn packed(mut known: Known) -> Known {
+    known.policy.as_mut().unwrap().compression = Some(Compression::Zlib);
+    known
+}
+
 pub(super) fn verify(from: &str, to: &str, id: &str, key: &str) -> Verify {
     Verify {
         pair: pair(from, to),
@@ -110,10 +119,13 @@ impl<M: Machine<Input = stream::Input, Output = stream::Output>> Bench<M> {
         }
         let mut out = Vec::new();
         self.machine.handle(input, self.now, &mut out);
-        if out
-            .iter()
-            .any(|output| matches!(output, stream::Output::Restart))
-        {
+        let restarts = |output: &stream::Output| {
+            matches!(
+                output,
+                stream::Output::Restart | stream::Output::S2s(Output::Compress(_))
+            )
+        };
+        if out.iter().any(restarts) {
             self.reader.restart();
         }
         out
@@ -202,6 +214,7 @@ fn word(output: &stream::Output) -> String {
             Output::PeerError(_) => "peer's error".into(),
             Output::Session(_) => "session".into(),
             Output::Denied(_) => "denied".into(),
+            Output::Compress(Compression::Zlib) => "pack".into(),
             Output::Ask(Ask::Session(_)) | Output::Ended(_) | Output::Acked(_) => {
                 unreachable!("no layer")
             }

@@ -8,8 +8,8 @@ use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Matter, Node, Output, Turn};
-use super::settings::Dialect;
+use super::node::{Class, Matter, Node, Turn};
+use super::settings::{Accept, Dialect};
 use super::{Extension, Fmuc, Mode};
 use crate::log::Vector;
 use crate::ns;
@@ -26,12 +26,14 @@ pub(super) struct Child {
     pub(super) promised: Option<Vector>,
     /// Who is behind it is known, as of some moment: it need not tell of everybody.
     pub(super) whole: bool,
-    /// It was asked to say how far it is, since the link was down.
-    asked: bool,
-    /// When it is, if it does not say so before.
+    /// When it is asked to join anew, if it does not so by itself.
     ask: Option<Instant>,
     /// Until when those are kept whom it has not named since it has joined anew.
     pub(super) stale: Option<Instant>,
+    /// Until when it may take to tell what was promised.
+    pub(super) told_by: Option<Instant>,
+    /// When it was asked to join anew.
+    recalled: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +54,10 @@ impl Child {
             replica: false,
             promised: None,
             whole: false,
-            asked: false,
             ask: None,
             stale: None,
+            told_by: None,
+            recalled: None,
         }
     }
 
@@ -77,7 +80,10 @@ impl Child {
             State::Suspect { until } => until,
             State::Joined => None,
         };
-        [until, self.stale, self.ask].into_iter().flatten().min()
+        [until, self.stale, self.ask, self.told_by]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -92,6 +98,9 @@ impl Node {
     ) {
         match stanza.kind() {
             Kind::Presence(PresenceType::Available) if asks_to_join(stanza, fmuc) => {
+                if !self.is_welcome(peer, turn) {
+                    return;
+                }
                 match self.may_join(peer, fmuc) {
                     Ok(()) => {
                         let link = Link::new(
@@ -108,7 +117,9 @@ impl Node {
             }
             // The answer to the last of them may have been lost.
             Kind::Presence(PresenceType::Unavailable) if self.federation.accept.admits(peer) => {
-                self.say_left(peer, None, turn);
+                if self.is_answered(peer, turn) {
+                    self.say_left(peer, None, turn);
+                }
             }
             _ => turn.drop(peer, "the room has not joined"),
         }
@@ -116,8 +127,16 @@ impl Node {
 
     /// §5.5 of the design.
     fn may_join(&self, peer: &BareJid, fmuc: &Fmuc) -> Result<(), &'static str> {
-        if fmuc.from.as_ref().is_none_or(|from| from.is_bare()) {
+        let Some(from) = fmuc.from.as_ref().filter(|from| !from.is_bare()) else {
             return Err("nobody is named");
+        };
+        // Whoever is let in is believed to be a room: at least not a user who says so.
+        if from.to_bare() == *peer {
+            return Err("it is a user");
+        }
+        let named = !matches!(self.federation.accept, Accept::Any);
+        if !named && self.settings.is_local(peer.domain()) {
+            return Err("rooms of this server have to be named");
         }
         if peer == self.room.jid() {
             return Err("it is the same room");
@@ -140,6 +159,9 @@ impl Node {
 
     fn refuse(&mut self, peer: &BareJid, why: &'static str, turn: &mut Turn<'_>) {
         turn.notice(peer, Matter::Refused(why));
+        if !self.is_answered(peer, turn) {
+            return;
+        }
         let link = Link::new(
             self.room.jid(),
             peer.clone(),
@@ -151,6 +173,22 @@ impl Node {
             ..Fmuc::default()
         };
         turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+    }
+
+    /// Whether a room that has not joined is answered, this time.
+    fn is_answered(&mut self, peer: &BareJid, turn: &Turn<'_>) -> bool {
+        let most = self.settings.limits.refusals;
+        self.door.answers(peer, most, turn.now.instant)
+    }
+
+    /// Whether a room may join, or join anew, this time.
+    fn is_welcome(&mut self, peer: &BareJid, turn: &mut Turn<'_>) -> bool {
+        let most = self.settings.limits.joins;
+        let welcome = self.door.joins(peer, most, turn.now.instant);
+        if !welcome {
+            turn.drop(peer, "it joins too often");
+        }
+        welcome
     }
 
     fn say_left(&mut self, peer: &BareJid, session: Option<String>, turn: &mut Turn<'_>) {
@@ -178,6 +216,9 @@ impl Node {
     ) {
         let joins = has_join(fmuc) || self.joins_anew(peer, stanza, fmuc);
         if joins {
+            if !self.is_welcome(peer, turn) {
+                return;
+            }
             return match self.may_join_again(peer) {
                 Ok(()) => self.welcome_child(peer, stanza, fmuc, true, turn),
                 Err(why) => {
@@ -186,11 +227,12 @@ impl Node {
                 }
             };
         }
-        if fmuc.extensions.contains(&Extension::Leave) {
+        let via = Via::Child(peer.clone());
+        let is_ext = self.link(&via).is_some_and(|link| link.is_ext());
+        if is_ext && fmuc.extensions.contains(&Extension::Leave) {
             return self.child_left(peer, turn);
         }
         self.child_heard(peer, turn);
-        let via = Via::Child(peer.clone());
         let is_rename = stanza.payload().child("x", ns::USER).is_some_and(|x| {
             let x = x.element();
             x.children()
@@ -254,7 +296,7 @@ impl Node {
         }
         child.state = State::Joined;
         child.replica = false;
-        (child.asked, child.ask) = (false, None);
+        (child.recalled, child.ask) = (None, None);
         child.link.announced.clear();
         let hello = hello.filter(|_| child.link.may_extend());
         let vector = match &hello {
@@ -286,31 +328,28 @@ impl Node {
             }
         }
         self.splits.forget_nodes(&via);
-        self.outlive(&vector, turn);
-        // What comes of it for the peer comes behind the answer, which says what it is speaking to.
-        let mut out = Vec::new();
-        self.take(
-            &via,
-            stanza,
-            fmuc,
-            &mut Turn {
-                out: &mut out,
-                ..*turn
-            },
-        );
+        let since = turn.out.len();
+        self.outlive_itself(&vector, turn);
+        self.outlive(&via, &vector, turn);
+        self.take(&via, stanza, fmuc, turn);
         let fresh = ext && self.must_name_all(peer, fmuc);
-        let to_peer = |one: &Output| matches!(one, Output::Send { peer: to, .. } if to == peer);
-        let (later, before): (Vec<_>, Vec<_>) = out.into_iter().partition(to_peer);
-        turn.out.extend(before);
-        let answered = turn.out.len() + usize::from(ext);
+        // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
+        let about = turn.hold_back(since, peer);
+        // A room that brings nobody has no business here (V4 of the design): nothing is told to it.
+        if self.crowd.behind(&via).next().is_none() && !self.held.passes(&via) {
+            self.children.remove(peer);
+            self.strike_link(peer, turn);
+            return self.refuse(peer, "none of its occupants is let in", turn);
+        }
+        let promised = self.believed(&via, &vector, turn.now);
         self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
-        let answered = answered.min(turn.out.len());
-        turn.out.splice(answered..answered, later);
+        turn.out.extend(about);
         if again {
             self.ask_to_expel_again(&via, turn);
         }
         if let Some(child) = self.children.get_mut(peer) {
-            child.promised = ext.then_some(vector);
+            child.promised = ext.then_some(promised);
+            child.told_by = ext.then(|| turn.now.instant + child.link.timers.join);
             let mode = hello.map(|hello| hello.mode);
             child.replica = mode == Some(Mode::Replica);
         }
@@ -373,16 +412,19 @@ impl Node {
             && matches!(child.state, State::Suspect { .. })
             && child.link.is_ext()
         {
-            child.asked = false;
             child.ask = Some(turn.now.instant + child.link.timers.gap);
         }
     }
 
-    /// A room that has joined is asked to say how far it has everything.
+    /// A room that has joined is asked to say how far it has everything; not again before it may have answered.
     pub(super) fn ask_child(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
-        if let Some(child) = self.children.get_mut(peer)
-            && !std::mem::replace(&mut child.asked, true)
-        {
+        if let Some(child) = self.children.get_mut(peer) {
+            let now = turn.now.instant;
+            let since = child.recalled.map(|at| at + child.link.timers.join);
+            if since.is_some_and(|again| now < again) {
+                return;
+            }
+            child.recalled = Some(now);
             child.ask = None;
             let rejoin = Fmuc::default().with(Extension::Rejoin);
             let stanza = child.link.write_own(&rejoin);
@@ -419,7 +461,7 @@ impl Node {
             let until = forgets.then(|| turn.now.instant + child.link.timers.forget);
             child.state = State::Suspect { until };
             child.promised = None;
-            (child.asked, child.ask) = (false, None);
+            (child.told_by, child.ask, child.recalled) = (None, None, None);
             child.link.trust(turn.now.instant);
             self.split(&Via::Child(peer.clone()), turn);
         }
@@ -455,7 +497,15 @@ impl Node {
                 continue;
             };
             if child.ask.is_some_and(|ask| ask <= now) {
+                child.ask = None;
                 self.ask_child(&peer, turn);
+            } else if child.told_by.is_some_and(|by| by <= now) {
+                // It is as it is: what it has not told may be asked for.
+                child.told_by = None;
+                child.promised = None;
+                if child.state == State::Joined {
+                    self.reunite(&Via::Child(peer), turn);
+                }
             } else if child.stale.is_some_and(|stale| stale <= now) {
                 child.stale = None;
                 self.drop_stale(&Via::Child(peer.clone()), turn);

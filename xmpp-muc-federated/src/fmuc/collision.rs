@@ -36,7 +36,7 @@ impl Node {
             return self.alias(nick, &bare);
         }
         // Those of the room that this one has joined keep theirs.
-        self.give_way(&holder, nick, turn);
+        self.give_way(&holder, turn);
         match self.other_holder(nick, &bare) {
             None => nick.to_owned(),
             Some(_) => self.alias(nick, &bare),
@@ -44,12 +44,13 @@ impl Node {
     }
 
     /// Somebody here, or behind a room that has joined this one, has a nick that is somebody else's.
-    fn give_way(&mut self, loser: &Jid, nick: &str, turn: &mut Turn<'_>) {
+    fn give_way(&mut self, loser: &Jid, turn: &mut Turn<'_>) {
         let Some(known) = self.crowd.get(loser) else {
             return;
         };
         let (via, there) = (known.via.clone(), known.nick_there.clone());
-        let other = self.alias(nick, &loser.to_bare());
+        // As they spell it, not as the one does who keeps it: so does every node.
+        let other = self.alias(&known.occupant.nick, &loser.to_bare());
         if via == Via::Here {
             return self.give_other_nick(loser, &other, turn);
         }
@@ -105,6 +106,15 @@ impl Node {
                     link.collide(&there, loser, turn);
                 }
             }
+        }
+    }
+
+    /// The nick under which somebody is heard who is not there (any more): it may be another's now.
+    pub(super) fn nick_of_old(&self, jid: &Jid, nick: &str) -> String {
+        let bare = jid.to_bare();
+        match self.other_holder(nick, &bare) {
+            Some(_) => self.alias(nick, &bare),
+            None => nick.to_owned(),
         }
     }
 

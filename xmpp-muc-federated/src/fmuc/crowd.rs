@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub(super) sight: Sight,
     /// They are to go, as their own node was asked; asked once more when the link has been down.
     pub(super) expelled: Option<Box<Parting>>,
+    /// Other links by which one hears of them, and their nicks there: only as long as there is a ring of rooms.
+    pub(super) others: Vec<(Via, String)>,
     /// The peer has joined anew, and has not named them since.
     pub(super) stale: bool,
 }
@@ -42,8 +44,10 @@ pub(super) struct Known {
 pub(super) enum Sight {
     /// It does.
     Shown,
-    /// Somebody here has taken them out of the room, or the room does not let them in.
+    /// Somebody here has taken them out of the room.
     Suppressed,
+    /// The room did not let them in. As soon as they are there in another way it is asked again.
+    Refused,
     /// They have not been heard of for too long.
     Lost,
 }
@@ -100,6 +104,13 @@ impl Crowd {
         self.all.values()
     }
 
+    /// Nobody is heard of by this link any more, but those who are behind it.
+    pub(super) fn forget_other(&mut self, via: &Via) {
+        for known in self.all.values_mut() {
+            known.others.retain(|(other, _)| other != via);
+        }
+    }
+
     /// Those behind a link.
     pub(super) fn behind(&self, via: &Via) -> impl Iterator<Item = &Known> {
         self.all.values().filter(move |known| known.via == *via)
@@ -117,9 +128,14 @@ impl Crowd {
         digest(behind.map(|known| (&known.occupant.jid, known.nick_there.as_str())))
     }
 
-    /// A digest of who is not behind it, by the nicks that they have here.
-    pub(super) fn digest_before(&self, via: &Via) -> u32 {
-        let before = self.all.values().filter(|known| known.via != *via);
+    /// A digest of who is not behind it, by the nicks that they have here. Those who are at the peer itself are not among them, though in a ring of rooms one
+    /// may hear of them from elsewhere.
+    pub(super) fn digest_before(&self, via: &Via, peer: &BareJid) -> u32 {
+        let of_peer = |dot: &Dot| dot.node.as_str() == peer.as_str();
+        let before = self
+            .all
+            .values()
+            .filter(|known| known.via != *via && !known.dot.as_ref().is_some_and(of_peer));
         digest(before.map(|known| (&known.occupant.jid, known.occupant.nick.as_str())))
     }
 
@@ -170,6 +186,7 @@ impl Known {
             dot,
             sight: Sight::Shown,
             expelled: None,
+            others: Vec::new(),
             stale: false,
         }
     }

@@ -11,6 +11,7 @@ use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
 use super::event::{Event, Passing};
+use super::guard::Bucket;
 use super::settings::{Bandwidth, Dialect, Federation, Peer, Settings, Timers};
 use super::{Aliases, Dot, Extension, Fmuc, base36};
 use crate::ns;
@@ -35,6 +36,8 @@ pub(super) struct Link {
     pub(super) announced: BTreeMap<Jid, String>,
     /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
     pub(super) unsure: BTreeMap<Jid, Instant>,
+    /// It has told of somebody whom one hears of by another way: there is a ring of rooms, and no side knows who is on the other one.
+    pub(super) ringed: bool,
     /// When it was last found that one side does not know who is on the other one.
     renewed: Option<Instant>,
     /// Something has happened while it was down.
@@ -43,6 +46,12 @@ pub(super) struct Link {
     outbox: VecDeque<Passing>,
     waiting: usize,
     most: (usize, usize),
+    /// What it may say.
+    pub(super) heard: Bucket,
+    /// Until when it is not heard, since it has said too much.
+    pub(super) silenced: Option<Instant>,
+    /// What may be told to it once more.
+    pub(super) repeated: Bucket,
     /// How often it has asked for something in the minute that began then.
     asked: Option<(Instant, u32)>,
 }
@@ -86,11 +95,15 @@ impl Link {
             aliases: Aliases::new(),
             announced: BTreeMap::new(),
             unsure: BTreeMap::new(),
+            ringed: false,
             renewed: None,
             missed: false,
             outbox: VecDeque::new(),
             waiting: 0,
             most: (limits.outbox, limits.outbox_bytes),
+            heard: Bucket::default(),
+            silenced: None,
+            repeated: Bucket::default(),
             asked: None,
         }
     }
@@ -107,7 +120,7 @@ impl Link {
 
     /// One side does not know who is on the other one. Whether that one is to name all, once more: not if it has just done so, for nothing would come of it.
     pub(super) fn may_renew(&mut self, now: Instant) -> bool {
-        let may = self.renewed.is_none_or(|at| at + RENEWAL <= now);
+        let may = !self.ringed && self.renewed.is_none_or(|at| at + RENEWAL <= now);
         if may {
             self.renewed = Some(now);
         }
@@ -127,6 +140,7 @@ impl Link {
     pub(super) fn begin(&mut self, session: String) {
         self.session = session;
         self.missed = false;
+        self.ringed = false;
         self.aliases = Aliases::new();
     }
 
@@ -160,6 +174,11 @@ impl Link {
             let oldest = self.outbox.remove(said.unwrap_or(0));
             self.waiting -= oldest.map_or(0, |oldest| oldest.event.size());
         }
+    }
+
+    /// How many events wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.len()
     }
 
     /// All that has waited.

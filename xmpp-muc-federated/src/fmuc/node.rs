@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use xmpp_core::machine::Machine;
-use xmpp_core::stanza::Stanza;
+use xmpp_core::stanza::{Kind, Stanza};
 use xmpp_core::time::Now;
 use xmpp_core::{BareJid, Jid};
 
 use super::child::Child;
 use super::crowd::{Crowd, Known, Via};
 use super::event::{Event, Passing};
+use super::guard::Door;
 use super::link::Link;
 use super::parent::Parent;
 use super::replica::Held;
@@ -46,6 +47,7 @@ pub struct Node {
     pub(super) confirming: Option<Dot>,
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
+    pub(super) door: Door,
     /// The rooms from the one that this one has joined to the root.
     pub(super) ancestors: Vec<NodeId>,
     /// How many sessions it has begun.
@@ -151,6 +153,8 @@ pub enum Matter {
     Silent,
     /// It does not say what it has done, so this room can be no replica of it.
     NoEcho,
+    /// It says too much, and is not heard for a minute.
+    Flood,
     /// A stanza was dropped.
     Dropped(&'static str),
 }
@@ -174,6 +178,12 @@ impl Turn<'_> {
     pub(super) fn notice(&mut self, peer: &BareJid, what: Matter) {
         let peer = peer.clone();
         self.out.push(Output::Notice(Notice { peer, what }));
+    }
+
+    /// Takes back what was sent to a peer since then, to be sent later.
+    pub(super) fn hold_back(&mut self, since: usize, from: &BareJid) -> Vec<Output> {
+        let of_peer = |one: &mut Output| matches!(one, Output::Send { peer, .. } if peer == from);
+        self.out.extract_if(since.., of_peer).collect()
     }
 
     /// Nothing comes of this stanza.
@@ -208,6 +218,7 @@ impl Node {
             confirming: None,
             parent: None,
             children: BTreeMap::new(),
+            door: Door::default(),
             ancestors: Vec::new(),
             sessions: 0,
             wake: None,
@@ -236,6 +247,16 @@ impl Node {
     /// The room.
     pub fn room(&self) -> &Room {
         &self.room
+    }
+
+    /// The same as [`Room::may_persist`].
+    pub fn may_persist(&mut self, may: bool) {
+        self.room.may_persist(may);
+    }
+
+    /// The same as [`Room::forget_history`].
+    pub fn forget_history(&mut self, bytes: usize) {
+        self.room.forget_history(bytes);
     }
 
     /// Whether nobody is in it, and nothing is under way, with other nodes neither.
@@ -312,7 +333,7 @@ impl Node {
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
-        self.pass_on(via, passing, turn);
+        self.tell_all(via, passing, turn);
         self.echo(via, passing, turn);
     }
 
@@ -331,8 +352,11 @@ impl Node {
         }
     }
 
-    /// Tells all links but the one by which it came.
-    pub(super) fn pass_on(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+    /// Tells all links of an event but the one by which it came.
+    pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        if let Some(dot) = &passing.dot {
+            self.routes.insert(dot.node.clone(), via.clone());
+        }
         if *via != Via::Parent
             && self.confirming.is_none()
             && let Some(parent) = &mut self.parent
@@ -370,11 +394,17 @@ impl Node {
 
     fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
         if let Some(from) = stanza.from().map(Jid::to_bare) {
-            if stanza.payload().has("fmuc", ns::FMUC) {
+            let is_client = stanza.from().is_some_and(|from| self.room.is_in(from));
+            if stanza.payload().has("fmuc", ns::FMUC) && !is_client {
                 return self.received(&from, &stanza, turn);
             }
             if self.is_ordinary_answer(&from, &stanza) {
                 return self.found_ordinary(turn);
+            }
+            // What an ordinary room says to all who are in it; no room is in this one as its user.
+            let is_parent = self.federation.parents.contains(&from);
+            if is_parent && !matches!(stanza.kind(), Kind::Iq(_)) {
+                return;
             }
         }
         if self.is_replica() && self.hold(&stanza, turn) {

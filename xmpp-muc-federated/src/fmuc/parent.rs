@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use xmpp_core::BareJid;
 use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+use xmpp_core::{BareJid, Jid};
 
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
-use super::event::Passing;
+use super::event::{Event, Passing};
 use super::link::{Link, Speech, at, extended};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -26,6 +26,7 @@ pub(super) struct Parent {
     tries: u32,
     /// What has come of the burst: without our extension it counts when it is complete.
     staged: Vec<Stanza>,
+    staged_bytes: usize,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
     /// It has joined this room instead.
@@ -65,8 +66,9 @@ pub(super) enum State {
     Backoff { until: Option<Instant> },
 }
 
-/// The most stanzas of a burst that is not complete.
+/// The most stanzas of a burst that is not complete, and their bytes.
 const STAGED_MAX: usize = 10_000;
+const STAGED_BYTES_MAX: usize = 8 << 20;
 
 impl Parent {
     fn new(which: usize, room: &BareJid, federation: &Federation, settings: &Settings) -> Parent {
@@ -77,6 +79,7 @@ impl Parent {
             which,
             tries: 0,
             staged: Vec::new(),
+            staged_bytes: 0,
             promised: None,
             yielded: false,
             whole: false,
@@ -107,6 +110,11 @@ impl Parent {
             State::Syncing { .. } => self.link.is_ext(),
             _ => false,
         }
+    }
+
+    fn unstage(&mut self) {
+        self.staged.clear();
+        self.staged_bytes = 0;
     }
 
     /// Tells it of an event, now or when it is there.
@@ -178,7 +186,8 @@ impl Node {
         if fresh {
             self.crowd.make_stale(&Via::Parent);
         }
-        let crowd = self.crowd.digest_before(&Via::Parent);
+        let peer = self.parent.as_ref().map(|parent| &parent.link.peer);
+        let crowd = peer.map(|peer| self.crowd.digest_before(&Via::Parent, peer));
         let vector = self.have.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
@@ -214,11 +223,11 @@ impl Node {
             })
         });
         let mut stanza = link.write_join(&occupant, dot.as_ref(), join);
-        if offered && known {
+        if let Some(crowd) = crowd.filter(|_| offered && known) {
             stanza = extended(stanza, Extension::Crowd(crowd));
         }
         turn.send(link, Class::Control, stanza, dot.as_ref());
-        parent.staged.clear();
+        parent.unstage();
         parent.promised = None;
         parent.state = State::Joining {
             until: turn.now.instant + parent.link.timers.join,
@@ -290,14 +299,25 @@ impl Node {
         };
         let ends = matches!(stanza.kind(), Kind::Message(_))
             && stanza.payload().has("subject", xmpp_core::xml::ns::CLIENT);
-        if parent.staged.len() >= STAGED_MAX {
+        parent.staged_bytes += stanza.size();
+        if parent.staged.len() >= STAGED_MAX || parent.staged_bytes > STAGED_BYTES_MAX {
             return turn.drop(&parent.link.peer, "the burst is too long");
         }
         parent.staged.push(stanza);
         if !ends {
             return;
         }
-        for stanza in std::mem::take(&mut parent.staged) {
+        let staged = std::mem::take(&mut parent.staged);
+        parent.staged_bytes = 0;
+        let is_said = |stanza: &Stanza| matches!(stanza.kind(), Kind::Message(_));
+        let said = staged.iter().filter(|stanza| is_said(stanza)).count();
+        // The last one is the subject; of the others only the newest.
+        let mut excess = said.saturating_sub(self.settings.limits.history + 1);
+        for stanza in staged {
+            if excess > 0 && is_said(&stanza) {
+                excess -= 1;
+                continue;
+            }
             if let Some(fmuc) = fmuc_of(&stanza) {
                 self.take(&Via::Parent, &stanza, &fmuc, turn);
             }
@@ -320,16 +340,22 @@ impl Node {
             return;
         };
         if !parent.link.is_ext() {
-            // All others of ours; then what has been said since.
+            // All others of ours whose coming does not wait to be told; then what has happened since.
+            let waiting = parent.link.take_waiting();
+            let comes = |jid: &Jid| {
+                let mut all = waiting.iter().map(|passing| &passing.event);
+                all.any(|event| matches!(event, Event::Here(one) if one.jid == *jid))
+            };
             let unknown = self.crowd.iter().filter(|known| known.via != Via::Parent);
             let unknown: Vec<_> = unknown
-                .filter(|known| !parent.link.announced.contains_key(&known.occupant.jid))
-                .map(|known| known.occupant.clone())
+                .map(|known| &known.occupant)
+                .filter(|one| !parent.link.announced.contains_key(&one.jid) && !comes(&one.jid))
+                .cloned()
                 .collect();
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for mut passing in parent.link.take_waiting() {
+            for mut passing in waiting {
                 if passing.event.is_said() {
                     passing.late.get_or_insert(turn.now.utc);
                 }
@@ -367,18 +393,22 @@ impl Node {
     /// The parent does not know how far this side is.
     fn told_to_rejoin(&mut self, turn: &mut Turn<'_>) {
         let nobody = self.crowd.contributed() == 0 && self.held.coming().is_none();
-        let Some(parent) = &mut self.parent else {
+        let most = self.settings.limits.joins;
+        let Some(parent) = self.parent.as_ref().filter(|one| one.link.may_extend()) else {
             return;
         };
-        match parent.state {
-            // It is being asked already.
-            State::Joining { .. } => {}
-            _ if nobody => {
-                let leave = Fmuc::default().with(Extension::Leave);
-                let stanza = parent.link.write_own(&leave);
-                turn.send(&parent.link, Class::Control, stanza, None);
-            }
-            _ => self.join(turn),
+        let asked = matches!(parent.state, State::Joining { .. } | State::Backoff { .. });
+        let peer = parent.link.peer.clone();
+        if asked || !self.door.joins(&peer, most, turn.now.instant) {
+            return;
+        }
+        if !nobody {
+            return self.join(turn);
+        }
+        if let Some(parent) = &self.parent {
+            let leave = Fmuc::default().with(Extension::Leave);
+            let stanza = parent.link.write_own(&leave);
+            turn.send(&parent.link, Class::Control, stanza, None);
         }
     }
 
@@ -488,7 +518,7 @@ impl Node {
             State::Joined | State::Syncing { .. } => {
                 let retry = parent.back_off(by, now);
                 parent.state = State::Suspect { retry };
-                parent.staged.clear();
+                parent.unstage();
                 parent.link.trust(now);
                 self.split(&Via::Parent, turn);
             }
@@ -629,12 +659,13 @@ impl Node {
     }
 
     /// A room that finds itself among those above it: of all in the ring the one with the greatest address leaves it.
-    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) {
+    /// Whether that is this one.
+    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) -> bool {
         let Some(at) = self.ancestors.iter().position(|one| *one == self.id) else {
-            return;
+            return false;
         };
         if self.ancestors[..=at].iter().max() != Some(&self.id) {
-            return;
+            return false;
         }
         if let Some(parent) = &mut self.parent {
             turn.notice(
@@ -647,6 +678,7 @@ impl Node {
         self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(true, turn);
         self.tell_path(turn);
+        true
     }
 
     /// A number that is another one each time, and the same in a repeated run.

@@ -2,6 +2,7 @@
 
 use xmpp_core::Jid;
 use xmpp_core::stanza::{Condition, Stanza, StanzaError};
+use xmpp_core::xml::ns::CLIENT;
 
 use super::crowd::Via;
 use super::link::{NOT_PRIVATE, Speech, at};
@@ -53,6 +54,10 @@ impl Node {
         let message = portable(stanza);
         let done = match self.room.holder(&nick) {
             None => Err(Condition::ItemNotFound),
+            // Not back to where it comes from.
+            Some((holder, _)) if self.crowd.get(&holder).is_some_and(|to| to.via == *via) => {
+                Err(Condition::ItemNotFound)
+            }
             Some((holder, _)) => {
                 let here = self
                     .crowd
@@ -100,20 +105,21 @@ impl Node {
         if to_via == *via {
             return;
         }
+        // It speaks of a message to somebody behind it, or to one whom it does not know (any more); of nobody else.
         let named = self
             .crowd
             .behind(via)
             .find(|known| known.nick_there == from);
-        let from = named
-            .map_or(from, |known| known.occupant.nick.as_str())
-            .to_owned();
+        let from = match named {
+            Some(known) => known.occupant.nick.clone(),
+            None if self.room.holder(from).is_none() => from.to_owned(),
+            None => return,
+        };
+        let payload = stanza.payload().without(|child| !child.is("error", CLIENT));
+        let stanza = &stanza.clone().with_payload(payload);
         if to_via == Via::Here {
-            let payload = stanza
-                .payload()
-                .without(|child| child.is("fmuc", crate::ns::FMUC));
             let error = stanza
                 .clone()
-                .with_payload(payload)
                 .with_from(at(self.room.jid(), &from))
                 .with_to(holder);
             turn.out.push(Output::Room(room::Output::Send(error)));

@@ -20,10 +20,18 @@ use crate::room::{Affiliation, Role};
 
 /// "Kicked", "banned", and the two ways to be removed for one's affiliation (XEP-0045 §16.6.2).
 const REMOVED: [u16; 4] = [301, 307, 321, 322];
+/// These, and what else is said of one who goes: another nick, the end of the service, a technical problem. All others are a room's own to say, such as 110.
+const PARTING: [u16; 7] = [301, 303, 307, 321, 322, 332, 333];
 
 impl Node {
     /// A stanza with `<fmuc/>`.
     pub(super) fn received(&mut self, peer: &BareJid, stanza: &Stanza, turn: &mut Turn<'_>) {
+        if !self.is_heard(peer, turn) {
+            return;
+        }
+        if stanza.payload().as_bytes().len() > self.settings.limits.stanza {
+            return turn.drop(peer, "the stanza is too large");
+        }
         // Errors are never answered: two rooms would never stop.
         if is_error(stanza) {
             if matches!(stanza.kind(), Kind::Message(_))
@@ -32,9 +40,6 @@ impl Node {
                 self.private_returned(&via, stanza, turn);
             }
             return;
-        }
-        if stanza.payload().as_bytes().len() > self.settings.limits.stanza {
-            return turn.drop(peer, "the stanza is too large");
         }
         let Some(fmuc) = fmuc_of(stanza) else {
             return turn.drop(peer, "<fmuc/> is malformed");
@@ -60,56 +65,69 @@ impl Node {
 
     /// An event of an occupant behind a link.
     pub(super) fn take(&mut self, via: &Via, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
-        self.extensions(via, fmuc, turn);
         let Some(link) = self.link(via) else {
             return;
         };
         let peer = link.peer.clone();
+        // Names are given in the stanza that first uses them, whatever else is in it.
+        let dot = match link.is_ext() {
+            true => link.aliases.read(fmuc),
+            false => None,
+        };
+        self.extensions(via, fmuc, turn);
         // What Openfire says in the name of the room itself is said of somebody in another stanza.
         let author = fmuc.from.clone().filter(|from| !from.is_bare());
         let Some(author) = author else {
             return;
         };
-        let read = match link.is_ext() {
-            true => link.aliases.read(fmuc),
-            false => None,
-        };
-        let named = |one: &Extension| matches!(one, Extension::Origin(_));
-        if read.is_none() && link.is_ext() && fmuc.extensions.iter().any(named) {
-            return turn.drop(&peer, "its event has no name here");
-        }
         let confirmed = self.confirming.clone().filter(|_| *via != Via::Parent);
-        let dot = confirmed.or(read);
+        let dot = confirmed.or(dot);
         if let Some(dot) = dot.as_ref().filter(|_| *via == Via::Parent)
             && self.echoed(dot, turn)
         {
             return;
         }
-        if dot.as_ref().is_some_and(|dot| dot.node == self.id) {
+        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
+        let own = dot.as_ref().is_some_and(|dot| dot.node == self.id);
+        if own || (comes && self.heard_twice(via, &author, nick, dot.as_ref())) {
+            if let Some(link) = self.link(via).filter(|_| comes) {
+                link.ringed = true;
+            }
             return;
         }
-        let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        if let Some(dot) = &dot {
+            if let Err(why) = self.may_name(via, &dot.node, dot.epoch, turn.now) {
+                return turn.drop(&peer, why);
+            }
+        }
         if let Some(dot) = dot.as_ref().filter(|_| self.is_replica()) {
             let passing = self.passing_on(&author, nick, stanza, dot);
             if let Some(passing) = passing
-                && self.may_speak_for(via, &author, turn)
+                && self.may_speak_for(via, &author, Some(dot), turn)
                 && self.hold_back(via, &passing, stanza, fmuc, turn)
             {
                 return;
             }
         }
+        // From here on it is known what there is of it, also if nothing comes of it: it would be asked for again and again.
+        let news = self.is_news(dot.as_ref(), turn);
         match stanza.kind() {
             Kind::Presence(PresenceType::Available) if self.is_request(via, &author, fmuc) => {
                 let asked = occupant(author.clone(), nick, stanza);
-                let parting = parting(stanza, fmuc, self.settings.limits.text);
+                let parting = self.parting(via, stanza, fmuc);
                 self.asked_to_give(via, &author, asked.role, &parting, turn);
             }
             Kind::Presence(PresenceType::Available) => {
-                let occupant = occupant(author, nick, stanza);
-                self.take_here(via, occupant, dot, turn);
+                let mut occupant = occupant(author, nick, stanza);
+                if occupant.presence.payload().as_bytes().len() > self.room.presence_bytes() {
+                    occupant.presence = Stanza::presence(PresenceType::Available);
+                }
+                self.take_here(via, occupant, dot, news, turn);
             }
+            Kind::Presence(_) | Kind::Message(MessageType::Groupchat) if !news => {}
             Kind::Presence(PresenceType::Unavailable) => {
-                let parting = parting(stanza, fmuc, self.settings.limits.text);
+                let parting = self.parting(via, stanza, fmuc);
                 self.take_gone(via, &author, nick, parting, dot, turn);
             }
             Kind::Message(MessageType::Groupchat) => {
@@ -160,26 +178,30 @@ impl Node {
         via: &Via,
         mut occupant: Occupant,
         dot: Option<Dot>,
+        news: bool,
         turn: &mut Turn<'_>,
     ) {
         let jid = occupant.jid.clone();
-        if !self.may_speak_for(via, &jid, turn) {
+        if !self.may_speak_for(via, &jid, dot.as_ref(), turn) {
             return;
         }
         // Who was forgotten with the link is told of once more, and by the same event.
         let better = dot
             .as_ref()
             .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
-        let news = self.is_news(dot.as_ref(), turn);
         let known = self.crowd.get(&jid);
+        let elsewhere = known.is_some_and(|known| known.via != *via);
+        // In which way they are there may be told once more by the event that has brought them.
         let same_event = known.is_some_and(|known| dot.is_some() && known.dot == dot);
-        if known.is_some() && !news && better && !same_event {
-            if let Some(known) = self.crowd.get_mut(&jid) {
-                known.stale = false;
-            }
+        let theirs = self.crowd.get_mut(&jid).filter(|known| known.via == *via);
+        if let Some(known) = theirs.filter(|_| !news && better && !same_event) {
+            known.stale = false;
             return;
         }
-        if better && !same_event {
+        if better && !same_event && !elsewhere {
+            if !news {
+                return;
+            }
             let event = Event::Here(occupant);
             let passing = Passing {
                 event,
@@ -211,6 +233,9 @@ impl Node {
             nick_there,
             dot: lasting,
             sight,
+            others: before
+                .as_ref()
+                .map_or_else(Vec::new, |known| known.others.clone()),
             expelled: before.as_ref().and_then(|known| known.expelled.clone()),
             stale: false,
         });
@@ -226,7 +251,7 @@ impl Node {
                 true => self.publish(via, &passing, turn),
                 false => {
                     self.doubt(via, &jid, turn);
-                    self.pass_on(via, &passing, turn);
+                    self.tell_all(via, &passing, turn);
                 }
             }
         }
@@ -242,17 +267,29 @@ impl Node {
     ) -> Sight {
         let renamed = before
             .filter(|known| known.sight == Sight::Shown && known.occupant.nick != occupant.nick);
+        let mut shown = occupant.clone();
+        if let Some(link) = self.link(via) {
+            shown.role = shown.role.min(link.about.shown_role);
+            shown.affiliation = shown.affiliation.min(link.about.shown_affiliation);
+        }
         let done = self.in_room(turn, |room, now, out| {
             if renamed.is_some() {
-                room.rename_elsewhere(&occupant.jid, &occupant.nick, now, out)?;
+                room.rename_elsewhere(&shown.jid, &shown.nick, now, out)?;
             }
-            room.take_in(occupant, now, out)
+            room.take_in(&shown, now, out)
         });
         match done {
             Ok(()) => Sight::Shown,
             Err(why) => {
+                // Whom it does not let in any more it does not keep.
+                if before.is_some_and(|known| known.sight == Sight::Shown) {
+                    let parting = Parting::default();
+                    self.in_room(turn, |room, now, out| {
+                        room.let_go(&occupant.jid, &parting, now, out);
+                    });
+                }
                 self.not_shown(via, occupant, why, turn);
-                Sight::Suppressed
+                Sight::Refused
             }
         }
     }
@@ -287,9 +324,9 @@ impl Node {
         dot: Option<Dot>,
         turn: &mut Turn<'_>,
     ) {
-        let known = self.crowd.get(author);
-        let theirs = known.is_none_or(|known| known.via == *via);
-        if !theirs {
+        let known = self.crowd.get_mut(author);
+        if let Some(known) = known.filter(|known| known.via != *via) {
+            known.others.retain(|(other, _)| other != via);
             if parting.codes.iter().any(|code| REMOVED.contains(code)) {
                 self.asked_to_expel(via, author, &parting, turn);
             }
@@ -299,7 +336,12 @@ impl Node {
         if parting.codes.contains(&303) {
             return;
         }
-        if !self.is_news(dot.as_ref(), turn) {
+        if self.crowd.get(author).is_none() && !self.may_speak_for(via, author, dot.as_ref(), turn)
+        {
+            return;
+        }
+        // The link says it, not their own node.
+        if dot.is_none() && self.inherit(author, turn) {
             return;
         }
         let late = dot
@@ -342,12 +384,21 @@ impl Node {
         dot: Option<Dot>,
         turn: &mut Turn<'_>,
     ) {
-        if !self.may_speak_for(via, author, turn) || !self.is_news(dot.as_ref(), turn) {
+        if !self.may_speak_for(via, author, dot.as_ref(), turn) {
             return;
         }
-        let known = self.crowd.get(author);
-        // Who speaks without having been introduced is there all the same: one whose peer has forgotten to say so, or who has left since.
-        if known.is_none() && dot.is_none() {
+        let late = said_at(stanza).map(|at| at.min(turn.now.utc));
+        let age = late.map(|at| turn.now.utc.since(at));
+        if age.is_some_and(|age| age > self.settings.limits.history_age) {
+            return;
+        }
+        let is_ext = self.link(via).is_some_and(|link| link.is_ext());
+        let unknown = self.crowd.get(author).is_none() && dot.is_none();
+        if unknown && is_ext {
+            return;
+        }
+        // Who speaks without having been introduced is there all the same: their peer has forgotten to say so. Of old it says nothing.
+        if unknown && late.is_none() {
             let occupant = Occupant {
                 jid: author.clone(),
                 nick: nick.to_owned(),
@@ -355,10 +406,10 @@ impl Node {
                 role: Role::Participant,
                 presence: Stanza::presence(PresenceType::Available),
             };
-            self.take_here(via, occupant, None, turn);
+            self.take_here(via, occupant, None, true, turn);
         }
-        let nick = known_nick(&self.crowd, author).unwrap_or_else(|| nick.to_owned());
-        let late = said_at(stanza).map(|at| at.min(turn.now.utc));
+        let known = known_nick(&self.crowd, author);
+        let nick = known.unwrap_or_else(|| self.nick_of_old(author, nick));
         let mut message = portable(stanza);
         if message.id().is_none()
             && let Some(dot) = &dot
@@ -396,7 +447,7 @@ impl Node {
             Some(Sight::Shown) => {
                 room.hear(by, message, late, now, out);
             }
-            Some(Sight::Suppressed) => {}
+            Some(Sight::Suppressed | Sight::Refused) => {}
             Some(Sight::Lost) | None => {
                 let at = late.unwrap_or(now.utc);
                 room.hear_of_old(by, nick, message, at, now, out);
@@ -458,17 +509,51 @@ impl Node {
 
     /// What a room has that this one has joined is so; of others it depends.
     fn may_set_subject(&mut self, via: &Via, author: &Jid) -> bool {
-        let moderates = self
-            .crowd
-            .get(author)
-            .is_some_and(|known| known.occupant.role == Role::Moderator);
-        let anybody = self.room.anybody_sets_subject();
+        if *via == Via::Parent {
+            return true;
+        }
+        let known = self.crowd.get(author);
+        // Who was kicked here changes nothing here.
+        let shut_out = |sight| matches!(sight, Sight::Suppressed | Sight::Refused);
+        if known.is_some_and(|known| shut_out(known.sight)) {
+            return false;
+        }
+        let role = known.map_or(Role::Participant, |known| known.occupant.role);
+        let anybody = self.room.anybody_sets_subject() && role > Role::Visitor;
         let trusted = self.link(via).is_some_and(|link| link.about.trust_roles);
-        *via == Via::Parent || anybody || (moderates && trusted)
+        anybody || (role == Role::Moderator && trusted)
+    }
+
+    /// How somebody goes, as a peer says. Who has done it is one behind it too: nobody else is named by it.
+    fn parting(&self, via: &Via, stanza: &Stanza, fmuc: &Fmuc) -> Parting {
+        let mut parting = parting(stanza, fmuc, self.settings.limits.text);
+        parting.actor = parting.actor.and_then(|actor| {
+            let mut behind = self.crowd.behind(via);
+            let known = behind.find(|known| match &actor.jid {
+                Some(jid) => known.occupant.jid == *jid,
+                None => known.nick_there == actor.nick,
+            })?;
+            Some(Actor {
+                nick: known.occupant.nick.clone(),
+                jid: Some(known.occupant.jid.clone()),
+            })
+        });
+        let farewell = parting.farewell.as_ref();
+        let size = farewell.map_or(0, |farewell| farewell.payload().as_bytes().len());
+        if size > self.room.presence_bytes() {
+            parting.farewell = None;
+        }
+        parting
     }
 
     /// §5.13 of the design: nobody else's occupants, and none of ours. Whoever was behind a link that is down may have come back by another one.
-    fn may_speak_for(&mut self, via: &Via, jid: &Jid, turn: &mut Turn<'_>) -> bool {
+    fn may_speak_for(
+        &mut self,
+        via: &Via,
+        jid: &Jid,
+        dot: Option<&Dot>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let Some(link) = self.link(via) else {
             return false;
         };
@@ -476,7 +561,7 @@ impl Node {
         let refused = match self.crowd.get(jid) {
             Some(known) if known.via == *via => None,
             Some(known) if known.via == Via::Here => Some("the occupant is here"),
-            Some(known) if !self.splits.has(&known.via) => Some("the occupant is another's"),
+            Some(known) if !self.has_moved(known, dot) => Some("the occupant is another's"),
             _ if !self.settings.may_introduce(&about, jid) => Some("it may not speak for them"),
             _ if self.crowd.behind(via).count() >= self.settings.limits.occupants => {
                 Some("too many occupants")
@@ -489,6 +574,15 @@ impl Node {
         refused.is_none()
     }
 
+    /// Whether one who was behind a link may be behind another one now: they follow their node, and one of whom nothing was heard for too long may have come
+    /// back elsewhere.
+    fn has_moved(&self, known: &Known, dot: Option<&Dot>) -> bool {
+        let node = known.dot.as_ref().map(|dot| &dot.node);
+        let follows = node.is_some() && node == dot.map(|dot| &dot.node);
+        let unnamed = node.is_none() && self.splits.has(&known.via);
+        follows || unnamed || known.sight == Sight::Lost
+    }
+
     /// Whether an event is new here. One without a name always is.
     fn is_news(&mut self, dot: Option<&Dot>, turn: &Turn<'_>) -> bool {
         dot.is_none_or(|dot| {
@@ -497,11 +591,33 @@ impl Node {
         })
     }
 
+    /// Whether somebody who is behind another link is told of by this one, and by the same event: then there is a ring of rooms. It will be broken
+    /// somewhere, and perhaps they are behind this link then.
+    fn heard_twice(&mut self, via: &Via, jid: &Jid, nick: &str, dot: Option<&Dot>) -> bool {
+        let about = self.link(via).map(|link| link.about.clone());
+        let may = about.is_some_and(|about| self.settings.may_introduce(&about, jid));
+        let Some(known) = self.crowd.get_mut(jid).filter(|_| may) else {
+            return false;
+        };
+        if known.via == Via::Here
+            || known.via == *via
+            || self.splits.has(&known.via)
+            || dot.is_none()
+            || known.dot.as_ref() != dot
+        {
+            return false;
+        }
+        known.others.retain(|(other, _)| other != via);
+        known.others.push((via.clone(), nick.to_owned()));
+        true
+    }
+
     /// All behind a link are gone, as this room has to see it.
     pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
         if let Some(parent) = self.parent.as_mut().filter(|_| *via == Via::Parent) {
             parent.whole = false;
         }
+        self.crowd.forget_other(via);
         for jid in self.crowd.jids_behind(via) {
             self.drop_one(via, &jid, parting, turn);
         }
@@ -524,6 +640,9 @@ impl Node {
         parting: &Parting,
         turn: &mut Turn<'_>,
     ) {
+        if self.inherit(jid, turn) {
+            return;
+        }
         let Some(known) = self.crowd.remove(jid, None) else {
             return;
         };
@@ -541,6 +660,35 @@ impl Node {
             late: None,
         };
         self.publish(via, &passing, turn);
+    }
+
+    /// Whether one who is not behind the link any more that they were behind is behind another one by which one has heard of them. That one is told that
+    /// one does not hear of them from this side, and all others that one does: they may have had it the other way round.
+    fn inherit(&mut self, jid: &Jid, turn: &mut Turn<'_>) -> bool {
+        let Some(known) = self.crowd.get_mut(jid) else {
+            return false;
+        };
+        let Some((heir, nick)) = known.others.pop() else {
+            return false;
+        };
+        known.via = heir.clone();
+        known.nick_there = nick;
+        let passing = |event, dot| Passing {
+            event,
+            dot,
+            late: None,
+        };
+        let here = passing(Event::Here(known.occupant.clone()), known.dot.clone());
+        let gone = Event::Gone {
+            jid: jid.clone(),
+            nick: known.occupant.nick.clone(),
+            parting: Parting::default(),
+        };
+        if let Some(link) = self.link(&heir) {
+            link.tell(&passing(gone, None), turn);
+        }
+        self.tell_all(&heir, &here, turn);
+        true
     }
 }
 
@@ -580,7 +728,8 @@ fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
     let codes = x.iter().flat_map(|x| x.children());
     let codes = codes
         .filter(|child| child.is("status", ns::USER))
-        .filter_map(|status| status.attr("code")?.parse().ok());
+        .filter_map(|status| status.attr("code")?.parse().ok())
+        .filter(|code| PARTING.contains(code));
     let reason = item.and_then(|item| item.child("reason", ns::USER));
     let named = item.and_then(|item| item.child("actor", ns::USER));
     let act = fmuc.extensions.iter().find_map(|one| match one {

@@ -63,6 +63,12 @@ impl Held {
             })
     }
 
+    /// Whether something of those behind this link waits.
+    pub(super) fn passes(&self, via: &Via) -> bool {
+        let mut all = self.all.iter();
+        all.any(|one| matches!(&one.what, What::Pass(by, ..) if by == via))
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.all.iter().filter_map(|one| one.until).min()
     }

@@ -73,6 +73,9 @@ impl Node {
             .get(jid)
             .is_some_and(|known| known.via == Via::Here);
         if here {
+            if self.room.is_ruled_by(&jid.to_bare()) {
+                return self.not_done(via, turn);
+            }
             let parting = Parting {
                 farewell: None,
                 ..parting.clone()
@@ -109,11 +112,23 @@ impl Node {
             .get(jid)
             .is_some_and(|known| known.via == Via::Here);
         if here {
+            let trusted = self.link(via).is_some_and(|link| link.about.trust_roles);
+            let too_much = role == Role::Moderator && !trusted;
+            if too_much || self.room.is_ruled_by(&jid.to_bare()) {
+                return self.not_done(via, turn);
+            }
             self.in_room(turn, |room, now, out| {
                 room.give(jid, role, parting, now, out)
             });
         } else {
             self.ask_to_give(jid, role, parting, turn);
+        }
+    }
+
+    /// What a peer has asked for is not for it to ask.
+    fn not_done(&mut self, via: &Via, turn: &mut Turn<'_>) {
+        if let Some(link) = self.link(via) {
+            turn.drop(&link.peer, "it asks for more than a moderator may do");
         }
     }
 

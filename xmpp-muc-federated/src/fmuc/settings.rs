@@ -6,6 +6,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::Mode;
 use crate::log::{HaveLimits, Retention};
+use crate::room::{Affiliation, Role};
 
 mod payloads;
 mod profile;
@@ -53,8 +54,12 @@ pub struct Peer {
     pub speak_for: SpeakFor,
     /// Whether those whom it takes out of the room go, and roles that it asks for are given; default yes.
     pub honour_kicks: bool,
-    /// Whether moderators over there may change the subject where occupants may not; default no.
+    /// Whether moderators over there may change the subject where occupants may not, and make moderators of those here; default no.
     pub trust_roles: bool,
+    /// The highest role in which its occupants are shown; default moderator: as the peer has it. What is shown gives nobody any right.
+    pub shown_role: Role,
+    /// And the highest affiliation; default owner.
+    pub shown_affiliation: Affiliation,
     /// What becomes of its occupants while the link is down; default [`OnLoss::Remove`].
     pub on_loss: OnLoss,
     /// What becomes of somebody here whose nick is somebody else's there; default [`Collision::Rename`].
@@ -131,17 +136,22 @@ pub struct Limits {
     pub children: usize,
     /// Rooms between one and the root of its tree; default 16.
     pub path: usize,
+    /// Rooms that are behind one link; default 250. Of one more nothing is accepted.
+    pub nodes: usize,
     /// Occupants that are behind one link; default 5000. One more is not let in.
     pub occupants: usize,
     /// Bytes of a stanza that a peer sends; default 64 KiB.
     pub stanza: usize,
-    /// Stanzas that a peer may send at once, what it catches up with included; default 10 000.
+    /// Stanzas that a peer may send at once, what it catches up with included, and events that it may ask for once more; default 10 000. One that sends more
+    /// is not heard for a minute.
     pub burst: u32,
     /// And from then on in a second; default 200.
     pub rate: u32,
     /// Kicks and changes of roles that a peer may ask for in a minute; default 30.
     pub requests: u32,
-    /// Answers in a minute to a room that is not let in, or does not know that it has left; default 1.
+    /// Times in a minute that a peer joins, or has this room join anew; default 30. Each time all is told to it that it lacks.
+    pub joins: u32,
+    /// Answers in a minute to a room that is not let in, or does not know that it has left; default 10.
     pub refusals: u32,
     /// Events that wait for one peer; default 1000. The oldest make room, and the peer is told that they are gone.
     pub outbox: usize,
@@ -205,6 +215,8 @@ impl Peer {
             speak_for: SpeakFor::Others,
             honour_kicks: true,
             trust_roles: false,
+            shown_role: Role::Moderator,
+            shown_affiliation: Affiliation::Owner,
             on_loss: OnLoss::Remove,
             collision: Collision::Rename,
         }
@@ -262,12 +274,14 @@ impl Default for Limits {
         Limits {
             children: 32,
             path: 16,
+            nodes: 250,
             occupants: 5000,
             stanza: 64 << 10,
             burst: 10_000,
             rate: 200,
             requests: 30,
-            refusals: 1,
+            joins: 30,
+            refusals: 10,
             outbox: 1000,
             outbox_bytes: 1 << 20,
             history: 100,

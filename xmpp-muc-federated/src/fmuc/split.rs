@@ -41,16 +41,16 @@ impl Splits {
         others.filter_map(|split| split.node.clone()).collect()
     }
 
-    /// Whether one node behind a link cannot be heard of, though the link is up.
-    fn has_node(&self, via: &Via, node: &NodeId) -> bool {
-        let is = |split: &Split| split.via == *via && split.node.as_ref() == Some(node);
-        self.all.iter().any(is)
-    }
-
     /// Whether the link is down.
     pub(super) fn has(&self, via: &Via) -> bool {
         let down = |split: &Split| split.via == *via && split.node.is_none();
         self.all.iter().any(down)
+    }
+
+    /// Whether a node behind it is cut off.
+    fn has_node(&self, via: &Via, node: &NodeId) -> bool {
+        let cut = |split: &Split| split.via == *via && split.node.as_ref() == Some(node);
+        self.all.iter().any(cut)
     }
 
     pub(super) fn forget(&mut self, via: &Via) {
@@ -80,15 +80,14 @@ impl Node {
 
     /// A link is up again, and what has become of those behind it is known.
     pub(super) fn reunite(&mut self, via: &Via, turn: &mut Turn<'_>) {
-        if !self.splits.has(via) {
-            return;
+        if self.splits.has(via) {
+            self.splits
+                .all
+                .retain(|split| split.via != *via || split.node.is_some());
+            let mut nodes = self.nodes_behind(via);
+            nodes.retain(|node| !self.splits.has_node(via, node));
+            self.spread(via, &nodes, Extension::Reach, turn);
         }
-        self.splits
-            .all
-            .retain(|split| split.via != *via || split.node.is_some());
-        let mut nodes = self.nodes_behind(via);
-        nodes.retain(|node| !self.splits.has_node(via, node));
-        self.spread(via, &nodes, Extension::Reach, turn);
         for jid in self.crowd.jids_behind(via) {
             let dot = self.crowd.get(&jid).and_then(|known| known.dot.as_ref());
             if !dot.is_some_and(|dot| self.splits.has_node(via, &dot.node)) {
@@ -110,29 +109,41 @@ impl Node {
         nodes
     }
 
+    /// What a peer says of nodes further away: whether one hears of them. The others are told once of all of which this is news.
+    pub(super) fn nodes_changed(&mut self, via: &Via, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        let (mut lost, mut back) = (Vec::new(), Vec::new());
+        for extension in &fmuc.extensions {
+            match extension {
+                Extension::Unreach(alias) => lost.extend(self.node_split(via, *alias, turn)),
+                Extension::Reach(alias) => back.extend(self.node_back(via, *alias, turn)),
+                _ => {}
+            }
+        }
+        self.spread(via, &lost, Extension::Unreach, turn);
+        self.spread(via, &back, Extension::Reach, turn);
+    }
+
     /// A node further away cannot be heard of.
-    pub(super) fn node_split(&mut self, via: &Via, alias: Alias, turn: &mut Turn<'_>) {
-        let Some(node) = self.node_named(via, alias) else {
-            return;
-        };
+    fn node_split(&mut self, via: &Via, alias: Alias, turn: &mut Turn<'_>) -> Option<NodeId> {
+        let node = self.node_named(via, alias)?;
         let until = self.grace(via, turn);
-        let same = |split: &Split| split.via == *via && split.node.as_ref() == Some(&node);
-        if self.splits.all.iter().any(same) || self.splits.all.len() >= self.settings.have.nodes {
-            return;
+        if self.splits.has_node(via, &node) || self.splits.all.len() >= self.settings.have.nodes {
+            return None;
         }
         self.splits.all.push(Split {
             via: via.clone(),
             node: Some(node.clone()),
             until,
         });
-        self.spread(via, &[node], Extension::Unreach, turn);
+        Some(node)
     }
 
     /// It can again.
-    pub(super) fn node_back(&mut self, via: &Via, alias: Alias, turn: &mut Turn<'_>) {
-        let Some(node) = self.node_named(via, alias) else {
-            return;
-        };
+    fn node_back(&mut self, via: &Via, alias: Alias, turn: &mut Turn<'_>) -> Option<NodeId> {
+        let node = self.node_named(via, alias)?;
+        if !self.splits.has_node(via, &node) {
+            return None;
+        }
         let same = |split: &Split| split.via == *via && split.node.as_ref() == Some(&node);
         self.splits.all.retain(|split| !same(split));
         let of = |dot: &crate::log::Dot| dot.node == node;
@@ -144,7 +155,12 @@ impl Node {
         for jid in back {
             self.find_again(via, &jid, turn);
         }
-        self.spread(via, &[node], Extension::Reach, turn);
+        Some(node)
+    }
+
+    /// Whether nothing is heard of a node, or of anybody behind the link that it is behind.
+    pub(super) fn is_cut_off(&self, via: &Via, node: &NodeId) -> bool {
+        self.splits.has(via) || self.splits.has_node(via, node)
     }
 
     pub(super) fn splits_timeout(&mut self, turn: &mut Turn<'_>) {

@@ -1,6 +1,7 @@
 //! What one side of a link lacks that the other one has (§5.5 and §5.7 of the design).
 
 use xmpp_core::stanza::Stanza;
+use xmpp_core::time::Timestamp;
 use xmpp_core::{BareJid, Jid};
 
 use super::crowd::{Sight, Via};
@@ -12,6 +13,8 @@ use super::{Extension, Fmuc, Hello};
 use crate::log::{Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
+use crate::room::{Room, Wanted};
+use xmpp_core::time::Now;
 
 /// What is to be told to one who lacks it.
 #[derive(Debug, Default)]
@@ -47,7 +50,7 @@ impl Node {
         let first = vector
             .get(&self.id)
             .is_none_or(|reach| reach.epoch != self.epoch);
-        let wanted = wanted_history(join);
+        let wanted = wanted_history(join, turn.now.utc);
         let path = self.path();
         let have = self.have.vector();
         let anew = hello.is_none_or(|hello| hello.fresh);
@@ -62,8 +65,8 @@ impl Node {
                     Speech::Openfire => 0,
                     _ => child.link.bandwidth.history,
                 });
-            let most = if again && !ext { 0 } else { most.min(wanted) };
-            delta.bound_history(most);
+            let most = if again && !ext { 0 } else { most };
+            delta.bound_history(most, wanted, |one| envelope(one, peer, &self.room));
         }
         // Somebody who has left meanwhile may be among what is forgotten.
         let reset = ext && !first && !delta.gone.is_empty();
@@ -100,7 +103,7 @@ impl Node {
             if let Some(subject) = lacks_subject {
                 link.tell(subject, turn);
             }
-            let crowd = self.crowd.digest_before(&via);
+            let crowd = self.crowd.digest_before(&via, peer);
             let synced = Fmuc::default().with(Extension::Synced);
             let stanza = link.write_own(&synced.with(Extension::Crowd(crowd)));
             turn.send(link, Class::Control, stanza, None);
@@ -144,9 +147,12 @@ impl Node {
             .take(self.settings.limits.path)
             .cloned()
             .collect();
-        self.break_ring(turn);
+        if self.break_ring(turn) {
+            return;
+        }
         self.splits.forget_nodes(&Via::Parent);
-        self.outlive(&vector, turn);
+        self.outlive_itself(&vector, turn);
+        self.outlive(&Via::Parent, &vector, turn);
         if reset {
             self.crowd.make_stale(&Via::Parent);
         }
@@ -165,7 +171,7 @@ impl Node {
         };
         let theirs = parent.promised.take();
         if let Some(vector) = &theirs {
-            self.adopt(vector);
+            self.adopt(&Via::Parent, vector, turn.now);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -194,7 +200,7 @@ impl Node {
         let via = Via::Child(peer.clone());
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
-            self.adopt(&promised);
+            self.adopt(&via, &promised, turn.now);
         }
         self.drop_stale(&via, turn);
         let crowd = self.crowd.digest_behind(&via);
@@ -223,6 +229,7 @@ impl Node {
             .is_some_and(|promised| promised.iter().all(has))
         {
             child.promised = None;
+            child.told_by = None;
             self.reunite(&Via::Child(peer.clone()), turn);
         }
     }
@@ -232,6 +239,7 @@ impl Node {
         if !self.link(via).is_some_and(|link| link.is_ext()) {
             return;
         }
+        self.nodes_changed(via, fmuc, turn);
         for extension in &fmuc.extensions {
             match extension {
                 Extension::Want(alias, seqs) => {
@@ -242,13 +250,13 @@ impl Node {
                 }
                 Extension::Gone(alias, seqs) => {
                     let range = self.named_range(via, *alias, seqs.clone());
-                    if let Some(range) = range {
+                    if let Some(range) = range
+                        && self.may_name(via, &range.0, range.1, turn.now).is_ok()
+                    {
                         self.have.give_up(&range);
                     }
                 }
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
-                Extension::Unreach(alias) => self.node_split(via, *alias, turn),
-                Extension::Reach(alias) => self.node_back(via, *alias, turn),
                 Extension::Collision { nick, from } if *via == Via::Parent => {
                     self.collided(nick, from, turn);
                 }
@@ -271,13 +279,25 @@ impl Node {
     /// What a peer asks for again.
     fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
         let missing = self.log.range(range);
+        // What was not let in here, or is forgotten, will not come.
+        let there = self.have.there(range);
+        let gone: Vec<_> = there
+            .iter()
+            .flat_map(|range| self.log.lacks(range))
+            .collect();
+        let most = (self.settings.limits.burst, self.settings.limits.rate);
+        let cost = 1 + missing.entries.len() + gone.len();
         let delta = Delta {
             passing: missing.entries.into_iter().map(repeated).collect(),
-            gone: missing.gone,
+            gone,
             ..Delta::default()
         };
         if let Some(link) = self.link(via) {
-            link.catch_up(&delta, turn);
+            let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+            match link.repeated.take(cost, most, turn.now.instant) {
+                true => link.catch_up(&delta, turn),
+                false => turn.drop(&link.peer, "it asks for too much once more"),
+            }
         }
     }
 
@@ -322,21 +342,18 @@ impl Node {
         longest.filter(|_| !syncing && !telling)
     }
 
-    fn adopt(&mut self, vector: &Vector) {
-        for (node, reach) in vector.iter() {
-            if *node != self.id {
-                self.have.adopt(node, reach);
-            }
+    fn adopt(&mut self, via: &Via, vector: &Vector, now: Now) {
+        for (node, reach) in self.believed(via, vector, now).iter() {
+            self.have.adopt(node, reach);
         }
     }
 
-    /// Nodes have begun another life: all that was theirs before is gone.
-    pub(super) fn outlive(&mut self, vector: &Vector, turn: &mut Turn<'_>) {
-        for (node, reach) in vector.iter() {
+    /// Nodes behind a link have begun another life: all that was theirs before is gone.
+    pub(super) fn outlive(&mut self, via: &Via, vector: &Vector, turn: &mut Turn<'_>) {
+        for (node, reach) in self.believed(via, vector, turn.now).iter() {
             for jid in self.crowd.outlived(node, reach.epoch) {
-                let via = self.crowd.get(&jid).map(|known| known.via.clone());
-                if let Some(via) = via.filter(|via| *via != Via::Here) {
-                    self.drop_one(&via, &jid, &Parting::default(), turn);
+                if self.crowd.get(&jid).is_some_and(|known| known.via == *via) {
+                    self.drop_one(via, &jid, &Parting::default(), turn);
                 }
             }
         }
@@ -355,7 +372,7 @@ impl Node {
         let ext = link.is_some_and(Link::is_ext);
         let unsure = |jid: &Jid| link.is_some_and(|link| link.unsure.contains_key(jid));
         let mut delta = Delta {
-            crowd: self.crowd.digest_before(via),
+            crowd: link.map_or(0, |link| self.crowd.digest_before(via, &link.peer)),
             ..Delta::default()
         };
         for known in self.crowd.iter().filter(|known| known.via != *via) {
@@ -433,22 +450,22 @@ impl Node {
             return;
         }
         self.ancestors = path;
-        self.break_ring(turn);
-        self.tell_path(turn);
+        if !self.break_ring(turn) {
+            self.tell_path(turn);
+        }
     }
 }
 
 impl Delta {
     /// No more than so many messages, the newest; nothing of those who are gone, of whom a room that joins does not know.
-    fn bound_history(&mut self, most: usize) {
+    fn bound_history(&mut self, most: usize, wanted: Wanted, envelope: impl Fn(&Passing) -> usize) {
         self.passing
             .retain(|one| !matches!(one.event, Event::Gone { .. }));
-        let said = self
-            .passing
-            .iter()
-            .filter(|one| one.event.is_said())
-            .count();
-        let mut excess = said.saturating_sub(most);
+        let said = |one: &&Passing| one.event.is_said();
+        let newest = self.passing.iter().rev().filter(said);
+        let newest = newest.map(|one| (one.late.unwrap_or(Timestamp(0)), envelope(one)));
+        let count = wanted.count(newest, most);
+        let mut excess = self.passing.iter().filter(said).count() - count;
         self.passing.retain(|one| {
             let drop = one.event.is_said() && excess > 0;
             excess -= usize::from(drop);
@@ -469,7 +486,7 @@ impl Link {
             Event::Said { .. } => Class::Live,
         };
         if let Event::Gone { jid, .. } = &passing.event
-            && passing.dot.is_none()
+            && (passing.dot.is_none() || !self.is_ext())
             && !self.announced.contains_key(jid)
         {
             return;
@@ -582,9 +599,20 @@ fn repeated(entry: &Entry<Event>) -> Passing {
 }
 
 /// How much history a room asks for that joins (XEP-0045 §7.2.14).
-fn wanted_history(join: &Stanza) -> usize {
+fn wanted_history(join: &Stanza, now: Timestamp) -> Wanted {
     let x = join.payload().child("x", ns::MUC).map(|x| x.element());
     let history = x.as_ref().and_then(|x| x.child("history", ns::MUC));
-    let most = history.and_then(|history| history.attr("maxstanzas")?.parse().ok());
-    most.unwrap_or(usize::MAX)
+    history.map_or_else(Wanted::default, |history| Wanted::read(history, now))
+}
+
+/// Characters of markup around what is said: `<message/>`, `<delay/>` and `<fmuc/>` with all that may be in it, without the addresses.
+const MARKUP: usize = 300;
+
+/// What a message of history costs on a link, in characters, or somewhat more.
+fn envelope(passing: &Passing, peer: &BareJid, room: &Room) -> usize {
+    let Event::Said { by, nick, message } = &passing.event else {
+        return 0;
+    };
+    let addresses = 2 * room.jid().as_str().len() + peer.as_str().len() + by.as_str().len();
+    message.to_string().chars().count() + addresses + nick.len() + MARKUP
 }

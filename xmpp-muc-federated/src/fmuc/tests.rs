@@ -5,6 +5,8 @@ mod b;
 mod basics;
 mod c;
 mod e;
+mod f;
+mod g;
 mod h;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -136,9 +138,9 @@ impl World {
             seen: Vec::new(),
             bytes: BTreeMap::new(),
             notices: Vec::new(),
+            last: BTreeMap::new(),
             stored: BTreeMap::new(),
             setups: BTreeMap::new(),
-            last: BTreeMap::new(),
         };
         for room in rooms.split_whitespace() {
             let mut letters = room.chars().filter(|letter| letter.is_ascii_uppercase());
@@ -244,8 +246,6 @@ impl World {
     ///
     /// What happens: `hm enters B`, `hm enters B as Bob`, `hm leaves B`, `hm says B Hi there`, `hm subject B …`, `hm tells B Alice …`, `hm sends B <…/>`
     /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`, `restart B` (with what it has stored),
-    /// `hold A B`, `release A B`, `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
-    /// (`to=''` is the room), `hm kicks B Macbeth`, `hm bans B mb`, `al gives A Hamlet visitor`, `wait 5` (seconds), `cut A B`, `heal A B`, `resume A B`,
     /// `hold A B`, `release A B`, `lose A B` (what is held), `B> A <…/>` (a stanza of B as it stands, whatever B's node thinks of it).
     ///
     /// What comes of it: `B>A J(hm) …` on a link (see [`World::wire`]), `al: …` at a client (see [`client`]).

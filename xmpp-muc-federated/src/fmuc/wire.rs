@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use xmpp_core::Jid;
 use xmpp_core::time::Timestamp;
 use xmpp_core::xml::Element;
+use xmpp_core::{BareJid, Jid};
 
 use super::{Alias, base36};
 use crate::log::{NodeId, Reach};
@@ -12,6 +12,8 @@ use crate::ns;
 
 /// The most characters of a text that is shown to somebody: why a room is refused (§5.4 of the design).
 const TEXT_MAX: usize = 256;
+/// The most characters of a name that a peer makes up, or of a nick.
+const NAME_MAX: usize = 1023;
 /// The most elements of our own in one `<fmuc/>`, and in one of them.
 const ITEMS_MAX: usize = 1000;
 
@@ -234,10 +236,8 @@ impl Extension {
     /// `None` for one that is not known.
     fn read(element: &Element) -> Result<Option<Extension>, WireError> {
         let text = |name| {
-            element
-                .attr(name)
-                .map(str::to_owned)
-                .ok_or(WireError::Extension)
+            let text = element.attr(name).filter(|text| text.len() <= NAME_MAX);
+            text.map(str::to_owned).ok_or(WireError::Extension)
         };
         let jid = |name| {
             Jid::new(element.attr(name).ok_or(WireError::Extension)?).map_err(|_| WireError::Jid)
@@ -256,7 +256,7 @@ impl Extension {
             }
             "a" => Extension::Alias {
                 alias: number(element, "a")?,
-                node: NodeId::new(&text("n")?),
+                node: node(element.attr("n").ok_or(WireError::Extension)?)?,
                 epoch: number(element, "e")?,
             },
             "o" => {
@@ -362,7 +362,7 @@ impl Hello {
         let have = have.map(|h| {
             Ok(Have {
                 alias: number(h, "a")?,
-                node: NodeId::new(h.attr("n").ok_or(WireError::Extension)?),
+                node: node(h.attr("n").ok_or(WireError::Extension)?)?,
                 reach: Reach {
                     epoch: number(h, "e")?,
                     seq: number(h, "s")?,
@@ -373,13 +373,14 @@ impl Hello {
         if have.len() > ITEMS_MAX {
             return Err(WireError::Extension);
         }
+        let session = element.attr("s").filter(|text| text.len() <= NAME_MAX);
         Ok(Hello {
             mode: match element.attr("m") {
                 Some("pp") | None => Mode::Primary,
                 Some("pr") => Mode::Replica,
                 Some(_) => return Err(WireError::Extension),
             },
-            session: element.attr("s").ok_or(WireError::Extension)?.to_owned(),
+            session: session.ok_or(WireError::Extension)?.to_owned(),
             fresh: matches!(element.attr("f"), Some("1" | "true")),
             have,
         })
@@ -407,6 +408,12 @@ impl Hello {
     }
 }
 
+/// A node is named by the address of its room.
+fn node(name: &str) -> Result<NodeId, WireError> {
+    let room = BareJid::new(name).map_err(|_| WireError::Jid)?;
+    Ok(NodeId::new(room.as_str()))
+}
+
 fn number(element: &Element, name: &str) -> Result<u64, WireError> {
     let number = element.attr(name).and_then(base36::read);
     number.ok_or(WireError::Extension)
@@ -432,7 +439,8 @@ fn write_range(element: Element, alias: Alias, seqs: &RangeInclusive<u64>) -> El
 /// Addresses of rooms, with spaces between them: no bare JID has one.
 fn path(element: &Element) -> Result<Vec<NodeId>, WireError> {
     let text = element.text();
-    let path: Vec<_> = text.split_ascii_whitespace().map(NodeId::new).collect();
+    let path = text.split_ascii_whitespace().take(ITEMS_MAX + 1).map(node);
+    let path = path.collect::<Result<Vec<_>, _>>()?;
     match path.len() <= ITEMS_MAX {
         true => Ok(path),
         false => Err(WireError::Extension),

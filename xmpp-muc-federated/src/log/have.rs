@@ -124,6 +124,22 @@ impl Have {
         })
     }
 
+    /// What of a range is there, or was given up.
+    pub fn there(&self, (node, epoch, seqs): &Range) -> Vec<Range> {
+        let known = self.nodes.get(node).filter(|known| known.epoch == *epoch);
+        let Some(known) = known else {
+            return Vec::new();
+        };
+        let mut there = vec![*seqs.start()..=(*seqs.end()).min(known.top)];
+        for gap in &known.gaps {
+            let parts = there.into_iter().flat_map(|part| except(&part, &gap.seqs));
+            there = parts.collect();
+        }
+        there.retain(|part| !part.is_empty());
+        let named = there.into_iter().map(|seqs| (node.clone(), *epoch, seqs));
+        named.collect()
+    }
+
     /// How far everything is there.
     pub fn vector(&self) -> Vector {
         let reach = |(node, known): (&NodeId, &Known)| (node.clone(), known.reach());
@@ -198,10 +214,7 @@ impl Known {
     fn fill(&mut self, seqs: RangeInclusive<u64>) {
         let gaps = std::mem::take(&mut self.gaps);
         for gap in gaps {
-            let (first, last) = (*gap.seqs.start(), *gap.seqs.end());
-            let before = first..=last.min(seqs.start().saturating_sub(1));
-            let after = first.max(seqs.end().saturating_add(1))..=last;
-            let parts = [before, after].into_iter().filter(|part| !part.is_empty());
+            let parts = except(&gap.seqs, &seqs);
             self.gaps.extend(parts.map(|seqs| Gap { seqs, ..gap }));
         }
     }
@@ -218,4 +231,15 @@ impl Known {
             seq: first.map_or(self.top, |gap| gap.seqs.start() - 1),
         }
     }
+}
+
+/// What is left of some numbers without others.
+fn except(
+    all: &RangeInclusive<u64>,
+    these: &RangeInclusive<u64>,
+) -> impl Iterator<Item = RangeInclusive<u64>> + use<> {
+    let (first, last) = (*all.start(), *all.end());
+    let before = first..=last.min(these.start().saturating_sub(1));
+    let after = first.max(these.end().saturating_add(1))..=last;
+    [before, after].into_iter().filter(|part| !part.is_empty())
 }

@@ -146,6 +146,25 @@ fn a_node_knows_only_so_many_others_and_so_many_holes() {
 }
 
 #[test]
+fn what_is_there_is_what_was_seen_or_given_up() {
+    let mut have = Have::new(HaveLimits::default());
+    for seq in [2, 3, 6] {
+        have.see(&dot(&format!("a:1.{seq}")), start());
+    }
+    let there = |have: &Have, seqs| {
+        let there = have.there(&(node("a"), 1, seqs)).into_iter();
+        there
+            .map(|(_, _, seqs)| (*seqs.start(), *seqs.end()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(there(&have, 1..=u64::MAX), [(2, 3), (6, 6)]);
+    assert_eq!(there(&have, 4..=5), []);
+    have.give_up(&(node("a"), 1, 1..=4));
+    assert_eq!(there(&have, 1..=5), [(1, 4)]);
+    assert_eq!(have.there(&(node("a"), 2, 1..=5)), []);
+}
+
+#[test]
 fn a_log_has_what_another_node_lacks_and_knows_what_it_has_forgotten() {
     let mut log = Log::new(Retention {
         events: 4,

@@ -4,33 +4,38 @@ use xmpp_core::Jid;
 use xmpp_core::stanza::{Condition, Stanza};
 use xmpp_core::xml::Element;
 
+use super::occupants::Occupant;
 use super::plan::Plan;
 use super::privilege::Right;
 use super::request::{Asker, Refusal};
 use super::{Affiliation, Role, Room, Turn, Whois};
 use crate::ns;
+use crate::store::Entry;
 
 impl Room {
     /// A list: of those with a role, or with an affiliation.
     pub(super) fn list(&self, asker: &Asker, query: &Element) -> Result<Element, Refusal> {
-        let mut items = query.children();
+        let mut items = query.children().filter(|child| !child.is("set", ns::RSM));
         let item = items.next().filter(|item| item.is("item", ns::ADMIN));
         let (Some(item), None) = (item, items.next()) else {
             return Err(Condition::BadRequest.into());
         };
-        let list = match (item.attr("role"), item.attr("affiliation")) {
+        let mut answer = Element::new("query", ns::ADMIN);
+        match (item.attr("role"), item.attr("affiliation")) {
             (Some(role), None) => {
                 let role = Role::named(role).filter(|role| *role != Role::None);
-                self.occupants_list(asker, role.ok_or(Condition::BadRequest)?)?
+                let role = role.ok_or(Condition::BadRequest)?;
+                self.occupants_list(&mut answer, query, asker, role)?;
             }
             (None, Some(affiliation)) => {
                 let affiliation = Affiliation::named(affiliation);
                 let affiliation = affiliation.filter(|one| *one != Affiliation::None);
-                self.affiliations_list(asker, affiliation.ok_or(Condition::BadRequest)?)?
+                let affiliation = affiliation.ok_or(Condition::BadRequest)?;
+                self.affiliations_list(&mut answer, query, asker, affiliation)?;
             }
             _ => return Err(Condition::BadRequest.into()),
-        };
-        Ok(Element::new("query", ns::ADMIN).with_children(list))
+        }
+        Ok(answer)
     }
 
     /// Changes of the lists: all of them, or none (§9.2).
@@ -104,28 +109,33 @@ impl Room {
 
     /// §17.4: "in IQ results regarding roles, a MUC service MUST include the 'nick', 'role', 'affiliation', and 'jid' attributes
     /// (with the value of the latter set to the user's full JID)"
-    fn occupants_list(&self, asker: &Asker, role: Role) -> Result<Vec<Element>, Condition> {
+    fn occupants_list(
+        &self,
+        answer: &mut Element,
+        query: &Element,
+        asker: &Asker,
+        role: Role,
+    ) -> Result<(), Refusal> {
         let may = match role {
             // §9.8 is of admins, §8.5 of moderators.
             Role::Moderator => asker.affiliation().may(Right::AssignModerators),
             _ => asker.standing.role == Role::Moderator,
         };
         if !may {
-            return Err(Condition::Forbidden);
+            return Err(Condition::Forbidden.into());
         }
         let all = self.occupants.iter().map(|(_, occupant)| occupant);
-        let items = all
-            .filter(|occupant| occupant.role == role)
-            .map(|occupant| {
-                let jid = occupant.latest().map(|session| session.jid.as_str());
-                let mut item = Element::new("item", ns::ADMIN);
-                item.set_attr("affiliation", occupant.affiliation.name());
-                item.set_attr("jid", jid);
-                item.set_attr("nick", occupant.address.resource());
-                item.set_attr("role", role.name());
-                item
-            });
-        Ok(items.collect())
+        let all = all.filter(|occupant| occupant.role == role).collect();
+        let item = |occupant: &Occupant| {
+            let jid = occupant.latest().map(|session| session.jid.as_str());
+            let mut item = Element::new("item", ns::ADMIN);
+            item.set_attr("affiliation", occupant.affiliation.name());
+            item.set_attr("jid", jid);
+            item.set_attr("nick", occupant.address.resource());
+            item.set_attr("role", role.name());
+            item
+        };
+        self.page(answer, query, all, |one| one.address.resource(), item)
     }
 
     /// §17.4: "in IQ results regarding affiliations, a MUC service MUST NOT include the 'role' attribute, MUST include the
@@ -133,21 +143,24 @@ impl Room {
     /// attribute"
     fn affiliations_list(
         &self,
+        answer: &mut Element,
+        query: &Element,
         asker: &Asker,
         affiliation: Affiliation,
-    ) -> Result<Vec<Element>, Condition> {
+    ) -> Result<(), Refusal> {
         if !self.may_list(asker, affiliation) {
-            return Err(Condition::Forbidden);
+            return Err(Condition::Forbidden.into());
         }
-        let items = self.affiliations.with(affiliation).map(|entry| {
+        let all = self.affiliations.with(affiliation).collect();
+        let item = |entry: &Entry| {
             let mut item = Element::new("item", ns::ADMIN);
             item.set_attr("affiliation", affiliation.name());
             item.set_attr("jid", entry.jid.as_str());
             item.set_attr("nick", entry.nick.as_deref());
             let reason = entry.reason.as_ref();
             item.with_children(reason.map(|text| Element::new("reason", ns::ADMIN).with_text(text)))
-        });
-        Ok(items.collect())
+        };
+        self.page(answer, query, all, |entry| entry.jid.as_str(), item)
     }
 
     /// Admins may edit the lists of members and outcasts, owners all.

@@ -4,6 +4,7 @@ use xmpp_core::im::{disco, form};
 use xmpp_core::stanza::Condition;
 use xmpp_core::xml::Element;
 
+use super::occupants::Occupant;
 use super::request::{Asker, Refusal};
 use super::subject::Subject;
 use super::{Affiliation, Room, Whois};
@@ -14,11 +15,15 @@ const NICK: &str = "x-roomuser-item";
 /// The node that would tell what may not be sent (§18.1.1): there is nothing.
 const TRAFFIC: &str = "http://jabber.org/protocol/muc#traffic";
 
+/// Owners whom those may turn to who ask about a room.
+const CONTACTS: usize = 20;
+
 /// What every room has.
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 13] = [
     disco::INFO,
     disco::ITEMS,
     ns::MUC,
+    ns::RSM,
     "http://jabber.org/protocol/muc#stable_id",
     "http://jabber.org/protocol/muc#self-ping-optimization",
     ns::CONFIG_FORM,
@@ -65,13 +70,17 @@ impl Room {
         if query.attr("node").is_some() {
             return Err(Condition::ItemNotFound.into());
         }
-        let shown = self.occupants.iter().map(|(_, occupant)| occupant);
-        let shown = shown.filter(|occupant| asker.seat.is_some() && occupant.shown);
-        let items = shown.map(|occupant| {
-            Element::new("item", disco::ITEMS).with_attr("jid", occupant.address.as_str())
-        });
+        let mut answer = Element::new("query", disco::ITEMS);
         // "If the list of occupants is private, the room MUST return an empty <query/> element"
-        Ok(Element::new("query", disco::ITEMS).with_children(items))
+        if asker.seat.is_some() {
+            let shown = self.occupants.iter().map(|(_, occupant)| occupant);
+            let shown = shown.filter(|occupant| occupant.shown).collect();
+            let item = |occupant: &Occupant| {
+                Element::new("item", disco::ITEMS).with_attr("jid", occupant.address.as_str())
+            };
+            self.page(&mut answer, query, shown, |one| one.address.as_str(), item)?;
+        }
+        Ok(answer)
     }
 
     /// What kind of room it is (§16.3).
@@ -101,6 +110,7 @@ impl Room {
     fn description(&self, asker: &Asker) -> Element {
         let config = &self.config;
         let open = !config.members_only && config.password.is_none();
+        let open = open && asker.affiliation() != Affiliation::Outcast;
         let insider = open || asker.seat.is_some() || asker.affiliation() >= Affiliation::Member;
         let mut fields = Vec::new();
         let mut tell = |var, value: Option<String>| {
@@ -126,7 +136,7 @@ impl Room {
         tell("muc#roomconfig_pubsub", config.pubsub.clone());
         if config.whois == Whois::Anyone && insider {
             let owners = self.affiliations.with(Affiliation::Owner);
-            let owners = owners.map(|entry| entry.jid.as_str());
+            let owners = owners.map(|entry| entry.jid.as_str()).take(CONTACTS);
             fields.push(form::field("muc#roominfo_contactjid", owners));
         }
         form::form("result", ns::INFO_FORM).with_children(fields)

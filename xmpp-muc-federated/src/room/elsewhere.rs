@@ -173,6 +173,28 @@ impl Room {
         self.config.change_subject
     }
 
+    /// As what the occupant of this nick is shown.
+    #[cfg(test)]
+    pub(crate) fn standing(&self, nick: &str) -> Option<(Affiliation, Role)> {
+        let occupant = self.occupants.get(self.occupants.named(nick)?)?;
+        Some((occupant.affiliation, occupant.role))
+    }
+
+    /// Whether this client is in the room, and here.
+    pub(crate) fn is_in(&self, client: &Jid) -> bool {
+        self.occupants.of(client).is_some()
+    }
+
+    /// Whether they own or administrate the room: no moderator takes them out of it (§8.2).
+    pub(crate) fn is_ruled_by(&self, user: &BareJid) -> bool {
+        self.affiliation(user) >= Affiliation::Admin
+    }
+
+    /// The most bytes of a presence's payload.
+    pub(crate) fn presence_bytes(&self) -> usize {
+        self.settings.limits.presence
+    }
+
     /// The most bytes of a nick.
     pub(crate) fn nick_bytes(&self) -> usize {
         self.settings.limits.nick

@@ -146,6 +146,8 @@ impl Room {
                 nick: None,
                 reason: None,
             });
+            self.creator = Some(wish.real.clone());
+            self.setup = Some(turn.now.instant + self.settings.limits.setup);
             codes.push(201);
         }
         let role = self.first_role(&wish.real, affiliation);

@@ -38,7 +38,7 @@ impl Room {
 
     /// Makes the room as those who run the service want it: persistent, and not waiting for its first owner.
     pub fn establish(&mut self, out: &mut Vec<Output>) {
-        self.locked = false;
+        (self.locked, self.setup) = (false, None);
         self.config.persistent = true;
         out.extend(self.all().into_iter().map(Output::Store));
     }

@@ -29,29 +29,25 @@ pub(super) struct Submitted {
     pub(super) owners: Option<Vec<BareJid>>,
 }
 
-/// A form to be filled in, "with the current options set as defaults" (§10.2).
+/// A form to be filled in, "with the current options set as defaults" (§10.2); without lists that are `None`.
 pub(super) fn offer<'a>(
     room: &BareJid,
     config: &Config,
     federation: Option<&Federation>,
-    admins: impl Iterator<Item = &'a Jid>,
-    owners: impl Iterator<Item = &'a Jid>,
+    admins: Option<impl Iterator<Item = &'a Jid>>,
+    owners: Option<impl Iterator<Item = &'a Jid>>,
     limits: &Limits,
 ) -> Element {
     let name = room.local().unwrap_or(room.as_str());
     let mut fields = fields(config, limits);
     fields.extend(federation.map(federation::fields).unwrap_or_default());
-    let values = |all: &mut dyn Iterator<Item = &'a Jid>| all.map(Jid::to_string).collect();
-    for (var, label, mut jids) in [
-        (
-            ADMINS,
-            "Full List of Room Admins",
-            Box::new(admins) as Box<dyn Iterator<Item = &Jid>>,
-        ),
-        (OWNERS, "Full List of Room Owners", Box::new(owners)),
-    ] {
-        fields.push(Field::new(var, "jid-multi", label, values(&mut *jids)));
-    }
+    let mut list = |var, label, values: Option<Vec<String>>| {
+        fields.extend(values.map(|values| Field::new(var, "jid-multi", label, values)));
+    };
+    let admins = admins.map(|all| all.map(Jid::to_string).collect());
+    let owners = owners.map(|all| all.map(Jid::to_string).collect());
+    list(ADMINS, "Full List of Room Admins", admins);
+    list(OWNERS, "Full List of Room Owners", owners);
     let title =
         Element::new("title", form::NS).with_text(&format!("Configuration for \"{name}\" Room"));
     let instructions = Element::new("instructions", form::NS)

@@ -73,7 +73,7 @@ impl Room {
         };
         let sender = stanza
             .id()
-            .and_then(|id| self.sent.sender(id, to, &recipient.address));
+            .and_then(|id| self.sent.sender(id, to, &recipient.id));
         let Some((sender, elsewhere)) = sender else {
             return false;
         };

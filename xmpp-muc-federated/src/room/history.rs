@@ -33,7 +33,7 @@ struct Kept {
 
 /// How much of it somebody wants (§7.2.14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     chars: Option<usize>,
     stanzas: Option<usize>,
     since: Option<Timestamp>,
@@ -89,12 +89,22 @@ impl History {
             chars,
         };
         self.kept.insert(place, kept);
+        self.trim(bounds);
+    }
+
+    /// The oldest go.
+    pub(super) fn trim(&mut self, bounds: Bounds) {
         while self.kept.len() > bounds.messages || self.bytes > bounds.bytes {
             let Some(oldest) = self.kept.pop_front() else {
                 return;
             };
             self.bytes -= oldest.bytes;
         }
+    }
+
+    /// Of all that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether it is time to tell the store how many messages are of use: once for as many as those.
@@ -112,24 +122,11 @@ impl History {
         let mut attribute = Vec::from(*b" to=''");
         escape_attr(to.as_str(), &mut attribute);
         let to = String::from_utf8_lossy(&attribute).chars().count();
-        let mut chars = wanted.chars.unwrap_or(usize::MAX);
         let newest = self.kept.iter().rev();
-        let fits = |kept: &&Kept| {
-            // "MUST send the largest number of complete stanzas that results in a number of characters less than or equal to the
-            // 'maxchars' value"
-            match chars.checked_sub(kept.chars + to) {
-                Some(left) if wanted.since.is_none_or(|since| kept.at >= since) => chars = left,
-                _ => return false,
-            }
-            true
-        };
-        let newest = newest.take(wanted.stanzas.unwrap_or(most).min(most));
-        let mut all: Vec<_> = newest
-            .take_while(fits)
-            .map(|kept| kept.stanza.clone())
-            .collect();
-        all.reverse();
-        all
+        let count = wanted.count(newest.map(|kept| (kept.at, kept.chars + to)), most);
+        let oldest = self.kept.len() - count;
+        let all = self.kept.range(oldest..);
+        all.map(|kept| kept.stanza.clone()).collect()
     }
 }
 
@@ -141,8 +138,28 @@ pub(super) struct Bounds {
 }
 
 impl Wanted {
+    /// How many of these are wanted, at most `most`: when each was said and the characters that it costs, the newest first.
+    pub(crate) fn count(
+        self,
+        newest: impl Iterator<Item = (Timestamp, usize)>,
+        most: usize,
+    ) -> usize {
+        let mut chars = self.chars.unwrap_or(usize::MAX);
+        let fits = |(at, cost): &(Timestamp, usize)| {
+            // "MUST send the largest number of complete stanzas that results in a number of characters less than or equal to the
+            // 'maxchars' value"
+            match chars.checked_sub(*cost) {
+                Some(left) if self.since.is_none_or(|since| *at >= since) => chars = left,
+                _ => return false,
+            }
+            true
+        };
+        let newest = newest.take(self.stanzas.unwrap_or(most).min(most));
+        newest.take_while(fits).count()
+    }
+
     /// What `<history/>` says. A value that is none says nothing.
-    pub(super) fn read(history: &Element, now: Timestamp) -> Wanted {
+    pub(crate) fn read(history: &Element, now: Timestamp) -> Wanted {
         let number = |name| history.attr(name)?.trim().parse::<usize>().ok();
         let ago = |seconds: usize| {
             let ago = Duration::from_secs(seconds as u64).as_millis();

@@ -30,7 +30,12 @@ impl Room {
         if !asker.affiliation().may(Right::Configure) {
             return Err(Condition::Forbidden.into());
         }
-        let jids = |affiliation| self.affiliations.with(affiliation).map(|entry| &entry.jid);
+        // A list that is too long for one answer is left to §10.5 and §10.8, and stays as it is when the form comes back without it.
+        let jids = |affiliation| {
+            let all = || self.affiliations.with(affiliation).map(|entry| &entry.jid);
+            let bytes: usize = all().map(|jid| jid.as_str().len()).sum();
+            (bytes <= self.settings.limits.page).then(all)
+        };
         let form = form::offer(
             &self.jid,
             &self.config,
@@ -95,18 +100,27 @@ impl Room {
         let plan = self.plan_lists(asker, &submitted)?;
         self.check(&plan)?;
         let was_kept = self.is_kept();
+        if self.transient && !was_kept && submitted.config.persistent {
+            return Err(Condition::ResourceConstraint.into());
+        }
         let old = mem::replace(&mut self.config, submitted.config);
         if !self.config.moderated {
             self.voices.clear();
         }
         // §10.1.1: "the service MUST "unlock" the room"
-        self.locked = false;
+        (self.locked, self.setup) = (false, None);
+        let bounds = self.bounds();
+        self.history.trim(bounds);
         let mut made = self.make(plan);
         let changes = mem::take(&mut made.changes);
         match (was_kept, self.is_kept()) {
             (true, true) => {
                 turn.store(self.state());
                 self.keep(changes, turn);
+                // What nobody gets any more is not kept either.
+                if self.config.history < old.history {
+                    turn.store(Change::Keep(bounds.messages));
+                }
             }
             (false, true) => self.keep(self.all(), turn),
             (true, false) => turn.store(Change::Destroyed),
@@ -119,6 +133,15 @@ impl Room {
         }
         self.show(turn);
         Ok(())
+    }
+
+    /// §10.1: "An implementation MAY set a timeout for initial configuration, such that if the room owner does not configure the room
+    /// within the timeout period, the room owner is assumed to have [...] cancelled the configuration process."
+    pub(super) fn give_up_setup(&mut self, turn: &mut Turn<'_>) {
+        let reason = "The room was not configured in time.";
+        let reason = Element::new("reason", ns::USER).with_text(reason);
+        let destroy = Element::new("destroy", ns::USER).with_child(reason);
+        self.destroy(destroy, None, turn);
     }
 
     /// The lists of admins and owners are whole in this form (§10.5: "This is different from [...] the delta").

@@ -1,8 +1,8 @@
 //! Private messages (XEP-0045 §7.5).
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 
+use sha2::{Digest as _, Sha256};
 use xmpp_core::stanza::{Condition, Kind, MessageType, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 use xmpp_core::{FullJid, Jid};
@@ -18,37 +18,84 @@ use crate::ns;
 /// The last private messages: an error for one of them is its sender's, and does not mean that the recipient is gone.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    last: VecDeque<Private>,
+    senders: HashMap<Key, Sender>,
+    /// The oldest first; some are forgotten already.
+    order: VecDeque<Key>,
+    /// Those of each client, the oldest first.
+    of: HashMap<Jid, VecDeque<Key>>,
 }
 
-#[derive(Debug)]
-struct Private {
-    id: Arc<str>,
-    from: FullJid,
+#[derive(Clone, Debug)]
+struct Sender {
     /// The client that sent it.
-    sender: Jid,
-    to: FullJid,
-    /// The sender is at another node: they hear nothing from here but by way of it.
+    jid: Jid,
+    /// It is at another node: it hears nothing from here but by way of it.
     elsewhere: bool,
 }
 
+/// Which message it was.
+type Key = [u8; 16];
+
 /// So many of them.
-const SENT_MAX: usize = 256;
+const SENT_MAX: usize = 4096;
+/// And of one client, who so takes nobody else's place.
+const SENT_SHARE: usize = 256;
 
 impl Sent {
-    fn note(&mut self, private: Private) {
-        if self.last.len() >= SENT_MAX {
-            self.last.pop_front();
+    fn note(&mut self, key: Key, sender: Sender) {
+        if self.senders.contains_key(&key) {
+            return;
         }
-        self.last.push_back(private);
+        let own = self.of.get(&sender.jid);
+        if let Some(oldest) = own.filter(|own| own.len() >= SENT_SHARE) {
+            self.forget(oldest.front().copied());
+        }
+        while self.senders.len() >= SENT_MAX {
+            let oldest = self.order.pop_front();
+            self.forget(oldest);
+        }
+        // One who forgets their own leaves their places in the order.
+        if self.order.len() >= 2 * SENT_MAX {
+            self.order.retain(|key| self.senders.contains_key(key));
+        }
+        self.order.push_back(key);
+        self.of
+            .entry(sender.jid.clone())
+            .or_default()
+            .push_back(key);
+        self.senders.insert(key, sender);
     }
 
-    /// Who sent the message with this id from one occupant to another, and whether from elsewhere.
-    pub(super) fn sender(&self, id: &str, from: &FullJid, to: &FullJid) -> Option<(&Jid, bool)> {
-        let of = |sent: &&Private| *sent.id == *id && sent.from == *from && sent.to == *to;
-        let sent = self.last.iter().rev().find(of)?;
-        Some((&sent.sender, sent.elsewhere))
+    fn forget(&mut self, key: Option<Key>) {
+        let sender = key.and_then(|key| self.senders.remove(&key));
+        let Some(sender) = sender else {
+            return;
+        };
+        if let Some(own) = self.of.get_mut(&sender.jid) {
+            own.pop_front();
+            if own.is_empty() {
+                self.of.remove(&sender.jid);
+            }
+        }
     }
+
+    /// Who sent the message with this id from one occupant to the one with this occupant id, and whether from elsewhere.
+    pub(super) fn sender(&self, id: &str, from: &FullJid, to: &str) -> Option<(&Jid, bool)> {
+        let sender = self.senders.get(&key(id, from, to))?;
+        Some((&sender.jid, sender.elsewhere))
+    }
+}
+
+/// Of the id of a message, whom it is from, and the recipient's occupant id, which is the same under another nick: ids are as long as
+/// clients like.
+fn key(id: &str, from: &FullJid, to: &str) -> Key {
+    let parts = [from.as_str(), to, id];
+    let hash = parts.iter().fold(Sha256::new(), |hash, part| {
+        hash.chain_update(part).chain_update([0])
+    });
+    let mut key = Key::default();
+    key.copy_from_slice(&hash.finalize()[..size_of::<Key>()]);
+    key
 }
 
 impl Room {
@@ -102,16 +149,14 @@ impl Room {
         let message = message
             .with_from(Jid::from(&sender.address))
             .with_payload(payload.with(&occupant_id(&sender.id)));
-        let sent = Private {
-            id: id.into(),
-            from: sender.address.clone(),
-            sender: from.clone(),
-            to: recipient.address.clone(),
-            elsewhere: false,
-        };
+        let key = key(&id, &sender.address, &recipient.id);
         // §7.2.8: "it is RECOMMENDED to route to all resources"
         turn.broadcast(message, recipient.clients());
-        self.sent.note(sent);
+        let sender = Sender {
+            jid: from.clone(),
+            elsewhere: false,
+        };
+        self.sent.note(key, sender);
         Ok(())
     }
 
@@ -146,16 +191,14 @@ impl Room {
             .with_to(None)
             .with_id(id.as_str())
             .with_payload(payload.with(&occupant_id(&sender.id)));
-        let sent = Private {
-            id: id.into(),
-            from: sender.address.clone(),
-            sender: by.clone(),
-            to: recipient.address.clone(),
-            elsewhere: true,
-        };
+        let key = key(&id, &sender.address, &recipient.id);
         turn.broadcast(message, recipient.clients());
         if !is_error {
-            self.sent.note(sent);
+            let sender = Sender {
+                jid: by.clone(),
+                elsewhere: true,
+            };
+            self.sent.note(key, sender);
         }
         Ok(())
     }
@@ -170,5 +213,55 @@ impl Room {
 
     fn may_whisper(&self, sender: &Occupant) -> bool {
         self.config.allows(sender.role, Privilege::PrivateMessages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nick(nick: &str) -> FullJid {
+        format!("coven@chat.shakespeare.lit/{nick}")
+            .parse()
+            .unwrap()
+    }
+
+    fn client(n: usize) -> Sender {
+        Sender {
+            jid: format!("u{n}@shakespeare.lit/pda").parse().unwrap(),
+            elsewhere: n == 1,
+        }
+    }
+
+    #[test]
+    fn who_sends_much_has_nobody_elses_messages_forgotten() {
+        let mut sent = Sent::default();
+        sent.note(key("1", &nick("hag"), "crone"), client(0));
+        for n in 0..3 * SENT_MAX {
+            let key = key(&n.to_string(), &nick("flood"), "crone");
+            sent.note(key, client(1));
+        }
+        let of_hag = sent.sender("1", &nick("hag"), "crone");
+        assert_eq!(of_hag, Some((&client(0).jid, false)));
+        assert_eq!(sent.sender("1", &nick("hag"), "bard"), None);
+        let of_flood = |n: usize| sent.sender(&n.to_string(), &nick("flood"), "crone");
+        let last = 3 * SENT_MAX - 1;
+        assert_eq!(of_flood(last), Some((&client(1).jid, true)));
+        assert!(of_flood(last - SENT_SHARE + 1).is_some());
+        assert!(of_flood(last - SENT_SHARE).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_of_them_is_bounded() {
+        let mut sent = Sent::default();
+        for n in 0..4 * SENT_MAX {
+            let key = key(&n.to_string(), &nick("x"), "crone");
+            sent.note(key, client(n % 50));
+            assert!(sent.senders.len() <= SENT_MAX && sent.order.len() <= 2 * SENT_MAX);
+        }
+        assert_eq!(sent.senders.len(), SENT_MAX);
+        let of: usize = sent.of.values().map(VecDeque::len).sum();
+        assert_eq!(of, SENT_MAX);
+        assert!(sent.senders.keys().all(|key| sent.order.contains(key)));
     }
 }

@@ -21,9 +21,24 @@ pub(super) struct Rates {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cost {
     /// A message or a change of presence.
-    Stanza = 1,
+    Stanza,
     /// What is answered with the whole room, or sent to somebody outside.
-    Entry = 5,
+    Entry,
+    /// So many entries of a list, beside the request for them.
+    Items(usize),
+}
+
+/// Entries of a list that are as much as a message.
+const ITEMS: usize = 200;
+
+impl Cost {
+    fn tokens(self) -> u32 {
+        match self {
+            Cost::Stanza => 1,
+            Cost::Entry => 5,
+            Cost::Items(items) => (items / ITEMS).min(5) as u32,
+        }
+    }
 }
 
 impl Rates {
@@ -37,8 +52,8 @@ impl Rates {
     ) -> bool {
         let token = Duration::from_secs(1) / limits.rate.max(1);
         let full = self.full.get(user).copied().unwrap_or(now).max(now);
-        let then = full + token * cost as u32;
-        if then.duration_since(now) > token * limits.burst.max(Cost::Entry as u32) {
+        let then = full + token * cost.tokens();
+        if then.duration_since(now) > token * limits.burst.max(Cost::Entry.tokens()) {
             return false;
         }
         let most = limits.occupants.max(SWEEP);
@@ -80,6 +95,12 @@ mod tests {
         assert!(take(Cost::Stanza, Duration::from_millis(500)));
         assert!(!take(Cost::Entry, Duration::from_millis(2999)));
         assert!(take(Cost::Entry, Duration::from_millis(3000)));
+    }
+
+    #[test]
+    fn a_list_costs_what_it_has() {
+        let tokens = |items| Cost::Items(items).tokens();
+        assert_eq!([0, 199, 200, 999, 1 << 40].map(tokens), [0, 0, 1, 4, 5]);
     }
 
     #[test]

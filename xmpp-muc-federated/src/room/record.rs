@@ -52,6 +52,7 @@ impl Room {
         }
         // It was stored: it is persistent whatever the default is.
         room.config.persistent = true;
+        room.creator = record.attr("creator").and_then(|jid| jid.parse().ok());
         room.subject = record.child("subject", NS).and_then(subject);
         room.affiliations = Affiliations::new(stored.affiliations);
         room.history = History::restore(&room.jid, history, room.bounds());
@@ -77,8 +78,9 @@ impl Room {
                 .with_attr("at", &subject.at.0.to_string())
                 .with_child(subject.message.to_element())
         });
-        let record = Element::new("room", NS)
-            .with_attr("version", VERSION)
+        let mut record = Element::new("room", NS).with_attr("version", VERSION);
+        record.set_attr("creator", self.creator.as_ref().map(BareJid::as_str));
+        let record = record
             .with_child(filled(&self.config))
             .with_children(subject);
         Change::State {

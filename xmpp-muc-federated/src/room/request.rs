@@ -59,8 +59,7 @@ impl Asker {
 impl Room {
     /// A request to the room. There is one answer, always.
     pub(super) fn request(&mut self, request: &Stanza, from: &Jid, turn: &mut Turn<'_>) {
-        let asker = self.asker(from);
-        if let Err(refusal) = self.respond(&asker, request, turn) {
+        if let Err(refusal) = self.respond(from, request, turn) {
             turn.deny(request, refusal);
         }
     }
@@ -86,31 +85,37 @@ impl Room {
         if is_cancelled {
             return Some(Ok(()));
         }
+        if let Err(error) = self.spend(&from.to_bare(), Cost::Stanza, turn) {
+            return Some(Err(error));
+        }
         let asker = self.asker(from);
-        let bounded = self.spend(&asker.user, Cost::Stanza, turn);
-        Some(bounded.and_then(|()| match is_voice {
+        Some(match is_voice {
             true => self.voice(&asker, &form, turn),
-            false => Ok(self.decide(&asker, &form, turn)?),
-        }))
+            false => self.decide(&asker, &form, turn).map_err(Into::into),
+        })
     }
 
     /// Does what is asked for, and answers; or says why not.
     fn respond(
         &mut self,
-        asker: &Asker,
+        from: &Jid,
         request: &Stanza,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
+        let user = from.to_bare();
+        let affiliation = self.affiliation(&user);
         // §7.2.10: to others a room that is not unlocked yet is not there: <item-not-found/>.
-        if self.is_new() || self.locked && asker.affiliation() < Affiliation::Owner {
+        if self.is_new() || self.locked && affiliation < Affiliation::Owner {
             return Err(Condition::ItemNotFound.into());
         }
         let child = request.payload().children().next();
         let payload = child.ok_or(Condition::BadRequest)?.element();
         // Who runs the room may have a lot to do at once.
-        if asker.affiliation() < Affiliation::Admin {
-            self.spend(&asker.user, Cost::Stanza, turn)?;
+        if affiliation < Affiliation::Admin {
+            self.spend(&user, Cost::Stanza, turn)?;
         }
+        // They are looked for among all who are there.
+        let asker = &self.asker(from);
         let is_get = request.kind() == Kind::Iq(IqType::Get);
         let result = match (payload.name(), payload.ns(), is_get) {
             ("query", disco::INFO, true) => self.info(asker, &payload)?,
@@ -127,6 +132,7 @@ impl Room {
             }
             _ => return Err(Condition::ServiceUnavailable.into()),
         };
+        self.spend(&asker.user, Cost::Items(result.children().count()), turn)?;
         turn.answer(request.reply().with_child(&result));
         Ok(())
     }

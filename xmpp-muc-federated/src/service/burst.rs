@@ -8,6 +8,8 @@ use xmpp_core::mailbox::Budget;
 use xmpp_core::session::Feed;
 use xmpp_core::stanza::Stanza;
 
+use super::loan::Loan;
+
 /// Stanzas that are written to a client at a time.
 const PAGE: usize = 50;
 
@@ -16,12 +18,6 @@ pub(super) struct Burst {
     to: Jid,
     stanzas: std::vec::IntoIter<Arc<Stanza>>,
     _loan: Loan,
-}
-
-/// Memory for what waits, until it is dropped.
-pub(super) struct Loan {
-    budget: Arc<Budget>,
-    bytes: usize,
 }
 
 impl Burst {
@@ -36,35 +32,12 @@ impl Burst {
     }
 }
 
-impl Loan {
-    /// So many bytes, if they are there.
-    pub(super) fn take(bytes: usize, budget: &Arc<Budget>) -> Option<Loan> {
-        budget.take(bytes).then(|| Loan {
-            budget: budget.clone(),
-            bytes,
-        })
-    }
-
-    /// So many bytes more, if they are there.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let grown = self.budget.take(bytes);
-        self.bytes += if grown { bytes } else { 0 };
-        grown
-    }
-}
-
 #[async_trait]
 impl Feed for Burst {
     async fn next(&mut self) -> Vec<Stanza> {
         let page = self.stanzas.by_ref().take(PAGE);
         page.map(|stanza| Stanza::clone(&stanza).with_to(self.to.clone()))
             .collect()
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        self.budget.give(self.bytes);
     }
 }
 

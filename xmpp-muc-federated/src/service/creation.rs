@@ -1,7 +1,7 @@
 //! Who may make rooms (XEP-0045 §10.1.1), and how many.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, StanzaError};
@@ -24,33 +24,32 @@ pub enum Creation {
     Nobody,
 }
 
-/// Whose rooms are in memory.
+/// Who has made which rooms: those in memory, and those stored ones that have been in memory since the start.
 #[derive(Debug)]
 pub(super) struct Creators {
     user: usize,
     domain: usize,
-    count: Mutex<Count>,
+    made: Mutex<Made>,
 }
 
 #[derive(Debug, Default)]
-struct Count {
+struct Made {
+    /// By whom: one of us, or from elsewhere.
+    rooms: HashMap<BareJid, (BareJid, bool)>,
     users: HashMap<BareJid, usize>,
     domains: HashMap<BareJid, usize>,
 }
 
-/// One room of somebody's, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Creator {
-    creators: Arc<Creators>,
-    user: BareJid,
-    is_foreign: bool,
-}
-
 impl House {
-    /// Whether `user` may make one more room.
+    /// Whether `user` may make this room; then it is counted as theirs, until it [is gone](Creators::gone).
     ///
     /// §10.1.1: "If access is restricted and a user attempts to create a room, the service MUST return a <not-allowed/> error".
-    pub(super) fn may_create(&self, user: &Jid, server: &Server) -> Result<Creator, StanzaError> {
+    pub(super) fn create(
+        &self,
+        room: &BareJid,
+        user: &Jid,
+        server: &Server,
+    ) -> Result<(), StanzaError> {
         let user = user.to_bare();
         let is_local = server.is_local(user.domain());
         let is_admin = self.options.settings.admins.contains(&user);
@@ -63,51 +62,60 @@ impl House {
         if !may {
             return Err(Condition::NotAllowed.into());
         }
-        // RFC 6120 §8.3.3.18: "lacks the system resources necessary to service the request"
-        let constraint = || StanzaError::new(Condition::ResourceConstraint);
-        if self.catalogue.stored() >= self.options.limits.stored {
-            return Err(constraint());
+        // One that becomes persistent later is refused then.
+        let is_stored = self.options.settings.defaults.persistent;
+        let is_full = is_stored && self.catalogue.stored() >= self.options.limits.stored;
+        // §14.6: "limiting the number of rooms that any given non-adminstrative user can own"
+        let has_more = is_admin || self.creators.has_more(&user, !is_local);
+        if is_full || !has_more {
+            // RFC 6120 §8.3.3.18: "lacks the system resources necessary to service the request"
+            return Err(Condition::ResourceConstraint.into());
         }
-        self.creators.enter(user, !is_local).ok_or_else(constraint)
+        self.creators.made(room, user, !is_local);
+        Ok(())
     }
 }
 
 impl Creators {
-    pub(super) fn new(limits: &Limits) -> Arc<Creators> {
-        Arc::new(Creators {
+    pub(super) fn new(limits: &Limits) -> Creators {
+        Creators {
             user: limits.user,
             domain: limits.domain,
-            count: Mutex::default(),
-        })
+            made: Mutex::default(),
+        }
     }
 
-    /// One room more of this user; `None` if there are too many.
-    fn enter(self: &Arc<Creators>, user: BareJid, is_foreign: bool) -> Option<Creator> {
-        let mut count = lock(&self.count);
-        let of_user = count.users.get(&user).copied().unwrap_or_default();
-        let domain = user.domain_jid();
-        let of_domain = count.domains.get(&domain).copied().unwrap_or_default();
-        if of_user >= self.user || (is_foreign && of_domain >= self.domain) {
-            return None;
+    /// Whether this user may have one room more.
+    fn has_more(&self, user: &BareJid, is_foreign: bool) -> bool {
+        let made = lock(&self.made);
+        let of_user = made.users.get(user).copied().unwrap_or_default();
+        let of_domain = made.domains.get(&user.domain_jid());
+        let of_domain = of_domain.copied().unwrap_or_default();
+        of_user < self.user && (!is_foreign || of_domain < self.domain)
+    }
+
+    /// A room is this user's, who has made it just now or before it was stored.
+    pub(super) fn made(&self, room: &BareJid, user: BareJid, is_foreign: bool) {
+        let mut made = lock(&self.made);
+        if made.rooms.contains_key(room) {
+            return;
         }
-        *count.users.entry(user.clone()).or_default() += 1;
+        *made.users.entry(user.clone()).or_default() += 1;
         if is_foreign {
-            *count.domains.entry(domain).or_default() += 1;
+            *made.domains.entry(user.domain_jid()).or_default() += 1;
         }
-        Some(Creator {
-            creators: self.clone(),
-            user,
-            is_foreign,
-        })
+        made.rooms.insert(room.clone(), (user, is_foreign));
     }
-}
 
-impl Drop for Creator {
-    fn drop(&mut self) {
-        let mut count = lock(&self.creators.count);
-        less(&mut count.users, &self.user);
-        if self.is_foreign {
-            less(&mut count.domains, &self.user.domain_jid());
+    /// There is no such room any more.
+    pub(super) fn gone(&self, room: &BareJid) {
+        let mut made = lock(&self.made);
+        let Some((user, is_foreign)) = made.rooms.remove(room) else {
+            return;
+        };
+        less(&mut made.users, &user);
+        if is_foreign {
+            less(&mut made.domains, &user.domain_jid());
         }
     }
 }
@@ -137,9 +145,8 @@ mod tests {
             ..Limits::default()
         };
         let creators = Creators::new(&limits);
-        let enter = |user: &str, is_foreign| creators.enter(bare(user), is_foreign);
-        let mut made = Vec::new();
-        for (user, is_foreign, taken) in [
+        let room = |n: usize| bare(&format!("{n}@rooms.example.org"));
+        for (n, (user, is_foreign, may)) in [
             ("a@x.example", true, true),
             ("a@x.example", true, true),
             ("a@x.example", true, false),
@@ -150,15 +157,23 @@ mod tests {
             ("b@z.example", false, true),
             ("c@z.example", false, true),
             ("d@z.example", false, true),
-        ] {
-            let creator = enter(user, is_foreign);
-            assert_eq!(creator.is_some(), taken, "{user}");
-            made.extend(creator);
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let user = bare(user);
+            assert_eq!(creators.has_more(&user, is_foreign), may, "{user}");
+            if may {
+                // It is loaded once more.
+                creators.made(&room(n), user.clone(), is_foreign);
+                creators.made(&room(n), user, is_foreign);
+            }
         }
-        made.remove(0);
-        assert!(enter("b@x.example", true).is_some());
-        drop(made);
-        let count = lock(&creators.count);
-        assert!(count.users.is_empty() && count.domains.is_empty());
+        creators.gone(&room(0));
+        creators.gone(&room(0));
+        assert!(creators.has_more(&bare("b@x.example"), true));
+        (0..10).for_each(|n| creators.gone(&room(n)));
+        let made = lock(&creators.made);
+        assert!(made.rooms.is_empty() && made.users.is_empty() && made.domains.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The task of the service itself: it answers, and gives rooms their tasks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::{Either, select};
@@ -15,6 +16,8 @@ use super::table::{Fresh, Table};
 
 /// Bytes of stanzas that are taken at a time.
 const BATCH: usize = 64 << 10;
+/// When a room for which there was no place is tried again.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct Desk {
     server: Server,
@@ -39,6 +42,7 @@ impl Desk {
 
     pub(super) async fn run(mut self) {
         self.load().await;
+        self.wake();
         loop {
             match self.next().await {
                 Task::Room(post) => {
@@ -86,6 +90,25 @@ impl Desk {
                 server.rest(house.options.limits.retry).await;
                 if house.load().await {
                     return;
+                }
+            }
+        });
+    }
+
+    /// Has the rooms made that are to be there, and those go on that are.
+    fn wake(&self) {
+        let (server, table) = (self.server.clone(), self.table.clone());
+        let Some(federal) = &self.table.house.federal else {
+            return;
+        };
+        let rooms: Vec<_> = federal.rooms().cloned().collect();
+        if rooms.is_empty() {
+            return;
+        }
+        self.server.spawn(async move {
+            for room in &rooms {
+                while !table.wake(room) && server.closing().now_or_never().is_none() {
+                    server.rest(PATIENCE).await;
                 }
             }
         });

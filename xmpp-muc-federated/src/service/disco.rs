@@ -7,8 +7,8 @@ use xmpp_core::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
 use xmpp_core::xml::Element;
 
 use super::House;
-use super::page::{Asked, set};
 use crate::ns;
+use crate::page::{Asked, set};
 
 /// What the service answers as the server does, if that does.
 const AS_THE_SERVER: [(&str, &str); 3] = [
@@ -91,6 +91,8 @@ impl House {
         let answer = Element::new("query", disco::ITEMS).with_children(items);
         // "If it does so, it SHOULD include a <set/> element [...] to indicate that the list is not the full result set."
         let is_part = part.rooms.len() < part.count || query.child("set", ns::RSM).is_some();
-        Ok(answer.with_children(is_part.then(|| set(&part))))
+        let ends = part.rooms.first().zip(part.rooms.last());
+        let ends = ends.map(|(first, last)| (first.room.as_str(), last.room.as_str()));
+        Ok(answer.with_children(is_part.then(|| set(ends, part.index, part.count))))
     }
 }

@@ -9,6 +9,7 @@ use xmpp_core::time::Now;
 
 use crate::fmuc::{self, Federation, Node};
 use crate::room::{self, FederatedBy, Room};
+use crate::store::StoredFederation;
 
 /// A room in memory.
 pub(super) struct Held {
@@ -48,10 +49,56 @@ impl Held {
         }
     }
 
+    /// A room as it was stored, with what it knew of other nodes.
+    pub(super) fn restore(
+        room: Room,
+        by: FederatedBy,
+        stored: &StoredFederation,
+        settings: Arc<fmuc::Settings>,
+        now: Now,
+    ) -> Held {
+        let held = Held::new(room, by);
+        let federation = held.room().federation().cloned();
+        // Others may take part that it has to leave.
+        let is_alone = federation.is_none() && *stored == StoredFederation::default();
+        let Machine::Room(room) = held.machine else {
+            return held;
+        };
+        if is_alone {
+            return Held {
+                machine: Machine::Room(room),
+                ..held
+            };
+        }
+        let told = federation.as_deref().cloned().unwrap_or_default();
+        let node = Node::restore(*room, told, settings, stored, now);
+        Held {
+            machine: Machine::Node(Box::new(node)),
+            federation,
+            wanted: Vec::new(),
+        }
+    }
+
     pub(super) fn room(&self) -> &Room {
         match &self.machine {
             Machine::Room(room) => room,
             Machine::Node(node) => node.room(),
+        }
+    }
+
+    /// The same as [`Room::may_persist`].
+    pub(super) fn may_persist(&mut self, may: bool) {
+        match &mut self.machine {
+            Machine::Room(room) => room.may_persist(may),
+            Machine::Node(node) => node.may_persist(may),
+        }
+    }
+
+    /// The same as [`Room::forget_history`].
+    pub(super) fn forget_history(&mut self, bytes: usize) {
+        match &mut self.machine {
+            Machine::Room(room) => room.forget_history(bytes),
+            Machine::Node(node) => node.forget_history(bytes),
         }
     }
 
@@ -102,6 +149,20 @@ impl Held {
         }
     }
 
+    /// How the node was told last that it is federated.
+    pub(super) fn federation(&self) -> Option<&Federation> {
+        self.federation.as_deref()
+    }
+
+    /// Whether it is federated as its owner, or whoever runs the service, wants it now.
+    pub(super) fn is_as_wanted(&self) -> bool {
+        match (self.room().federation(), &self.federation) {
+            (None, None) => true,
+            (Some(wanted), Some(told)) => Arc::ptr_eq(wanted, told),
+            _ => false,
+        }
+    }
+
     /// Has it be federated as its owner, or whoever runs the service, wants it now.
     pub(super) fn configure(
         self,
@@ -109,20 +170,13 @@ impl Held {
         now: Now,
         out: &mut Vec<fmuc::Output>,
     ) -> Held {
-        let wanted = self.room().federation();
-        let is_same = match (wanted, &self.federation) {
-            (None, None) => true,
-            (Some(wanted), Some(told)) => Arc::ptr_eq(wanted, told),
-            _ => false,
-        };
-        if is_same {
-            return self;
-        }
-        let federation = wanted.cloned();
+        let federation = self.room().federation().cloned();
         let told = federation.as_deref().cloned().unwrap_or_default();
         let machine = match self.machine {
             Machine::Room(room) => {
-                let node = Node::new(*room, told, settings.clone(), now);
+                let mut node = Node::new(*room, told, settings.clone(), now);
+                // Those who are here already need the others at once.
+                node.handle_timeout(now, out);
                 Machine::Node(Box::new(node))
             }
             Machine::Node(mut node) => {

@@ -8,15 +8,16 @@ use xmpp_core::mailbox::QueueLimits;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Rooms in memory; default 10 000.
+    /// Rooms in memory; default 10 000. With as many, the one makes place for another that nobody has been in for longest.
     pub rooms: usize,
     /// Of these, those that are being loaded; default 500: whoever asks for rooms that do not exist occupies no more.
     pub loading: usize,
-    /// Persistent rooms that are in the store when a new room is made; default 100 000.
+    /// Persistent rooms; default 100 000. With as many, no other becomes one (`<resource-constraint/>`).
     pub stored: usize,
-    /// Rooms in memory that one user has made; default 100.
+    /// Rooms that one user has made, but for those who [administer](crate::Settings::admins) the rooms; default 100. Those in the store count if
+    /// they have been in memory since the start.
     pub user: usize,
-    /// Rooms in memory that the users of one domain that is not ours have made; default 1000.
+    /// The same of all users of one domain that is not ours; default 1000.
     pub domain: usize,
     /// Rooms that are listed (XEP-0045 §6.3); default 100 000. Each takes its address and its name in memory.
     pub listed: usize,

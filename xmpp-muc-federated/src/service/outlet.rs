@@ -1,17 +1,18 @@
 //! What a room sends, and how fast.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use xmpp_core::Jid;
 use xmpp_core::mailbox::Origin;
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, IqType, Kind, MessageType, PresenceType, Stanza, StanzaError};
+use xmpp_core::{BareJid, Jid};
 
-use super::burst::{Burst, Loan};
+use super::burst::Burst;
+use super::loan::Loan;
 use super::table::Table;
 
 /// Stanzas that are sent before others have their turn.
@@ -22,6 +23,11 @@ const PAGE: usize = 200;
 const PAUSE: Duration = Duration::from_millis(100);
 /// What may come up meanwhile for one who is told more than that.
 const MEANWHILE: usize = 1000;
+/// Bytes for another node that do not wait for more.
+const BATCH: usize = 64 << 10;
+
+/// What a stanza of a burst takes: it is shared with others.
+const BURST: usize = size_of::<Waiting>();
 
 /// Where a room's stanzas leave it, in order for each recipient.
 pub(super) struct Outlet {
@@ -33,14 +39,29 @@ pub(super) struct Outlet {
     due: Option<Instant>,
     /// What came back at once.
     bounced: Vec<Stanza>,
+    /// What goes to other nodes together with what follows.
+    batches: BTreeMap<BareJid, Batch>,
+}
+
+/// Stanzas that go to another node together: one flush, one record, one segment.
+struct Batch {
+    stanzas: Vec<Stanza>,
+    bytes: usize,
+    due: Instant,
 }
 
 /// What is yet to be sent to somebody.
 struct Late {
-    stanzas: VecDeque<Arc<Stanza>>,
+    waiting: VecDeque<Waiting>,
     /// Of these, what was no part of a burst.
     meanwhile: usize,
     loan: Loan,
+}
+
+/// What waits for its turn.
+enum Waiting {
+    Burst(Arc<Stanza>),
+    Meanwhile(Arc<Stanza>),
 }
 
 impl Outlet {
@@ -51,6 +72,7 @@ impl Outlet {
             late: BTreeMap::new(),
             due: None,
             bounced: Vec::new(),
+            batches: BTreeMap::new(),
         }
     }
 
@@ -60,6 +82,41 @@ impl Outlet {
         match to.cloned() {
             Some(to) => self.add(to, stanza),
             None => self.route(stanza).await,
+        }
+    }
+
+    /// Sends a stanza to another node, with what goes there until then; at once if that is no time at all.
+    pub(super) async fn send_together(&mut self, peer: &BareJid, stanza: Stanza, pause: Duration) {
+        if pause.is_zero() && !self.batches.contains_key(peer) {
+            return self.route(stanza).await;
+        }
+        let now = self.server.now().instant;
+        let batch = self.batches.entry(peer.clone()).or_insert_with(|| Batch {
+            stanzas: Vec::new(),
+            bytes: 0,
+            due: now + pause,
+        });
+        batch.bytes += stanza.size();
+        batch.stanzas.push(stanza);
+        if batch.bytes > BATCH || batch.due <= now {
+            self.send_batch(peer).await;
+        }
+    }
+
+    async fn send_batch(&mut self, peer: &BareJid) {
+        let Some(batch) = self.batches.remove(peer) else {
+            return;
+        };
+        for stanza in batch.stanzas {
+            self.route(stanza).await;
+        }
+    }
+
+    async fn send_batches(&mut self, now: Instant) {
+        let due = self.batches.iter().filter(|(_, batch)| batch.due <= now);
+        let due: Vec<_> = due.map(|(peer, _)| peer.clone()).collect();
+        for peer in &due {
+            self.send_batch(peer).await;
         }
     }
 
@@ -89,29 +146,28 @@ impl Outlet {
             }
             return;
         }
-        let bytes = |stanzas: usize| stanzas * size_of::<Arc<Stanza>>();
         if let Some(late) = self.late.get_mut(&to) {
-            if late.loan.grow(bytes(stanzas.len())) {
-                late.stanzas.extend(stanzas);
+            late.supersede(&stanzas);
+            if late.loan.grow(stanzas.len() * BURST) {
+                late.waiting.extend(stanzas.into_iter().map(Waiting::Burst));
             } else {
                 self.give_up(to, stanzas.first().and_then(|first| first.from()));
             }
             return;
         }
-        let mut stanzas = VecDeque::from(stanzas);
-        self.page(&to, &mut stanzas).await;
-        let Some(next) = stanzas.front() else {
-            return;
-        };
-        let Some(loan) = Loan::take(bytes(stanzas.len()), self.server.budget()) else {
-            let from = next.from().cloned();
-            return self.bounce(to, from.as_ref());
-        };
-        let late = Late {
-            stanzas,
+        let from = stanzas.first().and_then(|first| first.from().cloned());
+        let mut late = Late {
+            waiting: stanzas.into_iter().map(Waiting::Burst).collect(),
             meanwhile: 0,
-            loan,
+            loan: Loan::none(self.server.budget()),
         };
+        self.tell(&to, late.page()).await;
+        if late.waiting.is_empty() {
+            return;
+        }
+        if !late.loan.grow(late.waiting.len() * BURST) {
+            return self.bounce(to, from.as_ref());
+        }
         self.late.insert(to, late);
         let due = self.server.now().instant + PAUSE;
         self.due.get_or_insert(due);
@@ -119,18 +175,20 @@ impl Outlet {
 
     /// When there is more to be sent.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        let batches = self.batches.values().map(|batch| batch.due);
+        batches.chain(self.due).min()
     }
 
     /// Sends more to those who are told much, if it is time.
     pub(super) async fn handle_timeout(&mut self) {
         let now = self.server.now().instant;
+        self.send_batches(now).await;
         if self.due.is_none_or(|due| due > now) {
             return;
         }
         for (to, mut late) in std::mem::take(&mut self.late) {
-            self.page(&to, &mut late.stanzas).await;
-            if !late.stanzas.is_empty() {
+            self.tell(&to, late.page()).await;
+            if !late.waiting.is_empty() {
                 self.late.insert(to, late);
             }
         }
@@ -140,11 +198,14 @@ impl Outlet {
     /// Sends everything that there is.
     pub(super) async fn flush(&mut self) {
         for (to, mut late) in std::mem::take(&mut self.late) {
-            while !late.stanzas.is_empty() {
-                self.page(&to, &mut late.stanzas).await;
+            while !late.waiting.is_empty() {
+                self.tell(&to, late.page()).await;
             }
         }
         self.due = None;
+        for peer in self.batches.keys().cloned().collect::<Vec<_>>() {
+            self.send_batch(&peer).await;
+        }
     }
 
     /// What came back at once, as if its recipients had sent it.
@@ -152,10 +213,10 @@ impl Outlet {
         std::mem::take(&mut self.bounced)
     }
 
-    async fn page(&mut self, to: &Jid, stanzas: &mut VecDeque<Arc<Stanza>>) {
-        let page = stanzas.len().min(PAGE);
-        for stanza in stanzas.drain(..page) {
-            self.route(Stanza::clone(&stanza).with_to(to.clone())).await;
+    async fn tell(&mut self, to: &Jid, page: Vec<Waiting>) {
+        for next in page {
+            let stanza = Stanza::clone(next.stanza());
+            self.route(stanza.with_to(to.clone())).await;
         }
     }
 
@@ -166,7 +227,7 @@ impl Outlet {
         };
         if late.meanwhile < MEANWHILE && late.loan.grow(stanza.size()) {
             late.meanwhile += 1;
-            late.stanzas.push_back(Arc::new(stanza));
+            late.waiting.push_back(Waiting::Meanwhile(Arc::new(stanza)));
         } else {
             self.give_up(to, stanza.from());
         }
@@ -190,6 +251,51 @@ impl Outlet {
         self.table.house.metrics.sent.increment();
         // What becomes of it is the recipient's matter; an error comes back to the room.
         let _ = self.server.route(stanza, Origin::ENTITY).finish().await;
+    }
+}
+
+impl Late {
+    /// What is sent at once, and gives its memory back.
+    fn page(&mut self) -> Vec<Waiting> {
+        let page = self.waiting.len().min(PAGE);
+        let page: Vec<_> = self.waiting.drain(..page).collect();
+        for next in &page {
+            self.loan.shrink(match next {
+                Waiting::Burst(_) => BURST,
+                Waiting::Meanwhile(stanza) => {
+                    self.meanwhile -= 1;
+                    stanza.size()
+                }
+            });
+        }
+        page
+    }
+
+    /// What is left of older bursts, and is told anew by this one, is not told twice: whoever enters again and again is told of the room once.
+    fn supersede(&mut self, newer: &[Arc<Stanza>]) {
+        // One who enters hears everything, up to the subject. One who becomes a moderator hears of the others, and of nothing else.
+        let is_whole = newer
+            .last()
+            .is_some_and(|last| matches!(last.kind(), Kind::Message(_)));
+        let told: HashSet<_> = newer.iter().filter_map(|newer| newer.from()).collect();
+        let is_told = |older: &Stanza| {
+            let is_presence = matches!(older.kind(), Kind::Presence(_));
+            is_whole || is_presence && older.from().is_some_and(|from| told.contains(from))
+        };
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| match waiting {
+            Waiting::Burst(older) => !is_told(older),
+            Waiting::Meanwhile(_) => true,
+        });
+        self.loan.shrink((before - self.waiting.len()) * BURST);
+    }
+}
+
+impl Waiting {
+    fn stanza(&self) -> &Arc<Stanza> {
+        match self {
+            Waiting::Burst(stanza) | Waiting::Meanwhile(stanza) => stanza,
+        }
     }
 }
 
@@ -218,4 +324,34 @@ async fn rest() {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use xmpp_core::mailbox::Budget;
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_gives_its_memory_back() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let stanza = Arc::new(Stanza::presence(PresenceType::Available));
+        let mut late = Late {
+            waiting: VecDeque::new(),
+            meanwhile: 0,
+            loan: Loan::none(&budget),
+        };
+        for _ in 0..PAGE {
+            assert!(late.loan.grow(BURST) && late.loan.grow(stanza.size()));
+            late.waiting.push_back(Waiting::Burst(stanza.clone()));
+            late.waiting.push_back(Waiting::Meanwhile(stanza.clone()));
+            late.meanwhile += 1;
+        }
+        let all = budget.used();
+        assert_eq!(late.page().len(), PAGE);
+        assert_eq!((budget.used(), late.meanwhile), (all / 2, PAGE / 2));
+        assert_eq!(late.page().len(), PAGE);
+        assert_eq!((budget.used(), late.meanwhile), (0, 0));
+        assert!(late.waiting.is_empty());
+    }
 }

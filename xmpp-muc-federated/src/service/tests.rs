@@ -1,5 +1,6 @@
 //! The service as its users and its server see it.
 
+mod bounds;
 mod world;
 
 use std::time::Duration;

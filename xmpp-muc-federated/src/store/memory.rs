@@ -43,7 +43,7 @@ impl Memory {
         Memory::with_room(DEFAULT_ROOMS)
     }
 
-    /// An empty store for at most so many rooms. Beyond them it answers [`StoreError::Unavailable`].
+    /// An empty store for at most so many rooms. Beyond them it answers [`StoreError::Refused`].
     pub fn with_room(most: usize) -> Memory {
         Memory {
             rooms: Mutex::default(),
@@ -103,7 +103,7 @@ impl Rooms for Memory {
             rooms.insert(room.clone(), held);
         }
         let most = self.most;
-        let full = || StoreError::Unavailable(format!("all {most} rooms in use"));
+        let full = || StoreError::Refused(format!("all {most} rooms in use"));
         fits.then_some(()).ok_or_else(full)
     }
 

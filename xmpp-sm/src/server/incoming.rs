@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use xmpp_core::machine::Machine;
-use xmpp_core::s2s::{self, Ask, Claim, Found, Session};
+use xmpp_core::s2s::{self, Ask, Claim, Found, Session, compression};
 use xmpp_core::stanza::Condition;
 use xmpp_core::stream::{Input, Output, Resume, StreamCondition, StreamError};
 use xmpp_core::time::Now;
@@ -48,6 +48,14 @@ impl Incoming {
             && let Some(nonza) = nonza::read(element)
         {
             return self.nonza(nonza, now, out);
+        }
+        // What is counted belongs to this stream. XEP-0138 would have it begin anew, and has its place before (XEP-0170 §3.3).
+        if let Received::Element(element) = &received
+            && self.link.is_running()
+            && self.link.is_open()
+            && compression::is_request(element)
+        {
+            return out.push(nonza::write(&compression::Failure::Setup.element()));
         }
         let speaks = matches!(received, Received::Stanza(_)) && !self.link.is_running();
         self.link.input(Input::Received(received), now, out);

@@ -45,6 +45,8 @@ pub(super) struct Link {
     /// What was handed over when one side had closed the stream. It is newer than what waits to be acknowledged, and comes back behind
     /// that; there is no more of it than a link is handed before it has written any.
     unsent: Vec<Envelope>,
+    /// The peer is waited for longer than others.
+    patient: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,21 @@ impl Link {
             draining: None,
             over: false,
             unsent: Vec::new(),
+            patient: false,
         }
+    }
+
+    /// From the first header on it is known for how long the peer is waited for.
+    fn be_patient(&mut self, known: s2s::Known) {
+        let patience = known.policy.map_or(1, |policy| policy.patience);
+        if patience <= 1 || std::mem::replace(&mut self.patient, true) {
+            return;
+        }
+        self.shared = Arc::new(Surroundings {
+            options: self.shared.options.patient(patience),
+            random: self.shared.random.clone(),
+            budget: self.shared.budget.clone(),
+        });
     }
 
     /// Whether elements of management may be written.
@@ -208,6 +224,10 @@ impl Link {
     /// Handles what is the same on both sides.
     pub(super) fn input(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
+            Input::S2s(s2s::Input::Known(_, known)) => {
+                self.be_patient(known);
+                self.pass(input, now, out);
+            }
             // There is no connection that it could have come over, or that could be closed.
             Input::Received(_) | Input::Close(_) if self.draining.is_some() => {}
             Input::Received(Received::Close) => self.part(now, out),

@@ -188,6 +188,7 @@ mirror!(
         tls: bool,
         proof: Proof,
         bidi: bool,
+        patience: u32,
     }
 );
 
@@ -380,6 +381,8 @@ mirror!(
         subject: Size,
         presence: Size,
         text: Size,
+        page: Size,
+        setup: Span,
         requests: usize,
         request: Span,
         burst: u32,
@@ -401,6 +404,30 @@ mirror!(
         unsaved: usize,
         idle: Span,
         retry: Span,
+    }
+);
+
+mirror!(
+    /// `[rooms.federation.limits]`: what one link between rooms may take.
+    FederationLimits of muc::fmuc::Limits = muc::fmuc::Limits::default(), {
+        children: usize,
+        path: usize,
+        nodes: usize,
+        occupants: usize,
+        stanza: Size,
+        burst: u32,
+        rate: u32,
+        requests: u32,
+        joins: u32,
+        refusals: u32,
+        outbox: usize,
+        outbox_bytes: Size,
+        history: usize,
+        history_age: Span,
+        text: usize,
+        dedupe: usize,
+        dedupe_age: Span,
+        pending: usize,
     }
 );
 

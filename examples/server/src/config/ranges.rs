@@ -118,6 +118,7 @@ fn check_s2s(config: &Config) -> Checked {
         let name = name.replace("session_queue.", "links.pair.");
         return refuse(format!("s2s.limits.{name}"), reason);
     }
+    positive("s2s.policy.patience", config.s2s.policy.patience)?;
     let (accept, links) = (settings.accept, settings.links);
     positive("s2s.limits.accept.connections", accept.connections)?;
     positive("s2s.limits.accept.before_login", accept.before_login)?;
@@ -167,6 +168,7 @@ fn check_rooms(config: &Config) -> Checked {
         ("rooms.room.sessions", room.sessions),
         ("rooms.room.affiliations", room.affiliations),
         ("rooms.room.nick", room.nick.0),
+        ("rooms.room.page", room.page.0),
         ("rooms.limits.rooms", limits.rooms),
         ("rooms.limits.loading", limits.loading),
         ("rooms.limits.page", limits.page),
@@ -175,6 +177,7 @@ fn check_rooms(config: &Config) -> Checked {
     ] {
         positive(setting, value)?;
     }
+    check_federated(config, &all)?;
     let (client, server) = (&config.limits.xml, &config.s2s.limits.xml);
     let stanza = client.stanza_bytes.0.max(server.stanza_bytes.0);
     if limits.queue.bytes.0 < stanza {
@@ -182,7 +185,37 @@ fn check_rooms(config: &Config) -> Checked {
         return refuse("rooms.limits.queue.bytes", reason);
     }
     lasts("rooms.room.request", room.request)?;
+    lasts("rooms.room.setup", room.setup)?;
     lasts("rooms.limits.retry", limits.retry)
+}
+
+/// Rooms that are federated are those of a service here, each of them once.
+fn check_federated(config: &Config, services: &[BareJid]) -> Checked {
+    let limits = &config.rooms.federation.limits;
+    for (setting, value) in [
+        ("rooms.federation.limits.children", limits.children),
+        ("rooms.federation.limits.nodes", limits.nodes),
+        ("rooms.federation.limits.occupants", limits.occupants),
+        ("rooms.federation.limits.stanza", limits.stanza.0),
+        ("rooms.federation.limits.outbox", limits.outbox),
+    ] {
+        positive(setting, value)?;
+    }
+    let mut all = Vec::new();
+    for (i, federated) in config.rooms.federated.iter().enumerate() {
+        let (setting, room) = (format!("rooms.federated.{i}.room"), &federated.room.0);
+        let is_here = services
+            .iter()
+            .any(|service| service.as_str() == room.domain());
+        if room.is_domain() || !is_here {
+            return refuse(setting, format!("{room} is no room of this server"));
+        }
+        if all.contains(&room) || federated.parents.iter().any(|parent| parent.0 == *room) {
+            return refuse(setting, format!("{room} stands there twice"));
+        }
+        all.push(room);
+    }
+    Ok(())
 }
 
 fn check_listen(config: &Config) -> Checked {

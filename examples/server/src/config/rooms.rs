@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 use xmpp_muc_federated::service;
 
+use super::federated::{FederatedRoom, RoomFederation};
 use super::mirror::{NewRoom, Room, RoomService};
 use super::value::Text;
 use super::{Config, Domain};
@@ -29,6 +30,10 @@ pub struct Rooms {
     pub room: Room,
     /// What all rooms of a domain may hold.
     pub limits: RoomService,
+    /// How rooms are one with rooms of other servers.
+    pub federation: RoomFederation,
+    /// Rooms that are.
+    pub federated: Vec<FederatedRoom>,
 }
 
 impl Default for Rooms {
@@ -41,6 +46,8 @@ impl Default for Rooms {
             new: NewRoom::default(),
             room: Room::default(),
             limits: RoomService::default(),
+            federation: RoomFederation::default(),
+            federated: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -65,6 +66,25 @@ pub struct Peer {
     pub tls: Option<bool>,
     pub proof: Option<Proof>,
     pub bidi: Option<bool>,
+    /// How streams with it are compressed. There is no such setting for everybody.
+    pub compression: Option<Compression>,
+    /// How many times longer than others it is waited for.
+    pub patience: Option<NonZeroU32>,
+}
+
+/// How a stream is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    Zlib,
+}
+
+impl From<Compression> for s2s::Compression {
+    fn from(compression: Compression) -> s2s::Compression {
+        match compression {
+            Compression::Zlib => s2s::Compression::Zlib,
+        }
+    }
 }
 
 /// What proves who a server is.
@@ -170,6 +190,8 @@ impl S2s {
                 tls: peer.tls.unwrap_or(policy.tls),
                 proof: peer.proof.map_or(policy.proof, Into::into),
                 bidi: peer.bidi.unwrap_or(policy.bidi),
+                compression: peer.compression.map(Into::into),
+                patience: peer.patience.map_or(policy.patience, NonZeroU32::get),
             };
             let policy = (!peer.blocked).then_some(policy);
             rules.exceptions.insert(domain, policy);
@@ -185,6 +207,9 @@ impl S2s {
         dial.addresses.allow = networks(&self.allow_networks);
         dial.addresses.deny = networks(&self.deny_networks);
         for (domain, peer) in self.known() {
+            if let Some(patience) = peer.patience {
+                dial.patience.insert(domain.clone(), patience.get());
+            }
             let Some(Text(host)) = &peer.host else {
                 continue;
             };
@@ -264,7 +289,7 @@ mod tests {
     #[test]
     fn a_peer_differs_in_what_is_said_of_it_and_in_nothing_else() {
         let text = "policy.proof = \"both\"\nstrangers = false\n\
-            peers.\"a.example\".bidi = false\n\
+            peers.\"a.example\" = { bidi = false, compression = \"zlib\", patience = 20 }\n\
             peers.\"B.example\" = { blocked = true, host = \"b:1\", direct_tls = true }";
         let settings: S2s = toml::from_str(text).unwrap();
         let rules = settings.rules();
@@ -274,10 +299,15 @@ mod tests {
             tls: true,
             proof: s2s::Proof::Both,
             bidi: false,
+            compression: Some(s2s::Compression::Zlib),
+            patience: 20,
         };
         assert_eq!(rules.exceptions[&a], Some(policy));
         assert_eq!(rules.exceptions[&b], None);
-        let hosts = settings.dial().hosts;
+        let dial = settings.dial();
+        let a = BareJid::new("a.example").unwrap();
+        assert_eq!(dial.patience, [(a, 20)].into());
+        let hosts = dial.hosts;
         let target = Target {
             host: "b".into(),
             port: 1,

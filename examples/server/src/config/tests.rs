@@ -22,7 +22,9 @@ fn every_setting_is_documented() {
     let all: String = DOCUMENTED
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                setting
+            }
             _ => line,
         })
         .map(|line| format!("{line}\n"))
@@ -458,7 +460,7 @@ fn every_setting_of_the_library_can_be_set() {
         "location",
     ];
     let core = server::Config::default();
-    let all: [(&str, Vec<String>); 14] = [
+    let all: [(&str, Vec<String>); 15] = [
         ("limits", fields(&core)),
         ("limits.account", fields(&core.account)),
         ("limits.xml", fields(&core.xml)),
@@ -483,6 +485,10 @@ fn every_setting_of_the_library_can_be_set() {
         (
             "rooms.limits",
             fields(&xmpp_muc_federated::service::Limits::default()),
+        ),
+        (
+            "rooms.federation.limits",
+            fields(&xmpp_muc_federated::fmuc::Limits::default()),
         ),
         (
             "rooms.limits.queue",

@@ -10,11 +10,22 @@ use super::harness::{Client, Running, Site, free_address, soon};
 
 /// A server of a domain with one account, whose password is `pw`, which finds the other one by its settings.
 fn start(domain: &str, user: &str, here: SocketAddr, other: (&str, SocketAddr)) -> (Site, Running) {
+    start_with(domain, user, here, other, "")
+}
+
+/// The same, with more to say of the other one.
+fn start_with(
+    domain: &str,
+    user: &str,
+    here: SocketAddr,
+    other: (&str, SocketAddr),
+    more: &str,
+) -> (Site, Running) {
     let site = Site::new();
     site.set("domains__0__name", domain);
     site.set("s2s__listen", &format!("[\"{here}\"]"));
     let (other, there) = other;
-    let peers = format!("{{ \"{other}\" = {{ host = \"{there}\" }} }}");
+    let peers = format!("{{ \"{other}\" = {{ host = \"{there}\"{more} }} }}");
     site.set("s2s__peers", &peers);
     site.run(&["adduser", &format!("{user}@{domain}"), "--password", "pw"])
         .succeeds("added");
@@ -29,6 +40,28 @@ fn message(to: &str, body: &str) -> String {
 fn available(client: &mut Client) {
     client.send("<presence/>");
     client.read_until(&["<presence"]);
+}
+
+/// XEP-0138, for a peer of whom the settings say so; what proves these two is dialback.
+#[test]
+fn a_link_is_compressed_where_both_servers_have_it_so() {
+    let (a, b) = (free_address(), free_address());
+    let zlib = ", compression = \"zlib\"";
+    let other = ("mantua.example", b);
+    let (site, verona) = start_with("verona.example", "juliet", a, other, zlib);
+    let other = ("verona.example", a);
+    let (_other, mantua) = start_with("mantua.example", "romeo", b, other, zlib);
+    let mut juliet = verona.bind_at("verona.example", "juliet", "pw");
+    let mut romeo = mantua.bind_at("mantua.example", "romeo", "pw");
+    available(&mut juliet);
+    available(&mut romeo);
+    for n in 0..3 {
+        juliet.send(&message("romeo@mantua.example", &format!("there {n}")));
+        romeo.read_until(&[&format!("there {n}")]);
+        romeo.send(&message("juliet@verona.example", &format!("back {n}")));
+        juliet.read_until(&[&format!("back {n}")]);
+    }
+    site.run(&["links"]).succeeds("zlib");
 }
 
 #[test]

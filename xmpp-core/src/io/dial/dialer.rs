@@ -41,6 +41,8 @@ pub struct DialConfig {
     pub attempt: Duration,
     /// How long it all may take, with the questions to the name service. Default: 30 s.
     pub total: Duration,
+    /// How many times longer than that it may take to reach these domains. Default: none.
+    pub patience: HashMap<BareJid, u32>,
 }
 
 impl Default for DialConfig {
@@ -51,6 +53,7 @@ impl Default for DialConfig {
             stagger: Duration::from_millis(250),
             attempt: Duration::from_secs(10),
             total: Duration::from_secs(30),
+            patience: HashMap::new(),
         }
     }
 }
@@ -92,25 +95,46 @@ impl Dialer {
         self.config.store(config.into());
     }
 
+    /// How many times longer than for others it may take to reach a domain.
+    fn patience(&self, domain: &BareJid) -> u32 {
+        let patience = self
+            .config
+            .load()
+            .patience
+            .get(&domain.domain_jid())
+            .copied();
+        patience.unwrap_or(1).max(1)
+    }
+
+    /// How long it all may take.
+    fn total(&self, domain: &BareJid) -> Duration {
+        let total = self.config.load().total;
+        total.saturating_mul(self.patience(domain))
+    }
+
     async fn connect(&self, domain: &BareJid) -> Result<Dialled, DialError> {
         // RFC 6120 §3.2.3: what was "explicitly configured to associate a particular FQDN (and potentially port) with the origin
         // domain" is used "instead of performing the preferred SRV resolution process".
+        let patience = self.patience(domain);
         let pinned = self.config.load().hosts.get(&domain.domain_jid()).cloned();
         if let Some(target) = pinned {
-            return self.reach(&target, Trust::Pinned).await;
+            return self.reach(&target, Trust::Pinned, patience).await;
         }
         let domain = domain.domain();
         if address_of(domain).is_some() {
-            return self.fall_back(domain).await;
+            return self.fall_back(domain, patience).await;
         }
         // The domain was prepared when the address was read, so it has A-labels.
         let domain = idna::domain_to_ascii(domain).map_err(|_| DialError::NotFound)?;
         let offers = match self.offers(&domain).await {
-            Ok(offers) if offers.is_empty() => return self.fall_back(&domain).await,
+            Ok(offers) if offers.is_empty() => return self.fall_back(&domain, patience).await,
             Ok(offers) => offers,
             // §3.2.1: "If the initiating entity does not receive a response to its SRV query, it SHOULD attempt the fallback
             // process". If that does not help, it is not the domain that is to blame.
-            Err(error) => return self.fall_back(&domain).await.map_err(|e| error.max(e)),
+            Err(error) => {
+                let fallen_back = self.fall_back(&domain, patience).await;
+                return fallen_back.map_err(|e| error.max(e));
+            }
         };
         let offers: Vec<Offer> = offers
             .into_iter()
@@ -120,12 +144,16 @@ impl Dialer {
             .collect();
         // §3.2.1: who "is not able to establish an XMPP connection using the data received in the response [...] SHOULD NOT attempt
         // the fallback process".
-        self.first_of(order(offers, TARGETS_MAX, &*self.random).into())
-            .await
+        let offers = order(offers, TARGETS_MAX, &*self.random);
+        self.first_of(offers.into(), patience).await
     }
 
     /// The first of these that is reached; those behind it come along.
-    async fn first_of(&self, mut offers: VecDeque<Offer>) -> Result<Dialled, DialError> {
+    async fn first_of(
+        &self,
+        mut offers: VecDeque<Offer>,
+        patience: u32,
+    ) -> Result<Dialled, DialError> {
         let mut failure = DialError::NotFound;
         while let Some(offer) = offers.pop_front() {
             let Srv { port, target, .. } = offer.record;
@@ -134,7 +162,7 @@ impl Dialer {
                 port,
                 direct_tls: offer.direct_tls,
             };
-            match self.reach(&target, Trust::Domain).await {
+            match self.reach(&target, Trust::Domain, patience).await {
                 Ok(mut dialled) => {
                     let dialer = self.clone();
                     let others = (!offers.is_empty()).then_some(Others { dialer, offers });
@@ -170,20 +198,25 @@ impl Dialer {
     }
 
     /// RFC 6120 §3.2.2: the addresses of the domain itself, "where the port used is [...] the 'xmpp-server' port of 5269".
-    async fn fall_back(&self, domain: &str) -> Result<Dialled, DialError> {
+    async fn fall_back(&self, domain: &str, patience: u32) -> Result<Dialled, DialError> {
         let target = Target {
             host: domain.to_owned(),
             port: PORT,
             direct_tls: false,
         };
-        let dialled = self.reach(&target, Trust::Domain).await;
+        let dialled = self.reach(&target, Trust::Domain, patience).await;
         dialled.map_err(|error| match error {
             DialError::Unreachable | DialError::TimedOut => DialError::NoAnswer,
             other => other,
         })
     }
 
-    async fn reach(&self, target: &Target, trust: Trust) -> Result<Dialled, DialError> {
+    async fn reach(
+        &self,
+        target: &Target,
+        trust: Trust,
+        patience: u32,
+    ) -> Result<Dialled, DialError> {
         let config = self.config.load_full();
         let name = target.host.trim_end_matches('.');
         let addresses = match address_of(name) {
@@ -210,6 +243,7 @@ impl Dialer {
         let DialConfig {
             stagger, attempt, ..
         } = *config;
+        let attempt = attempt.saturating_mul(patience);
         let (stream, address) = race(&addresses, stagger, attempt, TcpStream::connect).await?;
         // One that went away meanwhile is noticed when it is read.
         let _ = tune(&stream);
@@ -225,7 +259,7 @@ impl Dialer {
 #[async_trait]
 impl Dial for Dialer {
     async fn dial(&self, _from: &BareJid, to: &BareJid) -> Result<Dialled, DialError> {
-        let connecting = timeout(self.config.load().total, self.connect(to));
+        let connecting = timeout(self.total(to), self.connect(to));
         connecting.await.unwrap_or(Err(DialError::TimedOut))
     }
 }
@@ -238,9 +272,10 @@ struct Others {
 
 #[async_trait]
 impl Dial for Others {
-    async fn dial(&self, _from: &BareJid, _to: &BareJid) -> Result<Dialled, DialError> {
-        let connecting = self.dialer.first_of(self.offers.clone());
-        let connecting = timeout(self.dialer.config.load().total, connecting);
+    async fn dial(&self, _from: &BareJid, to: &BareJid) -> Result<Dialled, DialError> {
+        let patience = self.dialer.patience(to);
+        let connecting = self.dialer.first_of(self.offers.clone(), patience);
+        let connecting = timeout(self.dialer.total(to), connecting);
         connecting.await.unwrap_or(Err(DialError::TimedOut))
     }
 }

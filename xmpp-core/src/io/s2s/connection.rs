@@ -22,6 +22,7 @@ use crate::io::limits::Ticket;
 use crate::io::settlements::Settlements;
 use crate::io::tls::Shown;
 use crate::io::wire::Wire;
+use crate::io::zlib::Unpacker;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Settlement, SmPoint};
 use crate::metrics::Tally;
@@ -63,6 +64,8 @@ pub(super) struct Connection {
     /// The peer's certificates.
     shown: Shown,
     reader: Reader,
+    /// Of a stream that is compressed: what came and is not read.
+    unpacker: Option<Unpacker>,
     stream: BoxStream,
     /// Read, but not yet given to the reader: something has to be found out or done first.
     unread: Vec<u8>,
@@ -91,6 +94,8 @@ pub(super) struct Connection {
     rules: Option<u64>,
     /// What the link manager has for the stream, taken together.
     inputs: VecDeque<Input>,
+    /// How many times longer than others the peer is waited for.
+    patience: u32,
     /// The stream error that we have sent.
     error: Option<StreamCondition>,
     /// It was lost while its stream was open.
@@ -144,6 +149,7 @@ impl Connection {
             wire: parts.wire,
             shown: parts.shown,
             reader,
+            unpacker: None,
             stream: parts.stream,
             unread: Vec::new(),
             more: false,
@@ -160,6 +166,7 @@ impl Connection {
             senders: Vec::new(),
             rules: None,
             inputs: VecDeque::new(),
+            patience: 1,
             error: None,
             broken: false,
             sleep: Box::pin(tokio::time::sleep_until(now.instant.into())),
@@ -171,6 +178,11 @@ impl Connection {
             outputs: Vec::new(),
             shared,
         }
+    }
+
+    /// So long, or longer for a peer that is waited for longer.
+    fn patient(&self, time: Duration) -> Duration {
+        time.saturating_mul(self.patience)
     }
 
     fn id(&self) -> LinkId {
@@ -231,10 +243,13 @@ impl Connection {
                 // Nothing more is read.
                 self.unread = Vec::new();
                 self.leave();
-                let limit = self.shared.config.timeouts.close;
+                let limit = self.patient(self.shared.config.timeouts.close);
                 self.sleep.as_mut().reset((now.instant + limit).into());
             }
-            Output::Detach => self.detached = Some(now.instant + self.shared.config.timeouts.close),
+            Output::Detach => {
+                let limit = self.patient(self.shared.config.timeouts.close);
+                self.detached = Some(now.instant + limit);
+            }
             // A session that ends says so itself; of streams between servers none says the others.
             Output::NotResumable(_)
             | Output::Reattach(_)
@@ -311,7 +326,7 @@ impl Connection {
             return false;
         }
         let settle = self.unsettled.until();
-        let stalled = self.outbound.until(self.shared.config.stall);
+        let stalled = self.outbound.until(self.patient(self.shared.config.stall));
         let closed = self.detached.filter(|_| !matches!(self.wire, Wire::Gone));
         let times = self.stream.next_timeout().into_iter();
         let Some(due) = times.chain(settle).chain(stalled).chain(closed).min() else {
@@ -407,7 +422,8 @@ impl Connection {
     /// has come.
     fn charge(&mut self) -> bool {
         let free = self.shared.config.xml_before_proof.stanza_bytes;
-        let rest = self.unread.capacity() + self.outbound.held();
+        let packed = self.unpacker.as_ref().map_or(0, Unpacker::held);
+        let rest = self.unread.capacity() + packed + self.outbound.held();
         let (partial, budget) = (self.reader.held(), self.shared.server.budget());
         self.charged.charge(rest, partial, free, budget)
     }

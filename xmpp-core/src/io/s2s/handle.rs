@@ -9,7 +9,7 @@ use crate::BareJid;
 use crate::io::control::Control;
 use crate::mailbox::Envelope;
 use crate::s2s::links::LinkId;
-use crate::s2s::{self, Found, Pair, Session};
+use crate::s2s::{self, Compression, Found, Pair, Session};
 use crate::stream::Input;
 
 /// Reaches a connection, and shows it.
@@ -59,6 +59,7 @@ pub(super) struct Facts {
     pub(super) domain: Option<BareJid>,
     pub(super) encrypted: bool,
     pub(super) certified: bool,
+    pub(super) compression: Option<Compression>,
     granted: Vec<Pair>,
     accepted: Vec<Pair>,
 }
@@ -81,6 +82,8 @@ pub struct LinkView {
     pub encrypted: bool,
     /// Whether the peer has shown a certificate that is right for a domain of its own. A pair is proven by dialback otherwise.
     pub certified: bool,
+    /// How it is compressed (XEP-0138).
+    pub compression: Option<Compression>,
     /// The pairs that we may send.
     pub granted: Vec<Pair>,
     /// The pairs that the peer may send.
@@ -182,6 +185,7 @@ impl Handle {
             peer: facts.peer,
             encrypted: facts.encrypted,
             certified: facts.certified,
+            compression: facts.compression,
             granted: facts.granted,
             accepted: facts.accepted,
             waiting,

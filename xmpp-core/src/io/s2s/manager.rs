@@ -42,6 +42,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         links,
         outputs: Vec::new(),
         late: HashMap::new(),
+        rules: None,
     };
     manager.serve().await;
     manager.end().await;
@@ -55,6 +56,8 @@ struct Manager {
     outputs: Vec<Output>,
     /// What was for a link of whose end we had not been told, and comes back with that.
     late: HashMap<LinkId, Vec<Envelope>>,
+    /// Which rules for the peers the links have been told of.
+    rules: Option<u64>,
 }
 
 impl Manager {
@@ -170,6 +173,7 @@ impl Manager {
 
     fn deal_with(&mut self, batch: &mut Batch) {
         let now = self.shared.server.now();
+        self.check_rules(now);
         for mut news in batch.news.drain(..) {
             if let Input::Ended(link, ended) = &mut news
                 && let Some(mut late) = self.late.remove(link)
@@ -189,6 +193,15 @@ impl Manager {
                 self.outbox.remember(&envelope, now);
                 self.give(Input::Send(envelope), now);
             }
+        }
+    }
+
+    /// The rules for the peers may have changed.
+    fn check_rules(&mut self, now: Now) {
+        let peers = self.shared.peers.clone();
+        let changes = Some(peers.changes());
+        if std::mem::replace(&mut self.rules, changes) != changes {
+            self.give(Input::Patience(peers.patience()), now);
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Shared, channel};
 use crate::io::tls::Shown;
 use crate::io::wire::Wire;
 use crate::s2s::links::{self, LinkId};
-use crate::s2s::{self, Outgoing, Pair};
+use crate::s2s::{self, Outgoing, Pair, Policy};
 use crate::stanza::Condition;
 
 /// Servers of a domain whose direct TLS may fail before the domain counts as not reachable for now.
@@ -68,7 +68,7 @@ impl Shared {
         // It may have been blocked, or become one of ours, since the stanza came.
         let policy = self.policy(pair.to());
         let policy = policy.ok_or(Condition::RemoteServerNotFound)?;
-        let (wire, shown) = self.reach(pair, handle).await?;
+        let (wire, shown) = self.reach(pair, policy, handle).await?;
         let (settings, now) = (self.settings.clone(), self.server.now());
         let inner = Outgoing::new(settings, pair.clone(), policy, &channel(&wire), now);
         let stream = self.server.hooks().wrap_outgoing(Box::new(inner));
@@ -77,7 +77,14 @@ impl Shared {
 
     /// A server of the domain with which the stream can begin. Where TLS comes first and fails, others may do better: XEP-0368 §5 has
     /// operators name such, as "ALPN might not be supported by all devices".
-    async fn reach(&self, pair: &Pair, handle: &Handle) -> Result<(Wire, Shown), Condition> {
+    async fn reach(
+        &self,
+        pair: &Pair,
+        policy: Policy,
+        handle: &Handle,
+    ) -> Result<(Wire, Shown), Condition> {
+        let limit = self.config.timeouts.header;
+        let limit = limit.saturating_mul(policy.patience.max(1));
         let mut dial = self.dial.clone();
         let mut failure = None;
         for _ in 0..HANDSHAKES {
@@ -93,7 +100,7 @@ impl Shared {
                 return Ok((Wire::Plain(dialled.stream), Shown::default()));
             }
             let handshake = self.handshake(dialled.stream, Some(pair), true);
-            let secured = tokio::time::timeout(self.config.timeouts.header, handshake).await;
+            let secured = tokio::time::timeout(limit, handshake).await;
             match secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(secured) => return Ok(secured),
                 Err(error) => tracing::info!(to = %pair.to(), %error, "TLS handshake failed"),

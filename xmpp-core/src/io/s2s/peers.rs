@@ -50,6 +50,15 @@ impl Peers {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
+    /// For whom it is waited longer than for others, and by how many times.
+    pub(super) fn patience(&self) -> HashMap<BareJid, u32> {
+        let rules = self.rules.load();
+        let all = rules.exceptions.iter();
+        let all = all.filter_map(|(domain, policy)| Some((domain, (*policy)?.patience)));
+        let longer = all.filter(|(_, patience)| *patience > 1);
+        longer.map(|(domain, n)| (domain.clone(), n)).collect()
+    }
+
     /// How often they have changed.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)

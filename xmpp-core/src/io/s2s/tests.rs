@@ -29,6 +29,7 @@ use crate::store::Stores;
 use crate::{FullJid, Jid};
 
 mod certificates;
+mod compression;
 mod hostile;
 mod links;
 mod outbox;

@@ -1,12 +1,13 @@
-//! From a header to what has to be proven: features, TLS, bidi and SASL (RFC 6120 §4.3).
+//! From a header to what has to be proven: features, TLS, bidi, SASL (RFC 6120 §4.3) and compression (XEP-0138).
 
 use super::{Incoming, State};
 use crate::BareJid;
+use crate::s2s::compression::{self, Failure};
 use crate::s2s::header::{self, BIDI, BIDI_FEATURE, SASL, TLS};
 use crate::s2s::initiator::Initiator;
 use crate::s2s::link::{Ending, is_dialback, nonza};
 use crate::s2s::receiver::Receiver;
-use crate::s2s::{Ask, Known, Output, Policy, dialback};
+use crate::s2s::{Ask, Compression, Known, Output, Policy, dialback};
 use crate::sasl::{self, Channel, Mechanism, decode, decode_initial};
 use crate::stream::{self, StreamCondition, StreamError};
 use crate::time::Now;
@@ -28,8 +29,8 @@ impl Incoming {
         }
         header::check(&header)?;
         let pair = header::pair(&header)?;
-        // What SASL has proven is a pair, and the stream remains that pair's.
-        if self.authenticated
+        // What SASL has proven is a pair, and the stream remains that pair's; so does one that begins anew because it is compressed.
+        if (self.authenticated || self.link.compressed)
             && let Some(proven) = &self.pair
         {
             if proven.from() != pair.from() {
@@ -54,6 +55,7 @@ impl Incoming {
         &mut self,
         modern: bool,
         known: Known,
+        now: Now,
         out: &mut Vec<stream::Output>,
     ) -> Result<(), Ending> {
         if !known.ours {
@@ -64,6 +66,7 @@ impl Incoming {
         let Some(policy) = known.policy else {
             return Err(StreamCondition::PolicyViolation.into());
         };
+        self.be_patient(policy.patience);
         if !modern && policy.tls && !self.link.tls {
             let error = StreamError::new(StreamCondition::UnsupportedVersion);
             return Err(error.with_text("encryption is required").into());
@@ -81,7 +84,18 @@ impl Incoming {
         {
             self.link.accept(pair, out);
         }
+        self.link.go_on(now, out);
         Ok(())
+    }
+
+    /// From the first header on it is known for how long the peer is waited for.
+    fn be_patient(&mut self, patience: u32) {
+        if patience <= 1 || std::mem::replace(&mut self.patient, true) {
+            return;
+        }
+        let before = self.link.settings.timeouts.login;
+        self.link.settings = self.link.settings.clone().patient(patience);
+        self.deadline += self.link.settings.timeouts.login.saturating_sub(before);
     }
 
     fn features(&self, known: Known, policy: Policy) -> Vec<Element> {
@@ -95,7 +109,8 @@ impl Incoming {
             features.push(starttls);
         }
         // XEP-0288 §2.1: "both before and after TLS negotiation"
-        if policy.bidi && self.link.initiator.is_none() && !self.authenticated {
+        let begins = !self.authenticated && !self.link.compressed;
+        if policy.bidi && self.link.initiator.is_none() && begins {
             features.push(Element::new("bidi", BIDI_FEATURE));
         }
         if policy.tls && !self.link.tls {
@@ -106,6 +121,9 @@ impl Incoming {
             features.push(Element::new("mechanisms", SASL).with_child(external));
         }
         features.push(dialback::feature());
+        if let Some(method) = self.offers_compression(known, policy) {
+            features.push(compression::feature(method));
+        }
         features.extend(self.link.settings.features.iter().cloned());
         features
     }
@@ -113,7 +131,15 @@ impl Incoming {
     /// XEP-0178 §3: "If the 'from' attribute of the stream header sent by Server1 can be matched against one of the
     /// identifiers provided in the certificate [...], Server2 SHOULD advertise the SASL EXTERNAL mechanism."
     fn offers_external(&self, known: Known, policy: Policy) -> bool {
-        self.link.tls && !self.authenticated && policy.proof.is_external(known.certified)
+        let begins = !self.authenticated && !self.link.compressed;
+        self.link.tls && begins && policy.proof.is_external(known.certified)
+    }
+
+    /// XEP-0170 §3.3: "It seems safest to negotiate stream compression after negotiation of both TLS [...] and SASL", so it is offered when
+    /// SASL is over; and where there is only dialback, behind which there are no features any more, beside that.
+    fn offers_compression(&self, known: Known, policy: Policy) -> Option<Compression> {
+        let offers = self.link.tls && !self.link.compressed && !self.offers_external(known, policy);
+        policy.compression.filter(|_| offers)
     }
 
     /// Whether no key has come.
@@ -138,6 +164,10 @@ impl Incoming {
             ("auth", SASL) if !self.authenticated => self.auth(element, out),
             (_, SASL) => Err(StreamCondition::NotAuthorized.into()),
             ("bidi", BIDI) => self.bidi(),
+            _ if compression::is_request(element) => {
+                self.compress(element, now, out);
+                Ok(())
+            }
             // RFC 6120 §4.9.3.24: "a first-level child of the stream that is not supported"
             _ => Err(StreamCondition::UnsupportedStanzaType.into()),
         }
@@ -189,6 +219,39 @@ impl Incoming {
         // XEP-0288 §2.2: "a connecting server that uses bidi and dialback MUST support dialback error conditions"
         self.link.initiator = Some(Initiator::multiplexing());
         Ok(())
+    }
+
+    /// `<compress/>`
+    fn compress(&mut self, element: &Element, now: Now, out: &mut Vec<stream::Output>) {
+        match self.compression(element) {
+            Ok(method) => {
+                // XEP-0138 §2: "If no error occurs, the receiving entity MUST inform the initiating entity that compression has been
+                // successfully negotiated"
+                nonza(&compression::accepted(), out);
+                self.link.compress(method, out);
+                self.deadline = now.instant + self.link.settings.timeouts.login;
+                self.known = None;
+                self.state = State::Opening;
+            }
+            // XEP-0138 §2: "Failure of the negotiation SHOULD NOT be treated as an unrecoverable error and therefore SHOULD NOT result in
+            // a stream error."
+            Err(failure) => nonza(&failure.element(), out),
+        }
+    }
+
+    /// What is to be used of what is requested.
+    fn compression(&self, element: &Element) -> Result<Compression, Failure> {
+        // XEP-0138 §2: "If the initiating entity requests a stream compression method that is not supported by the receiving entity, the
+        // receiving entity MUST return an <unsupported-method/> error"
+        if !compression::names(element, Compression::Zlib) {
+            return Err(Failure::Method);
+        }
+        // XEP-0138 §2: "If the receiving entity finds the requested method unacceptable or unworkable for any other reason, it MUST return
+        // a <setup-failed/> error". XEP-0170 §3.3: behind TLS and what proves the peer, "to prevent certain denial-of-service attacks".
+        let may = self.link.tls && self.link.is_proven() && !self.link.compressed;
+        let policy = self.known.and_then(|known| known.policy);
+        let method = policy.and_then(|policy| policy.compression);
+        method.filter(|_| may).ok_or(Failure::Setup)
     }
 
     /// `<auth/>`

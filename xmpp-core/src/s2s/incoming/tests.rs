@@ -7,6 +7,8 @@ use crate::s2s::{Ask, dialback};
 use crate::sasl;
 use crate::xml::Element;
 
+mod compression;
+
 /// Domains: the peer's are capulet.example and rooms.example, ours are montague.example and chat.example.
 const HEADER: &str = "<?xml version='1.0'?><stream:stream from='capulet.example' to='montague.example' version='1.0' \
     xml:lang='de' xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
@@ -17,6 +19,8 @@ const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EX
 const AUTH_SLOWLY: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'/>";
 const RESPONSE: &str = "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 const ABORT: &str = "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+const COMPRESS: &str =
+    "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>";
 const RESULT: &str = "<db:result from='capulet.example' to='montague.example'>k</db:result>";
 const OTHER_RESULT: &str = "<db:result from='rooms.example' to='montague.example'>k</db:result>";
 const MESSAGE: &str = "<message from='juliet@capulet.example/b' to='romeo@montague.example'/>";
@@ -72,9 +76,13 @@ fn asked_of(from: &str, to: &str) -> Verify {
 }
 
 fn proven(b: B) -> B {
-    let mut b = open(b, wrong());
+    proven_with(open(b, wrong()), wrong())
+}
+
+/// By dialback, for a peer of whom this is known.
+fn proven_with(mut b: B, known: Known) -> B {
     b.receive(RESULT);
-    b.tell(Input::Known(ours(), wrong()));
+    b.tell(Input::Known(ours(), known));
     b.input(answer_verified(
         asked_of("capulet.example", "montague.example"),
         Verdict::Valid,
@@ -85,6 +93,16 @@ fn proven(b: B) -> B {
 fn with(mut b: B, text: &str) -> B {
     b.receive(text);
     b
+}
+
+/// Proven by dialback, with bidi, and the policy wants compression.
+fn compressible() -> B {
+    let b = with(open(tls(), packed(wrong())), BIDI);
+    proven_with(b, packed(wrong()))
+}
+
+fn compressed() -> B {
+    open(with(compressible(), COMPRESS), packed(wrong()))
 }
 
 fn states() -> Vec<(&'static str, B)> {
@@ -113,15 +131,19 @@ fn states() -> Vec<(&'static str, B)> {
         ("open, key came", with(open(tls(), wrong()), RESULT)),
         ("open, verifying", verifying()),
         ("open, proven", proven(tls())),
-        ("open, proven, bidi", {
-            let mut b = with(with(open(tls(), wrong()), BIDI), RESULT);
-            b.tell(Input::Known(ours(), wrong()));
-            b.input(answer_verified(
-                asked_of("capulet.example", "montague.example"),
-                Verdict::Valid,
-            ));
-            b
-        }),
+        (
+            "open, proven, bidi",
+            proven_with(with(open(tls(), wrong()), BIDI), wrong()),
+        ),
+        ("open, to be compressed", open(tls(), packed(wrong()))),
+        ("open, proven, to be compressed", compressible()),
+        (
+            "open, authenticated, to be compressed",
+            open(with(open(tls(), right()), AUTH), packed(right())),
+        ),
+        ("opening, compressed", with(compressible(), COMPRESS)),
+        ("asked, compressed", header(with(compressible(), COMPRESS))),
+        ("open, compressed", compressed()),
         ("closing", {
             let mut b = proven(tls());
             b.input(stream::Input::Close(None));
@@ -139,6 +161,10 @@ fn events() -> Vec<Event<Incoming>> {
         ("auth, slowly", |b| b.element(AUTH_SLOWLY)),
         ("response", |b| b.element(RESPONSE)),
         ("abort", |b| b.element(ABORT)),
+        ("compress", |b| b.element(COMPRESS)),
+        ("compress, another way", |b| {
+            b.element(&COMPRESS.replace("zlib", "lzw"))
+        }),
         ("key", |b| b.element(RESULT)),
         ("another key", |b| b.element(OTHER_RESULT)),
         ("key of ours", |b| {
@@ -729,6 +755,26 @@ fn what_we_ask_over_a_bidi_stream_is_answered_when_it_ends() {
     )));
     let out = words(&b.input(stream::Input::Eof));
     assert_eq!(out, "refused chat>capulet Timeout, verified Timeout, close");
+}
+
+/// From its first header on; that has to come as soon as anybody's.
+#[test]
+fn a_peer_with_patience_has_so_many_times_longer_for_its_proof() {
+    let login = settings().timeouts.login.as_secs();
+    for patience in [1, 20] {
+        let mut b = tls();
+        b.receive(HEADER);
+        let mut known = known(false, Proof::Either);
+        known.policy.as_mut().unwrap().patience = patience;
+        b.tell(Input::Known(ours(), known));
+        // Once more, as behind STARTTLS.
+        b.tell(Input::Known(ours(), known));
+        let times = u64::from(patience);
+        assert_eq!(words(&b.wait(login * times - 1)), "", "{patience}");
+        assert_ne!(words(&b.wait(1)), "", "{patience}");
+    }
+    let mut b = tls();
+    assert_ne!(words(&b.wait(settings().timeouts.header.as_secs())), "");
 }
 
 #[test]

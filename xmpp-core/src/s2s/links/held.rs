@@ -52,7 +52,7 @@ impl Links {
         let bytes = session.bytes();
         self.budget.take_anyway(bytes);
         // Also after its time the peer may know how far it came.
-        let until = now.instant + session.max.max(self.limits.connect);
+        let until = now.instant + session.max.max(self.connect(&domain));
         let held = Held {
             session,
             domain,

@@ -241,6 +241,7 @@ impl Links {
         };
         let mut carried = Vec::new();
         for pair in &link.lines {
+            let until = now.instant + self.connect(pair.to());
             let Some(line) = self.lines.get_mut(pair) else {
                 continue;
             };
@@ -248,7 +249,7 @@ impl Links {
             line.stalled = false;
             if way == Way::Up(slot) {
                 carried.push(pair.clone());
-                line.until = Some(now.instant + self.limits.connect);
+                line.until = Some(until);
                 out.push(Output::Event(LinkEvent::Down {
                     link: link.id,
                     pair: pair.clone(),

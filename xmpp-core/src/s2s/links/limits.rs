@@ -9,7 +9,7 @@ use crate::s2s::SessionLimits;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How long a pair's stanzas wait until it is granted, before they come back; default 60 s.
+    /// How long a pair's stanzas wait until it is granted, before they come back; default 60 s. It is longer for [some](crate::s2s::Policy::patience).
     pub connect: Duration,
     /// What waits for one pair; default 10 000 stanzas and 8 MiB: a session with 1000 contacts at a domain has 2000 stanzas for it at once,
     /// and after a start all sessions come at once. What does not fit comes back with

@@ -74,7 +74,7 @@ impl Links {
     /// There is room for it.
     fn enqueue(&mut self, envelope: Envelope, pair: Pair, now: Now, out: &mut Vec<Output>) {
         let bytes = envelope.stanza.size();
-        let until = now.instant + self.limits.connect;
+        let until = now.instant + self.connect(pair.to());
         self.line(&pair);
         self.make_room_for_domain();
         let line = self.line(&pair);
@@ -104,7 +104,7 @@ impl Links {
         };
         let bytes = envelope.stanza.size();
         self.budget.take_anyway(bytes);
-        let until = now.instant + self.limits.connect;
+        let until = now.instant + self.connect(pair.to());
         let line = self.line(&pair);
         if line.queue.is_empty() {
             line.until = (line.way != Way::Held).then_some(until);
@@ -117,6 +117,7 @@ impl Links {
 
     /// Hands over as much as there is room for.
     pub(super) fn flush(&mut self, pair: &Pair, now: Now, out: &mut Vec<Output>) {
+        let until = now.instant + self.connect(pair.to());
         let Some(line) = self.lines.get_mut(pair) else {
             return;
         };
@@ -152,7 +153,7 @@ impl Links {
             line.queue = Default::default();
         } else {
             if moved || line.until.is_none() {
-                line.until = Some(now.instant + self.limits.connect);
+                line.until = Some(until);
             }
             if !line.stalled {
                 line.stalled = true;

@@ -1,9 +1,11 @@
 //! What goes into the link manager, and what comes out.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::LinkEvent;
+use crate::BareJid;
 use crate::mailbox::Envelope;
 use crate::s2s::{self, Pair};
 use crate::stanza::Condition;
@@ -64,6 +66,8 @@ pub enum Input {
     Lost(LinkId, Envelope),
     /// The connection is gone, and with it the stream; nothing more comes from it.
     Ended(LinkId, Ended),
+    /// How many times longer these domains are waited for than others ([`Policy::patience`](s2s::Policy::patience)), instead of what was said before.
+    Patience(HashMap<BareJid, u32>),
     /// The server stops: all links are closed, and what waits comes back.
     Close,
 }

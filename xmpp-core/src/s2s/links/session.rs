@@ -190,7 +190,7 @@ impl Links {
         if !self.is_held_by(pair, name) {
             return;
         }
-        let until = now.instant + self.limits.connect;
+        let until = now.instant + self.connect(pair.to());
         let Some(line) = self.lines.get_mut(pair) else {
             return;
         };

@@ -1,6 +1,7 @@
 //! What happens because time has passed, and what is remembered until then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::line::{Domain, Line};
 use super::{Links, Output};
@@ -124,6 +125,17 @@ impl Links {
             self.domain(pair.to()).lines.push(pair.clone());
         }
         self.lines.entry(pair.clone()).or_default()
+    }
+
+    /// How long what is for a domain waits until a pair is granted.
+    pub(super) fn connect(&self, to: &BareJid) -> Duration {
+        self.patient(self.limits.connect, to)
+    }
+
+    /// So long, or longer for a domain for which it is waited longer.
+    pub(super) fn patient(&self, time: Duration, domain: &BareJid) -> Duration {
+        let patience = self.patience.get(domain).copied().unwrap_or(1);
+        time.saturating_mul(patience.max(1))
     }
 
     /// The domain, from now on if it is new; it is not only remembered any more.

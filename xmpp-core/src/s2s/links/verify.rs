@@ -57,7 +57,7 @@ impl Links {
             verify,
             by,
             on: None,
-            until: now.instant + self.limits.verify,
+            until: now.instant + self.patient(self.limits.verify, &jid),
         });
         self.find_ways(&jid, again, now, out);
         let dialled = self.domain(&jid).links.clone();

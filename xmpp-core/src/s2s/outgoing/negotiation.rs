@@ -24,6 +24,7 @@ impl Outgoing {
     pub(super) fn header(
         &mut self,
         header: StreamHeader,
+        now: Now,
         out: &mut Vec<stream::Output>,
     ) -> Result<(), Ending> {
         header::check(&header)?;
@@ -39,6 +40,9 @@ impl Outgoing {
             // RFC 6120 §4.3.2: the receiving entity sends its features.
             self.state = State::Waiting;
             return Ok(());
+        }
+        if self.link.compressed {
+            return self.start(None, now, out);
         }
         if self.policy.tls && !self.link.tls {
             return Err(self.give_up(Refusal::Unencrypted, out));
@@ -65,6 +69,7 @@ impl Outgoing {
             }
         }
         match self.sasl {
+            _ if self.link.compressed => self.start(Some(&features), now, out),
             Sasl::Done => self.start(Some(&features), now, out),
             Sasl::Untried | Sasl::Failed => {
                 self.ask(Some(features), out);
@@ -179,24 +184,38 @@ impl Outgoing {
     ) -> Result<(), Ending> {
         let (feature, errors) = header::dialback(features);
         self.link.dialback |= feature;
-        if self.sasl != Sasl::Done && !self.link.dialback {
+        let proven = self.sasl == Sasl::Done || self.link.compressed;
+        if !proven && !self.link.dialback {
             return Err(self.give_up(Refusal::NoMethod, out));
         }
         if let Some(initiator) = &mut self.link.initiator {
             initiator.multiplexes = errors;
         }
         self.state = State::Open;
+        self.compression = features.and_then(|features| self.wanted_of(features));
         if self.sasl == Sasl::Done {
+            let before = out.len();
             self.link.grant(self.pair.clone(), out);
             self.pairs.retain(|pair| *pair != self.pair);
+            self.first(before, now, out);
         }
+        if matches!(self.state, State::Open) {
+            self.go_on(now, out);
+        }
+        Ok(())
+    }
+
+    /// The stream is open, and what it is: tells what is granted, and asks what has waited.
+    pub(super) fn go_on(&mut self, now: Now, out: &mut Vec<stream::Output>) {
+        let granted = self.granted.drain(..);
+        out.extend(granted.map(|pair| stream::Output::S2s(Output::Granted(pair))));
+        self.link.go_on(now, out);
         for pair in std::mem::take(&mut self.pairs) {
             self.request(pair, now, out);
         }
         for verify in std::mem::take(&mut self.verifies) {
             self.link.verify(verify, now, out);
         }
-        Ok(())
     }
 }
 

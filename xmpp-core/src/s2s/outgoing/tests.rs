@@ -5,6 +5,8 @@ use super::super::{Incoming, Proof};
 use super::*;
 use crate::stanza::Condition;
 
+mod compression;
+
 /// Domains: ours are capulet.example and rooms.example, the peer's are montague.example and chat.example.
 const HEADER: &str = "<?xml version='1.0'?><stream:stream from='montague.example' to='capulet.example' id='D60000229F' \
     version='1.0' xml:lang='de' xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
@@ -22,6 +24,10 @@ const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 const CHALLENGE: &str = "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 const FAILURE: &str =
     "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>";
+const COMPRESSION: &str = "<compression xmlns='http://jabber.org/features/compress'><method>lzw</method><method>zlib</method></compression>";
+const COMPRESSED: &str = "<compressed xmlns='http://jabber.org/protocol/compress'/>";
+const NOT_COMPRESSED: &str =
+    "<failure xmlns='http://jabber.org/protocol/compress'><setup-failed/></failure>";
 const VALID: &str = "<db:result from='montague.example' to='capulet.example' type='valid'/>";
 const INVALID: &str = "<db:result from='montague.example' to='capulet.example' type='invalid'/>";
 const ERROR: &str = "<db:result from='montague.example' to='capulet.example' type='error'><error type='cancel'>\
@@ -86,6 +92,32 @@ fn granted() -> B {
     with(told(featured(tls(), DIALBACK_FEATURES), wrong()), VALID)
 }
 
+/// The peer offers compression beside this.
+fn and_compression(features: &str) -> String {
+    features.replace(
+        "</stream:features>",
+        &format!("{COMPRESSION}</stream:features>"),
+    )
+}
+
+/// The stream may be compressed, and its pair is requested by dialback.
+fn compressible() -> B {
+    let features = and_compression(DIALBACK_FEATURES);
+    told(featured(tls(), &features), packed(wrong()))
+}
+
+/// `<compress/>` is out.
+fn compressing() -> B {
+    with(compressible(), VALID)
+}
+
+/// The same behind EXTERNAL, with bidi.
+fn compressing_after_sasl() -> B {
+    let b = told(featured(tls(), ALL_FEATURES), packed(right()));
+    let features = and_compression(DIALBACK_FEATURES);
+    with(with(with(b, SUCCESS), HEADER), &features)
+}
+
 fn states() -> Vec<(&'static str, B)> {
     let authenticating = || told(featured(tls(), ALL_FEATURES), right());
     vec![
@@ -109,6 +141,18 @@ fn states() -> Vec<(&'static str, B)> {
                 DIALBACK_FEATURES,
             )
         }),
+        ("open, requested, to be compressed", compressible()),
+        ("compressing", compressing()),
+        ("compressing, authenticated, bidi", compressing_after_sasl()),
+        ("opening, compressed", with(compressing(), COMPRESSED)),
+        (
+            "waiting, compressed",
+            with(with(compressing(), COMPRESSED), HEADER),
+        ),
+        ("open, compressed", {
+            let b = with(with(compressing(), COMPRESSED), HEADER);
+            with(b, DIALBACK_FEATURES)
+        }),
         ("closing", {
             let mut b = granted();
             b.input(stream::Input::Close(None));
@@ -128,6 +172,8 @@ fn events() -> Vec<Event<Outgoing>> {
         ("success", |b| b.element(SUCCESS)),
         ("challenge", |b| b.element(CHALLENGE)),
         ("failure", |b| b.element(FAILURE)),
+        ("compressed", |b| b.element(COMPRESSED)),
+        ("not compressed", |b| b.element(NOT_COMPRESSED)),
         ("valid", |b| b.element(VALID)),
         ("invalid", |b| b.element(INVALID)),
         ("error", |b| b.element(ERROR)),
@@ -294,6 +340,30 @@ fn an_answer_that_was_not_asked_for_has_no_effect() {
     // A late answer finds nothing either.
     assert_eq!(words(&b.wait(30)), "refused capulet>montague Timeout");
     assert_eq!(words(&b.receive(VALID)), "");
+}
+
+/// On a slow link a handshake, and an answer behind it, take minutes.
+#[test]
+fn a_peer_with_patience_has_so_many_times_longer_for_everything() {
+    let slow = Policy {
+        proof: Proof::Either,
+        patience: 20,
+        ..Policy::default()
+    };
+    for (policy, times) in [(Policy::default(), 1), (slow, 20)] {
+        let mut b = begun(bench(true, policy));
+        let login = settings().timeouts.login.as_secs();
+        assert_eq!(words(&b.wait(login * times - 1)), "");
+        assert!(words(&b.wait(1)).contains("refused"), "{times}");
+
+        let mut b = with(begun(bench(true, policy)), HEADER);
+        b.receive(DIALBACK_FEATURES);
+        let mut known = wrong();
+        known.policy = Some(policy);
+        b.tell(Input::Known(theirs(), known));
+        assert_eq!(words(&b.wait(30 * times - 1)), "");
+        assert_eq!(words(&b.wait(1)), "refused capulet>montague Timeout");
+    }
 }
 
 /// XEP-0220 §2.1.1 and §2.5: the errors of stanzas that waited.

@@ -31,6 +31,7 @@ const NAMED: &[(&str, &str)] = &[
     ("body", CLIENT),
     ("subject", CLIENT),
     ("thread", CLIENT),
+    ("error", CLIENT),
     ("show", CLIENT),
     ("status", CLIENT),
     // XEP-0308

@@ -1,6 +1,6 @@
 //! Rooms that join, what they are told, and rooms that are not let in (§6.A).
 
-use super::{Accept, Dialect, LinkProfile, World, address, speaking};
+use super::{Accept, Dialect, Federation, Input, LinkProfile, World, address, speaking};
 
 /// A1, with a peer that speaks XEP-0289 alone.
 #[test]
@@ -49,6 +49,35 @@ fn a3_the_subject_is_sent_also_where_there_is_none() {
     assert!(world.is_quiet());
 }
 
+/// A4: XEP-0045 §7.2.14.
+#[test]
+fn a4_a_room_that_joins_gets_as_much_history_as_it_asks_for() {
+    for (asked, told) in [
+        ("maxstanzas='2'", "two three"),
+        ("seconds='100'", "three"),
+        ("since='2012-04-19T16:00:30Z'", "two three"),
+        ("maxchars='0'", ""),
+        ("maxchars='1100'", "two three"),
+        ("maxchars='100000'", "one two three"),
+    ] {
+        let mut world = World::with("A B>A", speaking(Dialect::Xep, LinkProfile::Lan));
+        world.run(
+            "al enters A\nal says A one\nwait 60\nal says A two\nwait 60\nal says A three\nwait 60",
+        );
+        let seen = world.run(&format!(
+            "B> A <presence from='elsinore@talk.denmark.lit/Hamlet' to='rabbithole@rooms.wonderland.lit/Hamlet'><fmuc xmlns='http://isode.com/protocol/fmuc' from='hamlet@denmark.lit/p'/><x xmlns='http://jabber.org/protocol/muc'><history {asked}/></x><x xmlns='http://jabber.org/protocol/muc#user'><item/></x></presence>"
+        ));
+        let said = seen
+            .iter()
+            .filter_map(|line| line.strip_prefix("A>B M(al as Alice: "));
+        let said: Vec<_> = said
+            .filter_map(|line| line.strip_suffix(") delay"))
+            .collect();
+        assert_eq!(said.join(" "), told, "{asked}");
+        assert!(seen.contains(&"A>B S(rabbithole@rooms.wonderland.lit: )".to_owned()));
+    }
+}
+
 /// A5: a room that is not let in stays alone, and does not ask again at once.
 #[test]
 fn a5_a_room_that_is_not_accepted_is_told_so_and_nothing_else() {
@@ -84,7 +113,15 @@ fn a5_a_room_that_is_not_accepted_is_told_so_and_nothing_else() {
             op: U Ophelia 110
     ",
     );
-    assert_eq!(world.notices, [""]);
+    assert_eq!(
+        world.notices,
+        [
+            "A!B Refused(\"not accepted\")",
+            "B!A Rejected(\"not accepted\")",
+            "A!B Refused(\"not accepted\")",
+            "B!A Rejected(\"not accepted\")"
+        ]
+    );
     assert!(world.is_quiet());
 }
 
@@ -189,7 +226,6 @@ fn a8_who_waits_for_the_answer_talks_meanwhile_without_our_extension() {
             op: P Alice
             hm: P Alice
             B>A P(op as Ophelia)
-            B>A P(op as Ophelia)
             B>A M(hm as Hamlet: hi) delay
             al: P Ophelia
             al: M Hamlet: hi delay
@@ -210,14 +246,12 @@ fn a9_an_ordinary_room_is_left_at_once() {
         A> B <presence from='rabbithole@rooms.wonderland.lit/Alice' to='elsinore@talk.denmark.lit/Hamlet'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/></x></presence>
             B>A <presence to='rabbithole@rooms.wonderland.lit/Hamlet' from='elsinore@talk.denmark.lit/Hamlet' type='unavailable'/>
         A> B <presence from='rabbithole@rooms.wonderland.lit/Hamlet' to='elsinore@talk.denmark.lit/Hamlet'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/><status code='110'/></x></presence>
-            rabbithole@rooms.wonderland.lit/Hamlet: U Hamlet 110 307 333
         A> B <message type='groupchat' from='rabbithole@rooms.wonderland.lit' to='elsinore@talk.denmark.lit/Hamlet'><subject/></message>
-            rabbithole@rooms.wonderland.lit: error Hamlet bad-request
         wait 30
         hm leaves B
             hm: U Hamlet 110
     ");
-    assert_eq!(world.notices, [""]);
+    assert_eq!(world.notices, ["B!A Ordinary"]);
 }
 
 /// A10: a room that does not answer.
@@ -239,7 +273,7 @@ fn a10_a_silent_room_is_asked_again_later() {
         wait 30
     ",
     );
-    assert_eq!(world.notices, [""]);
+    assert_eq!(world.notices, ["B!A Silent", "B!A Silent"]);
 }
 
 /// A11: two rooms each of which joins the other, at the same time.
@@ -298,19 +332,20 @@ fn a15_no_room_joins_itself_or_one_behind_it() {
             A>A REJ(it is the same room)
     ",
     );
-    let mut world = World::new("A>C B>A C>B");
+    let mut world = World::new("A B>A C>B");
     world.run("mb enters C");
-    world.play(
-        "
-        al enters A
-            al: P Macbeth
-            al: P Alice 110
-            al: S
-            A>B P(al as Alice) o.1
-            B>C P(al as Alice) o.1
-            mb: P Alice
-    ",
-    );
+    let federation = Federation {
+        parents: vec![address('C')],
+        accept: Accept::Any,
+        ..Federation::default()
+    };
+    world.handle('A', Input::Configure(federation));
+    world.settle();
+    let seen = [
+        "A>C J(mb as Macbeth) join o.1",
+        "C>A REJ(this room is behind it)",
+    ];
+    assert_eq!(world.seen, seen);
 }
 
 /// A16: three rooms that join each other in a ring, all at the same time.
@@ -353,17 +388,50 @@ fn a16_a_ring_is_broken_at_one_place() {
             C>B own path(4)
             B>A own path(3)
             A>B own leave
-            al: U Hamlet
             A>C U(hm as Hamlet)
-            A>C own path(1)
+            A>B P(hm as Hamlet) o.1
             A>C own path(1)
             B>A LEFT
             hm: U Alice
             B>C U(al as Alice)
-            hm: U Macbeth
+            B>C U(mb as Macbeth)
             C>B own path(2)
-            mb: U Alice
+            C>A U(al as Alice)
+            C>B P(al as Alice) o.1
+            hm: P Alice
         wait 60
+    ",
+    );
+    for room in ['A', 'B', 'C'] {
+        assert_eq!(world.roster(room), ["Alice", "Hamlet", "Macbeth"], "{room}");
+    }
+    world.play(
+        "
+        al says A from A
+            al: M Alice: from A
+            A>C M(al as Alice: from A) o.2
+            mb: M Alice: from A
+            C>B M(al as Alice: from A) o.2
+            hm: M Alice: from A
+        hm says B from B
+            hm: M Hamlet: from B
+            B>C M(hm as Hamlet: from B) o.2
+            mb: M Hamlet: from B
+            C>A M(hm as Hamlet: from B) o.2
+            al: M Hamlet: from B
+        mb says C from C
+            mb: M Macbeth: from C
+            C>A M(mb as Macbeth: from C) o.2
+            C>B M(mb as Macbeth: from C) o.2
+            al: M Macbeth: from C
+            hm: M Macbeth: from C
+        hm leaves B
+            hm: U Hamlet 110
+            B>C U(hm as Hamlet) o.3
+            mb: U Hamlet
+            C>A U(hm as Hamlet) o.3
+            C>B LEFT
+            al: U Hamlet
     ",
     );
 }

@@ -109,3 +109,38 @@ fn what_is_not_known_is_passed_over() {
         Fmuc::default()
     );
 }
+
+/// What stands in the examples of our document is what is read and written here, and all of it stands there.
+#[test]
+fn the_examples_of_the_document_are_ours() {
+    let document = include_str!("../../../../docs/fmuc-sync.xml");
+    let mut names = std::collections::BTreeSet::new();
+    for example in document.split("<example ").skip(1) {
+        let text = example.split_once("<![CDATA[").unwrap().1;
+        let text = text.split_once("]]>").unwrap().0;
+        let text: String = text.lines().map(str::trim_start).collect();
+        let stanzas = Element::parse(&format!("<s xmlns='jabber:client'>{text}</s>")).unwrap();
+        for stanza in stanzas.children() {
+            let element = stanza.child("fmuc", ns::FMUC).unwrap();
+            let read = Fmuc::read(element).unwrap();
+            let ours: Vec<_> = element
+                .children()
+                .filter(|one| one.ns() == ns::SYNC)
+                .collect();
+            let written: Vec<_> = read.extensions.iter().map(Extension::to_element).collect();
+            assert_eq!(written.len(), ours.len(), "{element}");
+            for (written, ours) in written.iter().zip(ours) {
+                let sorted = |one: &Element| {
+                    let mut all: Vec<_> = one.attributes().to_vec();
+                    all.sort_by(|a, b| a.name().cmp(b.name()));
+                    format!("{} {all:?} {:?}", one.name(), one.nodes().len())
+                };
+                assert_eq!(sorted(written), sorted(ours));
+                names.insert(written.name().to_owned());
+            }
+        }
+    }
+    let all = "a act collision gone join leave left o path refuse synced sync t unreach want";
+    let all: std::collections::BTreeSet<_> = all.split(' ').map(str::to_owned).collect();
+    assert_eq!(names, all);
+}

@@ -53,7 +53,13 @@ impl Room {
         let Ok(address) = self.jid.with_resource(nick) else {
             return false;
         };
-        if self.affiliation(&user) == Affiliation::Outcast
+        let shut_out = match self.affiliation(&user) {
+            Affiliation::Outcast => true,
+            Affiliation::None => self.config.members_only,
+            _ => false,
+        };
+        if shut_out
+            || self.check_nick(nick, &user).is_err()
             || !self.config.allows(voice, Privilege::SpeakToAll)
             || subject::is_change(message.payload())
         {

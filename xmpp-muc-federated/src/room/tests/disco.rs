@@ -143,6 +143,133 @@ fn who_is_there_is_told_to_those_who_are_there() {
     );
 }
 
+/// Who may not enter does not hear what goes on.
+#[test]
+fn outcasts_do_not_hear_what_a_room_is_about() {
+    let mut bench = Bench::open(|_| {});
+    bench.happens("crone1/desktop enters firstwitch");
+    bench.happens(
+        "crone1/desktop <message to='' type='groupchat'><subject>Spells</subject></message>",
+    );
+    let hears = |bench: &mut Bench, who: &str| {
+        let facts = facts_of(&ask(bench, who, INFO, ""));
+        facts.contains(&"roominfo_subject=Spells".to_owned())
+    };
+    assert!(hears(&mut bench, "macbeth/castle"));
+    bench.is("macbeth", Affiliation::Outcast);
+    assert!(!hears(&mut bench, "macbeth/castle"));
+}
+
+/// XEP-0059
+#[test]
+fn occupants_are_listed_page_by_page() {
+    let mut bench = Bench::open(|_| {});
+    for nick in ["e", "d", "c", "b", "a"] {
+        bench.happens(&format!("{nick}/1 enters {nick}"));
+    }
+    let mut list = |set: &str| {
+        let query = format!(
+            "<query xmlns='{ITEMS}'><set xmlns='{}'>{set}</set></query>",
+            ns::RSM
+        );
+        let out = bench.outputs(&format!("a/1 <iq to='' type='get' id='1'>{query}</iq>"));
+        let [Output::Answer(answer)] = &out[..] else {
+            panic!("{out:?}");
+        };
+        let list = answer.payload().child("query", ITEMS).unwrap().element();
+        pages(&list).replace(&format!("{ROOM}/"), "")
+    };
+    for (set, wanted) in [
+        ("", "a b c d e; a at 0 to e of 5"),
+        ("<max>2</max>", "a b; a at 0 to b of 5"),
+        (
+            "<max>2</max><after>coven@chat.shakespeare.lit/b</after>",
+            "c d; c at 2 to d of 5",
+        ),
+        ("<max>2</max><before/>", "d e; d at 3 to e of 5"),
+        ("<max>2</max><index>3</index>", "d e; d at 3 to e of 5"),
+        ("<max>0</max>", "; of 5"),
+    ] {
+        assert_eq!(list(set), wanted, "{set}");
+    }
+}
+
+/// One stanza has to find its way through other servers: what does not fit is on further pages, asked for or not.
+#[test]
+fn a_list_that_is_large_is_answered_with_its_first_page() {
+    let limits = Limits {
+        page: 4000,
+        burst: 1_000,
+        ..Limits::default()
+    };
+    let mut bench = Bench::limited(limits, |_| {});
+    for n in 0..300 {
+        bench.happens(&format!("u{n}/1 enters n{n:03}"));
+        bench.is(&format!("m{n:03}"), Affiliation::Member);
+    }
+    bench.happens("crone1/desktop enters firstwitch");
+    let list = |bench: &mut Bench, query: &str| {
+        let out = bench.outputs(&format!(
+            "crone1/desktop <iq to='' type='get' id='1'>{query}</iq>"
+        ));
+        let [Output::Answer(answer)] = &out[..] else {
+            panic!("{out:?}");
+        };
+        assert!(answer.to_string().len() < 5000);
+        let list = answer.payload().children().next().unwrap().element();
+        pages(&list).replace(&format!("{ROOM}/"), "")
+    };
+    let mut all = |query: &str, item: &str| {
+        let (mut found, mut set) = (Vec::new(), String::new());
+        loop {
+            bench.now.instant += Duration::from_secs(1);
+            let query = format!("{query}{item}{set}</query>");
+            let page = list(&mut bench, &query);
+            let (items, about) = page.split_once(';').unwrap();
+            if items.is_empty() {
+                return found;
+            }
+            found.extend(items.split(' ').map(str::to_owned));
+            assert!(about.contains(" of 30"), "{about}");
+            let last = about.split(' ').nth_back(2).unwrap();
+            let last = match item {
+                "" => format!("{ROOM}/{last}"),
+                _ => last.to_owned(),
+            };
+            set = format!("<set xmlns='{}'><after>{last}</after></set>", ns::RSM);
+        }
+    };
+    let occupants = all(&format!("<query xmlns='{ITEMS}'>"), "");
+    assert_eq!(occupants.len(), 301);
+    let admin = format!("<query xmlns='{}'>", ns::ADMIN);
+    let members = all(&admin, "<item affiliation='member'/>");
+    assert_eq!(members.len(), 300);
+    assert!(members.is_sorted() && members[7] == "m007@shakespeare.lit");
+    let participants = all(&admin, "<item role='participant'/>");
+    assert_eq!(participants.len(), 300);
+}
+
+/// The items of a list by their ids, and what is said of the page.
+fn pages(list: &Element) -> String {
+    let mut items = Vec::new();
+    let mut about = String::new();
+    for child in list.children() {
+        let attr = |name| child.attr(name).map(str::to_owned);
+        if child.is("set", ns::RSM) {
+            if let Some(first) = child.child("first", ns::RSM) {
+                let last = child.child("last", ns::RSM).unwrap();
+                let index = first.attr("index").unwrap();
+                about = format!(" {} at {index} to {}", first.text(), last.text());
+            }
+            let count = child.child("count", ns::RSM).unwrap();
+            about.push_str(&format!(" of {}", count.text()));
+        } else {
+            items.extend(attr("nick").or(attr("jid")));
+        }
+    }
+    format!("{};{about}", items.join(" "))
+}
+
 /// §7.12: "it MUST return the nickname to the user as the value of the 'name' attribute of a Service Discovery <identity/>
 /// element", or a "<query/> element that is empty"
 #[test]

@@ -94,6 +94,50 @@ fn who_does_not_take_a_private_message_is_not_gone() {
     assert_eq!(told.len(), 3);
 }
 
+/// The error finds its way by who the recipient is, not by the nick they had.
+#[test]
+fn who_does_not_take_a_private_message_may_have_another_nick_by_then() {
+    let mut bench = bench();
+    bench.happens(
+        "crone1/desktop <message to='/thirdwitch' type='chat' id='pm1'><body>a</body></message>",
+    );
+    bench.happens("hag66/pda <presence to='/oldhag'/>");
+    bench.happens("crone1/desktop <presence to='/crone'/>");
+    let start = "<message to='/firstwitch' type='error' id='pm1'>";
+    let line = format!(
+        "hag66/pda {}</message>",
+        error(start, "service-unavailable")
+    );
+    assert_eq!(
+        bench.happens(&line),
+        ["crone1/desktop: /oldhag message error cancel service-unavailable"]
+    );
+}
+
+#[test]
+fn who_does_not_take_a_private_message_is_not_gone_by_the_messages_of_others() {
+    let mut bench = bench();
+    bench.happens(
+        "crone1/desktop <message to='/thirdwitch' type='chat' id='pm1'><body>a</body></message>",
+    );
+    bench.happens("bard/globe enters bard");
+    for n in 0..300 {
+        bench.now.instant += Duration::from_secs(1);
+        bench.happens(&format!(
+            "bard/globe <message to='/thirdwitch' type='chat' id='{n}'><body>a</body></message>"
+        ));
+    }
+    let start = "<message to='/firstwitch' type='error' id='pm1'>";
+    let line = format!(
+        "hag66/pda {}</message>",
+        error(start, "service-unavailable")
+    );
+    assert_eq!(
+        bench.happens(&line),
+        ["crone1/desktop: /thirdwitch message error cancel service-unavailable"]
+    );
+}
+
 #[test]
 fn who_is_not_served_by_somebody_they_block_is_not_gone() {
     // XEP-0191 §3.4

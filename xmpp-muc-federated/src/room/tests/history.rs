@@ -141,3 +141,30 @@ fn the_history_of_a_persistent_room_is_stored() {
         ",
     );
 }
+
+#[test]
+fn what_an_owner_wants_no_history_of_is_not_kept() {
+    bench(|config| config.persistent = true).play(
+        "
+        crone1/desktop says 1
+            store message AAAAAAAAAAAAAAAA
+            crone1/desktop: /firstwitch says 1
+        crone1/desktop configures maxhistoryfetch=0
+            store state
+            store Keep(0)
+            crone1/desktop: answer  iq result 1
+            crone1/desktop:  says <status code='104'/>
+        crone1/desktop says 2
+            crone1/desktop: /firstwitch says 2
+        crone1/desktop configures maxhistoryfetch=20
+            store state
+            crone1/desktop: answer  iq result 1
+            crone1/desktop:  says <status code='104'/>
+        a/1 enters a
+            a/1 << /firstwitch is owner/moderator
+            a/1 << /a is none/participant jid=a/1 110
+            a/1 <<  says subject=\"\"
+            crone1/desktop: /a is none/participant jid=a/1
+        ",
+    );
+}

@@ -128,7 +128,7 @@ fn the_voice_list_is_asked_for_and_changed() {
         crone1/desktop lists role='participant'
             crone1/desktop: answer  iq result 1 query [affiliation=member jid=hag66/pda nick=thirdwitch role=participant]
         crone1/desktop lists role='visitor'
-            crone1/desktop: answer  iq result 1 query [affiliation=none jid=hecate/broom nick=hecate role=visitor] [affiliation=none jid=bard/globe nick=bard role=visitor]
+            crone1/desktop: answer  iq result 1 query [affiliation=none jid=bard/globe nick=bard role=visitor] [affiliation=none jid=hecate/broom nick=hecate role=visitor]
         hag66/pda lists role='visitor'
             hag66/pda:  iq error auth forbidden
         crone1/desktop lists role='none'
@@ -169,7 +169,7 @@ fn moderators_are_made_and_unmade_by_admins() {
         bard/globe lists role='moderator'
             bard/globe:  iq error auth forbidden
         wiccarocks/laptop lists role='moderator'
-            wiccarocks/laptop: answer  iq result 1 query [affiliation=owner jid=crone1/desktop nick=firstwitch role=moderator] [affiliation=admin jid=wiccarocks/laptop nick=secondwitch role=moderator] [affiliation=none jid=bard/globe nick=bard role=moderator]
+            wiccarocks/laptop: answer  iq result 1 query [affiliation=none jid=bard/globe nick=bard role=moderator] [affiliation=owner jid=crone1/desktop nick=firstwitch role=moderator] [affiliation=admin jid=wiccarocks/laptop nick=secondwitch role=moderator]
         wiccarocks/laptop admin <item nick='bard' role='participant'/>
             wiccarocks/laptop: answer  iq result 1
             bard/globe: /bard is none/participant jid=bard/globe actor=secondwitch 110

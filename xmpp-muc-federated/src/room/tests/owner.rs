@@ -498,3 +498,89 @@ fn a_room_is_stored_as_long_as_it_is_persistent() {
         assert_eq!(kinds(&mut bench, line), stored, "{line}");
     }
 }
+
+/// §10.1: "An implementation MAY set a timeout for initial configuration, such that if the room owner does not configure the room
+/// within the timeout period, the room owner is assumed to have [...] cancelled the configuration process."
+#[test]
+fn a_room_that_is_not_configured_in_time_is_none() {
+    let mut bench = Bench::new();
+    bench.play(
+        "
+        crone1/desktop enters firstwitch
+            crone1/desktop << /firstwitch is owner/moderator jid=crone1/desktop 110 201
+            crone1/desktop <<  says subject=\"\"
+        wait 599
+        ",
+    );
+    let due = bench.room.next_timeout().expect("it waits");
+    assert_eq!(due, bench.now.instant + Duration::from_secs(1));
+    bench.play(
+        "
+        wait 1
+            crone1/desktop: /firstwitch gone none/none jid=crone1/desktop 110
+            destroyed
+        ",
+    );
+    assert!(bench.room.next_timeout().is_none());
+}
+
+#[test]
+fn a_room_that_is_configured_waits_for_nothing() {
+    let mut bench = Bench::new();
+    bench.happens("crone1/desktop enters firstwitch");
+    bench.happens("crone1/desktop configures roomname=Cave");
+    assert!(bench.room.next_timeout().is_none());
+    assert_eq!(bench.happens("wait 600"), [""; 0]);
+}
+
+#[test]
+fn a_room_that_has_no_place_in_the_store_does_not_become_persistent() {
+    let mut bench = Bench::new();
+    bench.happens("crone1/desktop enters firstwitch");
+    bench.room.may_persist(false);
+    bench.play(
+        "
+        crone1/desktop configures persistentroom=1, roomname=Cave
+            crone1/desktop:  iq error wait resource-constraint
+        hag66/pda enters thirdwitch
+            hag66/pda: /thirdwitch presence error cancel item-not-found
+        crone1/desktop configures persistentroom=0
+            crone1/desktop: answer  iq result 1
+        ",
+    );
+    assert!(bench.room.config.name.is_none() && !bench.room.is_persistent());
+    bench.room.may_persist(true);
+    bench.happens("crone1/desktop configures persistentroom=1");
+    // One that is, stays so.
+    bench.room.may_persist(false);
+    bench.happens("crone1/desktop configures roomname=Cave");
+    assert!(bench.room.config.name.is_some() && bench.room.is_persistent());
+}
+
+/// A list that is larger than an answer may be is left out, and so left as it is.
+#[test]
+fn the_form_has_no_lists_that_are_too_long() {
+    let limits = Limits {
+        page: 100,
+        ..Limits::default()
+    };
+    let mut bench = Bench::limited(limits, |config| config.persistent = true);
+    let fields = |bench: &mut Bench| {
+        let get = format!(
+            "<iq to='' type='get' id='1'><query xmlns='{}'/></iq>",
+            ns::OWNER
+        );
+        let out = bench.outputs(&format!("crone1/desktop {get}"));
+        let [Output::Answer(answer)] = &out[..] else {
+            panic!("{out:?}");
+        };
+        let text = answer.to_string();
+        ["roomadmins", "roomowners"].map(|field| text.contains(field))
+    };
+    (0..4).for_each(|n| bench.is(&format!("admin{n}"), Affiliation::Admin));
+    assert_eq!(fields(&mut bench), [true, true]);
+    bench.is("admin4", Affiliation::Admin);
+    assert_eq!(fields(&mut bench), [false, true]);
+    bench.happens("crone1/desktop configures roomname=Cave");
+    assert_eq!(bench.room.affiliations.with(Affiliation::Admin).count(), 5);
+}

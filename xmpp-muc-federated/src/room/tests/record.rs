@@ -144,3 +144,17 @@ fn what_is_unknown_in_a_record_is_passed_over() {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }
+
+/// Who has made it has made it for good.
+#[test]
+fn a_room_knows_its_maker() {
+    let mut bench = Bench::new();
+    bench.happens("hag66/pda enters thirdwitch");
+    let mut stored = Stored::default();
+    stored.apply(&bench.outputs("hag66/pda configures persistentroom=1"));
+    let room = stored.restore(&bench);
+    assert_eq!(
+        room.creator(),
+        Some(&"hag66@shakespeare.lit".parse().unwrap())
+    );
+}

@@ -262,6 +262,41 @@ fn a_session_is_let_go_when_what_came_over_its_connection_is_settled() {
 }
 
 /// As Prosody does: it acknowledges, and nothing more.
+/// There each question and its answer cost as much as half a message.
+#[test]
+fn a_peer_with_patience_is_asked_less_often() {
+    let ours = Options::default();
+    let theirs = ours.patient(10);
+    assert_eq!(ours.requests.interval, Duration::from_millis(100));
+    assert_eq!(theirs.requests.interval, Duration::from_secs(30));
+    assert_eq!(theirs.requests.stanzas, ours.requests.stanzas);
+}
+
+/// On a slow link an answer may stand behind minutes of other things.
+#[test]
+fn a_peer_with_patience_has_so_many_times_longer_to_acknowledge() {
+    for patience in [1, 20] {
+        let policy = Policy {
+            patience,
+            ..Policy::default()
+        };
+        let mut b = Bench::incoming(policy).after(&[bidi, key, enable_resume]);
+        b.tell(s2s::Input::Request(ours()));
+        b.receive("<db:result from='montague.example' to='capulet.example' type='valid'/>");
+        b.input(Input::Send(message(
+            "capulet.example",
+            "montague.example",
+            "1",
+        )));
+        b.input(Input::Flush);
+        b.take();
+        b.wait(60 * u64::from(patience) - 1);
+        assert_eq!(b.take(), "", "{patience}");
+        b.wait(1);
+        assert_ne!(b.take(), "", "{patience}");
+    }
+}
+
 #[test]
 fn what_a_peer_without_resumption_has_not_acknowledged_is_returned() {
     let mut b = Bench::outgoing(None).after(&[features, valid, enabled, send, send]);
@@ -342,4 +377,40 @@ fn a_session_that_nobody_asked_for_comes_back() {
         b.tell(s2s::Input::Session(Found::Session(Box::new(session()))));
         assert_eq!(b.take(), "session befo 2/5+1");
     }
+}
+
+const COMPRESS: &str =
+    "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>";
+
+/// XEP-0138 §2 has the stream begin anew, and what is counted belongs to the old one. XEP-0170 §3.3: compression has its place before.
+#[test]
+fn a_stream_that_is_managed_is_not_compressed_any_more() {
+    let mut b = Bench::incoming(packed()).after(&[bidi, key, enable_resume]);
+    b.out.clear();
+    b.receive(COMPRESS);
+    assert_eq!(b.take(), "<failure><setup-failed/></failure>");
+    stanza(&mut b);
+    settled(&mut b);
+    b.receive("<r xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(b.take(), "deliver 1, <a h='1'/>");
+}
+
+/// A session goes on over a stream that negotiates compression anew, and before it.
+#[test]
+fn a_session_is_resumed_when_the_stream_is_compressed() {
+    let offer = "<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>\
+        <sm xmlns='urn:xmpp:sm:3'/><compression xmlns='http://jabber.org/features/compress'>\
+        <method>zlib</method></compression></stream:features>";
+    let mut b = Bench::outgoing(Some(session()));
+    b.receive(offer);
+    b.tell(s2s::Input::Known(theirs(), known(packed())));
+    b.out.clear();
+    valid(&mut b);
+    assert_eq!(b.take(), "<compress><method>zlib</method></compress>");
+    b.receive("<compressed xmlns='http://jabber.org/protocol/compress'/>");
+    assert_eq!(b.take(), "Compress(Zlib), header");
+    b.reader.restart();
+    b.receive(HEADER);
+    b.receive(&offer.replace("zlib", "lzw"));
+    assert_eq!(b.take(), "<resume previd='before' h='2'/>");
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
-use xmpp_core::s2s::Proof;
+use xmpp_core::s2s::{Compression, Proof};
 
 use super::world::*;
 use super::*;
@@ -94,6 +94,7 @@ fn rules(bidi: bool, resumes: bool, proof: Proof) -> Rules {
         bidi,
         resumes,
         proof,
+        compression: None,
         fault: Fault::None,
     }
 }
@@ -128,6 +129,23 @@ fn nothing_is_lost_or_doubled_or_overtaken_both_ways() {
         assert!(counts.resumed > 0 && counts.failed > 0, "{counts:?}");
         assert!(counts.again > 0 && counts.unsent > 0, "{counts:?}");
         assert!(counts.conflicts > 0 && counts.drained > 0, "{counts:?}");
+    }
+}
+
+/// XEP-0138: the stream begins anew before anything is granted, or counted.
+#[test]
+fn nor_over_streams_that_are_compressed() {
+    for (bidi, proof) in [
+        (false, Proof::Either),
+        (true, Proof::Either),
+        (true, Proof::Dialback),
+    ] {
+        let compressed = Rules {
+            compression: Some(Compression::Zlib),
+            ..rules(bidi, true, proof)
+        };
+        let counts = hold(compressed).unwrap();
+        assert!(counts.compressed > 0 && counts.resumed > 0, "{counts:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows of each event in each state.
 
 use xmpp_core::mailbox::Envelope;
-use xmpp_core::s2s::{Ask, Claim, Found, Known, Policy, Sent, Session};
+use xmpp_core::s2s::{Ask, Claim, Compression, Found, Known, Policy, Sent, Session};
 use xmpp_core::stream::StreamError;
 use xmpp_core::xml::{Limits, Reader};
 
@@ -10,7 +10,7 @@ use super::*;
 const NAME: &str = "07070707070707070707070707070707";
 const SM: &str = "xmlns='urn:xmpp:sm:3'";
 
-const HEADER: &str = "<stream:stream from='montague.example' to='capulet.example' id='1' version='1.0' \
+pub(super) const HEADER: &str = "<stream:stream from='montague.example' to='capulet.example' id='1' version='1.0' \
     xmlns='jabber:server' xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 pub(super) struct Bench {
@@ -157,6 +157,14 @@ pub(super) fn known(policy: Policy) -> Known {
 pub(super) fn one_way() -> Policy {
     Policy {
         bidi: false,
+        ..Policy::default()
+    }
+}
+
+/// To be compressed.
+pub(super) fn packed() -> Policy {
+    Policy {
+        compression: Some(Compression::Zlib),
         ..Policy::default()
     }
 }
@@ -579,5 +587,6 @@ fn written(text: &str) -> String {
     }
     let text = text.replace(" xmlns='urn:xmpp:sm:3'", "");
     let text = text.replace(" xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'", "");
+    let text = text.replace(" xmlns='http://jabber.org/protocol/compress'", "");
     text.replace(NAME, "ID")
 }

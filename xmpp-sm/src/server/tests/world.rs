@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use xmpp_core::mailbox::{
     Envelope, Inbox as _, Origin, Outcome, Queue, QueueLimits, Settlement, SmPoint, Source,
 };
-use xmpp_core::s2s::{self, Found, Pair, Policy, Proof, Session, SessionLimits, Sessions};
+use xmpp_core::s2s::{
+    self, Compression, Found, Pair, Policy, Proof, Session, SessionLimits, Sessions,
+};
 use xmpp_core::xml::{Limits, Reader};
 
 use super::*;
@@ -51,6 +53,7 @@ pub(super) struct Rules {
     /// B keeps sessions; else it only acknowledges.
     pub(super) resumes: bool,
     pub(super) proof: Proof,
+    pub(super) compression: Option<Compression>,
     pub(super) fault: Fault,
 }
 
@@ -244,6 +247,8 @@ impl World {
             tls: true,
             proof: self.rules.proof,
             bidi: self.bidi,
+            compression: self.rules.compression,
+            ..Policy::default()
         }
     }
 

@@ -125,6 +125,26 @@ async fn the_server_that_the_domain_names_is_reached() {
     assert_eq!(dialled.asked, [PLAIN, DIRECT, "xmpp.juliet.example."]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_domain_with_patience_has_so_many_times_longer() {
+    for (domain, seconds) in [("juliet.example", 30), ("slow.example", 600)] {
+        let known = Known {
+            silent: true,
+            ..Known::default()
+        };
+        let mut config = loopback();
+        config
+            .patience
+            .insert(BareJid::new("slow.example").unwrap(), 20);
+        let began = tokio::time::Instant::now();
+        assert_eq!(
+            outcome(known, config, domain).await,
+            Err(DialError::TimedOut)
+        );
+        assert_eq!(began.elapsed().as_secs(), seconds);
+    }
+}
+
 /// XEP-0368 §3: "all priorities and weights are mixed".
 #[tokio::test]
 async fn servers_with_direct_tls_take_their_place_among_the_others() {

@@ -11,6 +11,7 @@ use super::{CHUNK, Connection, Doing, Phase, Shared, UNSETTLED};
 use crate::BareJid;
 use crate::io::tls::Shown;
 use crate::io::wire::{BoxIo, Wire};
+use crate::io::zlib::Unpacker;
 use crate::mailbox::{Origin, Settlement, SmPoint, Source};
 use crate::module::Dispatch;
 use crate::s2s::Pair;
@@ -36,13 +37,22 @@ impl Connection {
         {
             return false;
         }
+        if self.unpacker.as_ref().is_some_and(Unpacker::has_more) {
+            self.unpack(now, cx);
+            return true;
+        }
         let mut memory = MEMORY.take().unwrap_or_else(|| Box::new([0; CHUNK]));
         let mut buf = ReadBuf::new(&mut memory[..]);
         let busy = match self.wire.poll_read(cx, &mut buf) {
             Poll::Pending => false,
             Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                self.received.bytes(buf.filled().len());
-                self.consume(buf.filled(), now, cx);
+                match &mut self.unpacker {
+                    Some(unpacker) => unpacker.take(buf.filled()),
+                    None => {
+                        self.received.bytes(buf.filled().len());
+                        self.consume(buf.filled(), now, cx);
+                    }
+                }
                 true
             }
             Poll::Ready(_) => {
@@ -52,6 +62,25 @@ impl Connection {
         };
         MEMORY.set(Some(memory));
         busy
+    }
+
+    /// Unpacks as much as is read at once. The rest waits as it came, and nothing more is read from the peer before it.
+    fn unpack(&mut self, now: Now, cx: &mut Context<'_>) {
+        let Some(unpacker) = &mut self.unpacker else {
+            return;
+        };
+        let mut memory = MEMORY.take().unwrap_or_else(|| Box::new([0; CHUNK]));
+        let counted = &self.shared.server.metrics().s2s.compression.received;
+        match unpacker.unpack(&mut memory[..]) {
+            Ok(unpacked) => {
+                counted.packed.add(unpacked.read);
+                counted.xml.add(unpacked.written as u64);
+                self.received.bytes(unpacked.written);
+                self.consume(&memory[..unpacked.written], now, cx);
+            }
+            Err(fault) => self.input(Input::Close(Some(fault.into())), now, cx),
+        }
+        MEMORY.set(Some(memory));
     }
 
     /// Gives bytes to the reader, and what it finds to the stream, until something has to be found out or done; the rest
@@ -73,7 +102,11 @@ impl Connection {
                     if let (Received::Header(_), Some(ticket)) = (&received, &mut self.ticket) {
                         ticket.greeted();
                     }
+                    let packed = self.unpacker.is_some();
                     self.input(Input::Received(received), now, cx);
+                    if !packed && let Some(unpacker) = &mut self.unpacker {
+                        return unpacker.take(input);
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => return self.input(Input::Unreadable(error), now, cx),

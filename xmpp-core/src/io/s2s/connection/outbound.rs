@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{BEHIND, CHUNK, Connection, Phase};
 use crate::io::wire::Wire;
+use crate::io::zlib::Packer;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Outcome};
 use crate::s2s::{self, links};
@@ -29,6 +30,19 @@ pub(super) struct Outbound {
     unwritten: VecDeque<(u64, Envelope)>,
     /// When the peer stopped reading.
     stalled: Option<Instant>,
+    /// Of a stream that is compressed.
+    packing: Option<Packing>,
+}
+
+/// What goes out in place of what the stream has written.
+struct Packing {
+    packer: Packer,
+    /// A batch as the wire is given it.
+    packed: Vec<u8>,
+    /// How many of `packed` the wire has taken.
+    taken: usize,
+    /// How many bytes of the stream it stands for.
+    stands_for: usize,
 }
 
 impl Outbound {
@@ -45,6 +59,56 @@ impl Outbound {
             self.unwritten.push_back((end, envelope));
         }
         kept
+    }
+
+    /// What is written from here on is packed. What waits goes out as it is.
+    pub(super) fn compress(&mut self) {
+        let before = self.bytes[self.taken..].to_vec();
+        self.packing = Some(Packing {
+            packer: Packer::new(),
+            stands_for: before.len(),
+            packed: before,
+            taken: 0,
+        });
+    }
+
+    /// Packs all that waits, if the wire has taken what was packed before: so the slower it is the more goes into one batch. Tells how many bytes have
+    /// become how many.
+    fn pack(&mut self) -> io::Result<Option<(usize, usize)>> {
+        let Some(packing) = &mut self.packing else {
+            return Ok(None);
+        };
+        let waits = &self.bytes[self.taken..];
+        if packing.stands_for > 0 || waits.is_empty() {
+            return Ok(None);
+        }
+        packing.packer.pack(waits, &mut packing.packed)?;
+        packing.stands_for = waits.len();
+        Ok(Some((waits.len(), packing.packed.len())))
+    }
+
+    /// What the wire is to take next.
+    fn next(&self) -> &[u8] {
+        match &self.packing {
+            Some(packing) => &packing.packed[packing.taken..],
+            None => &self.bytes[self.taken..],
+        }
+    }
+
+    /// The wire has taken so much of it.
+    fn took(&mut self, length: usize) {
+        self.flushing = true;
+        let Some(packing) = &mut self.packing else {
+            self.taken += length;
+            return;
+        };
+        packing.taken += length;
+        if packing.taken == packing.packed.len() {
+            self.taken += std::mem::take(&mut packing.stands_for);
+            packing.packed.clear();
+            packing.packed.shrink_to(CHUNK);
+            packing.taken = 0;
+        }
     }
 
     /// The bytes that the wire has not taken; there are no stanzas among them.
@@ -66,7 +130,11 @@ impl Outbound {
 
     /// Bytes that wait.
     pub(super) fn held(&self) -> usize {
-        self.bytes.capacity()
+        let packing = self.packing.as_ref();
+        let packed = packing.map_or(0, |packing| {
+            packing.packer.held() + packing.packed.capacity()
+        });
+        self.bytes.capacity() + packed
     }
 
     /// When the peer will have read nothing for too long.
@@ -97,6 +165,7 @@ impl Outbound {
     /// The connection is gone; what stood in these bytes is still [given back](Outbound::give_back).
     fn discard(&mut self) {
         self.bytes = Vec::new();
+        self.packing = None;
         (self.taken, self.flushing, self.stalled) = (0, false, None);
     }
 
@@ -160,16 +229,18 @@ impl Connection {
         }
         let outbound = &mut self.outbound;
         let before = outbound.taken;
-        let mut blocked = false;
+        let (mut blocked, mut moved) = (false, false);
         while outbound.taken < outbound.bytes.len() {
-            match self
-                .wire
-                .poll_write(cx, &outbound.bytes[outbound.taken..])?
-            {
+            if let Some((xml, packed)) = outbound.pack()? {
+                let counted = &self.shared.server.metrics().s2s.compression.sent;
+                counted.xml.add(xml as u64);
+                counted.packed.add(packed as u64);
+            }
+            match self.wire.poll_write(cx, outbound.next())? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(n) => {
-                    outbound.taken += n;
-                    outbound.flushing = true;
+                    outbound.took(n);
+                    moved = true;
                 }
                 Poll::Pending => {
                     blocked = true;
@@ -179,7 +250,7 @@ impl Connection {
         }
         self.sent.bytes(outbound.taken - before);
         outbound.stalled = match blocked {
-            true if outbound.taken == before => outbound.stalled.or(Some(now.instant)),
+            true if !moved => outbound.stalled.or(Some(now.instant)),
             true => Some(now.instant),
             false => None,
         };

@@ -2,8 +2,9 @@
 
 use super::Connection;
 use crate::io::tls::PeerTls;
+use crate::io::zlib::Unpacker;
 use crate::s2s::links;
-use crate::s2s::{self, Ask, Known, Output, Pair};
+use crate::s2s::{self, Ask, Compression, Known, Output, Pair};
 use crate::stream::Input;
 
 impl Connection {
@@ -27,12 +28,22 @@ impl Connection {
                 self.asking = true;
                 self.tell_manager(Output::Ask(Ask::Session(claim)));
             }
+            Output::Compress(Compression::Zlib) => self.compress(),
             other => self.tell_manager(other),
         }
     }
 
     pub(super) fn tell_manager(&mut self, output: Output) {
         self.news.push(links::Input::Stream(self.handle.id, output));
+    }
+
+    /// What is written from here on is packed, and so is what comes behind what was read.
+    fn compress(&mut self) {
+        self.reader.restart();
+        self.outbound.compress();
+        self.unpacker = Some(Unpacker::new(self.shared.config.xml.stanza_bytes));
+        self.handle.facts().compression = Some(Compression::Zlib);
+        tracing::debug!("the stream is compressed");
     }
 
     /// The peer has proven a pair.
@@ -58,6 +69,9 @@ impl Connection {
         let certifies = |tls: &PeerTls| tls.certifies(shown, pair.from());
         let certified = policy.is_some() && shared.tls.as_ref().is_some_and(certifies);
         self.handle.facts().certified |= certified;
+        self.patience = policy
+            .map_or(1, |policy| policy.patience)
+            .max(self.patience);
         Known {
             ours: shared.server.hosts(pair.to().as_str()),
             certified,

@@ -1,5 +1,7 @@
 //! From a stanza to a link and back.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::mailbox::{Later, Outcome};
 
@@ -104,6 +106,21 @@ fn a_domain_that_cannot_be_reached_is_tried_until_the_stanzas_have_waited_for_lo
     // After 1, 2, 4, 8 and 16 s; 32 s more would be too many.
     assert_eq!(dials, 6);
     assert_eq!(returned, ["return a>x 1 remote-server-timeout"]);
+}
+
+#[test]
+fn for_a_domain_with_patience_stanzas_wait_so_many_times_longer() {
+    let mut bench = Bench::new(limits());
+    let slow = HashMap::from([(domain("x.example"), 20)]);
+    bench.give(Input::Patience(slow));
+    for (to, link) in [("x", OUT_1), ("y", OUT_2)] {
+        bench.send("a", to, "1");
+        bench.give(Input::Connected(link));
+    }
+    assert_eq!(bench.wait(59.9), nothing());
+    assert_eq!(bench.wait(0.1), ["return a>y 1 remote-server-timeout"]);
+    assert_eq!(bench.wait(19.0 * 60.0 - 0.1), nothing());
+    assert_eq!(bench.wait(0.1), ["return a>x 1 remote-server-timeout"]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(in super::super) struct Counts {
     pub(in super::super) returned: usize,
     pub(in super::super) drained: usize,
     pub(in super::super) unmanaged: usize,
+    /// Streams that were compressed.
+    pub(in super::super) compressed: usize,
 }
 
 impl Counts {
@@ -30,6 +32,7 @@ impl Counts {
         let text = String::from_utf8_lossy(bytes);
         self.resumed += usize::from(text.starts_with("<resumed"));
         self.failed += usize::from(text.starts_with("<failed"));
+        self.compressed += usize::from(text.starts_with("<compressed "));
         self.conflicts += usize::from(text.contains("<conflict"));
     }
 
@@ -44,6 +47,7 @@ impl Counts {
             returned: self.returned + other.returned,
             drained: self.drained + other.drained,
             unmanaged: self.unmanaged + other.unmanaged,
+            compressed: self.compressed + other.compressed,
         }
     }
 }

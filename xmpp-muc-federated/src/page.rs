@@ -1,16 +1,16 @@
 //! Pages of a result (XEP-0059).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use xmpp_core::stanza::{Condition, StanzaError};
 use xmpp_core::xml::Element;
 
-use super::catalogue::{From, Part};
 use crate::ns;
 
 /// Which page is asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     from: Where<'a>,
     /// At most so many.
     most: Option<usize>,
@@ -31,7 +31,7 @@ impl Default for Where<'_> {
 
 impl<'a> Asked<'a> {
     /// What the `<set/>` in a request says; everything, if there is none.
-    pub(super) fn of(request: &'a Element) -> Result<Asked<'a>, StanzaError> {
+    pub(crate) fn of(request: &'a Element) -> Result<Asked<'a>, StanzaError> {
         let Some(set) = request.child("set", ns::RSM) else {
             return Ok(Asked::default());
         };
@@ -61,7 +61,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Where the page begins or ends.
-    pub(super) fn from(&self) -> From<'_> {
+    pub(crate) fn from(&self) -> From<'_> {
         match &self.from {
             Where::After(after) => From::After(after.as_deref()),
             Where::Before(before) => From::Before(before.as_deref()),
@@ -70,21 +70,54 @@ impl<'a> Asked<'a> {
     }
 
     /// At most so many, of the most that there may be.
-    pub(super) fn most(&self, bound: usize) -> usize {
+    pub(crate) fn most(&self, bound: usize) -> usize {
         self.most.map_or(bound, |most| most.min(bound))
     }
 }
 
-/// What is said of a page.
-pub(super) fn set(part: &Part) -> Element {
+/// Where a page begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From<'a> {
+    /// The first after this one, which need not exist; the very first.
+    After(Option<&'a str>),
+    /// The last before this one, which need not exist; the very last.
+    Before(Option<&'a str>),
+    /// The one at this place.
+    Index(usize),
+}
+
+/// The page of a list that is in the order of its ids: as much from there as fits, one after the other.
+pub(crate) fn page<T>(
+    all: &[T],
+    from: From<'_>,
+    id: impl Fn(&T) -> &str,
+    mut fits: impl FnMut(&T) -> bool,
+) -> Range<usize> {
+    let start = match from {
+        From::After(None) => 0,
+        From::After(Some(after)) => all.partition_point(|item| id(item) <= after),
+        From::Index(index) => index.min(all.len()),
+        From::Before(before) => {
+            let end = before.map_or(all.len(), |before| {
+                all.partition_point(|item| id(item) < before)
+            });
+            let taken = all[..end].iter().rev().take_while(|item| fits(item));
+            return end - taken.count()..end;
+        }
+    };
+    let taken = all[start..].iter().take_while(|item| fits(item));
+    start..start + taken.count()
+}
+
+/// What is said of a page: the ids of its ends with the place of the first, if there is anything in it; and how many there are in all.
+pub(crate) fn set(ends: Option<(&str, &str)>, index: usize, count: usize) -> Element {
     let child = |name, text: &str| Element::new(name, ns::RSM).with_text(text);
     let mut set = Element::new("set", ns::RSM);
-    if let (Some(first), Some(last)) = (part.rooms.first(), part.rooms.last()) {
-        let index = part.index.to_string();
-        set.push(child("first", first.room.as_str()).with_attr("index", &index));
-        set.push(child("last", last.room.as_str()));
+    if let Some((first, last)) = ends {
+        set.push(child("first", first).with_attr("index", &index.to_string()));
+        set.push(child("last", last));
     }
-    set.with_child(child("count", &part.count.to_string()))
+    set.with_child(child("count", &count.to_string()))
 }
 
 #[cfg(test)]
@@ -119,6 +152,32 @@ mod tests {
         for bad in ["<max>many</max>", "<index>-1</index>"] {
             let error = asked(bad).unwrap_err();
             assert_eq!(error.condition, Condition::BadRequest, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_what_fits_from_there_on() {
+        let all = ["a", "b", "c", "d"];
+        for (from, most, wanted) in [
+            (From::After(None), 2, 0..2),
+            (From::After(None), 9, 0..4),
+            (From::After(Some("b")), 1, 2..3),
+            (From::After(Some("bb")), 1, 2..3),
+            (From::After(Some("d")), 1, 4..4),
+            (From::Before(None), 3, 1..4),
+            (From::Before(Some("c")), 1, 1..2),
+            (From::Before(Some("bb")), 9, 0..2),
+            (From::Before(Some("a")), 9, 0..0),
+            (From::Index(3), 2, 3..4),
+            (From::Index(usize::MAX), 2, 4..4),
+            (From::Index(0), 0, 0..0),
+        ] {
+            let mut taken = 0;
+            let fits = |_: &&str| {
+                taken += 1;
+                taken <= most
+            };
+            assert_eq!(page(&all, from, |id| *id, fits), wanted, "{from:?} {most}");
         }
     }
 }

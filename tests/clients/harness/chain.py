@@ -1,0 +1,329 @@
+"""Three servers in a chain, a ~ b - c, and a line between a and b that is slow, long, and cut for a while.
+
+People at each of them speak with each other in a room all the while; `harness/verdict.py` says what became of it.
+"""
+
+import asyncio
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from itertools import cycle
+from pathlib import Path
+
+from slixmpp import JID, Message, Presence
+
+from .authority import Authority
+from .example_server import ExampleServer
+from .names import Names
+from .network import Loopback, Namespaces
+from .proxy import Count, Line, Proxy
+from .rooms import PLUGINS, Seat, owner_form
+from .server import Federation, Options
+from .slix import Client
+
+SITES = ("a", "b", "c")
+FEDERATION = Federation(certified=True, bidi=True, acks=True, proxied=True)
+ROOM = "heath"
+AGAIN = 5.0
+"""Seconds after which one who is out of the room enters again."""
+TEXTS = (
+    "Say from whence you owe this strange intelligence?",
+    "Upon this blasted heath you stop our way",
+    "The earth hath bubbles, as the water has",
+    "Were such things here as we do speak about?",
+    "Two truths are told, as happy prologues to the act",
+    "Come what come may, time and the hour run on",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done. Times are seconds.
+
+    `mode`: `muc` is one room on a, in which whoever is behind the line is by way of the line; `fmuc` a room on each server, which
+    are one (XEP-0289); `none` the line without a room.
+    """
+
+    mode: str = "muc"
+    rate: float = 1200.0
+    """bit/s each way."""
+    delay: float = 2.0
+    """From one end of the line to the other."""
+    every: float = 15.0
+    """From one message to the next, whoever says it."""
+    before: float = 300.0
+    """Talk before the cut."""
+    cut: float = 60.0
+    after: float = 120.0
+    """Talk after it."""
+    resets: bool = False
+    """Whether connections are reset, and refused until the cut is over; or else nobody is told anything."""
+    compressed: bool = False
+    """Whether streams over the line are compressed (XEP-0138)."""
+    idle: float = 300.0
+    """How long nobody says anything in the end."""
+    occupants: int = 1
+    """At each server."""
+    patience: float = 1200.0
+    """How long to wait for what is missing ..."""
+    quiet: float = 180.0
+    """... unless nobody has heard anything for so long."""
+
+
+@dataclass
+class Phase:
+    """A part of a run, and what the line has carried in it: from a to the others, and back."""
+
+    began: float
+    ended: float = 0.0
+    there: Count | None = None
+    back: Count | None = None
+    kernel: tuple[Count, Count] | None = None
+    messages: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+
+@dataclass(eq=False)
+class Said:
+    """A message."""
+
+    body: str
+    speaker: "Talker"
+    at: float
+    id: str
+
+
+class Talker(Client):
+    """One who is in the room, comes back when put out of it, and notes all that is said."""
+
+    site = ""
+    seat: Seat | None = None
+    entries = 0
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings, plugins=PLUGINS)
+        self.heard: list[tuple[str, float]] = []
+        self.returned: set[str] = set()
+        self.add_filter("in", self._note)
+
+    async def enter(self, room: JID, patience: float, **history):
+        self.seat = Seat(self, room, self.boundjid.user)
+        entered = self["xep_0045"].join_muc_wait(room, self.seat.nick, timeout=patience, **history)
+        presence, *_ = await entered
+        self.seat.codes = presence["muc"]["status_codes"]
+        self.entries += 1
+
+    def sees(self) -> set[str]:
+        """The nicks in the room."""
+        return set(self["xep_0045"].rooms[None].get(self.seat.room, {}))
+
+    def _note(self, stanza):
+        if isinstance(stanza, Message):
+            if stanza["type"] == "groupchat" and stanza["body"]:
+                self.heard.append((stanza["body"], time.monotonic()))
+            elif stanza["type"] == "error":
+                self.returned.add(stanza["id"])
+        elif isinstance(stanza, Presence) and self.entries and stanza["from"] == self.seat.jid:
+            if stanza["type"] in ("unavailable", "error"):
+                asyncio.ensure_future(self._come_back())
+        return stanza
+
+    async def _come_back(self):
+        silent = time.monotonic() - self.heard[-1][1] if self.heard else 0.0
+        await asyncio.sleep(AGAIN)
+        since = datetime.now(timezone.utc) - timedelta(seconds=silent + AGAIN)
+        try:
+            await self.enter(self.seat.room, 600.0, since=since)
+        except (Exception, asyncio.CancelledError):
+            pass  # it is told so, and comes back once more
+
+
+class Chain:
+    """The servers, the line and the people, from `async with` to its end."""
+
+    def __init__(self, plan: Plan, folder: Path, network: Loopback | Namespaces, say=print):
+        self.plan = plan
+        self.network = network
+        self.line = Line(plan.rate, plan.delay)
+        self.phases: dict[str, Phase] = {}
+        self.said: list[Said] = []
+        self.talkers: list[Talker] = []
+        self.cut_at = self.mended_at = 0.0
+        self._say = say
+        self._turn = iter(())
+        self._names = Names(folder)
+        authority = Authority(folder / "authority")
+        options = Options(federation=replace(FEDERATION, compressed=plan.compressed))
+        self.servers = {
+            name: ExampleServer(folder / name, authority, options, self._names) for name in SITES
+        }
+        # Who connects to a comes from where `there` leads.
+        self._proxies = [
+            Proxy(server, self.line, back=name == "a") for name, server in self.servers.items()
+        ]
+
+    async def __aenter__(self) -> "Chain":
+        try:
+            self.network.place(self.servers)
+            if self.plan.mode == "fmuc":
+                self._federate()
+            for server in self.servers.values():
+                await asyncio.to_thread(server.start)
+            for proxy in self._proxies:
+                await proxy.__aenter__()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_):
+        for talker in self.talkers:
+            talker.abort()
+        for proxy in self._proxies:
+            await proxy.__aexit__()
+        for server in self.servers.values():
+            server.kill()
+        self._names.kill()
+        self.network.end()
+
+    def room(self, site: str) -> JID:
+        """Where those of this site are."""
+        server = self.servers[site if self.plan.mode == "fmuc" else "a"]
+        return JID(f"{ROOM}@{server.rooms}")
+
+    def together(self, one: Talker, other: Talker) -> bool:
+        """Whether no line is between them."""
+        return (one.site == "a") == (other.site == "a")
+
+    async def run(self):
+        """All of it, one after the other."""
+        plan = self.plan
+        with self._phase("entering"):
+            await self._enter()
+        with self._phase("talking"):
+            await self._talk(plan.before)
+            await self._settle()
+        await self._cut()
+        with self._phase("catching up"):
+            await self._talk(plan.after)
+            await self._settle()
+        with self._phase("idle"):
+            await asyncio.sleep(plan.idle)
+        for talker in self.talkers:
+            await talker.logout()
+        await asyncio.gather(*map(self._stop, self.servers.values()))
+
+    @staticmethod
+    async def _stop(server: ExampleServer):
+        """After all that it still stops well."""
+        status = await asyncio.to_thread(server.stop)
+        if status != 0 or "panicked at" in server.log.read_text(errors="replace"):
+            raise AssertionError(f"{server} ends with {status}:\n{server.log_tail()}")
+
+    async def _enter(self):
+        for number in range(self.plan.occupants):
+            for site, server in self.servers.items():
+                account = await asyncio.to_thread(server.new_account, f"{site}{number}")
+                talker = Talker(server, account)
+                talker.site = site
+                self.talkers.append(talker)
+                await talker.login(available=True)
+        self._turn = cycle(self.talkers)
+        first, *others = self.talkers
+        if self.plan.mode == "none":
+            for other in others:
+                other.say(first.boundjid, "hello")
+                wanted = {"from": other.boundjid}
+                await first.take(Message, within=self.plan.patience, **wanted)
+            return
+        began = time.monotonic()
+        for talker in self.talkers:
+            await talker.enter(self.room(talker.site), self.plan.patience, maxstanzas=0)
+            if 201 in talker.seat.codes:
+                await talker.ask("set", owner_form({}), to=talker.seat.room)
+            self._say(f"{talker.seat.nick} is in after {time.monotonic() - began:.0f} s")
+        everybody = {talker.seat.nick for talker in self.talkers}
+        async with asyncio.timeout(self.plan.patience):
+            while not all(everybody <= talker.sees() for talker in self.talkers):
+                await asyncio.sleep(0.2)
+        self._say(f"everybody sees everybody after {time.monotonic() - began:.0f} s")
+
+    async def _talk(self, seconds: float):
+        """Everybody in turn, for so long."""
+        if self.plan.mode == "none":
+            await asyncio.sleep(seconds)
+            return
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._speak()
+            await asyncio.sleep(self.plan.every)
+
+    def _speak(self):
+        speaker = next(self._turn)
+        number = len(self.said) + 1
+        body = f"{number}: {TEXTS[number % len(TEXTS)]}"
+        message = speaker.seat.say(body)
+        self.said.append(Said(body, speaker, time.monotonic(), message["id"]))
+
+    async def _settle(self):
+        """Until everybody has heard all, or is past hoping for it."""
+        deadline = time.monotonic() + self.plan.patience
+        while self._missing() and time.monotonic() < deadline:
+            last = max((talker.heard[-1][1] for talker in self.talkers if talker.heard), default=0.0)
+            if time.monotonic() - max(last, self.said[-1].at) > self.plan.quiet:
+                break
+            await asyncio.sleep(0.2)
+        # What comes twice comes soon.
+        await asyncio.sleep(4 * self.plan.delay + 1)
+
+    def _missing(self) -> int:
+        heard = [{body for body, _ in talker.heard} for talker in self.talkers]
+        return sum(said.body not in each for each in heard for said in self.said)
+
+    async def _cut(self):
+        # Something of everybody is under way then.
+        if self.talkers[0].seat:
+            for _ in self.talkers:
+                self._speak()
+            await asyncio.sleep(self.plan.delay)
+        self.cut_at = time.monotonic()
+        self.line.cut()
+        if self.plan.resets:
+            for proxy in self._proxies:
+                proxy.refuse(True)
+                proxy.cut()
+        self._say(f"the line is cut, with {self._missing()} under way")
+        await self._talk(self.plan.cut - self.plan.every)
+        await asyncio.sleep(self.cut_at + self.plan.cut - time.monotonic())
+        self.mended_at = time.monotonic()
+        self.line.mend()
+        for proxy in self._proxies:
+            proxy.refuse(False)
+        self._say(f"the line is whole, with {self._missing()} under way")
+
+    def _federate(self):
+        """b's room joins a's, c's joins b's."""
+        raise NotImplementedError("rooms that are one")
+
+    @contextmanager
+    def _phase(self, name: str):
+        self._say(f"{name} ...")
+        ways = (self.line.there, self.line.back)
+        there, back = (way.count.copy() for way in ways)
+        kernel = self.network.counted()
+        said = len(self.said)
+        phase = self.phases[name] = Phase(time.monotonic())
+        yield
+        phase.ended = time.monotonic()
+        phase.messages = len(self.said) - said
+        phase.there, phase.back = ways[0].count - there, ways[1].count - back
+        if kernel is not None:
+            phase.kernel = tuple(now - then for now, then in zip(self.network.counted(), kernel))
+        self._say(
+            f"{name}: {phase.seconds:.0f} s, {phase.messages} messages,"
+            f" {phase.there.wire} and {phase.back.wire} B on the line"
+        )

@@ -1,0 +1,191 @@
+//! What becomes of the streams to other servers, for the rooms that have to do with theirs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use futures::task::AtomicWaker;
+use xmpp_core::BareJid;
+use xmpp_core::s2s::links::{Down, LinkEvent};
+
+use super::lock;
+use super::table::Post;
+use crate::fmuc::LinkState;
+
+/// The domains that rooms of a service have links to.
+#[derive(Default)]
+pub(super) struct Ways {
+    domains: Mutex<HashMap<BareJid, Domain>>,
+}
+
+#[derive(Default)]
+struct Domain {
+    rooms: Vec<Arc<Post>>,
+    last: Last,
+}
+
+/// What was heard last of the streams to a domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Nothing,
+    Up,
+    /// The connection is lost; another one may go on with the session.
+    Suspended,
+    Down,
+}
+
+/// What a room has yet to hear: of each domain at most that the way there went down, and came up again.
+#[derive(Default)]
+pub(super) struct Signals {
+    waiting: Mutex<BTreeMap<BareJid, Vec<LinkState>>>,
+    reader: AtomicWaker,
+}
+
+/// The domains that one room wants to hear of, until it is dropped.
+pub(super) struct Interest {
+    ways: Arc<Ways>,
+    post: Arc<Post>,
+    domains: BTreeSet<BareJid>,
+}
+
+impl Ways {
+    /// Something has happened to a link of the server. `service` is the domain whose rooms these are.
+    pub(super) fn hear(&self, event: &LinkEvent, service: &BareJid) {
+        match event {
+            LinkEvent::Up { pair, resumed, .. } if pair.from() == service => {
+                self.up(pair.to(), *resumed);
+            }
+            LinkEvent::Down { pair, why, .. } if pair.from() == service => {
+                self.down(pair.to(), why);
+            }
+            // If it reaches us, we may reach it.
+            LinkEvent::Authenticated(_, pair) if pair.to() == service => self.seen(pair.from()),
+            _ => {}
+        }
+    }
+
+    fn up(&self, domain: &BareJid, resumed: bool) {
+        self.change(domain, Last::Up, |last| match last {
+            // There was a session that nobody has gone on with.
+            Last::Suspended if !resumed => vec![LinkState::Down, LinkState::Up { resumed }],
+            Last::Suspended => Vec::new(),
+            _ => vec![LinkState::Up { resumed }],
+        });
+    }
+
+    fn down(&self, domain: &BareJid, why: &Down) {
+        match why {
+            Down::Suspended => self.change(domain, Last::Suspended, |_| Vec::new()),
+            // It had nothing more to carry, and nothing is lost.
+            Down::Ended => self.change(domain, Last::Nothing, |_| Vec::new()),
+            _ => self.change(domain, Last::Down, |_| vec![LinkState::Down]),
+        }
+    }
+
+    fn seen(&self, domain: &BareJid) {
+        let mut domains = lock(&self.domains);
+        if let Some(it) = domains.get_mut(domain)
+            && it.last == Last::Down
+        {
+            it.last = Last::Nothing;
+            it.tell(domain, &[LinkState::Up { resumed: false }]);
+        }
+    }
+
+    fn change(&self, domain: &BareJid, now: Last, told: impl Fn(Last) -> Vec<LinkState>) {
+        let mut domains = lock(&self.domains);
+        if let Some(it) = domains.get_mut(domain) {
+            let last = std::mem::replace(&mut it.last, now);
+            it.tell(domain, &told(last));
+        }
+    }
+
+    fn enter(&self, domain: &BareJid, post: &Arc<Post>) {
+        let mut domains = lock(&self.domains);
+        let domain = domains.entry(domain.clone()).or_default();
+        domain.rooms.push(post.clone());
+    }
+
+    fn leave(&self, domain: &BareJid, post: &Arc<Post>) {
+        let mut domains = lock(&self.domains);
+        let Some(it) = domains.get_mut(domain) else {
+            return;
+        };
+        it.rooms.retain(|other| !Arc::ptr_eq(other, post));
+        if it.rooms.is_empty() {
+            domains.remove(domain);
+        }
+    }
+}
+
+impl Domain {
+    fn tell(&self, domain: &BareJid, states: &[LinkState]) {
+        for post in &self.rooms {
+            for state in states {
+                post.signals.push(domain, *state);
+            }
+        }
+    }
+}
+
+impl Signals {
+    fn push(&self, domain: &BareJid, state: LinkState) {
+        let mut waiting = lock(&self.waiting);
+        let states = waiting.entry(domain.clone()).or_default();
+        match (state, states.last_mut()) {
+            (LinkState::Down, _) => *states = vec![state],
+            (LinkState::Up { resumed }, Some(LinkState::Up { resumed: before })) => {
+                *before &= resumed;
+            }
+            (LinkState::Up { .. }, _) => states.push(state),
+        }
+        drop(waiting);
+        self.reader.wake();
+    }
+
+    /// What there is to hear, of each domain in its order; waits for it.
+    pub(super) async fn next(&self) -> Vec<(BareJid, LinkState)> {
+        let waiting = poll_fn(|cx| {
+            self.reader.register(cx.waker());
+            let waiting = std::mem::take(&mut *lock(&self.waiting));
+            match waiting.is_empty() {
+                true => Poll::Pending,
+                false => Poll::Ready(waiting),
+            }
+        });
+        let all = waiting.await.into_iter();
+        all.flat_map(|(domain, states)| {
+            states.into_iter().map(move |state| (domain.clone(), state))
+        })
+        .collect()
+    }
+}
+
+impl Interest {
+    pub(super) fn new(ways: Arc<Ways>, post: Arc<Post>) -> Interest {
+        Interest {
+            ways,
+            post,
+            domains: BTreeSet::new(),
+        }
+    }
+
+    /// From now on it is these.
+    pub(super) fn set(&mut self, domains: BTreeSet<BareJid>) {
+        for gone in self.domains.difference(&domains) {
+            self.ways.leave(gone, &self.post);
+        }
+        for new in domains.difference(&self.domains) {
+            self.ways.enter(new, &self.post);
+        }
+        self.domains = domains;
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.set(BTreeSet::new());
+    }
+}
