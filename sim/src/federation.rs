@@ -510,7 +510,15 @@ impl World {
             return;
         };
         let roster = Stay::roster(&stay.told);
-        let others = roster.iter().filter(|(_, (jid, _))| jid != me);
+        let people = &self.record.plan.people;
+        let is_owner = |jid: &String| {
+            let who = self.record.people.iter().position(|one| one == jid);
+            who.is_some_and(|who| people[who].owner)
+        };
+        // An owner is not taken out of their room from elsewhere.
+        let others = roster
+            .iter()
+            .filter(|(_, (jid, _))| jid != me && !is_owner(jid));
         let others: Vec<_> = others.map(|(nick, _)| nick.clone()).collect();
         if others.is_empty() {
             return;

@@ -131,6 +131,24 @@ pub fn rooms(config: &Config) -> anyhow::Result<()> {
             room.jid, room.occupants, room.waiting
         );
         io::Write::write_fmt(&mut out, format_args!("{line}\n"))?;
+        for link in &room.links {
+            let synced = link.synced.as_deref().unwrap_or("never");
+            let line = format!(
+                "  {:<38} {} {} {} {} occupants {} waiting {} received {} ({} bytes) sent {} ({} bytes) synced {synced}",
+                link.peer,
+                link.direction,
+                link.stage,
+                link.dialect,
+                link.link,
+                link.occupants,
+                link.waiting,
+                link.received,
+                link.received_bytes,
+                link.sent,
+                link.sent_bytes,
+            );
+            io::Write::write_fmt(&mut out, format_args!("{line}\n"))?;
+        }
     }
     if more > 0 {
         io::Write::write_fmt(&mut out, format_args!("and {more} more\n"))?;

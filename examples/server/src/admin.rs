@@ -19,6 +19,7 @@ use xmpp_core::BareJid;
 use xmpp_core::io::s2s::{Federation, LinkView, State};
 use xmpp_core::sasl::{Credentials, Hash, Keys};
 use xmpp_core::server::Server;
+use xmpp_muc_federated::service::Line;
 
 use crate::rooms::Rooms;
 use crate::store::Store;
@@ -34,8 +35,8 @@ const MAX_JIDS: usize = 1000;
 const MAX_JIDS_BYTES: usize = MAX_LINE - 1024;
 /// Most connections in a reply: each has at most two names of a kilobyte.
 const MAX_LINKS: usize = 400;
-/// Most rooms in a reply: each has a name of two kilobytes.
-const MAX_ROOMS: usize = 400;
+/// Most rooms and links of theirs in a reply: each has a name of two kilobytes.
+const MAX_ROOMS: usize = 350;
 /// Most accounts in a request.
 pub const MAX_ACCOUNTS: usize = 500;
 /// Most bytes of accounts in a request.
@@ -111,6 +112,52 @@ pub struct Room {
     pub persistent: bool,
     /// Stanzas that wait for it.
     pub waiting: usize,
+    /// Its links to rooms with which it is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<RoomLink>,
+}
+
+/// A link between two rooms.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomLink {
+    pub peer: String,
+    /// Whether it is the peer that was joined (`parent`), or that has joined (`child`).
+    pub direction: String,
+    /// What is spoken, and what the link is like.
+    pub dialect: String,
+    pub link: String,
+    pub stage: String,
+    /// Occupants behind it.
+    pub occupants: usize,
+    /// Events that wait for it.
+    pub waiting: usize,
+    pub received: u64,
+    pub received_bytes: u64,
+    pub sent: u64,
+    pub sent_bytes: u64,
+    /// When the two last came to know the same.
+    pub synced: Option<String>,
+}
+
+impl From<&Line> for RoomLink {
+    fn from(line: &Line) -> RoomLink {
+        let link = &line.link;
+        RoomLink {
+            peer: link.peer.to_string(),
+            direction: link.direction.name().to_owned(),
+            dialect: link.dialect.name().to_owned(),
+            link: link.profile.name().to_owned(),
+            stage: link.stage.name().to_owned(),
+            occupants: link.occupants,
+            waiting: link.waiting,
+            received: line.received.stanzas,
+            received_bytes: line.received.bytes,
+            sent: line.sent.stanzas,
+            sent_bytes: line.sent.bytes,
+            synced: line.synced.map(|at| at.to_string()),
+        }
+    }
 }
 
 /// An account and what is stored of its password; the password itself stays where it is.
@@ -255,14 +302,21 @@ impl Office {
                 Ok(Reply::Links { links, more })
             }
             Request::Rooms => {
-                let rooms = self.rooms.view();
-                let more = rooms.len().saturating_sub(MAX_ROOMS);
-                let rooms = rooms.into_iter().take(MAX_ROOMS);
+                let all = self.rooms.view();
+                let mut lines = 0;
+                let fit = all.iter().take_while(|view| {
+                    lines += 1 + view.links.len();
+                    lines <= MAX_ROOMS
+                });
+                let fit = fit.count();
+                let more = all.len() - fit;
+                let rooms = all.into_iter().take(fit);
                 let rooms = rooms.map(|view| Room {
                     jid: view.room.to_string(),
                     occupants: view.occupants,
                     persistent: view.persistent,
                     waiting: view.waiting,
+                    links: view.links.iter().map(RoomLink::from).collect(),
                 });
                 Ok(Reply::Rooms {
                     rooms: rooms.collect(),

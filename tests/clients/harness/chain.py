@@ -19,7 +19,7 @@ from .names import Names
 from .network import Loopback, Namespaces
 from .proxy import Count, Line, Proxy
 from .rooms import PLUGINS, Seat, owner_form
-from .server import Federation, Options
+from .server import FederatedRoom, Federation, Options
 from .slix import Client
 
 SITES = ("a", "b", "c")
@@ -61,6 +61,8 @@ class Plan:
     """Whether connections are reset, and refused until the cut is over; or else nobody is told anything."""
     compressed: bool = False
     """Whether streams over the line are compressed (XEP-0138)."""
+    link: str = "hf"
+    """What federated rooms are told of the line."""
     idle: float = 300.0
     """How long nobody says anything in the end."""
     occupants: int = 1
@@ -307,7 +309,12 @@ class Chain:
 
     def _federate(self):
         """b's room joins a's, c's joins b's."""
-        raise NotImplementedError("rooms that are one")
+        for server in self.servers.values():
+            server.link = self.plan.link
+        a, b, c = (self.servers[site] for site in SITES)
+        a.federated = (FederatedRoom(ROOM, accept=(b.rooms,)),)
+        b.federated = (FederatedRoom(ROOM, parents=(f"{ROOM}@{a.rooms}",), accept=(c.rooms,)),)
+        c.federated = (FederatedRoom(ROOM, parents=(f"{ROOM}@{b.rooms}",)),)
 
     @contextmanager
     def _phase(self, name: str):

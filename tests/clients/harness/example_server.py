@@ -1,5 +1,6 @@
 """Our example server. All the harness knows of its configuration is here."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -31,6 +32,7 @@ certificate = "{certificate}"
 key = "{key}"
 
 {s2s}
+{rooms}
 """
 
 ALONE = """
@@ -75,6 +77,19 @@ backoff = { max = "30 s" }
 """
 PATIENCE = 10
 
+PEER = """
+[[rooms.federation.peers]]
+address = "{domain}"
+link = "{link}"
+"""
+
+ROOM = """
+[[rooms.federated]]
+room = "{room}"
+parents = {parents}
+accept = {accept}
+"""
+
 
 class ExampleServer(Server):
     name = "ours"
@@ -93,6 +108,7 @@ class ExampleServer(Server):
                 key=self.key,
                 domain=self.domain,
                 s2s=self._s2s(),
+                rooms=self._rooms(),
             )
         )
         return [self.binary(), "run", "--config", str(self._configuration)]
@@ -135,6 +151,21 @@ class ExampleServer(Server):
         return [
             f'"{domain}" = {{ {", ".join(filter(None, each))} }}' for domain, each in settings.items()
         ]
+
+    def _rooms(self) -> str:
+        """Those that are one with rooms of others."""
+        if not self.federated:
+            return ""
+        peers = (PEER.format(domain=domain, link=self.link) for domain in sorted(self.constrained))
+        rooms = (
+            ROOM.format(
+                room=f"{room.name}@{self.rooms}",
+                parents=json.dumps(room.parents),
+                accept=json.dumps(room.accept or "none"),
+            )
+            for room in self.federated
+        )
+        return "".join(("[rooms.federation]\nenabled = true\n", *peers, *rooms))
 
     def links(self) -> str:
         """What its operator sees of its connections with others."""

@@ -76,13 +76,22 @@ class Options:
     peer: str = ""
 
 
+@dataclass(frozen=True)
+class FederatedRoom:
+    """A room that is one with rooms of other servers (XEP-0289): those that it joins, and those that may join it."""
+
+    name: str
+    parents: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
+
+
 class Server(ABC):
     """Starts and stops a server; each product is a subclass.
 
     `rooms` is the domain of its rooms. `ended` is the exit status once `wait` has seen it.
 
     What can be changed before it starts: `hosts`, where it finds domains that it does not ask DNS for; `constrained`, those of
-    them that are reached over a slow line; `prefix`, a command that runs its own; where it listens for
+    them that are reached over a slow line; `federated`, rooms, and what the `link` of these is like over it; `prefix`, a command that runs its own; where it listens for
     other servers, where these find it, and where a proxy before it listens.
     """
 
@@ -120,6 +129,8 @@ class Server(ABC):
         self.listen_address = self.s2s_address = self.proxy_address = self.address
         self.hosts: dict[str, str] = {}
         self.constrained: frozenset[str] = frozenset()
+        self.federated: tuple[FederatedRoom, ...] = ()
+        self.link = "lan"
         self.prefix: tuple[str, ...] = ()
         if federation:
             port = self.proxy_port if federation.proxied else self.s2s_port

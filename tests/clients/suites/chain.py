@@ -13,12 +13,14 @@ PLAN = Plan(
 )
 
 
-class OrdinaryRooms(ClientTest):
-    """The line between two servers and the room on one of them."""
+class Line:
+    """What has to go well with any rooms. A line of the chain is between two of its three servers."""
+
+    plan = PLAN
 
     def setUp(self):
         """Servers of its own are made by the test."""
-        self.folder = case.servers.folder / self.id().rpartition(".")[2]
+        self.folder = case.servers.folder / f"chain-{self.id()}"
         self.folder.mkdir()
 
     async def passed(self, plan: Plan) -> Verdict:
@@ -28,12 +30,44 @@ class OrdinaryRooms(ClientTest):
         verdict = Verdict.of(chain)
         self.assertGreater(verdict.missing, 0, "nothing was to be caught up with")
         self.assertTrue(verdict.holds, verdict)
+        self.find_what_is_planted(chain)
         return verdict
+
+    def find_what_is_planted(self, chain: Chain):
+        heard = chain.talkers[-1].heard
+        all = list(heard)
+        for what, plant in {
+            "lost": lambda: heard.pop(3),
+            "doubled": lambda: heard.append(all[3]),
+            "disordered": heard.reverse,
+        }.items():
+            plant()
+            self.assertGreater(getattr(Verdict.of(chain), what), 0, what)
+            heard[:] = all
 
     @differs("prosody", "it cannot be told who is behind which line")
     async def test_nothing_is_lost_when_the_line_is_silent_for_a_while(self):
-        await self.passed(PLAN)
+        await self.passed(self.plan)
 
     @differs("prosody", "it cannot be told who is behind which line")
     async def test_nothing_is_lost_when_connections_are_reset_and_refused_for_a_while(self):
-        await self.passed(replace(PLAN, resets=True))
+        await self.passed(replace(self.plan, resets=True))
+
+
+class OrdinaryRooms(Line, ClientTest):
+    about = "one room, XEP-0045"
+
+
+class FederatedRooms(Line, ClientTest):
+    """A room on each server, and each goes on by itself meanwhile."""
+
+    plan = replace(PLAN, mode="fmuc", link="sat")
+    about = "a room on each, XEP-0289"
+
+    async def passed(self, plan: Plan) -> Verdict:
+        verdict = await super().passed(plan)
+        there, all = verdict.beside
+        self.assertGreater(there, 0)
+        self.assertEqual(there, all, "who has no line between them hears each other at once")
+        self.assertEqual(verdict.entries, 0)
+        return verdict

@@ -71,14 +71,17 @@ impl Child {
             }
             State::Suspect { .. } if !self.link.is_ext() => self.link.wait(passing.clone()),
             // It says what it lacks when it comes back.
-            State::Suspect { .. } => self.link.miss(passing, turn.now.instant),
+            State::Suspect { .. } => {
+                self.link.pace.postpone(passing);
+                self.link.miss(passing, turn.now.instant);
+            }
         }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let until = match self.state {
             State::Suspect { until } => until,
-            State::Joined => None,
+            State::Joined => self.link.pace.next_timeout(),
         };
         [until, self.stale, self.ask, self.told_by]
             .into_iter()
@@ -297,8 +300,10 @@ impl Node {
         child.state = State::Joined;
         child.replica = false;
         (child.recalled, child.ask) = (None, None);
-        child.link.announced.clear();
         let hello = hello.filter(|_| child.link.may_extend());
+        if hello.as_ref().is_none_or(|hello| hello.fresh) {
+            child.link.forget_all();
+        }
         let vector = match &hello {
             Some(hello) => {
                 child.link.speech = Speech::Ext;
@@ -352,6 +357,7 @@ impl Node {
             child.told_by = ext.then(|| turn.now.instant + child.link.timers.join);
             let mode = hello.map(|hello| hello.mode);
             child.replica = mode == Some(Mode::Replica);
+            child.link.tell_due(turn);
         }
         self.echo_join(&via, fmuc, turn);
         if let Some(child) = self.children.get(peer) {
@@ -447,6 +453,7 @@ impl Node {
             for passing in child.link.take_waiting() {
                 child.link.tell(&passing, turn);
             }
+            child.link.tell_due(turn);
             self.reunite(&Via::Child(peer.clone()), turn);
         }
     }
@@ -511,6 +518,8 @@ impl Node {
                 self.drop_stale(&Via::Child(peer.clone()), turn);
             } else if matches!(child.state, State::Suspect { until: Some(until) } if until <= now) {
                 self.forget_child(&peer, turn);
+            } else if child.state == State::Joined {
+                child.link.tell_due(turn);
             }
         }
     }

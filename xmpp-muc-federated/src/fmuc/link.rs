@@ -12,8 +12,11 @@ use xmpp_core::{BareJid, Jid};
 
 use super::event::{Event, Passing};
 use super::guard::Bucket;
-use super::settings::{Bandwidth, Dialect, Federation, Peer, Settings, Timers};
+use super::pace::Pace;
+use super::reference::Withheld;
+use super::settings::{Bandwidth, Dialect, Federation, Peer, PresenceLevel, Settings, Timers};
 use super::{Aliases, Dot, Extension, Fmuc, base36};
+use crate::log::Range;
 use crate::ns;
 use crate::room::elsewhere::{Occupant, Parting};
 use crate::room::{Affiliation, Role};
@@ -32,6 +35,12 @@ pub(super) struct Link {
     /// The name of the session, of our extension.
     pub(super) session: String,
     pub(super) aliases: Aliases,
+    /// What of those who are there it is told, and was not.
+    pub(super) pace: Pace,
+    /// The ids that it does not know.
+    pub(super) withheld: Withheld,
+    /// The one on whose behalf it was joined.
+    pub(super) named: Option<Jid>,
     /// Whom the peer knows to be on this side, and under which nick.
     pub(super) announced: BTreeMap<Jid, String>,
     /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
@@ -80,11 +89,17 @@ impl Link {
         let about = settings.peer(&peer);
         let profile = federation.link(&about);
         let limits = &settings.limits;
+        let bandwidth = profile.bandwidth();
+        let presence = match about.dialect {
+            // It passes over them (O17 of the design).
+            Dialect::Openfire => PresenceLevel::Joins,
+            _ => about.presence.unwrap_or(bandwidth.presence),
+        };
         Link {
             room: room.clone(),
             peer,
             timers: profile.timers(),
-            bandwidth: profile.bandwidth(),
+            bandwidth,
             speech: match about.dialect {
                 Dialect::Auto | Dialect::Ext => Speech::Unknown,
                 Dialect::Xep => Speech::Xep,
@@ -93,6 +108,9 @@ impl Link {
             about,
             session: String::new(),
             aliases: Aliases::new(),
+            pace: Pace::new(presence, bandwidth.interval),
+            withheld: Withheld::default(),
+            named: None,
             announced: BTreeMap::new(),
             unsure: BTreeMap::new(),
             ringed: false,
@@ -142,6 +160,20 @@ impl Link {
         self.missed = false;
         self.ringed = false;
         self.aliases = Aliases::new();
+        self.pace.take_skipped();
+    }
+
+    /// The peer knows nobody on this side, but perhaps the one on whose behalf it was joined.
+    pub(super) fn introduce_anew(&mut self) {
+        self.pace.forget(self.named.as_ref());
+        self.announced
+            .retain(|jid, _| Some(jid) == self.named.as_ref());
+    }
+
+    /// The peer has nothing to do with this room any more.
+    pub(super) fn forget_all(&mut self) {
+        self.named = None;
+        self.introduce_anew();
     }
 
     /// Takes note of something that is not told now: the peer will say what it lacks.
@@ -167,6 +199,22 @@ impl Link {
 
     /// Keeps this for when the peer is there. The oldest that is said makes room; that somebody is there or gone does not.
     pub(super) fn wait(&mut self, passing: Passing) {
+        if let Event::Here(now) = &passing.event {
+            // Of several ways in which somebody is there the last one counts.
+            let same = |one: &&mut Passing| matches!(&one.event, Event::Here(before) if before.jid == now.jid);
+            let last = self.outbox.iter_mut().rev().find(same);
+            if let Some(Passing {
+                event: Event::Here(before),
+                ..
+            }) = last
+                && before.stands_as(now)
+            {
+                self.waiting -= before.presence.size();
+                self.waiting += now.presence.size();
+                *before = now.clone();
+                return;
+            }
+        }
         self.waiting += passing.event.size();
         self.outbox.push_back(passing);
         while self.outbox.len() > self.most.0 || self.waiting > self.most.1 {
@@ -174,6 +222,12 @@ impl Link {
             let oldest = self.outbox.remove(said.unwrap_or(0));
             self.waiting -= oldest.map_or(0, |oldest| oldest.event.size());
         }
+    }
+
+    /// Events of this kind do not wait any more.
+    pub(super) fn no_wait(&mut self, these: impl Fn(&Event) -> bool) {
+        self.outbox.retain(|one| !these(&one.event));
+        self.waiting = self.outbox.iter().map(|one| one.event.size()).sum();
     }
 
     /// How many events wait.
@@ -224,7 +278,7 @@ impl Link {
         }
         let fmuc = self.fmuc(jid, passing.dot.as_ref());
         let mut presence = occupant.presence.clone();
-        presence.set_payload(self.strip(&presence));
+        presence.set_payload(self.strip_presence(&presence));
         if let Some(x) = standing(occupant) {
             presence = presence.with_child(&x);
         }
@@ -242,7 +296,7 @@ impl Link {
         let fmuc = self.fmuc(jid, passing.dot.as_ref());
         let silent = || Stanza::presence(PresenceType::Unavailable);
         let mut presence = parting.farewell.clone().unwrap_or_else(silent);
-        presence.set_payload(self.strip(&presence));
+        presence.set_payload(self.strip_presence(&presence));
         if let Some(x) = parting_item(parting) {
             presence = presence.with_child(&x);
         }
@@ -258,8 +312,16 @@ impl Link {
             .map_or(passing.event.nick(), String::as_str);
         let nick = nick.to_owned();
         let mut stanza = message.clone().with_payload(self.strip(message));
-        if self.is_ext() && !self.bandwidth.keep_ids && stanza.id().is_some_and(is_long) {
-            stanza.set_id(None);
+        stanza = self.withheld.outward(stanza);
+        if let Some((id, dot)) = stanza.id().zip(passing.dot.as_ref())
+            && self.is_ext()
+        {
+            // The peer finds the name of the event by itself.
+            let named = id == id_of(dot);
+            if named || (!self.bandwidth.keep_ids && is_long(id)) {
+                self.withheld.note(id, dot);
+                stanza.set_id(None);
+            }
         }
         if let Some(at) = passing.late {
             stanza = stanza.with_child(&delay(&self.room, at));
@@ -325,6 +387,7 @@ impl Link {
         dot: Option<&Dot>,
         join: Option<Extension>,
     ) -> Stanza {
+        self.named = Some(occupant.jid.clone());
         self.announced
             .insert(occupant.jid.clone(), occupant.nick.clone());
         self.unsure.remove(&occupant.jid);
@@ -342,7 +405,7 @@ impl Link {
             Element::new("x", ns::USER).with_child(Element::new("item", ns::USER))
         });
         let mut presence = occupant.presence.clone();
-        presence.set_payload(self.strip(&presence));
+        presence.set_payload(self.strip_presence(&presence));
         presence
             .with_from(at(&self.room, &occupant.nick))
             .with_to(at(&self.peer, &occupant.nick))
@@ -352,13 +415,26 @@ impl Link {
             .with_child(&user)
     }
 
-    /// `<fmuc/>` on behalf of somebody, and by which event.
+    /// `<fmuc/>` on behalf of somebody, and by which event; with the events before it of which the peer was not told.
     fn fmuc(&mut self, jid: &Jid, dot: Option<&Dot>) -> Fmuc {
         let mut fmuc = Fmuc::from(jid.clone());
         if let Some(dot) = dot.filter(|_| self.speech == Speech::Ext) {
-            fmuc.extensions = self.aliases.write(dot);
+            let skipped = self.pace.take_skipped();
+            fmuc.extensions = self.gone(&skipped);
+            fmuc.extensions.extend(self.aliases.write(dot));
         }
         fmuc
+    }
+
+    /// `<gone/>` for these events.
+    pub(super) fn gone(&mut self, ranges: &[Range]) -> Vec<Extension> {
+        let mut extensions = Vec::new();
+        for (node, epoch, seqs) in ranges.iter().filter(|(.., seqs)| !seqs.is_empty()) {
+            let (alias, definition) = self.aliases.name(node, *epoch);
+            extensions.extend(definition);
+            extensions.push(Extension::Gone(alias, seqs.clone()));
+        }
+        extensions
     }
 
     fn addressed(&self, stanza: Stanza, nick: &str, fmuc: Fmuc) -> Stanza {
@@ -366,6 +442,14 @@ impl Link {
             .with_from(at(&self.room, nick))
             .with_to(Jid::from(&self.peer))
             .with_child(&fmuc.to_element())
+    }
+
+    /// What somebody says of themselves, if this link tells it.
+    fn strip_presence(&self, presence: &Stanza) -> xmpp_core::stanza::Payload {
+        match self.pace.is_full() {
+            true => self.strip(presence),
+            false => xmpp_core::stanza::Payload::default(),
+        }
     }
 
     /// What of it goes over this link.

@@ -7,6 +7,7 @@ use xmpp_core::xml::ns::CLIENT;
 
 use super::crowd::{Known, Via};
 use super::event::{Event, Passing};
+use super::link::id_of;
 use super::node::{Node, Turn};
 use super::settings::Payloads;
 use crate::room::elsewhere::{self, Occupant, Said};
@@ -106,9 +107,16 @@ impl Node {
     }
 
     fn said(&mut self, said: Said, turn: &mut Turn<'_>) {
-        let message = portable(&said.message);
+        let mut message = self.names.outward(portable(&said.message));
+        let dot = (!is_fleeting(&message)).then(|| self.dot(turn.now));
+        if let Some(dot) = &dot {
+            if message.id().is_none() {
+                message.set_id(id_of(dot).as_str());
+            }
+            self.names.note(&message, &said.id);
+        }
         let passing = Passing {
-            dot: (!is_fleeting(&message)).then(|| self.dot(turn.now)),
+            dot,
             event: Event::Said {
                 by: said.by,
                 nick: said.nick,

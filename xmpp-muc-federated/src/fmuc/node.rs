@@ -15,6 +15,7 @@ use super::event::{Event, Passing};
 use super::guard::Door;
 use super::link::Link;
 use super::parent::Parent;
+use super::reference::Names;
 use super::replica::Held;
 use super::settings::{Federation, Settings};
 use super::split::Splits;
@@ -38,6 +39,8 @@ pub struct Node {
     pub(super) crowd: Crowd,
     /// The event that has made the subject what it is.
     pub(super) subject: Option<Passing>,
+    /// The ids of what was said last.
+    pub(super) names: Names,
     /// By which way one hears of a node.
     pub(super) routes: BTreeMap<NodeId, Via>,
     pub(super) splits: Splits,
@@ -212,6 +215,7 @@ impl Node {
             settings,
             crowd: Crowd::default(),
             subject: None,
+            names: Names::default(),
             routes: BTreeMap::new(),
             splits: Splits::default(),
             held: Held::default(),
@@ -354,6 +358,7 @@ impl Node {
 
     /// Tells all links of an event but the one by which it came.
     pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        let history = self.is_history(via, passing);
         if let Some(dot) = &passing.dot {
             self.routes.insert(dot.node.clone(), via.clone());
         }
@@ -364,8 +369,12 @@ impl Node {
             parent.tell(passing, turn);
         }
         for (peer, child) in &mut self.children {
-            if !matches!(via, Via::Child(from) if from == peer) {
-                child.tell(passing, turn);
+            if matches!(via, Via::Child(from) if from == peer) {
+                continue;
+            }
+            match history && child.link.bandwidth.history == 0 {
+                true => child.link.pace.skip(passing.dot.as_ref()),
+                false => child.tell(passing, turn),
             }
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Parent {
     staged_bytes: usize,
     /// How far the peer had everything when it began to tell us what we lack.
     pub(super) promised: Option<Vector>,
+    /// It is joined for the first time in its life: what it tells of the time before is history.
+    pub(super) first: bool,
     /// It has joined this room instead.
     yielded: bool,
     /// Who is behind it is known, as of some moment: it need not tell of everybody.
@@ -81,6 +83,7 @@ impl Parent {
             staged: Vec::new(),
             staged_bytes: 0,
             promised: None,
+            first: false,
             yielded: false,
             whole: false,
             of_old: false,
@@ -131,10 +134,15 @@ impl Parent {
         if !self.link.is_ext()
             && matches!(
                 self.state,
-                State::Joining { .. } | State::Syncing { .. } | State::Suspect { .. }
+                State::Joining { .. }
+                    | State::Syncing { .. }
+                    | State::Suspect { .. }
+                    | State::Leaving { .. }
             )
         {
             self.link.wait(passing.clone());
+        } else {
+            self.link.pace.postpone(passing);
         }
     }
 
@@ -144,7 +152,8 @@ impl Parent {
                 Some(until)
             }
             State::Suspect { retry: until } | State::Backoff { until } => until,
-            State::Idle | State::Joined => None,
+            State::Joined => self.link.pace.next_timeout(),
+            State::Idle => None,
         }
     }
 
@@ -212,7 +221,13 @@ impl Node {
         let known = self.crowd.get(&occupant.jid).is_some();
         let link = &mut parent.link;
         link.begin(session.clone());
-        link.announced.clear();
+        if !link.is_ext() {
+            link.forget_all();
+            // How they are now is told by joining.
+            let here = |jid: &Jid| self.crowd.get(jid).is_some();
+            link.no_wait(|event| matches!(event, Event::Here(one) if here(&one.jid)));
+        }
+        link.pace.introduced(&occupant, turn.now.instant);
         let offered = link.may_extend();
         let join = offered.then(|| {
             Extension::Join(Hello {
@@ -362,6 +377,7 @@ impl Node {
                 parent.link.tell(&passing, turn);
             }
         }
+        parent.link.tell_due(turn);
     }
 
     /// Whether this is how a room answers that is not federated (A9 of the design).
@@ -447,7 +463,7 @@ impl Node {
         match parent.state {
             State::Leaving { .. } => {
                 parent.state = State::Idle;
-                parent.link.announced.clear();
+                parent.link.forget_all();
                 let peer = parent.link.peer.clone();
                 self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
@@ -476,7 +492,10 @@ impl Node {
                 parent.state = State::Idle;
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
-            State::Idle | State::Leaving { .. } => {}
+            State::Idle => {
+                parent.link.take_waiting();
+            }
+            State::Leaving { .. } => {}
         }
     }
 
@@ -517,6 +536,8 @@ impl Node {
         match parent.state {
             State::Joined | State::Syncing { .. } => {
                 let retry = parent.back_off(by, now);
+                // What was still to be told is not, even if nothing is lost.
+                parent.link.missed |= parent.state != State::Joined;
                 parent.state = State::Suspect { retry };
                 parent.unstage();
                 parent.link.trust(now);
@@ -525,6 +546,7 @@ impl Node {
             State::Joining { .. } if self.splits.has(&Via::Parent) => {
                 let retry = parent.back_off(by, now);
                 parent.state = State::Suspect { retry };
+                parent.link.missed = true;
             }
             State::Joining { .. } => self.try_later(false, turn),
             State::Idle | State::Suspect { .. } | State::Leaving { .. } | State::Backoff { .. } => {
@@ -554,6 +576,7 @@ impl Node {
             for passing in parent.link.take_waiting() {
                 parent.link.tell(&passing, turn);
             }
+            parent.link.tell_due(turn);
         }
     }
 
@@ -604,13 +627,14 @@ impl Node {
             }
             State::Leaving { .. } => {
                 parent.state = State::Idle;
-                parent.link.announced.clear();
+                parent.link.forget_all();
                 let peer = parent.link.peer.clone();
                 self.strike_link(&peer, turn);
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
-            State::Idle | State::Joined => {}
+            State::Joined => parent.link.tell_due(turn),
+            State::Idle => {}
         }
     }
 
@@ -654,7 +678,7 @@ impl Node {
         {
             parent.state = State::Idle;
             parent.yielded = true;
-            parent.link.announced.clear();
+            parent.link.forget_all();
         }
     }
 

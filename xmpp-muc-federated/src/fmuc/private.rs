@@ -152,6 +152,11 @@ impl Node {
         if away {
             return Err(Condition::RecipientUnavailable);
         }
+        if let Some(introduction) = link.pace.introduction(by) {
+            for stanza in link.write(&introduction) {
+                turn.send(&*link, Class::Control, stanza, introduction.dot.as_ref());
+            }
+        }
         let stanza = link.write_private(by, nick, &there, message);
         turn.send(&*link, Class::Private, stanza, None);
         Ok(())

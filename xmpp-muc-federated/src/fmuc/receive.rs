@@ -9,9 +9,11 @@ use xmpp_core::{BareJid, Jid};
 
 use super::crowd::{Known, Sight, Via};
 use super::event::{Event, Passing};
-use super::local::portable;
+use super::link::at;
+use super::local::{is_fleeting, portable};
 use super::node::{Node, Turn};
 use super::parent::{Crossing, fmuc_of};
+use super::reference::replied_to;
 use super::{Extension, Fmuc};
 use crate::log::{Dot, Seen, Stamp};
 use crate::ns;
@@ -74,7 +76,13 @@ impl Node {
             true => link.aliases.read(fmuc),
             false => None,
         };
+        let named = |one: &Extension| matches!(one, Extension::Origin(_));
+        let nameless = link.is_ext() && dot.is_none() && fmuc.extensions.iter().any(named);
         self.extensions(via, fmuc, turn);
+        if nameless {
+            // Of another session: it is told once more in this one.
+            return turn.drop(&peer, "its event has no name here");
+        }
         // What Openfire says in the name of the room itself is said of somebody in another stanza.
         let author = fmuc.from.clone().filter(|from| !from.is_bare());
         let Some(author) = author else {
@@ -410,7 +418,7 @@ impl Node {
         }
         let known = known_nick(&self.crowd, author);
         let nick = known.unwrap_or_else(|| self.nick_of_old(author, nick));
-        let mut message = portable(stanza);
+        let mut message = self.referring(via, portable(stanza));
         if message.id().is_none()
             && let Some(dot) = &dot
         {
@@ -436,6 +444,22 @@ impl Node {
         self.publish(via, &passing, turn);
     }
 
+    /// A message of a peer, with what it refers to as it is known here.
+    fn referring(&mut self, via: &Via, message: Stanza) -> Stanza {
+        let room = self.room.jid().clone();
+        let Some(link) = self.link(via) else {
+            return message;
+        };
+        let peer = link.peer.clone();
+        let message = link.withheld.inward(message);
+        replied_to(message, |to| {
+            let there = to.resource().filter(|_| to.to_bare() == peer)?;
+            let mut known = self.crowd.behind(via);
+            let known = known.find(|known| known.nick_there == there);
+            Some(at(&room, known.map_or(there, |known| &known.occupant.nick)))
+        })
+    }
+
     /// Says to all here what somebody elsewhere has said.
     fn hear(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         let Event::Said { by, nick, message } = &passing.event else {
@@ -443,16 +467,18 @@ impl Node {
         };
         let late = passing.late;
         let sight = self.crowd.get(by).map(|known| known.sight);
-        self.in_room(turn, |room, now, out| match sight {
-            Some(Sight::Shown) => {
-                room.hear(by, message, late, now, out);
-            }
-            Some(Sight::Suppressed | Sight::Refused) => {}
+        let here = self.names.inward(Stanza::clone(message));
+        let id = self.in_room(turn, |room, now, out| match sight {
+            Some(Sight::Shown) => room.hear(by, &here, late, now, out),
+            Some(Sight::Suppressed | Sight::Refused) => None,
             Some(Sight::Lost) | None => {
                 let at = late.unwrap_or(now.utc);
-                room.hear_of_old(by, nick, message, at, now, out);
+                room.hear_of_old(by, nick, &here, at, now, out)
             }
         });
+        if let Some(id) = id.filter(|_| !is_fleeting(message)) {
+            self.names.note(message, &id);
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of one stanza")]

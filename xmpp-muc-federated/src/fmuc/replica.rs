@@ -113,7 +113,7 @@ impl Node {
             refuse(stanza, &unavailable(), turn);
             return true;
         };
-        let message = Arc::new(portable(&said.message));
+        let message = Arc::new(self.names.outward(portable(&said.message)));
         let (by, nick) = (said.by, said.nick);
         let event = match prepared.changes_subject {
             true => Event::Subject {

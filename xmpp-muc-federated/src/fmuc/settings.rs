@@ -50,6 +50,8 @@ pub struct Peer {
     pub dialect: Dialect,
     /// What the link there is like; default as [the room says](Federation::profile).
     pub link: Option<LinkProfile>,
+    /// What of occupants it is told; default as its link [is like](LinkProfile::bandwidth).
+    pub presence: Option<PresenceLevel>,
     /// Whose occupants it may introduce; default [`SpeakFor::Others`].
     pub speak_for: SpeakFor,
     /// Whether those whom it takes out of the room go, and roles that it asks for are given; default yes.
@@ -212,6 +214,7 @@ impl Peer {
             jid,
             dialect: Dialect::Auto,
             link: None,
+            presence: None,
             speak_for: SpeakFor::Others,
             honour_kicks: true,
             trust_roles: false,

@@ -10,11 +10,10 @@ use super::link::{Link, Speech, extended};
 use super::node::{Class, Node, Turn};
 use super::parent::State;
 use super::{Extension, Fmuc, Hello};
-use crate::log::{Entry, NodeId, Range, Reach, Vector};
+use crate::log::{Dot, Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
 use crate::room::{Room, Wanted};
-use xmpp_core::time::Now;
 
 /// What is to be told to one who lacks it.
 #[derive(Debug, Default)]
@@ -23,8 +22,12 @@ struct Delta {
     passing: Vec<Passing>,
     /// What is forgotten.
     gone: Vec<Range>,
-    /// Its end is marked: something was left out, since something later says it all; or the peer is to see whether it knows now who is there.
+    /// Something was left out, since something later says it all.
+    skipped: bool,
+    /// What is told last says that this was all, if something was left out.
     ends: bool,
+    /// And in any case: the peer is to see whether it knows now who is there.
+    compares: bool,
     /// Who is there of whom the peer knows, or is told of at last.
     known: Vec<(Jid, String)>,
     /// A digest of all of them.
@@ -97,8 +100,9 @@ impl Node {
             let stanza = link.write_own(&sync);
             turn.send(link, Class::Control, stanza, None);
         }
-        delta.ends = false;
         link.catch_up(&delta, turn);
+        // It takes over how far everything is here.
+        link.pace.take_skipped();
         if ext {
             if let Some(subject) = lacks_subject {
                 link.tell(subject, turn);
@@ -142,6 +146,12 @@ impl Node {
             until: turn.now.instant + link.timers.join,
         };
         parent.promised = Some(vector.clone());
+        if hello.fresh {
+            parent.link.introduce_anew();
+        }
+        let peer = NodeId::new(parent.link.peer.as_str());
+        let lives = |vector: &Vector| vector.get(&peer).map(|reach| reach.epoch);
+        parent.first = lives(&vector) != lives(&self.have.vector());
         self.ancestors = path
             .iter()
             .take(self.settings.limits.path)
@@ -157,7 +167,8 @@ impl Node {
             self.crowd.make_stale(&Via::Parent);
         }
         let mut delta = self.delta(&vector, &Via::Parent, hello.fresh);
-        delta.ends |= known.is_some_and(|known| hello.fresh || known != delta.crowd);
+        delta.ends = true;
+        delta.compares = known.is_some_and(|known| hello.fresh || known != delta.crowd);
         if let Some(parent) = &mut self.parent {
             parent.link.catch_up(&delta, turn);
         }
@@ -171,7 +182,7 @@ impl Node {
         };
         let theirs = parent.promised.take();
         if let Some(vector) = &theirs {
-            self.adopt(&Via::Parent, vector, turn.now);
+            self.adopt(&Via::Parent, vector, turn);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -200,7 +211,7 @@ impl Node {
         let via = Via::Child(peer.clone());
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
-            self.adopt(&via, &promised, turn.now);
+            self.adopt(&via, &promised, turn);
         }
         self.drop_stale(&via, turn);
         let crowd = self.crowd.digest_behind(&via);
@@ -253,7 +264,7 @@ impl Node {
                     if let Some(range) = range
                         && self.may_name(via, &range.0, range.1, turn.now).is_ok()
                     {
-                        self.have.give_up(&range);
+                        self.forgo(via, range, turn);
                     }
                 }
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
@@ -294,9 +305,18 @@ impl Node {
         };
         if let Some(link) = self.link(via) {
             let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-            match link.repeated.take(cost, most, turn.now.instant) {
-                true => link.catch_up(&delta, turn),
-                false => turn.drop(&link.peer, "it asks for too much once more"),
+            if !link.repeated.take(cost, most, turn.now.instant) {
+                return turn.drop(&link.peer, "it asks for too much once more");
+            }
+            link.catch_up(&delta, turn);
+            let skipped = link.pace.take_skipped();
+            if !skipped.is_empty() {
+                let fmuc = Fmuc {
+                    extensions: link.gone(&skipped),
+                    ..Fmuc::default()
+                };
+                let stanza = link.write_own(&fmuc);
+                turn.send(&*link, Class::Control, stanza, None);
             }
         }
     }
@@ -342,10 +362,74 @@ impl Node {
         longest.filter(|_| !syncing && !telling)
     }
 
-    fn adopt(&mut self, via: &Via, vector: &Vector, now: Now) {
-        for (node, reach) in self.believed(via, vector, now).iter() {
+    /// Takes over how far a peer has everything. What was left out of what it has told will not come to other nodes either, and they are told so.
+    fn adopt(&mut self, via: &Via, vector: &Vector, turn: &mut Turn<'_>) {
+        let before = self.have.vector();
+        let mut left_out = Vec::new();
+        for (node, reach) in self.believed(via, vector, turn.now).iter() {
+            let had = before.get(node);
             self.have.adopt(node, reach);
+            if had.is_none_or(|had| had < reach) {
+                left_out.push((node.clone(), reach.epoch, 1..=reach.seq));
+            }
         }
+        self.tell_gone(via, &left_out, turn);
+    }
+
+    /// Events that will not come.
+    fn forgo(&mut self, via: &Via, range: Range, turn: &mut Turn<'_>) {
+        let routed = self.routes.get(&range.0).is_none_or(|by| by == via);
+        if range.0 == self.id || !routed {
+            return;
+        }
+        let before = self.have.vector();
+        self.have.give_up(&range);
+        if self.have.vector().get(&range.0) != before.get(&range.0) {
+            self.tell_gone(via, &[range], turn);
+        }
+    }
+
+    /// Tells all links but this one that these events will not come, and of what they were not told; those of which it speaks with the next event need not hear
+    /// of it now.
+    fn tell_gone(&mut self, via: &Via, ranges: &[Range], turn: &mut Turn<'_>) {
+        // A life that has begun, and in which nothing has happened, is none of them.
+        let ranges = ranges.iter().filter(|(.., seqs)| !seqs.is_empty());
+        let ranges: &[Range] = &ranges.cloned().collect::<Vec<_>>();
+        let children = self.children.iter_mut();
+        let children = children.filter(|(peer, child)| {
+            !matches!(via, Via::Child(from) if from == *peer)
+                && child.state == super::child::State::Joined
+        });
+        let parent = self
+            .parent
+            .as_mut()
+            .filter(|parent| *via != Via::Parent && parent.state == State::Joined);
+        let parent = parent.map(|parent| &mut parent.link).into_iter();
+        for link in parent.chain(children.map(|(_, child)| &mut child.link)) {
+            let mut all = link.pace.take_skipped();
+            let covers = |(node, epoch, seqs): &Range, (of, life, these): &Range| {
+                (node, epoch) == (of, life)
+                    && seqs.start() <= these.start()
+                    && these.end() <= seqs.end()
+            };
+            all.retain(|one| !ranges.iter().any(|range| covers(range, one)));
+            all.extend_from_slice(ranges);
+            if link.is_ext() && !all.is_empty() {
+                let fmuc = Fmuc {
+                    extensions: link.gone(&all),
+                    ..Fmuc::default()
+                };
+                let stanza = link.write_own(&fmuc);
+                turn.send(&*link, Class::Control, stanza, None);
+            }
+        }
+    }
+
+    /// Whether this is what the room that this one joins tells of the time before.
+    pub(super) fn is_history(&self, via: &Via, passing: &Passing) -> bool {
+        let parent = self.parent.as_ref().filter(|_| *via == Via::Parent);
+        let first = parent.is_some_and(|parent| parent.first && parent.state != State::Joined);
+        first && passing.event.is_said() && passing.late.is_some()
     }
 
     /// Nodes behind a link have begun another life: all that was theirs before is gone.
@@ -368,7 +452,7 @@ impl Node {
             Via::Here => None,
         };
         // By the stanza that has joined.
-        let told = |jid: &Jid| link.is_some_and(|link| link.announced.contains_key(jid));
+        let told = |jid: &Jid| link.is_some_and(|link| link.named.as_ref() == Some(jid));
         let ext = link.is_some_and(Link::is_ext);
         let unsure = |jid: &Jid| link.is_some_and(|link| link.unsure.contains_key(jid));
         let mut delta = Delta {
@@ -393,9 +477,9 @@ impl Node {
         let missing = self.log.missing(vector);
         for entry in missing.entries {
             match &entry.event {
-                Event::Here(_) => delta.ends = true,
+                Event::Here(_) => delta.skipped = true,
                 Event::Gone { jid, .. } => match self.crowd.get(jid).is_some() {
-                    true => delta.ends = true,
+                    true => delta.skipped = true,
                     false => delta.passing.push(repeated(entry)),
                 },
                 Event::Said { .. } => delta.passing.push(repeated(entry)),
@@ -406,7 +490,7 @@ impl Node {
                         .and_then(|subject| subject.dot.as_ref());
                     match *via == Via::Parent && dot == Some(&entry.dot) {
                         true => delta.passing.push(repeated(entry)),
-                        false => delta.ends = true,
+                        false => delta.skipped = true,
                     }
                 }
             }
@@ -472,12 +556,12 @@ impl Delta {
             !drop
         });
         self.gone.clear();
-        self.ends = true;
+        self.skipped = true;
     }
 }
 
 impl Link {
-    /// Tells the peer of an event, now.
+    /// Tells the peer of an event, now, or when it is time.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         let class = match &passing.event {
             Event::Here(_) if passing.dot.is_none() => Class::Presence,
@@ -491,8 +575,43 @@ impl Link {
         {
             return;
         }
-        for stanza in self.write(passing) {
-            turn.send(self, class, stanza, passing.dot.as_ref());
+        for (stanza, dot) in self.stanzas(passing, turn) {
+            turn.send(self, class, stanza, dot.as_ref());
+        }
+    }
+
+    /// What there is to be sent for an event: nothing if the peer is not told of it, or later, and before it the introduction of its author if they have
+    /// not been introduced.
+    fn stanzas(&mut self, passing: &Passing, turn: &Turn<'_>) -> Vec<(Stanza, Option<Dot>)> {
+        let author = passing.event.author();
+        let announced = self.announced.contains_key(author);
+        if self.pace.holds_back(passing, announced, turn.now.instant) {
+            return Vec::new();
+        }
+        let introduction = match &passing.event {
+            Event::Said { .. } | Event::Subject { .. } => self.pace.introduction(author),
+            Event::Here(_) | Event::Gone { .. } => None,
+        };
+        let mut stanzas = Vec::new();
+        for one in introduction.iter().chain([passing]) {
+            let dot = one.dot.clone();
+            let written = self.write(one).into_iter();
+            stanzas.extend(written.map(|stanza| (stanza, dot.clone())));
+        }
+        stanzas
+    }
+
+    /// In which way those are there of whom it is time to tell.
+    pub(super) fn tell_due(&mut self, turn: &mut Turn<'_>) {
+        for occupant in self.pace.due(turn.now.instant) {
+            let passing = Passing {
+                event: Event::Here(occupant),
+                dot: None,
+                late: None,
+            };
+            for stanza in self.write(&passing) {
+                turn.send(self, Class::Presence, stanza, None);
+            }
         }
     }
 
@@ -508,7 +627,7 @@ impl Link {
             dot: None,
             late: None,
         };
-        for stanza in self.write(&passing) {
+        for (stanza, _) in self.stanzas(&passing, turn) {
             turn.send(self, Class::Control, stanza, None);
         }
     }
@@ -518,7 +637,7 @@ impl Link {
         if self.is_ext() {
             let stanza = self.write_own(&Fmuc::default().with(Extension::Leave));
             turn.send(self, Class::Control, stanza, None);
-            return self.announced.clear();
+            return self.forget_all();
         }
         for (jid, nick) in self.announced.clone() {
             let event = Event::Gone {
@@ -537,53 +656,51 @@ impl Link {
 
     /// Tells the peer what it lacks; the last of it says so if something of it is not there to be told.
     fn catch_up(&mut self, delta: &Delta, turn: &mut Turn<'_>) {
-        let apart = self.is_ext() && !delta.cut_off.is_empty();
-        let ends = self.is_ext() && delta.ends && !apart;
         if self.is_ext() {
-            self.announced.extend(delta.known.iter().cloned());
-        }
-        for range in &delta.gone {
-            if self.is_ext() {
-                let (node, epoch, seqs) = range;
-                let (alias, definition) = self.aliases.name(node, *epoch);
-                let mut fmuc = Fmuc::default();
-                fmuc.extensions.extend(definition);
-                fmuc.extensions.push(Extension::Gone(alias, seqs.clone()));
+            if self.pace.tells_all() {
+                self.announced.extend(delta.known.iter().cloned());
+            }
+            for range in &delta.gone {
+                let fmuc = Fmuc {
+                    extensions: self.gone(std::slice::from_ref(range)),
+                    ..Fmuc::default()
+                };
                 let stanza = self.write_own(&fmuc);
                 turn.send(self, Class::Control, stanza, None);
             }
         }
-        let count = delta.passing.len();
-        for (at, passing) in delta.passing.iter().enumerate() {
-            let mut stanzas = self.write(passing);
-            if ends
-                && at + 1 == count
-                && let Some(last) = stanzas.pop()
-            {
-                let last = extended(last, Extension::Synced);
-                stanzas.push(extended(last, Extension::Crowd(delta.crowd)));
-            }
-            for stanza in stanzas {
-                turn.send(self, Class::CatchUp, stanza, passing.dot.as_ref());
+        let (mut all, mut skipped) = (Vec::new(), delta.skipped || delta.compares);
+        for passing in &delta.passing {
+            let stanzas = self.stanzas(passing, turn);
+            skipped |= stanzas.is_empty();
+            all.extend(stanzas);
+        }
+        let ends = self.is_ext() && delta.ends && skipped;
+        let end = [Extension::Synced, Extension::Crowd(delta.crowd)];
+        let apart = self.is_ext() && !delta.cut_off.is_empty();
+        let none = all.is_empty();
+        if ends
+            && !apart
+            && let Some((last, _)) = all.last_mut()
+        {
+            for extension in end.clone() {
+                *last = extended(last.clone(), extension);
             }
         }
-        if apart {
+        for (stanza, dot) in all {
+            turn.send(self, Class::CatchUp, stanza, dot.as_ref());
+        }
+        if apart || (ends && none) {
             let mut fmuc = Fmuc::default();
             for (node, epoch) in &delta.cut_off {
                 let (alias, definition) = self.aliases.name(node, *epoch);
                 fmuc.extensions.extend(definition);
                 fmuc.extensions.push(Extension::Unreach(alias));
             }
-            if delta.ends {
-                let end = [Extension::Synced, Extension::Crowd(delta.crowd)];
+            if ends {
                 fmuc.extensions.extend(end);
             }
             let stanza = self.write_own(&fmuc);
-            turn.send(self, Class::Control, stanza, None);
-        }
-        if ends && count == 0 {
-            let synced = Fmuc::default().with(Extension::Synced);
-            let stanza = self.write_own(&synced.with(Extension::Crowd(delta.crowd)));
             turn.send(self, Class::Control, stanza, None);
         }
     }

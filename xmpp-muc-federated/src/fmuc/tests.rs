@@ -8,6 +8,7 @@ mod e;
 mod f;
 mod g;
 mod h;
+mod hostile;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use xmpp_core::{BareJid, Jid};
 
 use super::parent::fmuc_of;
 use super::{
-    Accept, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output, Peer,
-    Settings,
+    Accept, Class, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output,
+    Peer, PresenceLevel, Settings,
 };
 use crate::ns;
 use crate::room::{self, Config, Room};
@@ -71,6 +72,8 @@ pub(super) struct World {
     pub(super) bytes: BTreeMap<(char, char), usize>,
     /// All that an operator was told.
     pub(super) notices: Vec<String>,
+    /// The classes of what was sent from room to room, and when.
+    pub(super) sent: Vec<(Class, Instant)>,
     /// The last stanza that each client has received.
     pub(super) last: BTreeMap<String, Stanza>,
     /// What each room has stored of itself and of its other nodes.
@@ -138,6 +141,7 @@ impl World {
             seen: Vec::new(),
             bytes: BTreeMap::new(),
             notices: Vec::new(),
+            sent: Vec::new(),
             last: BTreeMap::new(),
             stored: BTreeMap::new(),
             setups: BTreeMap::new(),
@@ -475,7 +479,15 @@ impl World {
         for output in out {
             match output {
                 Output::Room(output) => self.perform_room(at, output),
-                Output::Send { peer, stanza, .. } => self.send(at, &peer, stanza),
+                Output::Send {
+                    peer,
+                    stanza,
+                    class,
+                    ..
+                } => {
+                    self.sent.push((class, self.now.instant));
+                    self.send(at, &peer, stanza);
+                }
                 Output::Notice(notice) => {
                     let to = name(&notice.peer);
                     self.notices.push(format!("{at}!{to} {:?}", notice.what));
@@ -732,4 +744,9 @@ pub(super) fn speaking(dialect: Dialect, profile: LinkProfile) -> impl Fn(char, 
         });
         setup.settings.peers = peers.collect();
     }
+}
+
+/// With this profile for all links.
+pub(super) fn profile(profile: LinkProfile) -> impl Fn(char, &mut Setup) {
+    move |_, setup| setup.federation.profile = profile
 }

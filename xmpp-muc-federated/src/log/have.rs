@@ -108,12 +108,22 @@ impl Have {
         }
     }
 
-    /// These will never come.
+    /// These will never come: those that are missing, and those that are next.
     pub fn give_up(&mut self, (node, epoch, seqs): &Range) {
-        if let Some(known) = self.nodes.get_mut(node)
-            && known.epoch == *epoch
-        {
-            known.fill(seqs.clone());
+        let known = self.nodes.get_mut(node);
+        match known.filter(|known| known.epoch >= *epoch) {
+            Some(known) if known.epoch > *epoch => {}
+            Some(known) => {
+                known.fill(seqs.clone());
+                if *seqs.start() <= known.top.saturating_add(1) {
+                    known.top = known.top.max(*seqs.end());
+                }
+            }
+            None if *seqs.start() <= 1 => {
+                let (epoch, seq) = (*epoch, *seqs.end());
+                self.adopt(node, Reach { epoch, seq });
+            }
+            None => {}
         }
     }
 

@@ -479,15 +479,11 @@ impl Keeper {
             }
             Matter::NoEcho => {
                 metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room left, since it echoes nothing to its replica");
+                tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
             }
             Matter::Silent => {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it does not answer");
-            }
-            Matter::NoEcho => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
             }
             Matter::Flood => {
                 metrics.dropped.increment();

@@ -205,16 +205,8 @@ impl Table {
         if self.loading.load(Ordering::Relaxed) >= limits.loading || !self.make_place(rooms) {
             return Err(Reason::Full);
         }
-        let post = Arc::new(Post {
-            queue: Queue::new(limits.queue, self.budget.clone()),
-            room: room.clone(),
-            occupants: AtomicUsize::new(0),
-            persistent: AtomicBool::new(false),
-            leaves: AtomicBool::new(false),
-            asked: AtomicWaker::new(),
-            signals: Signals::default(),
-            lines: Mutex::default(),
-        });
+        let queue = Queue::new(limits.queue, self.budget.clone());
+        let post = Arc::new(Post::new(room.clone(), queue));
         self.loading.fetch_add(1, Ordering::Relaxed);
         if self.house.fresh.unbounded_send(post.clone()).is_err() {
             self.loaded();
@@ -293,6 +285,20 @@ impl Table {
 }
 
 impl Post {
+    /// A room that nobody has told anything of yet.
+    pub(super) fn new(room: BareJid, queue: Queue) -> Post {
+        Post {
+            room,
+            queue,
+            occupants: AtomicUsize::new(0),
+            persistent: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
+            asked: AtomicWaker::new(),
+            signals: Signals::default(),
+            lines: Mutex::default(),
+        }
+    }
+
     /// Waits until the room is asked to make place for another.
     pub(super) async fn asked(&self) {
         poll_fn(|cx| {

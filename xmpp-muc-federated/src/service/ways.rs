@@ -189,3 +189,124 @@ impl Drop for Interest {
         self.set(BTreeSet::new());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use xmpp_core::mailbox::{Budget, Queue, QueueLimits};
+    use xmpp_core::s2s::Pair;
+    use xmpp_core::s2s::links::LinkId;
+    use xmpp_core::stream::StreamCondition;
+
+    use super::*;
+
+    const UP: LinkState = LinkState::Up { resumed: false };
+
+    fn bare(text: &str) -> BareJid {
+        BareJid::new(text).unwrap()
+    }
+
+    fn post() -> Arc<Post> {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let queue = Queue::new(QueueLimits::default(), budget);
+        Arc::new(Post::new(bare("r@rooms.our.example"), queue))
+    }
+
+    fn up(domain: &str, resumed: bool) -> LinkEvent {
+        LinkEvent::Up {
+            link: LinkId::Out(1),
+            pair: Pair::new(&bare("rooms.our.example"), &bare(domain)),
+            resumed,
+        }
+    }
+
+    fn down(domain: &str, why: Down) -> LinkEvent {
+        LinkEvent::Down {
+            link: LinkId::Out(1),
+            pair: Pair::new(&bare("rooms.our.example"), &bare(domain)),
+            why,
+        }
+    }
+
+    fn proven(domain: &str) -> LinkEvent {
+        let pair = Pair::new(&bare(domain), &bare("rooms.our.example"));
+        LinkEvent::Authenticated(LinkId::In(1), pair)
+    }
+
+    /// What a room with links to `a` and `b` hears of all this at once.
+    fn heard(events: &[LinkEvent]) -> Vec<(String, LinkState)> {
+        let (ways, post) = (Arc::new(Ways::default()), post());
+        let mut interest = Interest::new(ways.clone(), post.clone());
+        interest.set(["a", "b"].map(bare).into());
+        for event in events {
+            ways.hear(event, &bare("rooms.our.example"));
+        }
+        let heard = post.signals.next().now_or_never().unwrap_or_default();
+        drop(interest);
+        assert!(
+            lock(&ways.domains).is_empty(),
+            "somebody still wants to hear"
+        );
+        heard
+            .into_iter()
+            .map(|(domain, state)| (domain.to_string(), state))
+            .collect()
+    }
+
+    fn of_a(states: &[LinkState]) -> Vec<(String, LinkState)> {
+        states
+            .iter()
+            .map(|state| ("a".to_owned(), *state))
+            .collect()
+    }
+
+    #[test]
+    fn a_room_hears_of_the_domains_that_it_has_links_to_and_no_others() {
+        let wanted = vec![
+            ("a".to_owned(), LinkState::Down),
+            ("b".to_owned(), LinkState::Up { resumed: true }),
+        ];
+        let events = [down("a", Down::Lost), up("b", true), up("c", true)];
+        assert_eq!(heard(&events), wanted);
+        let elsewhere = LinkEvent::Down {
+            link: LinkId::Out(1),
+            pair: Pair::new(&bare("our.example"), &bare("a")),
+            why: Down::Lost,
+        };
+        assert_eq!(heard(&[elsewhere]), []);
+    }
+
+    #[test]
+    fn a_stream_that_had_nothing_to_carry_or_goes_on_is_not_down() {
+        assert_eq!(heard(&[down("a", Down::Ended)]), []);
+        let suspended = down("a", Down::Suspended);
+        assert_eq!(heard(std::slice::from_ref(&suspended)), []);
+        assert_eq!(heard(&[suspended.clone(), up("a", true)]), []);
+        // Nobody has gone on with it.
+        let wanted = of_a(&[LinkState::Down, UP]);
+        assert_eq!(heard(&[suspended, up("a", false)]), wanted);
+    }
+
+    #[test]
+    fn what_has_not_been_heard_yet_has_bounds() {
+        let lost = || down("a", Down::Lost);
+        let mut events = Vec::new();
+        for _ in 0..100 {
+            events.extend([lost(), up("a", false)]);
+        }
+        assert_eq!(heard(&events), of_a(&[LinkState::Down, UP]));
+        events.push(lost());
+        assert_eq!(heard(&events), of_a(&[LinkState::Down]));
+        // Something was lost in between, whatever the last one says.
+        let ups = [up("a", false), up("a", true)];
+        assert_eq!(heard(&ups), of_a(&[UP]));
+    }
+
+    #[test]
+    fn who_reaches_us_is_perhaps_reached() {
+        let error = down("a", Down::Error(StreamCondition::ConnectionTimeout));
+        let wanted = of_a(&[LinkState::Down, UP]);
+        assert_eq!(heard(&[error, proven("a"), proven("a")]), wanted);
+        assert_eq!(heard(&[proven("a")]), []);
+    }
+}

@@ -8,7 +8,7 @@ use xmpp_core::{BareJid, Jid};
 use xmpp_muc_federated::fmuc;
 use xmpp_muc_federated::service::Federating;
 
-use super::mirror::FederationLimits;
+use super::mirror::{FederationLimits, FederationLog};
 use super::value::Text;
 
 /// `[rooms.federation]`
@@ -22,6 +22,8 @@ pub struct RoomFederation {
     pub peers: BTreeMap<String, RoomPeer>,
     /// What one link may take.
     pub limits: FederationLimits,
+    /// What is kept for those who have missed it.
+    pub log: FederationLog,
 }
 
 /// `[[rooms.federated]]`: a room that is federated whatever its owner says.
@@ -115,6 +117,7 @@ impl RoomFederation {
         let mut federating = Federating::default();
         federating.settings.local = ours.to_vec();
         federating.settings.limits = self.limits.clone().into();
+        federating.settings.log = self.log.clone().into();
         let peers = self.peers.iter();
         let peers = peers.filter_map(|(jid, peer)| Some(peer.of(Jid::new(jid).ok()?)));
         federating.settings.peers = peers.collect();

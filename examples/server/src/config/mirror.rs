@@ -432,6 +432,15 @@ mirror!(
 );
 
 mirror!(
+    /// `[rooms.federation.log]`: what a room keeps for those who have missed it.
+    FederationLog of muc::log::Retention = muc::log::Retention::default(), {
+        events: usize,
+        bytes: Size,
+        age: Span,
+    }
+);
+
+mirror!(
     /// What waits for one room.
     RoomQueue of mailbox::QueueLimits = muc::service::Limits::default().queue, {
         stanzas: usize,

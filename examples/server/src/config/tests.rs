@@ -460,7 +460,7 @@ fn every_setting_of_the_library_can_be_set() {
         "location",
     ];
     let core = server::Config::default();
-    let all: [(&str, Vec<String>); 15] = [
+    let all: [(&str, Vec<String>); 16] = [
         ("limits", fields(&core)),
         ("limits.account", fields(&core.account)),
         ("limits.xml", fields(&core.xml)),
@@ -489,6 +489,10 @@ fn every_setting_of_the_library_can_be_set() {
         (
             "rooms.federation.limits",
             fields(&xmpp_muc_federated::fmuc::Limits::default()),
+        ),
+        (
+            "rooms.federation.log",
+            fields(&xmpp_muc_federated::log::Retention::default()),
         ),
         (
             "rooms.limits.queue",

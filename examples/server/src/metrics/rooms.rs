@@ -1,6 +1,7 @@
 //! Figures of rooms, those of all services together.
 
 use xmpp_core::metrics::Counter;
+use xmpp_muc_federated::fmuc::Stage;
 use xmpp_muc_federated::service::Metrics;
 
 use super::Text;
@@ -20,7 +21,7 @@ pub(super) fn rooms(rooms: &Rooms, text: &mut Text) {
     text.family(name, "gauge", "Occupants of all rooms.");
     text.sample(name, &[], sum(Metrics::occupants));
 
-    let counters: [(&str, &str, Find); 4] = [
+    let counters: [(&str, &str, Find); 8] = [
         (
             "xmpp_rooms_created_total",
             "Rooms that were made.",
@@ -41,6 +42,26 @@ pub(super) fn rooms(rooms: &Rooms, text: &mut Text) {
             "Times that a stored room could not be read; it stays in the store.",
             |metrics| &metrics.unreadable,
         ),
+        (
+            "xmpp_room_syncs_total",
+            "Times that two federated rooms have come to know the same.",
+            |metrics| &metrics.synced,
+        ),
+        (
+            "xmpp_rooms_refused_total",
+            "Times that a room of another server was not let in.",
+            |metrics| &metrics.refused,
+        ),
+        (
+            "xmpp_rooms_rejected_total",
+            "Times that a room of this server was not let in, or not answered.",
+            |metrics| &metrics.rejected,
+        ),
+        (
+            "xmpp_room_nodes_dropped_total",
+            "Stanzas of other rooms that were dropped.",
+            |metrics| &metrics.dropped,
+        ),
     ];
     for (name, help, counter) in counters {
         text.family(name, "counter", help);
@@ -59,5 +80,23 @@ pub(super) fn rooms(rooms: &Rooms, text: &mut Text) {
         ("sent", sum(|metrics| metrics.sent.value())),
     ] {
         text.sample(name, &[("direction", direction)], value);
+    }
+
+    let name = "xmpp_room_nodes_stanzas_total";
+    let help = "Stanzas between federated rooms.";
+    text.family(name, "counter", help);
+    for (direction, value) in [
+        ("received", sum(|metrics| metrics.nodes_received.value())),
+        ("sent", sum(|metrics| metrics.nodes_sent.value())),
+    ] {
+        text.sample(name, &[("direction", direction)], value);
+    }
+
+    let name = "xmpp_room_links";
+    text.family(name, "gauge", "Links between federated rooms.");
+    for stage in Stage::ALL {
+        let services = rooms.services().iter();
+        let value: u64 = services.map(|service| service.metrics().links(stage)).sum();
+        text.sample(name, &[("stage", stage.name())], value);
     }
 }

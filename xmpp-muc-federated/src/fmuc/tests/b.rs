@@ -1,6 +1,6 @@
 //! What is said, who comes and goes, and where it goes (§6.B).
 
-use super::{Dialect, LinkProfile, World, speaking};
+use super::{Dialect, LinkProfile, PresenceLevel, World, profile, speaking};
 
 /// B1.
 #[test]
@@ -169,6 +169,8 @@ fn b10_who_comes_while_the_room_leaves_waits_without_our_extension() {
             A>B P(al as Alice)
             A>B S(rabbithole@rooms.wonderland.lit: )
             op: P Alice
+            B>A M(op as Ophelia: Good night) delay
+            al: M Ophelia: Good night delay
     ",
     );
     assert!(world.is_quiet());
@@ -349,12 +351,10 @@ fn b14_another_nick_is_one_stanza() {
     world.run("al enters A\nhm enters B");
     world.play(
         "
-        hm enters B as Ghost
+        hm sends B <presence to='x@x/Ghost'/>
             hm: U Hamlet 110 303 to Ghost
             B>A P(hm as Ghost) o.2
-            hm: P Alice
             hm: P Ghost 110
-            hm: S
             al: U Hamlet 303 to Ghost
             al: P Ghost
         hm says B Swear
@@ -372,13 +372,11 @@ fn b14_another_nick_is_two_presences_without_our_extension() {
     world.run("al enters A\nhm enters B");
     world.play(
         "
-        hm enters B as Ghost
+        hm sends B <presence to='x@x/Ghost'/>
             hm: U Hamlet 110 303 to Ghost
             B>A U(hm as Hamlet) 303
             B>A P(hm as Ghost)
-            hm: P Alice
             hm: P Ghost 110
-            hm: S
             al: U Hamlet 303 to Ghost
             al: P Ghost
         hm says B Swear
@@ -472,4 +470,251 @@ fn b19_what_is_asked_of_one_elsewhere_is_answered_here() {
     ",
     );
     assert_eq!(world.bytes, bytes);
+}
+
+/// B2: an answer comes after what it answers, in every tree of four rooms and whichever link is slow.
+#[test]
+fn b2_an_answer_comes_after_what_it_answers() {
+    for rooms in [
+        "A B>A C>B D>A",
+        "A B>A C>A D>A",
+        "A B>A C>B D>C",
+        "A B>A C>B D>B",
+    ] {
+        for seed in 0..100_u64 {
+            let mut world = World::new(rooms);
+            world.run("al enters A\nhm enters B\nmb enters C\nro enters D");
+            let pairs = ['A', 'B', 'C', 'D'];
+            let pairs = pairs
+                .iter()
+                .flat_map(|one| pairs.map(|other| (*one, other)));
+            world.held.extend(pairs);
+            let mut random = seed;
+            let mut seen = world.run("hm says B Who's there?");
+            let mut asked = true;
+            loop {
+                if asked && seen.iter().any(|line| line == "al: M Hamlet: Who's there?") {
+                    asked = false;
+                    seen.extend(world.run("al says A Nay, answer me"));
+                }
+                let busy: Vec<_> = world
+                    .wires
+                    .iter()
+                    .filter(|(_, wire)| !wire.is_empty())
+                    .map(|(pair, _)| *pair)
+                    .collect();
+                if busy.is_empty() {
+                    break;
+                }
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let pair = busy[(random >> 33) as usize % busy.len()];
+                if let Some(stanza) = world.wires.get_mut(&pair).and_then(|wire| wire.pop_front()) {
+                    world.deliver(pair, stanza);
+                }
+                seen.extend(std::mem::take(&mut world.seen));
+            }
+            for who in ["al", "hm", "mb", "ro"] {
+                let heard = seen
+                    .iter()
+                    .filter_map(|line| line.strip_prefix(&format!("{who}: M ")));
+                let heard: Vec<_> = heard.collect();
+                assert_eq!(
+                    heard,
+                    ["Hamlet: Who's there?", "Alice: Nay, answer me"],
+                    "{rooms} {seed} {who}"
+                );
+            }
+        }
+    }
+}
+
+/// What a client says with all that clients add.
+const WORDY: &str = "<message type='groupchat' id='9c1e5cbe-0d2c-4d0c-8ad8-b1b4d1e8c1f2'><body>Hi</body>\
+    <active xmlns='http://jabber.org/protocol/chatstates'/>\
+    <origin-id xmlns='urn:xmpp:sid:0' id='9c1e5cbe-0d2c-4d0c-8ad8-b1b4d1e8c1f2'/>\
+    <stanza-id xmlns='urn:xmpp:sid:0' id='forged' by='rabbithole@rooms.wonderland.lit'/>\
+    <markable xmlns='urn:xmpp:chat-markers:0'/>\
+    <html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>Hi</body></html>\
+    <reply xmlns='urn:xmpp:reply:0' id='other'/>\
+    <fmuc xmlns='http://isode.com/protocol/fmuc' from='ceo@example.lit/x'/></message>";
+
+/// B4.
+#[test]
+fn b4_a_narrow_link_has_what_is_said_and_nothing_else() {
+    let mut world = World::with("A B>A", profile(LinkProfile::Sat));
+    world.run("al enters A\nhm enters B\nhold B A");
+    world.run(&format!("hm sends B {WORDY}"));
+    assert_eq!(
+        world.on_the_way('B', 'A'),
+        [
+            "<message to='rabbithole@rooms.wonderland.lit' from='elsinore@talk.denmark.lit/Hamlet' type='groupchat'>\
+            <body>Hi</body><reply xmlns='urn:xmpp:reply:0' id='other'/>\
+            <fmuc xmlns='http://isode.com/protocol/fmuc' from='hamlet@denmark.lit/p'><o xmlns='urn:x-fmuc:1' i='1.2'/></fmuc></message>"
+        ]
+    );
+}
+
+/// B4, where bytes are cheap: all but what a room says on its own authority.
+#[test]
+fn b4_a_wide_link_has_all_but_what_rooms_say() {
+    let mut world = World::new("A B>A");
+    world.run("al enters A\nhm enters B\nhold B A");
+    world.run(&format!("hm sends B {WORDY}"));
+    let sent = world.on_the_way('B', 'A').concat();
+    for there in [
+        "id='9c1e",
+        "<active",
+        "<markable",
+        "<html",
+        "<reply",
+        "from='hamlet@",
+    ] {
+        assert!(sent.contains(there), "{there} {sent}");
+    }
+    for gone in ["forged", "ceo@"] {
+        assert!(!sent.contains(gone), "{gone} {sent}");
+    }
+}
+
+/// B6: on most links nobody hears in which way somebody is there.
+#[test]
+fn b6_who_is_away_costs_a_narrow_link_nothing() {
+    let mut world = World::with("A B>A", profile(LinkProfile::Sat));
+    world.run("al enters A");
+    world.play("
+        hm sends B <presence to='x@x/Hamlet'><show>dnd</show><x xmlns='http://jabber.org/protocol/muc'/></presence>
+            hm: P Hamlet 110
+            hm: S
+            B>A J(hm as Hamlet) join o.1
+            al: P Hamlet
+            A>B own sync
+            A>B P(al as Alice) o.1
+            A>B own synced
+            hm: P Alice
+        hm sends B <presence to='x@x/Hamlet'><show>away</show></presence>
+            hm: P Hamlet 110
+        hm sends B <presence to='x@x/Hamlet'><show>xa</show></presence>
+            hm: P Hamlet 110
+        hm sends B <presence to='x@x/Hamlet' type='unavailable'><status>to Wittenberg</status></presence>
+            hm: U Hamlet 110
+            B>A U(hm as Hamlet) o.2
+            al: U Hamlet
+            A>B LEFT
+    ");
+    assert_eq!(
+        world.last["al"].to_string().matches("Wittenberg").count(),
+        0
+    );
+    assert!(world.is_quiet());
+}
+
+#[test]
+fn b6_of_several_changes_within_the_interval_the_last_one_is_told() {
+    let mut world = World::with("A B>A", |_, setup| {
+        setup.federation.profile = LinkProfile::Sat;
+        setup.peers(|peer| peer.presence = Some(PresenceLevel::Full));
+    });
+    world.run("al enters A\nhm enters B\nwait 10");
+    world.play(
+        "
+        hm sends B <presence to='x@x/Hamlet'><show>away</show></presence>
+            hm: P Hamlet 110
+            B>A P(hm as Hamlet)
+            al: P Hamlet
+        hm sends B <presence to='x@x/Hamlet'><show>chat</show></presence>
+            hm: P Hamlet 110
+        hm sends B <presence to='x@x/Hamlet'><show>xa</show></presence>
+            hm: P Hamlet 110
+        hm sends B <presence to='x@x/Hamlet'><show>dnd</show></presence>
+            hm: P Hamlet 110
+        hm sends B <presence to='x@x/Hamlet'/>
+            hm: P Hamlet 110
+        wait 9
+        wait 1
+            B>A P(hm as Hamlet)
+            al: P Hamlet
+        wait 60
+    ",
+    );
+    assert_eq!(world.last["al"].to_string().matches("<show>").count(), 0);
+    world.run("hm sends B <presence to='x@x/Hamlet'><show>dnd</show></presence>");
+    assert_eq!(
+        world.last["al"]
+            .to_string()
+            .matches("<show>dnd</show>")
+            .count(),
+        1
+    );
+    assert!(world.is_quiet());
+}
+
+/// B6: in which way somebody is there is told when the link is back.
+#[test]
+fn b6_what_changes_while_a_link_is_down_is_told_when_it_is_up() {
+    let mut world = World::new("A B>A");
+    world.run("al enters A\nhm enters B\ncut A B");
+    world.play(
+        "
+        hm sends B <presence to='x@x/Hamlet'><show>away</show></presence>
+            hm: P Hamlet 110
+        al sends A <presence to='x@x/Alice'><show>dnd</show></presence>
+            al: P Alice 110
+        heal A B
+            B>A J(hm as Hamlet) join o.1
+            al: P Hamlet
+            A>B own sync
+            A>B P(al as Alice) o.1
+            A>B own synced
+            hm: P Alice
+            B>A P(hm as Hamlet)
+    ",
+    );
+    assert_eq!(
+        world.last["al"]
+            .to_string()
+            .matches("<show>away</show>")
+            .count(),
+        1
+    );
+    assert_eq!(
+        world.last["hm"]
+            .to_string()
+            .matches("<show>dnd</show>")
+            .count(),
+        1
+    );
+    assert!(world.is_quiet());
+}
+
+/// B6: with the least of all levels those are introduced who say something.
+#[test]
+fn b6_who_says_nothing_need_not_be_known() {
+    for dialect in [Dialect::Auto, Dialect::Xep] {
+        let mut world = World::with("A B>A C>B", |name, setup| {
+            speaking(dialect, LinkProfile::Lan)(name, setup);
+            setup.peers(|peer| peer.presence = Some(PresenceLevel::None));
+        });
+        world.run("hm enters B\nop enters B\nal enters A\nha enters A");
+        assert_eq!(
+            world.roster('A'),
+            ["Alice", "Hamlet", "Hatter"],
+            "{dialect:?}"
+        );
+        assert_eq!(world.roster('B'), ["Hamlet", "Ophelia"], "{dialect:?}");
+        world.run("mb enters C\nal says A one\nop says B two\nha leaves A\nmb tells C Alice three\nop leaves B\nwait 60");
+        assert_eq!(
+            world.roster('A'),
+            ["Alice", "Hamlet", "Macbeth"],
+            "{dialect:?}"
+        );
+        assert_eq!(
+            world.roster('B'),
+            ["Alice", "Hamlet", "Macbeth"],
+            "{dialect:?}"
+        );
+        assert_eq!(world.roster('C'), ["Alice", "Macbeth"], "{dialect:?}");
+        assert!(world.is_quiet());
+    }
 }

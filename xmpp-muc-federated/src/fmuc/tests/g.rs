@@ -458,7 +458,7 @@ fn g9_occupants_nicks_and_stanzas_have_bounds() {
         "too large",
     );
     let long = "n".repeat(1000);
-    let seen = world.run(&format!("{}", here("othello@cyprus.lit/c", &long, "")));
+    let seen = world.run(&here("othello@cyprus.lit/c", &long, ""));
     assert!(!seen.iter().any(|line| line.contains(": P")), "{seen:?}");
     unharmed(&mut world);
 }

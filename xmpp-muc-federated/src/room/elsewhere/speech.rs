@@ -12,7 +12,7 @@ use crate::room::{Affiliation, Output, Role, Room, Turn};
 
 impl Room {
     /// Says to all here what somebody elsewhere has said, and remembers it. `at` is when, for what comes late: then it bears a delay (XEP-0203).
-    /// `false` if nobody here hears it: they have no voice here (§7.4), or are not in the room, or it is a [subject](Self::adopt_subject).
+    /// Its id in this room (XEP-0359); `None` if nobody here hears it: they have no voice here (§7.4), or are not in the room, or it is a [subject](Self::adopt_subject).
     pub(crate) fn hear(
         &mut self,
         by: &Jid,
@@ -20,23 +20,20 @@ impl Room {
         at: Option<Timestamp>,
         now: Now,
         out: &mut Vec<Output>,
-    ) -> bool {
+    ) -> Option<String> {
         let seat = self.occupants.elsewhere(by);
-        let Some(occupant) = seat.and_then(|seat| self.occupants.get(seat)) else {
-            return false;
-        };
+        let occupant = seat.and_then(|seat| self.occupants.get(seat))?;
         if !self.config.allows(occupant.role, Privilege::SpeakToAll)
             || subject::is_change(message.payload())
         {
-            return false;
+            return None;
         }
         let (address, id) = (occupant.address.clone(), occupant.id.clone());
         let turn = &mut Turn { now, out };
-        self.repeat(address, &id, message, at, turn);
-        true
+        Some(self.repeat(address, &id, message, at, turn))
     }
 
-    /// The same of one who is not in the room any more, under the nick they had. `false` if they are banned here, or if a moderator here
+    /// The same of one who is not in the room any more, under the nick they had. `None` if they are banned here, or if a moderator here
     /// has taken their voice, or if it is no nick, or a subject.
     pub(crate) fn hear_of_old(
         &mut self,
@@ -46,13 +43,11 @@ impl Room {
         at: Timestamp,
         now: Now,
         out: &mut Vec<Output>,
-    ) -> bool {
+    ) -> Option<String> {
         let user = by.to_bare();
         let voice = self.voices.get(&user).copied();
         let voice = voice.unwrap_or(Role::Participant);
-        let Ok(address) = self.jid.with_resource(nick) else {
-            return false;
-        };
+        let address = self.jid.with_resource(nick).ok()?;
         let shut_out = match self.affiliation(&user) {
             Affiliation::Outcast => true,
             Affiliation::None => self.config.members_only,
@@ -63,12 +58,11 @@ impl Room {
             || !self.config.allows(voice, Privilege::SpeakToAll)
             || subject::is_change(message.payload())
         {
-            return false;
+            return None;
         }
         let id = self.occupant_id(&user);
         let turn = &mut Turn { now, out };
-        self.repeat(address, &id, message, Some(at), turn);
-        true
+        Some(self.repeat(address, &id, message, Some(at), turn))
     }
 
     /// Another subject, set elsewhere by this nick. Whether they may is for the caller to know ([`Config::change_subject`](crate::room::Config)).
@@ -139,7 +133,7 @@ impl Room {
         message: &Stanza,
         at: Option<Timestamp>,
         turn: &mut Turn<'_>,
-    ) {
+    ) -> String {
         let id = self.fresh_id();
         let payload = self.clean(message.payload());
         let payload = payload.with(&self.stanza_id(&id));
@@ -151,8 +145,9 @@ impl Room {
             Some(at) => stamped(&self.jid, &message, at),
             None => message,
         };
-        self.remember(&message, id, at.unwrap_or(turn.now.utc), turn);
+        self.remember(&message, id.clone(), at.unwrap_or(turn.now.utc), turn);
         self.send_to_all(message, turn);
+        id
     }
 }
 
