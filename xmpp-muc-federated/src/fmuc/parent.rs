@@ -8,6 +8,7 @@ use xmpp_core::{BareJid, Jid};
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
 use super::event::{Event, Passing};
+use super::legacy::ends_burst;
 use super::link::{Link, Speech, at};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -37,6 +38,9 @@ pub(super) struct Parent {
     yielded: bool,
     /// It was joined before a restart, and has not heard of that.
     of_old: bool,
+    /// Since when the link is down, and whether anything has come back since.
+    lost: Option<Instant>,
+    bounced: bool,
 }
 
 /// What becomes of two joins of one link.
@@ -75,8 +79,10 @@ const STAGED_BYTES_MAX: usize = 8 << 20;
 impl Parent {
     fn new(which: usize, room: &BareJid, federation: &Federation, settings: &Settings) -> Parent {
         let peer = federation.parents[which].clone();
+        let mut link = Link::new(room, peer, federation, settings);
+        link.upward = true;
         Parent {
-            link: Link::new(room, peer, federation, settings),
+            link,
             state: State::Idle,
             which,
             tries: 0,
@@ -87,6 +93,8 @@ impl Parent {
             first: false,
             yielded: false,
             of_old: false,
+            lost: None,
+            bounced: false,
         }
     }
 
@@ -115,7 +123,7 @@ impl Parent {
         }
     }
 
-    fn unstage(&mut self) {
+    pub(super) fn unstage(&mut self) {
         self.staged.clear();
         self.staged_bytes = 0;
     }
@@ -133,7 +141,7 @@ impl Parent {
                     | State::Leaving { .. }
             )
         {
-            self.link.wait(passing.clone());
+            self.link.wait_since(passing, turn);
         } else {
             self.link.pace.postpone(passing);
         }
@@ -148,6 +156,12 @@ impl Parent {
             State::Joined => self.link.pace.next_timeout(),
             State::Idle => None,
         }
+    }
+
+    /// Whether after an outage both sides still know what they knew: without our extension it cannot be asked for (§5.7 of the design).
+    fn is_intact(&self, now: Instant) -> bool {
+        let short = |lost: Instant| now < lost + self.link.timers.rejoin;
+        self.link.is_plain() && !self.bounced && self.lost.is_some_and(short)
     }
 
     /// When it is asked again after one more try that came to nothing.
@@ -183,6 +197,11 @@ impl Node {
 
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
+        let knows_us =
+            |parent: &Parent| parent.link.is_plain() && !parent.link.announced.is_empty();
+        if self.parent.as_ref().is_some_and(knows_us) {
+            return self.part(turn);
+        }
         let session = self.session(turn.now);
         let fresh = self.crowd.count_behind(&Via::Parent) == 0;
         let vector = self.vector();
@@ -237,7 +256,7 @@ impl Node {
     }
 
     /// A stanza of the parent.
-    pub(super) fn from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+    pub(super) fn heard_from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         let Some(parent) = &mut self.parent else {
             return;
         };
@@ -278,8 +297,7 @@ impl Node {
             // What was under way when this side began anew.
             State::Joining { .. } | State::Idle | State::Backoff { .. } => {}
             State::Suspect { .. } if !parent.link.is_ext() => {
-                parent.state = State::Joined;
-                self.parent_back(turn);
+                self.parent_up(false, turn);
                 self.take(&Via::Parent, stanza, fmuc, turn);
             }
             State::Suspect { .. } => {}
@@ -317,8 +335,7 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        let ends = matches!(stanza.kind(), Kind::Message(_))
-            && stanza.payload().has("subject", xmpp_core::xml::ns::CLIENT);
+        let ends = ends_burst(&stanza);
         parent.staged_bytes += stanza.size();
         if parent.staged.len() >= STAGED_MAX || parent.staged_bytes > STAGED_BYTES_MAX {
             return turn.drop(&parent.link.peer, "the burst is too long");
@@ -327,21 +344,9 @@ impl Node {
         if !ends {
             return;
         }
-        let staged = std::mem::take(&mut parent.staged);
+        let burst = std::mem::take(&mut parent.staged);
         parent.staged_bytes = 0;
-        let is_said = |stanza: &Stanza| matches!(stanza.kind(), Kind::Message(_));
-        let said = staged.iter().filter(|stanza| is_said(stanza)).count();
-        // The last one is the subject; of the others only the newest.
-        let mut excess = said.saturating_sub(self.settings.limits.history + 1);
-        for stanza in staged {
-            if excess > 0 && is_said(&stanza) {
-                excess -= 1;
-                continue;
-            }
-            if let Some(fmuc) = fmuc_of(&stanza) {
-                self.take(&Via::Parent, &stanza, &fmuc, turn);
-            }
-        }
+        self.take_burst(burst, turn);
         self.joined(turn);
     }
 
@@ -352,6 +357,7 @@ impl Node {
         };
         parent.state = State::Joined;
         (parent.tries, parent.rejections) = (0, 0);
+        (parent.lost, parent.bounced) = (None, false);
         if let Some(parent) = &self.parent {
             self.write_down_link("parent", &parent.link, turn);
         }
@@ -375,10 +381,11 @@ impl Node {
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for mut passing in waiting {
-                if passing.event.is_said() {
-                    passing.late.get_or_insert(turn.now.utc);
-                }
+            // Another subject than that of the room that was joined is none any more (XEP-0289 §5.1).
+            let subject = self.subject.as_ref().map(|subject| &subject.event);
+            let stands =
+                |event: &Event| !matches!(event, Event::Subject { .. }) || subject == Some(event);
+            for passing in waiting.into_iter().filter(|one| stands(&one.event)) {
                 parent.link.tell(&passing, turn);
             }
         }
@@ -401,7 +408,14 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        for nick in std::mem::take(&mut parent.link.announced).into_values() {
+        let nicks: Vec<_> = parent
+            .link
+            .announced
+            .iter()
+            .map(|(_, nick)| nick.clone())
+            .collect();
+        parent.link.announced.clear();
+        for nick in nicks {
             let gone = Stanza::presence(PresenceType::Unavailable)
                 .with_from(at(&me, &nick))
                 .with_to(at(&parent.link.peer, &nick));
@@ -420,7 +434,9 @@ impl Node {
         }
         turn.notice(&parent.link.peer, Matter::Rejected(text));
         parent.rejections += 1;
+        parent.link.announced.clear();
         self.refuse_held(turn);
+        self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(false, turn);
     }
 
@@ -438,13 +454,10 @@ impl Node {
         }
         match parent.state {
             State::Leaving { .. } => {
-                parent.state = State::Idle;
-                parent.link.forget_all();
-                let peer = parent.link.peer.clone();
-                self.strike_link(&peer, turn);
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+                self.parted(turn);
             }
             State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
+                parent.link.announced.clear();
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
                 self.try_later(false, turn);
             }
@@ -460,6 +473,8 @@ impl Node {
         let until = turn.now.instant + parent.link.timers.left;
         match parent.state {
             State::Joined | State::Syncing { .. } => parent.state = State::Leaving { until },
+            // Without our extension they leave when it is there to hear it.
+            State::Suspect { .. } if parent.link.is_plain() => {}
             State::Joining { .. } | State::Suspect { .. } => {
                 parent.link.leave_all(turn);
                 parent.state = State::Leaving { until };
@@ -510,8 +525,23 @@ impl Node {
         };
         let now = turn.now.instant;
         match parent.state {
-            State::Joined | State::Syncing { .. } => {
+            State::Leaving { .. }
+                if parent.link.is_plain() && !parent.link.announced.is_empty() =>
+            {
                 let retry = parent.back_off(by, now);
+                parent.state = State::Suspect { retry };
+            }
+            State::Joined | State::Syncing { .. } => {
+                let complete = parent.state == State::Joined;
+                let retry = parent.back_off(by, now);
+                // Before that nothing would be done anew.
+                let least = now + parent.link.timers.rejoin;
+                let retry = match parent.link.is_plain() && complete {
+                    true => retry.map(|retry| retry.max(least)),
+                    false => retry,
+                };
+                parent.lost = Some(now);
+                parent.bounced = !complete;
                 parent.state = State::Suspect { retry };
                 parent.unstage();
                 self.split(&Via::Parent, turn);
@@ -538,8 +568,21 @@ impl Node {
                 self.parent_back(turn);
                 self.flush_parent(turn);
             }
+            State::Suspect { .. } if parent.is_intact(turn.now.instant) => {
+                parent.state = State::Joined;
+                (parent.tries, parent.lost) = (0, None);
+                self.parent_back(turn);
+                self.flush_parent(turn);
+            }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
             _ => {}
+        }
+    }
+
+    /// Something that was sent to the parent has come back.
+    pub(super) fn parent_bounced(&mut self) {
+        if let Some(parent) = &mut self.parent {
+            parent.bounced = true;
         }
     }
 
@@ -616,7 +659,7 @@ impl Node {
         }
         match parent.state {
             State::Joining { .. } | State::Syncing { .. } => {
-                turn.notice(&parent.link.peer, Matter::Silent);
+                turn.notice(&parent.link.peer, Matter::silent(&parent.link));
                 self.refuse_held(turn);
                 match self.splits.has(&Via::Parent) {
                     true => self.parent_lost(turn),
@@ -625,11 +668,7 @@ impl Node {
                 self.ask_in_time(turn);
             }
             State::Leaving { .. } => {
-                parent.state = State::Idle;
-                parent.link.forget_all();
-                let peer = parent.link.peer.clone();
-                self.strike_link(&peer, turn);
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+                self.parted(turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
             State::Joined => parent.link.tell_due(turn),

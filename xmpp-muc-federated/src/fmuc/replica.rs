@@ -87,8 +87,8 @@ impl Held {
                 let apart = of == *node && life == *epoch && seqs.contains(seq);
                 let (first, last) = (*seqs.start(), *seqs.end());
                 let parts = match apart {
-                    true => [first..=seq.saturating_sub(1), seq.saturating_add(1)..=last],
-                    false => [seqs, 1..=0],
+                    true => vec![first..=seq.saturating_sub(1), seq.saturating_add(1)..=last],
+                    false => vec![seqs],
                 };
                 let parts = parts.into_iter().filter(|part| !part.is_empty());
                 parts.map(move |part| (of.clone(), life, part))

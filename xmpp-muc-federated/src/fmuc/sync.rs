@@ -68,6 +68,11 @@ impl Node {
         if reset {
             delta = self.delta(vector, &via, true);
         }
+        let joiner = super::parent::fmuc_of(join).and_then(|fmuc| fmuc.from);
+        let joiner = joiner
+            .and_then(|jid| self.crowd.get(&jid))
+            .filter(|known| known.via == via);
+        let joiner = joiner.map(|known| (known.occupant.clone(), known.nick_there.clone()));
         let subject = self.subject.clone();
         let lacks_subject = subject
             .as_ref()
@@ -90,7 +95,23 @@ impl Node {
             let stanza = link.write_own(&Fmuc::default().with(sync));
             turn.send(link, Class::Control, stanza, None);
         }
-        link.catch_up(&delta, turn);
+        if !ext {
+            let said = |one: &Passing| !matches!(one.event, Event::Here(_));
+            let (there, then) = delta.passing.split_at(
+                delta
+                    .passing
+                    .iter()
+                    .position(said)
+                    .unwrap_or(delta.passing.len()),
+            );
+            there.iter().for_each(|one| link.tell_in_order(one, turn));
+            if let Some((joiner, nick)) = &joiner {
+                link.echo_joiner(joiner, nick, turn);
+            }
+            then.iter().for_each(|one| link.tell_in_order(one, turn));
+        } else {
+            link.catch_up(&delta, turn);
+        }
         // It takes over how far everything is here.
         link.pace.take_skipped();
         if ext {
@@ -442,7 +463,11 @@ impl Node {
         for entry in missing.entries {
             match &entry.event {
                 Event::Here(_) => delta.skipped = true,
-                Event::Gone { jid, .. } => match self.crowd.get(jid).is_some() {
+                Event::Gone { jid, .. } => match self
+                    .crowd
+                    .get(jid)
+                    .is_some_and(|known| !self.is_lost(known))
+                {
                     true => delta.skipped = true,
                     false => delta.passing.push(repeated(entry)),
                 },
@@ -530,6 +555,7 @@ impl Link {
         {
             return;
         }
+        self.introduce_author(passing, turn);
         for (stanza, dot) in self.stanzas(passing, turn) {
             turn.send(self, class, stanza, dot.as_ref());
         }
@@ -537,7 +563,11 @@ impl Link {
 
     /// What there is to be sent for an event: nothing if the peer is not told of it, or later, and before it the introduction of its author if they have
     /// not been introduced.
-    fn stanzas(&mut self, passing: &Passing, turn: &Turn<'_>) -> Vec<(Stanza, Option<Dot>)> {
+    pub(super) fn stanzas(
+        &mut self,
+        passing: &Passing,
+        turn: &Turn<'_>,
+    ) -> Vec<(Stanza, Option<Dot>)> {
         let author = passing.event.author();
         let announced = self.announced.contains_key(author);
         if self.pace.holds_back(passing, announced, turn.now.instant) {
@@ -594,18 +624,15 @@ impl Link {
             turn.send(self, Class::Control, stanza, None);
             return self.forget_all();
         }
-        for (jid, nick) in self.announced.clone() {
-            let event = Event::Gone {
-                jid,
-                nick,
-                parting: Parting::default(),
-            };
-            let passing = Passing {
-                event,
-                dot: None,
-                late: None,
-            };
-            self.tell(&passing, turn);
+        // They are known there until the answer comes.
+        let all: Vec<_> = self
+            .announced
+            .iter()
+            .map(|(jid, nick)| (jid.clone(), nick.clone()))
+            .collect();
+        for (jid, nick) in all {
+            let stanza = self.write_gone(&jid, &nick, &Parting::default(), None);
+            turn.send(self, Class::Control, stanza, None);
         }
     }
 

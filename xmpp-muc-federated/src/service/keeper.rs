@@ -489,6 +489,10 @@ impl Keeper {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it does not answer");
             }
+            Matter::Stale => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined: the Openfire there may still know occupants of this room from before; its room has to be emptied of them");
+            }
             Matter::Flood => {
                 metrics.dropped.increment();
                 tracing::warn!(%room, %peer, "another node says too much");

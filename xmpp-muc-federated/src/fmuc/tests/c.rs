@@ -158,6 +158,7 @@ fn c6_a_peer_that_never_echoes_is_left() {
             B>A J(hm as Hamlet) join o.1
             al: P Hamlet
             A>B P(al as Alice)
+            A>B P(hm as Hamlet)
             A>B S(rabbithole@rooms.wonderland.lit: )
             B>A U(hm as Hamlet)
             hm: error Hamlet service-unavailable

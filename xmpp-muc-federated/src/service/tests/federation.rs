@@ -34,8 +34,10 @@ fn a_room_that_does_not_exist_answers_requests_and_no_answers() {
 /// It is never anybody's who happens to come when it is not there.
 #[test]
 fn a_room_of_the_operators_that_is_destroyed_is_made_again_and_nobody_owns_it() {
-    let mut federation = fmuc::Federation::default();
-    federation.accept = fmuc::Accept::Any;
+    let federation = fmuc::Federation {
+        accept: fmuc::Accept::Any,
+        ..fmuc::Federation::default()
+    };
     let world = federating(vec![(bare(COVEN), Arc::new(federation))]);
     assert_eq!(world.rooms(), [COVEN]);
     let destroy = format!(
