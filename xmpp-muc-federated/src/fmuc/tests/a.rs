@@ -106,7 +106,7 @@ fn a5_a_room_that_is_not_accepted_is_told_so_and_nothing_else() {
             hm: P Ophelia
         wait 1
         wait 6
-            B>A J(hm as Hamlet) join o.1
+            B>A J(op as Ophelia) join o.3
             A>B REJ(not accepted)
         hm leaves B
             hm: U Hamlet 110
