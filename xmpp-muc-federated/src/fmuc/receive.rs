@@ -89,6 +89,11 @@ impl Node {
         {
             return;
         }
+        // Without a nick it is the peer's own, whomever it is about.
+        let own = stanza.from().is_some_and(Jid::is_bare);
+        if own && matches!(stanza.kind(), Kind::Presence(_)) {
+            return;
+        }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
         let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
         if comes && self.heard_twice(via, &author, nick, dot.as_ref()) {

@@ -555,7 +555,11 @@ impl Link {
 
     /// What there is to be sent for an event: nothing if the peer is not told of it, or later, and before it the introduction of its author if they have
     /// not been introduced.
-    pub(super) fn stanzas(&mut self, passing: &Passing, turn: &Turn<'_>) -> Vec<(Stanza, Option<Dot>)> {
+    pub(super) fn stanzas(
+        &mut self,
+        passing: &Passing,
+        turn: &Turn<'_>,
+    ) -> Vec<(Stanza, Option<Dot>)> {
         let author = passing.event.author();
         let announced = self.announced.contains_key(author);
         if self.pace.holds_back(passing, announced, turn.now.instant) {
