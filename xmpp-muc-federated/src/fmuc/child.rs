@@ -84,7 +84,7 @@ impl Child {
 
 impl Node {
     /// A stanza of a room that has not joined this one.
-    pub(super) fn from_stranger(
+    pub(super) fn heard_from_stranger(
         &mut self,
         peer: &BareJid,
         stanza: &Stanza,
@@ -214,7 +214,7 @@ impl Node {
     }
 
     /// A stanza of a room that has joined this one.
-    pub(super) fn from_child(
+    pub(super) fn heard_from_child(
         &mut self,
         peer: &BareJid,
         stanza: &Stanza,
@@ -252,7 +252,7 @@ impl Node {
         self.reached(peer, turn);
         // XEP-0289 §4.6: with its last occupant the room has left.
         let leaves = stanza.kind() == Kind::Presence(PresenceType::Unavailable) && !is_rename;
-        if leaves && self.crowd.behind(&via).next().is_none() {
+        if leaves && self.crowd.count_behind(&via) == 0 {
             self.child_left(peer, turn);
         }
     }
@@ -339,12 +339,12 @@ impl Node {
         let since = turn.out.len();
         self.outlive_itself(&vector, turn);
         self.outlive(&via, &vector, turn);
-        let fresh = self.crowd.behind(&via).next().is_none();
+        let fresh = self.crowd.count_behind(&via) == 0;
         self.take(&via, stanza, fmuc, turn);
         // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
         let about = turn.hold_back(since, peer);
         // A room that brings nobody has no business here (V4 of the design): nothing is told to it.
-        if self.crowd.behind(&via).next().is_none() && !self.held.passes(&via) {
+        if self.crowd.count_behind(&via) == 0 && !self.held.passes(&via) {
             self.children.remove(peer);
             self.strike_link(peer, turn);
             return self.refuse(peer, "none of its occupants is let in", turn);

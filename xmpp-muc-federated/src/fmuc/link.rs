@@ -248,7 +248,7 @@ impl Link {
 
     /// The stanzas that tell the peer of an event. `None` of them if it has no need to know.
     pub(super) fn write(&mut self, passing: &Passing) -> Vec<Stanza> {
-        let stanzas = match &passing.event {
+        match &passing.event {
             Event::Here(occupant) => self.write_here(occupant, passing),
             Event::Gone { jid, nick, parting } => {
                 let nick = self.announced.remove(jid).unwrap_or_else(|| nick.clone());
@@ -263,8 +263,7 @@ impl Link {
                     false => message,
                 }]
             }
-        };
-        stanzas
+        }
     }
 
     fn write_here(&mut self, occupant: &Occupant, passing: &Passing) -> Vec<Stanza> {

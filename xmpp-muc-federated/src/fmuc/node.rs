@@ -32,6 +32,8 @@ pub struct Node {
     pub(super) epoch: u64,
     /// The number of its last event.
     last: u64,
+    /// Up to here some numbers may be those of no event.
+    pub(super) sparse: u64,
     pub(super) federation: Federation,
     pub(super) settings: Arc<Settings>,
     pub(super) have: log::Have,
@@ -213,6 +215,7 @@ impl Node {
             room,
             epoch,
             last: 0,
+            sparse: 0,
             have,
             log: Log::new(settings.log),
             clock: Clock::new(id.clone()),
@@ -279,13 +282,22 @@ impl Node {
     /// Another life, in which nothing has happened yet.
     pub(super) fn begin_life(&mut self, epoch: u64) {
         self.epoch = epoch;
-        self.last = 0;
+        (self.last, self.sparse) = (0, 0);
         self.have.adopt(&self.id, Reach { epoch, seq: 0 });
     }
 
-    /// So much has happened in this life.
-    pub(super) fn go_on_from(&mut self, last: u64) {
+    /// So much has happened in this life. Whether anything has.
+    pub(super) fn go_on_from(&mut self, last: u64) -> bool {
         self.last = self.last.max(last);
+        self.last > 0
+    }
+
+    /// So many numbers are not used: they may be those of events that this node does not know any more.
+    pub(super) fn leave_out(&mut self, numbers: u64) {
+        self.last += numbers;
+        self.sparse = self.last;
+        let (epoch, seq) = (self.epoch, self.last);
+        self.have.adopt(&self.id, Reach { epoch, seq });
     }
 
     /// The name of the next event of this node.

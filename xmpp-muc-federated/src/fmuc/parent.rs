@@ -200,8 +200,8 @@ impl Node {
             return self.part(turn);
         }
         let session = self.session(turn.now);
-        let fresh = self.crowd.behind(&Via::Parent).next().is_none();
-        let vector = self.have.vector();
+        let fresh = self.crowd.count_behind(&Via::Parent) == 0;
+        let vector = self.vector();
         let mode = self.federation.mode;
         let first = self.crowd.iter().find(|known| known.via != Via::Parent);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
@@ -250,7 +250,7 @@ impl Node {
     }
 
     /// A stanza of the parent.
-    pub(super) fn from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+    pub(super) fn heard_from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         let Some(parent) = &mut self.parent else {
             return;
         };

@@ -57,11 +57,11 @@ impl Node {
             }
         }
         if self.children.contains_key(peer) {
-            self.from_child(peer, stanza, &fmuc, turn);
+            self.heard_from_child(peer, stanza, &fmuc, turn);
         } else if self.is_parent(peer) {
-            self.from_parent(stanza, &fmuc, turn);
+            self.heard_from_parent(stanza, &fmuc, turn);
         } else {
-            self.from_stranger(peer, stanza, &fmuc, turn);
+            self.heard_from_stranger(peer, stanza, &fmuc, turn);
         }
     }
 
@@ -95,6 +95,10 @@ impl Node {
             return;
         }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        // What a room says of somebody in its own name is no presence of theirs: two rooms would refuse it to each other without end.
+        if nick.is_empty() && matches!(stanza.kind(), Kind::Presence(_)) {
+            return;
+        }
         let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
         if comes && self.heard_twice(via, &author, nick, dot.as_ref()) {
             return;
@@ -593,7 +597,7 @@ impl Node {
             Some(known) if known.via == Via::Here => Some("the occupant is here"),
             Some(known) if !self.has_moved(known, dot) => Some("the occupant is another's"),
             _ if !self.settings.may_introduce(&about, jid) => Some("it may not speak for them"),
-            _ if self.crowd.behind(via).count() >= self.settings.limits.occupants => {
+            _ if self.crowd.count_behind(via) >= self.settings.limits.occupants => {
                 Some("too many occupants")
             }
             _ => None,
@@ -701,8 +705,8 @@ impl Node {
         let Some((heir, nick)) = known.others.pop() else {
             return false;
         };
-        known.via = heir.clone();
-        known.nick_there = nick;
+        let known = known.clone();
+        self.crowd.hand_over(jid, &heir, nick);
         let passing = |event, dot| Passing {
             event,
             dot,

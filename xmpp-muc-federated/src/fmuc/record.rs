@@ -23,6 +23,8 @@ use crate::store::{Change, FederationChange, StoredEvent, StoredFederation, Stor
 const NS: &str = "urn:uuid:0f0f2f4e-9f6c-4f1b-9c0c-6f3f5d1f6b0a";
 /// So many events more than are kept are stored before the oldest are thrown away.
 const SLACK: u64 = 100;
+/// Events that may have been told and not been stored when the node came to its end: see the service's limit of what is not stored.
+const UNSAVED: u64 = 10_000;
 
 impl Node {
     /// A node as it was stored, in the same life. Nobody is in its room: who was here is gone, and those elsewhere are yet to be heard of.
@@ -57,6 +59,9 @@ impl Node {
         }
         for stored in &stored.links {
             node.restore_link(stored, now);
+        }
+        if node.go_on_from(0) {
+            node.leave_out(UNSAVED);
         }
         for (jid, nick) in here {
             let dot = Some(node.dot(now));

@@ -47,7 +47,7 @@ impl Node {
             .is_none_or(|reach| reach.epoch != self.epoch);
         let wanted = wanted_history(join, turn.now.utc);
         let path = self.path();
-        let have = self.have.vector();
+        let have = self.vector();
         let anew = hello.is_none_or(|hello| hello.fresh);
         let mut delta = self.delta(vector, &via, anew);
         let ext = hello.is_some();
@@ -190,6 +190,8 @@ impl Node {
         let theirs = parent.promised.take();
         if let Some(vector) = &theirs {
             self.adopt(&Via::Parent, vector, turn);
+            // What was not told is no event that is stored.
+            self.write_down_all(turn);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -213,6 +215,10 @@ impl Node {
 
     /// A child may have told all that was lacking here.
     pub(super) fn reached(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let child = self.children.get(peer);
+        if child.is_none_or(|child| child.promised.is_none()) {
+            return;
+        }
         let have = self.have.vector();
         let Some(child) = self.children.get_mut(peer) else {
             return;
@@ -277,7 +283,7 @@ impl Node {
     fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
         let missing = self.log.range(range);
         // What was not let in here, or is forgotten, will not come.
-        let there = self.have.there(range);
+        let there = self.decided(range);
         let gone: Vec<_> = there
             .iter()
             .flat_map(|range| self.log.lacks(range))
@@ -451,6 +457,8 @@ impl Node {
                 });
             }
         }
+        let ours = vector.get(&self.id).unwrap_or_default();
+        delta.skipped |= ours.epoch <= self.epoch && ours.seq < self.sparse;
         let missing = self.log.missing(vector);
         for entry in missing.entries {
             match &entry.event {

@@ -129,8 +129,10 @@ fn what_cannot_be_is_not_acceptable() {
 
 #[test]
 fn what_is_not_for_owners_to_say_they_do_not_see_and_cannot_change() {
-    let mut by = Federation::default();
-    by.accept = Accept::Any;
+    let by = Federation {
+        accept: Accept::Any,
+        ..Federation::default()
+    };
     for by in [FederatedBy::Nobody, FederatedBy::Operator(Arc::new(by))] {
         let mut bench = owned(by);
         assert!(asked(&mut bench).is_empty());
@@ -143,8 +145,10 @@ fn what_is_not_for_owners_to_say_they_do_not_see_and_cannot_change() {
 
 #[test]
 fn a_room_that_is_not_persistent_is_not_federated() {
-    let mut by = Federation::default();
-    by.accept = Accept::Any;
+    let by = Federation {
+        accept: Accept::Any,
+        ..Federation::default()
+    };
     let mut bench = owned(FederatedBy::Operator(Arc::new(by)));
     assert!(bench.room.federation().is_some());
     bench.happens("crone1/desktop configures persistentroom=0");
