@@ -417,7 +417,10 @@ impl Node {
                 event: passing.event.clone(),
             };
             self.log.push(entry, now.utc);
-            self.routes.insert(dot.node.clone(), via.clone());
+            // What is named here is of somebody who is elsewhere, perhaps: this node is where it is.
+            if dot.node != self.id {
+                self.routes.insert(dot.node.clone(), via.clone());
+            }
         }
     }
 
