@@ -440,14 +440,12 @@ fn a_peer_that_speaks_less_than_before_takes_nobody_with_it() {
             F>A LEFT
             F>A LEFT
         cut A F
-            A>B own
         wait 61
         wait 400
             al: U Iago 333
             A>B U(ot as Iago) 333 o.3
             hm: U Iago 333
         heal A F
-            A>B own
             al: P Iago
             A>B P(ot as Iago) o.4
             hm: P Iago
