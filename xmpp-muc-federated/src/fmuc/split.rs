@@ -294,6 +294,10 @@ impl Node {
             .iter()
             .filter_map(|node| Some((node, self.have.vector().get(node)?.epoch)))
             .collect();
+        // Of one of which no event is known there is nothing to tell.
+        if epochs.is_empty() {
+            return;
+        }
         for other in others {
             if let Some(parent) = self.parent.as_ref().filter(|_| other == Via::Parent)
                 && !parent.is_live()

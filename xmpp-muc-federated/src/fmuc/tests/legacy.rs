@@ -427,12 +427,35 @@ fn a_peer_that_speaks_less_than_before_takes_nobody_with_it() {
     world.play(
         "
         F> A <presence id='1' from='harbour@muc.cyprus.lit/Iago' to='rabbithole@rooms.wonderland.lit/Othello'><fmuc xmlns='http://isode.com/protocol/fmuc' from='othello@cyprus.lit/c'></fmuc><x xmlns='http://jabber.org/protocol/muc'/></presence>
+            al: U Othello 303 to Iago
+            al: P Iago
+            A>B P(ot as Iago) o.2
+            A>F P(al as Alice)
+            A>F P(hm as Hamlet)
+            A>F P(ot as Iago)
+            A>F S(rabbithole@rooms.wonderland.lit: )
+            hm: U Othello 303 to Iago
+            hm: P Iago
+            F>A LEFT
+            F>A LEFT
+            F>A LEFT
         cut A F
         wait 61
         wait 400
+            al: U Iago 333
+            A>B U(ot as Iago) 333 o.3
+            hm: U Iago 333
         heal A F
+            al: P Iago
+            A>B P(ot as Iago) o.4
+            hm: P Iago
         wait 100
         al says A after all
+            al: M Alice: after all
+            A>B M(al as Alice: after all) o.5
+            A>F M(al as Alice: after all)
+            hm: M Alice: after all
+            F>A LEFT
         ",
     );
 }
