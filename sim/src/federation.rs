@@ -89,6 +89,7 @@ impl World {
                 needless: Vec::new(),
                 leaked: Vec::new(),
                 swollen: Vec::new(),
+                empties: Vec::new(),
                 restarts: Vec::new(),
                 quiet: Duration::ZERO,
                 restless: Vec::new(),
@@ -376,7 +377,10 @@ impl World {
             let some = here.any(|(who, _)| self.is_in(who));
             match (some, self.empty[room]) {
                 (true, _) => self.empty[room] = None,
-                (false, None) => self.empty[room] = Some(self.time),
+                (false, None) => {
+                    self.empty[room] = Some(self.time);
+                    self.record.empties.push((self.time, room));
+                }
                 (false, Some(_)) => {}
             }
         }
@@ -506,7 +510,15 @@ impl World {
             return;
         };
         let roster = Stay::roster(&stay.told);
-        let others = roster.iter().filter(|(_, (jid, _))| jid != me);
+        let people = &self.record.plan.people;
+        let is_owner = |jid: &String| {
+            let who = self.record.people.iter().position(|one| one == jid);
+            who.is_some_and(|who| people[who].owner)
+        };
+        // An owner is not taken out of their room from elsewhere.
+        let others = roster
+            .iter()
+            .filter(|(_, (jid, _))| jid != me && !is_owner(jid));
         let others: Vec<_> = others.map(|(nick, _)| nick.clone()).collect();
         if others.is_empty() {
             return;

@@ -25,6 +25,8 @@ pub struct Record {
     pub leaked: Vec<(Duration, String)>,
     /// Each time that there was more of something than there may be.
     pub swollen: Vec<(Duration, String)>,
+    /// When the last one left a room and all those below it.
+    pub empties: Vec<(Duration, usize)>,
     /// When servers began anew.
     pub restarts: Vec<Duration>,
     /// When all was healed, and quiet: from then on all agree.
@@ -141,6 +143,21 @@ impl Stay {
 }
 
 impl Record {
+    /// Whether somebody was in a room, or below it, all the time from then on: what was said there had not to wait for the next one who comes.
+    pub fn stayed(&self, room: usize, since: Duration) -> bool {
+        let mut at = Some(room);
+        while let Some(room) = at {
+            let emptied = |(when, empty): &(Duration, usize)| {
+                *empty == room && (since..self.quiet).contains(when)
+            };
+            at = self.plan.parents[room];
+            if at.is_some() && self.empties.iter().any(emptied) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// All stays, with whose they are.
     pub fn all_stays(&self) -> impl Iterator<Item = (usize, &Stay)> {
         let all = self.stays.iter().enumerate();

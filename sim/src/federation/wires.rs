@@ -20,6 +20,8 @@ pub(super) struct Wires {
     count: u64,
     /// For each direction when the last one arrives.
     last: BTreeMap<(usize, usize), Duration>,
+    /// And the last one that nothing overtakes.
+    floor: BTreeMap<(usize, usize), Duration>,
     /// Directions that are cut.
     cut: BTreeSet<(usize, usize)>,
     /// Those of which the sender knows it.
@@ -65,6 +67,7 @@ impl Wires {
             due: BTreeMap::new(),
             count: 0,
             last: BTreeMap::new(),
+            floor: BTreeMap::new(),
             cut: BTreeSet::new(),
             known: BTreeSet::new(),
             paused: BTreeMap::new(),
@@ -121,10 +124,19 @@ impl Wires {
             let takes = Duration::from_millis(rng.between(1..=self.latency));
             let earliest = now.max(self.paused.get(&way).copied().unwrap_or_default());
             let mut due = earliest + takes;
-            if !self.parallel {
+            // What begins and ends a session goes by one stream.
+            let text = stanza.to_string();
+            let apart = !self.parallel
+                || !text.contains("<o ")
+                || ["<join ", "<synced "].iter().any(|one| text.contains(one));
+            let floor = self.floor.entry(way).or_default();
+            due = due.max(*floor);
+            if apart {
                 due = due.max(self.last.get(&way).copied().unwrap_or_default());
-                self.last.insert(way, due);
+                *floor = due;
             }
+            let last = self.last.entry(way).or_default();
+            *last = due.max(*last);
             let stanza = stanza.clone();
             self.plan(due, Happening::Stanza { from, to, stanza });
         }
@@ -203,6 +215,7 @@ impl Wires {
         });
         for way in [(one, other), (other, one)] {
             self.last.remove(&way);
+            self.floor.remove(&way);
             self.paused.remove(&way);
         }
     }

@@ -24,6 +24,10 @@ pub(super) struct Child {
     pub(super) replica: bool,
     /// How far it has everything of those behind it: when so much is here too, it is known what has become of them all.
     pub(super) promised: Option<Vector>,
+    /// Who is behind it is known, as of some moment: it need not tell of everybody.
+    pub(super) whole: bool,
+    /// When it is asked to join anew, if it does not so by itself.
+    ask: Option<Instant>,
     /// Until when those are kept whom it has not named since it has joined anew.
     pub(super) stale: Option<Instant>,
     /// Until when it may take to tell what was promised.
@@ -51,6 +55,8 @@ impl Child {
             state: State::Joined,
             replica: false,
             promised: None,
+            whole: false,
+            ask: None,
             stale: None,
             told_by: None,
             anew: false,
@@ -61,12 +67,19 @@ impl Child {
     /// Tells it of an event, now or when it is there.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         match self.state {
-            State::Joined => self.link.tell(passing, turn),
+            State::Joined => {
+                self.link.trust(turn.now.instant);
+                self.link.doubt(passing, turn.now.instant);
+                self.link.tell(passing, turn);
+            }
             State::Suspect { .. } if !self.link.is_ext() => {
                 self.link.wait_since(passing, turn);
             }
             // It says what it lacks when it comes back.
-            State::Suspect { .. } => self.link.pace.postpone(passing),
+            State::Suspect { .. } => {
+                self.link.pace.postpone(passing);
+                self.link.miss(passing, turn.now.instant);
+            }
         }
     }
 
@@ -75,7 +88,7 @@ impl Child {
             State::Suspect { until } => until,
             State::Joined => self.link.pace.next_timeout(),
         };
-        [until, self.stale, self.told_by]
+        [until, self.stale, self.ask, self.told_by]
             .into_iter()
             .flatten()
             .min()
@@ -234,12 +247,12 @@ impl Node {
                 }
             };
         }
-        self.child_heard(peer, turn);
         let via = Via::Child(peer.clone());
         let is_ext = self.link(&via).is_some_and(|link| link.is_ext());
         if is_ext && fmuc.extensions.contains(&Extension::Leave) {
             return self.child_left(peer, turn);
         }
+        self.child_heard(peer, turn);
         let is_rename = stanza.payload().child("x", ns::USER).is_some_and(|x| {
             let x = x.element();
             x.children()
@@ -247,7 +260,7 @@ impl Node {
         });
         self.take(&via, stanza, fmuc, turn);
         if fmuc.extensions.contains(&Extension::Synced) {
-            self.completed(peer, turn);
+            self.completed(peer, fmuc, turn);
         }
         self.reached(peer, turn);
         // XEP-0289 §4.6: with its last occupant the room has left.
@@ -304,9 +317,13 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
+        let session = hello.as_ref().map(|hello| &hello.session);
+        if child.link.is_ext() && session == Some(&child.link.session) {
+            return turn.drop(peer, "it has joined by this already");
+        }
         child.state = State::Joined;
         child.replica = false;
-        child.recalled = None;
+        (child.recalled, child.ask) = (None, None);
         let hello = hello.filter(|_| child.link.may_extend());
         if hello.as_ref().is_none_or(|hello| hello.fresh) {
             child.link.forget_all();
@@ -336,11 +353,12 @@ impl Node {
                 }
             }
         }
+        self.splits.forget_nodes(&via);
         let since = turn.out.len();
         self.outlive_itself(&vector, turn);
         self.outlive(&via, &vector, turn);
-        let fresh = self.crowd.count_behind(&via) == 0;
         self.take(&via, stanza, fmuc, turn);
+        let fresh = ext && self.must_name_all(peer, fmuc);
         // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
         let about = turn.hold_back(since, peer);
         // A room that brings nobody has no business here (V4 of the design): nothing is told to it.
@@ -352,6 +370,9 @@ impl Node {
         let promised = self.believed(&via, &vector, turn.now);
         self.burst(peer, stanza, hello.as_ref(), &vector, again, fresh, turn);
         turn.out.extend(about);
+        if again {
+            self.ask_to_expel_again(&via, turn);
+        }
         if let Some(child) = self.children.get_mut(peer) {
             child.promised = ext.then_some(promised);
             child.told_by = ext.then(|| turn.now.instant + child.link.timers.join);
@@ -364,6 +385,24 @@ impl Node {
             self.write_down_link("child", &child.link, turn);
         }
         self.reached(peer, turn);
+    }
+
+    /// Whether it is not known who is behind a room that joins: neither was it before, nor are they all that have been named by now.
+    fn must_name_all(&mut self, peer: &BareJid, fmuc: &Fmuc) -> bool {
+        let via = Via::Child(peer.clone());
+        let digest = self.crowd.digest_behind(&via);
+        let Some(child) = self.children.get_mut(peer) else {
+            return false;
+        };
+        child.whole |= fmuc.crowd().is_none_or(|theirs| theirs == digest);
+        if !child.whole {
+            self.crowd.make_stale(&via);
+            let named = fmuc.from.as_ref();
+            if let Some(known) = named.and_then(|from| self.crowd.get_mut(from)) {
+                known.stale = false;
+            }
+        }
+        self.children.get(peer).is_some_and(|child| !child.whole)
     }
 
     /// The one on whose behalf a replica has joined is here.
@@ -387,19 +426,26 @@ impl Node {
         if !matches!(child.state, State::Suspect { .. }) {
             return;
         }
-        if child.link.is_ext() {
+        match child.link.is_ext() {
+            // Something may be missing in between.
+            true => self.ask_child(peer, turn),
+            false => self.child_back(peer, turn),
+        }
+    }
+
+    /// A room that has joined is asked to say how far it has everything; not again before it may have answered.
+    pub(super) fn ask_child(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        if let Some(child) = self.children.get_mut(peer) {
             let now = turn.now.instant;
             let since = child.recalled.map(|at| at + child.link.timers.join);
             if since.is_some_and(|again| now < again) {
                 return;
             }
             child.recalled = Some(now);
-            // Something may be missing in between: it is asked to say how far it has everything.
+            child.ask = None;
             let rejoin = Fmuc::default().with(Extension::Rejoin);
             let stanza = child.link.write_own(&rejoin);
             turn.send(&child.link, Class::Control, stanza, None);
-        } else {
-            self.child_back(peer, turn);
         }
     }
 
@@ -408,7 +454,12 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
-        if matches!(child.state, State::Suspect { .. }) {
+        if !matches!(child.state, State::Suspect { .. }) {
+            return;
+        }
+        if child.link.missed {
+            self.ask_child(peer, turn);
+        } else {
             child.state = State::Joined;
             for passing in child.link.take_waiting() {
                 child.link.tell(&passing, turn);
@@ -427,7 +478,11 @@ impl Node {
         child.anew |= plain && !resumed;
         // It has no way to ask for what it has missed.
         if resumed || plain {
-            self.child_back(peer, turn);
+            return self.child_back(peer, turn);
+        }
+        // Something may be lost: unless that room joins anew by itself, it is asked to.
+        if matches!(child.state, State::Suspect { .. }) {
+            child.ask = Some(turn.now.instant + child.link.timers.gap);
         }
     }
 
@@ -441,7 +496,8 @@ impl Node {
             let until = forgets.then(|| turn.now.instant + child.link.timers.forget);
             child.state = State::Suspect { until };
             child.promised = None;
-            child.told_by = None;
+            (child.told_by, child.ask, child.recalled) = (None, None, None);
+            child.link.trust(turn.now.instant);
             self.split(&Via::Child(peer.clone()), turn);
         }
     }
@@ -475,7 +531,10 @@ impl Node {
             let Some(child) = self.children.get_mut(&peer) else {
                 continue;
             };
-            if child.told_by.is_some_and(|by| by <= now) {
+            if child.ask.is_some_and(|ask| ask <= now) {
+                child.ask = None;
+                self.ask_child(&peer, turn);
+            } else if child.told_by.is_some_and(|by| by <= now) {
                 // It is as it is: what it has not told may be asked for.
                 child.told_by = None;
                 child.promised = None;

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use sha2::{Digest as _, Sha256};
+
 use xmpp_core::{BareJid, Jid};
 
 use crate::log::{Dot, NodeId};
-use crate::room::elsewhere::Occupant;
+use crate::room::elsewhere::{Occupant, Parting};
 
 /// By which way a node hears of somebody: it owns them, and nobody else speaks for them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ pub(super) struct Known {
     /// The event that has made them what they are.
     pub(super) dot: Option<Dot>,
     pub(super) sight: Sight,
+    /// They are to go, as their own node was asked; asked once more when the link has been down.
+    pub(super) expelled: Option<Box<Parting>>,
     /// Other links by which one hears of them, and their nicks there: only as long as there is a ring of rooms.
     pub(super) others: Vec<(Via, String)>,
     /// The peer has joined anew, and has not named them since.
@@ -133,6 +137,29 @@ impl Crowd {
         jids.collect()
     }
 
+    /// A digest of who is behind a link, by the nicks that they have there.
+    pub(super) fn digest_behind(&self, via: &Via) -> u32 {
+        let behind = self.behind(via);
+        digest(behind.map(|known| (&known.occupant.jid, known.nick_there.as_str())))
+    }
+
+    /// A digest of who is not behind it, by the nicks that they have here. Those who are at the peer itself are not among them, though in a ring of rooms one
+    /// may hear of them from elsewhere.
+    pub(super) fn digest_before(&self, via: &Via, peer: &BareJid) -> u32 {
+        let of_peer = |dot: &Dot| dot.node.as_str() == peer.as_str();
+        let before = self
+            .all
+            .values()
+            .filter(|known| known.via != *via && !known.dot.as_ref().is_some_and(of_peer));
+        digest(before.map(|known| (&known.occupant.jid, known.occupant.nick.as_str())))
+    }
+
+    /// All behind a link are to be named anew.
+    pub(super) fn make_stale(&mut self, via: &Via) {
+        let behind = self.all.values_mut().filter(|known| known.via == *via);
+        behind.for_each(|known| known.stale = true);
+    }
+
     /// Those of a node's life before this one.
     pub(super) fn outlived(&self, node: &NodeId, epoch: u64) -> Vec<Jid> {
         let of_old = |known: &&Known| {
@@ -170,6 +197,20 @@ impl Crowd {
     }
 }
 
+/// Of people in the order of their addresses.
+fn digest<'a>(people: impl Iterator<Item = (&'a Jid, &'a str)>) -> u32 {
+    let mut hash = Sha256::new();
+    for (jid, nick) in people {
+        // Neither has a control character.
+        hash.update(jid.as_str());
+        hash.update([0]);
+        hash.update(nick);
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
 impl Known {
     /// Somebody here.
     pub(super) fn here(occupant: Occupant, dot: Option<Dot>) -> Known {
@@ -179,6 +220,7 @@ impl Known {
             via: Via::Here,
             dot,
             sight: Sight::Shown,
+            expelled: None,
             others: Vec::new(),
             stale: false,
         }

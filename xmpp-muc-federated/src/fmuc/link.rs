@@ -1,6 +1,6 @@
 //! A link between this room and another one, whichever of the two has joined the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -50,6 +50,14 @@ pub(super) struct Link {
     pub(super) theirs: Roster,
     /// It is this room that has joined.
     pub(super) upward: bool,
+    /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
+    pub(super) unsure: BTreeMap<Jid, Instant>,
+    /// It has told of somebody whom one hears of by another way: there is a ring of rooms, and no side knows who is on the other one.
+    pub(super) ringed: bool,
+    /// When it was last found that one side does not know who is on the other one.
+    renewed: Option<Instant>,
+    /// Something has happened while it was down.
+    pub(super) missed: bool,
     /// What waits for it to be there (again): only while our extension is not spoken, which finds out what is missing.
     outbox: VecDeque<Passing>,
     waiting: usize,
@@ -115,6 +123,10 @@ impl Link {
             announced: Roster::default(),
             theirs: Roster::default(),
             upward: false,
+            unsure: BTreeMap::new(),
+            ringed: false,
+            renewed: None,
+            missed: false,
             outbox: VecDeque::new(),
             waiting: 0,
             came_back: 0,
@@ -136,6 +148,15 @@ impl Link {
         count < most
     }
 
+    /// One side does not know who is on the other one. Whether that one is to name all, once more: not if it has just done so, for nothing would come of it.
+    pub(super) fn may_renew(&mut self, now: Instant) -> bool {
+        let may = !self.ringed && self.renewed.is_none_or(|at| at + RENEWAL <= now);
+        if may {
+            self.renewed = Some(now);
+        }
+        may
+    }
+
     /// Whether our extension may be offered, or is spoken.
     pub(super) fn may_extend(&self) -> bool {
         matches!(self.speech, Speech::Unknown | Speech::Ext)
@@ -153,6 +174,8 @@ impl Link {
     /// A new session begins: no name of the one before means anything.
     pub(super) fn begin(&mut self, session: String) {
         self.session = session;
+        self.missed = false;
+        self.ringed = false;
         self.aliases = Aliases::new();
         self.pace.take_skipped();
     }
@@ -168,6 +191,27 @@ impl Link {
     pub(super) fn forget_all(&mut self) {
         self.named = None;
         self.introduce_anew();
+    }
+
+    /// Takes note of something that is not told now: the peer will say what it lacks.
+    pub(super) fn miss(&mut self, passing: &Passing, now: Instant) {
+        self.missed = true;
+        self.doubt(passing, now);
+    }
+
+    /// Takes note that somebody is there in another way: nothing tells the peer that it has missed that.
+    pub(super) fn doubt(&mut self, passing: &Passing, now: Instant) {
+        if passing.dot.is_none()
+            && let Event::Here(occupant) = &passing.event
+        {
+            self.unsure.insert(occupant.jid.clone(), now);
+        }
+    }
+
+    /// What was sent so long ago has arrived, or the link would have been down before now.
+    pub(super) fn trust(&mut self, now: Instant) {
+        let dead = self.timers.dead;
+        self.unsure.retain(|_, at| *at + dead > now);
     }
 
     /// Keeps this for when the peer is there. The oldest that is said makes room; that somebody is there or gone does not.
@@ -429,6 +473,7 @@ impl Link {
         let nick = self.nick_there(&occupant.jid, &occupant.nick);
         self.announced.insert(occupant.jid.clone(), nick.clone());
         self.wait_no_more(&occupant.jid);
+        self.unsure.remove(&occupant.jid);
         let mut fmuc = Fmuc::from(occupant.jid.clone());
         if let Some(join) = join {
             fmuc = fmuc.with(join);
@@ -467,7 +512,7 @@ impl Link {
     /// `<gone/>` for these events.
     pub(super) fn gone(&mut self, ranges: &[Range]) -> Vec<Extension> {
         let mut extensions = Vec::new();
-        for (node, epoch, seqs) in ranges {
+        for (node, epoch, seqs) in ranges.iter().filter(|(.., seqs)| !seqs.is_empty()) {
             let (alias, definition) = self.aliases.name(node, *epoch);
             extensions.extend(definition);
             extensions.push(Extension::Gone(alias, seqs.clone()));
@@ -497,6 +542,9 @@ impl Link {
         stanza.payload().without(drops)
     }
 }
+
+/// Who has named all is not asked to do so again for so long.
+const RENEWAL: Duration = Duration::from_secs(600);
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -370,6 +370,21 @@ impl Node {
         self.echo(via, passing, turn);
     }
 
+    /// Takes note that somebody is there in another way, for all links but the one by which one hears of them.
+    pub(super) fn doubt(&mut self, via: &Via, jid: &Jid, turn: &Turn<'_>) {
+        let now = turn.now.instant;
+        if *via != Via::Parent
+            && let Some(parent) = &mut self.parent
+        {
+            parent.link.unsure.insert(jid.clone(), now);
+        }
+        for (peer, child) in &mut self.children {
+            if !matches!(via, Via::Child(from) if from == peer) {
+                child.link.unsure.insert(jid.clone(), now);
+            }
+        }
+    }
+
     /// Tells all links of an event but the one by which it came.
     pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         let history = self.is_history(via, passing);
@@ -402,7 +417,10 @@ impl Node {
                 event: passing.event.clone(),
             };
             self.log.push(entry, now.utc);
-            self.routes.insert(dot.node.clone(), via.clone());
+            // What is named here is of somebody who is elsewhere, perhaps: this node is where it is.
+            if dot.node != self.id {
+                self.routes.insert(dot.node.clone(), via.clone());
+            }
         }
     }
 

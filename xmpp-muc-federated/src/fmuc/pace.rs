@@ -51,6 +51,11 @@ impl Pace {
         self.level == PresenceLevel::Full
     }
 
+    /// Whether it is told of all who are there, also of those who say nothing.
+    pub(super) fn tells_all(&self) -> bool {
+        self.level != PresenceLevel::None
+    }
+
     /// Whether the peer is not told of this, or not yet.
     pub(super) fn holds_back(&mut self, passing: &Passing, announced: bool, now: Instant) -> bool {
         match &passing.event {

@@ -9,7 +9,7 @@ use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::legacy::ends_burst;
-use super::link::{Link, Speech, at};
+use super::link::{Link, Speech, at, extended};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
 use super::{Extension, Fmuc, Hello};
@@ -36,6 +36,8 @@ pub(super) struct Parent {
     pub(super) first: bool,
     /// It has joined this room instead.
     yielded: bool,
+    /// Who is behind it is known, as of some moment: it need not tell of everybody.
+    pub(super) whole: bool,
     /// It was joined before a restart, and has not heard of that.
     of_old: bool,
     /// Since when the link is down, and whether anything has come back since.
@@ -92,6 +94,7 @@ impl Parent {
             promised: None,
             first: false,
             yielded: false,
+            whole: false,
             of_old: false,
             lost: None,
             bounced: false,
@@ -115,7 +118,7 @@ impl Parent {
     }
 
     /// Whether what happens here goes there at once.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         match self.state {
             State::Joined => true,
             State::Syncing { .. } => self.link.is_ext(),
@@ -131,8 +134,15 @@ impl Parent {
     /// Tells it of an event, now or when it is there.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         if self.is_live() {
+            self.link.trust(turn.now.instant);
+            self.link.doubt(passing, turn.now.instant);
             self.link.tell(passing, turn);
-        } else if !self.link.is_ext()
+            return;
+        }
+        if self.link.may_extend() {
+            self.link.miss(passing, turn.now.instant);
+        }
+        if !self.link.is_ext()
             && matches!(
                 self.state,
                 State::Joining { .. }
@@ -203,7 +213,12 @@ impl Node {
             return self.part(turn);
         }
         let session = self.session(turn.now);
-        let fresh = self.crowd.count_behind(&Via::Parent) == 0;
+        let fresh = self.parent.as_ref().is_some_and(|parent| !parent.whole);
+        if fresh {
+            self.crowd.make_stale(&Via::Parent);
+        }
+        let peer = self.parent.as_ref().map(|parent| &parent.link.peer);
+        let crowd = peer.map(|peer| self.crowd.digest_before(&Via::Parent, peer));
         let vector = self.vector();
         let mode = self.federation.mode;
         let rejections = self.parent.as_ref().map_or(0, |parent| parent.rejections);
@@ -228,6 +243,7 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
+        let known = self.crowd.get(&occupant.jid).is_some();
         let link = &mut parent.link;
         link.begin(session.clone());
         if !link.is_ext() {
@@ -246,7 +262,10 @@ impl Node {
                 have: link.aliases.tell(&vector),
             })
         });
-        let stanza = link.write_join(&occupant, dot.as_ref(), join);
+        let mut stanza = link.write_join(&occupant, dot.as_ref(), join);
+        if let Some(crowd) = crowd.filter(|_| offered && known) {
+            stanza = extended(stanza, Extension::Crowd(crowd));
+        }
         turn.send(link, Class::Control, stanza, dot.as_ref());
         parent.unstage();
         parent.promised = None;
@@ -270,12 +289,14 @@ impl Node {
             Extension::Sync { hello, reset, path } => Some((hello, *reset, path)),
             _ => None,
         }) {
-            return self.synchronise(sync.0, sync.1, sync.2, turn);
+            return self.synchronise(sync.0, sync.1, sync.2, fmuc.crowd(), turn);
         }
         if fmuc.extensions.contains(&Extension::Rejoin) {
-            return self.called_back(turn);
+            return self.told_to_rejoin(turn);
         }
         match parent.state {
+            // Of the session before, or it has overtaken the answer.
+            State::Joining { .. } if !fmuc.extensions.is_empty() => {}
             // What it speaks shows by its first answer.
             State::Joining { .. }
                 if parent.link.speech != Speech::Ext || parent.link.session.is_empty() =>
@@ -304,29 +325,9 @@ impl Node {
             State::Syncing { .. } | State::Joined | State::Leaving { .. } => {
                 self.take(&Via::Parent, stanza, fmuc, turn);
                 if fmuc.extensions.contains(&Extension::Synced) {
-                    self.synchronised(turn);
+                    self.synchronised(fmuc, turn);
                 }
             }
-        }
-    }
-
-    /// The parent has forgotten what it had of this room.
-    fn called_back(&mut self, turn: &mut Turn<'_>) {
-        let Some(parent) = self
-            .parent
-            .as_ref()
-            .filter(|parent| parent.link.may_extend())
-        else {
-            return;
-        };
-        let peer = parent.link.peer.clone();
-        let there = matches!(
-            parent.state,
-            State::Joined | State::Syncing { .. } | State::Suspect { .. }
-        );
-        let most = self.settings.limits.joins;
-        if there && self.door.joins(&peer, most, turn.now.instant) {
-            self.join(turn);
         }
     }
 
@@ -423,6 +424,36 @@ impl Node {
         }
         turn.notice(&parent.link.peer, Matter::Ordinary);
         self.try_later(true, turn);
+    }
+
+    /// The parent does not know how far this side is.
+    fn told_to_rejoin(&mut self, turn: &mut Turn<'_>) {
+        let nobody = self.crowd.contributed() == 0 && self.held.coming().is_none();
+        let most = self.settings.limits.joins;
+        let Some(parent) = self.parent.as_ref().filter(|one| one.link.may_extend()) else {
+            return;
+        };
+        let asked = matches!(parent.state, State::Joining { .. } | State::Backoff { .. });
+        let peer = parent.link.peer.clone();
+        if asked || !self.door.joins(&peer, most, turn.now.instant) {
+            return;
+        }
+        if !nobody {
+            return self.join(turn);
+        }
+        if let Some(parent) = &self.parent {
+            let leave = Fmuc::default().with(Extension::Leave);
+            let stanza = parent.link.write_own(&leave);
+            turn.send(&parent.link, Class::Control, stanza, None);
+        }
+    }
+
+    /// Who is behind the parent is not what it says: it has to tell of everybody.
+    pub(super) fn join_anew(&mut self, turn: &mut Turn<'_>) {
+        if let Some(parent) = &mut self.parent {
+            parent.whole = false;
+            self.join(turn);
+        }
     }
 
     fn rejected(&mut self, text: String, turn: &mut Turn<'_>) {
@@ -529,6 +560,8 @@ impl Node {
                 if parent.link.is_plain() && !parent.link.announced.is_empty() =>
             {
                 let retry = parent.back_off(by, now);
+                // What was still to be told is not, even if nothing is lost.
+                parent.link.missed |= parent.state != State::Joined;
                 parent.state = State::Suspect { retry };
             }
             State::Joined | State::Syncing { .. } => {
@@ -544,11 +577,13 @@ impl Node {
                 parent.bounced = !complete;
                 parent.state = State::Suspect { retry };
                 parent.unstage();
+                parent.link.trust(now);
                 self.split(&Via::Parent, turn);
             }
             State::Joining { .. } if self.splits.has(&Via::Parent) => {
                 let retry = parent.back_off(by, now);
                 parent.state = State::Suspect { retry };
+                parent.link.missed = true;
             }
             State::Joining { .. } => self.try_later(false, turn),
             State::Idle | State::Suspect { .. } | State::Leaving { .. } | State::Backoff { .. } => {
@@ -562,7 +597,7 @@ impl Node {
             return;
         };
         match parent.state {
-            State::Suspect { .. } if resumed => {
+            State::Suspect { .. } if resumed && !parent.link.missed => {
                 parent.state = State::Joined;
                 parent.tries = 0;
                 self.parent_back(turn);

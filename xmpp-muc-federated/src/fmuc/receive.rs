@@ -76,7 +76,13 @@ impl Node {
             true => link.aliases.read(fmuc),
             false => None,
         };
+        let named = |one: &Extension| matches!(one, Extension::Origin(_));
+        let nameless = link.is_ext() && dot.is_none() && fmuc.extensions.iter().any(named);
         self.extensions(via, fmuc, turn);
+        if nameless {
+            // Of another session: it is told once more in this one.
+            return turn.drop(&peer, "its event has no name here");
+        }
         // What Openfire says in the name of the room itself is said of somebody in another stanza.
         let author = fmuc.from.clone().filter(|from| !from.is_bare());
         let Some(author) = author else {
@@ -89,19 +95,25 @@ impl Node {
         {
             return;
         }
+        // Without a nick it is the peer's own, whomever it is about.
+        let own = stanza.from().is_some_and(Jid::is_bare);
+        if own && matches!(stanza.kind(), Kind::Presence(_)) {
+            return;
+        }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
         // What a room says of somebody in its own name is no presence of theirs: two rooms would refuse it to each other without end.
         if nick.is_empty() && matches!(stanza.kind(), Kind::Presence(_)) {
             return;
         }
         let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
-        if comes && self.heard_twice(via, &author, nick, dot.as_ref()) {
+        let own = dot.as_ref().is_some_and(|dot| dot.node == self.id);
+        if own || (comes && self.heard_twice(via, &author, nick, dot.as_ref())) {
+            if let Some(link) = self.link(via).filter(|_| comes) {
+                link.ringed = true;
+            }
             return;
         }
         if let Some(dot) = &dot {
-            if dot.node == self.id {
-                return;
-            }
             if let Err(why) = self.may_name(via, &dot.node, dot.epoch, turn.now) {
                 return turn.drop(&peer, why);
             }
@@ -201,12 +213,16 @@ impl Node {
         let better = dot
             .as_ref()
             .is_some_and(|dot| self.crowd.knows_better(&jid, dot));
+        let known = self.crowd.get(&jid);
+        let elsewhere = known.is_some_and(|known| known.via != *via);
+        // In which way they are there may be told once more by the event that has brought them.
+        let same_event = known.is_some_and(|known| dot.is_some() && known.dot == dot);
         let theirs = self.crowd.get_mut(&jid).filter(|known| known.via == *via);
-        if let Some(known) = theirs.filter(|_| !news) {
+        if let Some(known) = theirs.filter(|_| !news && better && !same_event) {
             known.stale = false;
             return;
         }
-        if better && self.crowd.get(&jid).is_none_or(|known| known.via == *via) {
+        if better && !same_event && !elsewhere {
             if !news {
                 return;
             }
@@ -244,10 +260,11 @@ impl Node {
             others: before
                 .as_ref()
                 .map_or_else(Vec::new, |known| known.others.clone()),
+            expelled: before.as_ref().and_then(|known| known.expelled.clone()),
             stale: false,
         });
         let same = before.is_some_and(|known| known.occupant == occupant);
-        if dot.is_some() || !same {
+        if (dot.is_some() && news) || !same {
             let event = Event::Here(occupant);
             let passing = Passing {
                 event,
@@ -256,7 +273,10 @@ impl Node {
             };
             match news {
                 true => self.publish(via, &passing, turn),
-                false => self.tell_all(via, &passing, turn),
+                false => {
+                    self.doubt(via, &jid, turn);
+                    self.tell_all(via, &passing, turn);
+                }
             }
         }
         self.avoid(via, &jid, turn);
@@ -643,6 +663,9 @@ impl Node {
 
     /// All behind a link are gone, as this room has to see it.
     pub(super) fn drop_behind(&mut self, via: &Via, parting: &Parting, turn: &mut Turn<'_>) {
+        if let Some(parent) = self.parent.as_mut().filter(|_| *via == Via::Parent) {
+            parent.whole = false;
+        }
         if *via == Via::Parent && !std::mem::take(&mut self.ancestors).is_empty() {
             self.tell_path(turn);
         }

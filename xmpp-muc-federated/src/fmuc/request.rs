@@ -17,6 +17,7 @@ impl Node {
     pub(super) fn ask_to_expel(&mut self, jid: &Jid, parting: &Parting, turn: &mut Turn<'_>) {
         if let Some(known) = self.crowd.get_mut(jid) {
             known.sight = Sight::Suppressed;
+            known.expelled = Some(Box::new(parting.clone()));
             self.pass_request(
                 jid,
                 PresenceType::Unavailable,
@@ -41,6 +42,19 @@ impl Node {
         }
         let x = Element::new("x", ns::USER).with_child(item);
         self.pass_request(jid, PresenceType::Available, Some(x), parting, turn);
+    }
+
+    /// A link is up again: what was asked for there may not have arrived.
+    pub(super) fn ask_to_expel_again(&mut self, via: &Via, turn: &mut Turn<'_>) {
+        let behind = self.crowd.behind(via);
+        let expelled = behind.filter_map(|known| {
+            let parting = known.expelled.clone()?;
+            Some((known.occupant.jid.clone(), parting))
+        });
+        for (jid, parting) in expelled.collect::<Vec<_>>() {
+            let item = parting_item(&parting);
+            self.pass_request(&jid, PresenceType::Unavailable, item, &parting, turn);
+        }
     }
 
     /// A peer asks that somebody who is not behind it go.
@@ -68,6 +82,9 @@ impl Node {
             };
             self.in_room(turn, |room, now, out| room.expel(jid, &parting, now, out));
         } else {
+            if let Some(known) = self.crowd.get_mut(jid) {
+                known.expelled = Some(Box::new(parting.clone()));
+            }
             self.pass_request(
                 jid,
                 PresenceType::Unavailable,

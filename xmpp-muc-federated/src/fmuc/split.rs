@@ -29,6 +29,18 @@ struct Split {
 const TECHNICAL: u16 = 333;
 
 impl Splits {
+    /// A session begins: the peer is about to say which nodes behind it cannot be heard of.
+    pub(super) fn forget_nodes(&mut self, via: &Via) {
+        self.all
+            .retain(|split| split.via != *via || split.node.is_none());
+    }
+
+    /// The nodes that cannot be heard of, behind other links than this one.
+    fn nodes(&self, but: &Via) -> Vec<NodeId> {
+        let others = self.all.iter().filter(|split| split.via != *but);
+        others.filter_map(|split| split.node.clone()).collect()
+    }
+
     /// Whether the link is down.
     pub(super) fn has(&self, via: &Via) -> bool {
         let down = |split: &Split| split.via == *via && split.node.is_none();
@@ -77,15 +89,33 @@ impl Node {
 
     /// A link is up again, and what has become of those behind it is known.
     pub(super) fn reunite(&mut self, via: &Via, turn: &mut Turn<'_>) {
-        if !self.splits.has(via) {
-            return;
+        if self.splits.has(via) {
+            self.splits
+                .all
+                .retain(|split| split.via != *via || split.node.is_some());
+            let mut nodes = self.nodes_behind(via);
+            nodes.retain(|node| !self.splits.has_node(via, node));
+            self.spread(via, &nodes, Extension::Reach, turn);
         }
-        self.splits.forget(via);
-        let nodes = self.nodes_behind(via);
-        self.spread(via, &nodes, Extension::Reach, turn);
         for jid in self.crowd.jids_behind(via) {
-            self.find_again(via, &jid, turn);
+            let dot = self.crowd.get(&jid).and_then(|known| known.dot.as_ref());
+            if !dot.is_some_and(|dot| self.splits.has_node(via, &dot.node)) {
+                self.find_again(via, &jid, turn);
+            }
         }
+    }
+
+    /// The nodes on this side of a link that cannot be heard of.
+    pub(super) fn cut_off(&self, via: &Via) -> Vec<NodeId> {
+        let mut nodes = self.splits.nodes(via);
+        let down = self
+            .routes
+            .iter()
+            .filter(|(_, by)| *by != via && self.splits.has(by));
+        nodes.extend(down.map(|(node, _)| node.clone()));
+        nodes.sort();
+        nodes.dedup();
+        nodes
     }
 
     /// What a peer says of nodes further away: whether one hears of them. The others are told once of all of which this is news.
@@ -266,7 +296,7 @@ impl Node {
             .collect();
         for other in others {
             if let Some(parent) = self.parent.as_ref().filter(|_| other == Via::Parent)
-                && !matches!(parent.state, super::parent::State::Joined)
+                && !parent.is_live()
             {
                 continue;
             }

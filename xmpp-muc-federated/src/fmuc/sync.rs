@@ -24,8 +24,16 @@ struct Delta {
     gone: Vec<Range>,
     /// Something was left out, since something later says it all.
     skipped: bool,
-    /// What is told last says that this was all.
+    /// What is told last says that this was all, if something was left out.
     ends: bool,
+    /// And in any case: the peer is to see whether it knows now who is there.
+    compares: bool,
+    /// Who is there of whom the peer knows, or is told of at last.
+    known: Vec<(Jid, String)>,
+    /// A digest of all of them.
+    crowd: u32,
+    /// The nodes that cannot be heard of, and which of their lives is known.
+    cut_off: Vec<(NodeId, u64)>,
 }
 
 impl Node {
@@ -92,7 +100,9 @@ impl Node {
                 reset,
                 path,
             };
-            let stanza = link.write_own(&Fmuc::default().with(sync));
+            let known = self.crowd.digest_behind(&via);
+            let sync = Fmuc::default().with(sync).with(Extension::Crowd(known));
+            let stanza = link.write_own(&sync);
             turn.send(link, Class::Control, stanza, None);
         }
         if !ext {
@@ -118,7 +128,9 @@ impl Node {
             if let Some(subject) = lacks_subject {
                 link.tell(subject, turn);
             }
-            let stanza = link.write_own(&Fmuc::default().with(Extension::Synced));
+            let crowd = self.crowd.digest_before(&via, peer);
+            let synced = Fmuc::default().with(Extension::Synced);
+            let stanza = link.write_own(&synced.with(Extension::Crowd(crowd)));
             turn.send(link, Class::Control, stanza, None);
         } else {
             for stanza in link.write_subject(subject.as_ref()) {
@@ -133,12 +145,16 @@ impl Node {
         hello: &Hello,
         reset: bool,
         path: &[NodeId],
+        known: Option<u32>,
         turn: &mut Turn<'_>,
     ) {
         let Some(parent) = &mut self.parent else {
             return;
         };
         let link = &mut parent.link;
+        if link.may_extend() {
+            link.speech = Speech::Ext;
+        }
         if !matches!(parent.state, State::Joining { .. }) || hello.session != link.session {
             return;
         }
@@ -165,17 +181,15 @@ impl Node {
         if self.break_ring(turn) {
             return;
         }
+        self.splits.forget_nodes(&Via::Parent);
         self.outlive_itself(&vector, turn);
         self.outlive(&Via::Parent, &vector, turn);
         if reset {
-            for jid in self.crowd.jids_behind(&Via::Parent) {
-                if let Some(known) = self.crowd.get_mut(&jid) {
-                    known.stale = true;
-                }
-            }
+            self.crowd.make_stale(&Via::Parent);
         }
         let mut delta = self.delta(&vector, &Via::Parent, hello.fresh);
         delta.ends = true;
+        delta.compares = known.is_some_and(|known| hello.fresh || known != delta.crowd);
         if let Some(parent) = &mut self.parent {
             parent.link.catch_up(&delta, turn);
         }
@@ -183,7 +197,7 @@ impl Node {
     }
 
     /// The parent has told all that was lacking here.
-    pub(super) fn synchronised(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn synchronised(&mut self, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         let Some(parent) = &mut self.parent else {
             return;
         };
@@ -200,16 +214,37 @@ impl Node {
             .as_ref()
             .is_some_and(|parent| syncing(parent.state))
         {
+            let crowd = self.crowd.digest_behind(&Via::Parent);
+            let agreed = fmuc.crowd().is_none_or(|theirs| theirs == crowd);
+            let parent = self.parent.as_mut();
+            let was_whole = parent.is_some_and(|parent| std::mem::replace(&mut parent.whole, true));
+            let parent = self.parent.as_mut();
+            let may = |link: &mut Link| link.may_renew(turn.now.instant);
+            if was_whole && !agreed && parent.is_some_and(|parent| may(&mut parent.link)) {
+                return self.join_anew(turn);
+            }
             self.joined(turn);
+            self.ask_to_expel_again(&Via::Parent, turn);
             self.ask_again(theirs.as_ref(), turn);
         }
     }
 
     /// A child has told all that was lacking here, and left out what does not matter any more.
-    pub(super) fn completed(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+    pub(super) fn completed(&mut self, peer: &BareJid, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        let via = Via::Child(peer.clone());
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
-            self.adopt(&Via::Child(peer.clone()), &promised, turn);
+            self.adopt(&via, &promised, turn);
+        }
+        self.drop_stale(&via, turn);
+        let crowd = self.crowd.digest_behind(&via);
+        let agreed = fmuc.crowd().is_none_or(|theirs| theirs == crowd);
+        if let Some(child) = self.children.get_mut(peer) {
+            let was_whole = std::mem::replace(&mut child.whole, true);
+            if was_whole && !agreed && child.link.may_renew(turn.now.instant) {
+                child.whole = false;
+                self.ask_child(peer, turn);
+            }
         }
     }
 
@@ -384,6 +419,9 @@ impl Node {
     /// Tells all links but this one that these events will not come, and of what they were not told; those of which it speaks with the next event need not hear
     /// of it now.
     fn tell_gone(&mut self, via: &Via, ranges: &[Range], turn: &mut Turn<'_>) {
+        // A life that has begun, and in which nothing has happened, is none of them.
+        let ranges = ranges.iter().filter(|(.., seqs)| !seqs.is_empty());
+        let ranges: &[Range] = &ranges.cloned().collect::<Vec<_>>();
         let children = self.children.iter_mut();
         let children = children.filter(|(peer, child)| {
             !matches!(via, Via::Child(from) if from == *peer)
@@ -442,13 +480,19 @@ impl Node {
         };
         // By the stanza that has joined.
         let told = |jid: &Jid| link.is_some_and(|link| link.named.as_ref() == Some(jid));
-        let mut delta = Delta::default();
-        for known in self.crowd.iter() {
+        let ext = link.is_some_and(Link::is_ext);
+        let unsure = |jid: &Jid| link.is_some_and(|link| link.unsure.contains_key(jid));
+        let mut delta = Delta {
+            crowd: link.map_or(0, |link| self.crowd.digest_before(via, &link.peer)),
+            ..Delta::default()
+        };
+        for known in self.crowd.iter().filter(|known| known.via != *via) {
+            let (jid, nick) = (&known.occupant.jid, &known.occupant.nick);
+            delta.known.push((jid.clone(), nick.clone()));
             let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
-            if known.via != *via
-                && known.sight != Sight::Lost
-                && (!covered || anew)
-                && !told(&known.occupant.jid)
+            if (known.sight != Sight::Lost || ext)
+                && (!covered || anew || unsure(jid))
+                && (!told(jid) || unsure(jid))
             {
                 delta.passing.push(Passing {
                     event: Event::Here(known.occupant.clone()),
@@ -485,6 +529,15 @@ impl Node {
             }
         }
         delta.gone = missing.gone;
+        if ext {
+            let cut_off = self.cut_off(via).into_iter();
+            let have = self.have.vector();
+            let of_now = |node: NodeId| {
+                let epoch = have.get(&node)?.epoch;
+                Some((node, epoch))
+            };
+            delta.cut_off = cut_off.filter_map(of_now).collect();
+        }
         delta
     }
 
@@ -639,6 +692,11 @@ impl Link {
     /// Tells the peer what it lacks; the last of it says so if something of it is not there to be told.
     fn catch_up(&mut self, delta: &Delta, turn: &mut Turn<'_>) {
         if self.is_ext() {
+            if self.pace.tells_all() {
+                for (jid, nick) in &delta.known {
+                    self.announced.insert(jid.clone(), nick.clone());
+                }
+            }
             for range in &delta.gone {
                 let fmuc = Fmuc {
                     extensions: self.gone(std::slice::from_ref(range)),
@@ -648,23 +706,38 @@ impl Link {
                 turn.send(self, Class::Control, stanza, None);
             }
         }
-        let (mut all, mut skipped) = (Vec::new(), delta.skipped);
+        let (mut all, mut skipped) = (Vec::new(), delta.skipped || delta.compares);
         for passing in &delta.passing {
             let stanzas = self.stanzas(passing, turn);
             skipped |= stanzas.is_empty();
             all.extend(stanzas);
         }
-        let synced = || Fmuc::default().with(Extension::Synced);
         let ends = self.is_ext() && delta.ends && skipped;
+        let end = [Extension::Synced, Extension::Crowd(delta.crowd)];
+        let apart = self.is_ext() && !delta.cut_off.is_empty();
         let none = all.is_empty();
-        if ends && let Some((last, _)) = all.last_mut() {
-            *last = extended(last.clone(), Extension::Synced);
+        if ends
+            && !apart
+            && let Some((last, _)) = all.last_mut()
+        {
+            for extension in end.clone() {
+                *last = extended(last.clone(), extension);
+            }
         }
         for (stanza, dot) in all {
             turn.send(self, Class::CatchUp, stanza, dot.as_ref());
         }
-        if ends && none {
-            let stanza = self.write_own(&synced());
+        if apart || (ends && none) {
+            let mut fmuc = Fmuc::default();
+            for (node, epoch) in &delta.cut_off {
+                let (alias, definition) = self.aliases.name(node, *epoch);
+                fmuc.extensions.extend(definition);
+                fmuc.extensions.push(Extension::Unreach(alias));
+            }
+            if ends {
+                fmuc.extensions.extend(end);
+            }
+            let stanza = self.write_own(&fmuc);
             turn.send(self, Class::Control, stanza, None);
         }
     }

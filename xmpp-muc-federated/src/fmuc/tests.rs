@@ -665,6 +665,7 @@ fn element(extension: &Extension) -> Option<String> {
         Extension::Sync { reset: true, .. } => "sync-reset".into(),
         Extension::Sync { .. } => "sync".into(),
         Extension::Synced => "synced".into(),
+        Extension::Crowd(_) => return None,
         Extension::Alias { .. } => return None,
         Extension::Origin(origin) => format!("o.{}", origin.seq),
         Extension::Changed(..) => return None,

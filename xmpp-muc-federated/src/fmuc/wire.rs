@@ -47,6 +47,8 @@ pub enum Extension {
     },
     /// `<synced/>`: that was all that was missing.
     Synced,
+    /// `<crowd/>`: a digest of who is on the side that says so, with their nicks. Who comes to another one has missed something.
+    Crowd(u32),
     /// `<a/>`: a name for the life of a node, from now on.
     Alias {
         /// The name.
@@ -204,6 +206,14 @@ impl Fmuc {
         })
     }
 
+    /// The digest of who is on the side that says it, if it says one.
+    pub(super) fn crowd(&self) -> Option<u32> {
+        self.extensions.iter().find_map(|one| match one {
+            Extension::Crowd(digest) => Some(*digest),
+            _ => None,
+        })
+    }
+
     /// As it stands in a stanza.
     pub fn to_element(&self) -> Element {
         let mut element = Element::new("fmuc", ns::FMUC);
@@ -240,6 +250,10 @@ impl Extension {
                 path: element.child("p", ns::SYNC).map_or(Ok(Vec::new()), path)?,
             },
             "synced" => Extension::Synced,
+            "crowd" => {
+                let digest = u32::try_from(number(element, "d")?);
+                Extension::Crowd(digest.map_err(|_| WireError::Extension)?)
+            }
             "a" => Extension::Alias {
                 alias: number(element, "a")?,
                 node: node(element.attr("n").ok_or(WireError::Extension)?)?,
@@ -304,6 +318,9 @@ impl Extension {
                 sync
             }
             Extension::Synced => new("synced"),
+            Extension::Crowd(digest) => {
+                new("crowd").with_attr("d", &base36::write(u64::from(*digest)))
+            }
             Extension::Alias { alias, node, epoch } => new("a")
                 .with_attr("a", &base36::write(*alias))
                 .with_attr("n", node.as_str())

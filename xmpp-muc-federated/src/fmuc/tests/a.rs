@@ -380,13 +380,11 @@ fn a16_a_ring_is_broken_at_one_place() {
             al: P Hamlet
             A>C P(hm as Hamlet) o.1
         release C B
-            B>C P(al as Alice) o.1
-            B>C P(mb as Macbeth) o.1 synced
+            B>C P(al as Alice) o.1 synced
             B>A own path(2)
             A>C own path(3)
             mb: P Alice
         release A C
-            C>A P(al as Alice) o.1
             C>A P(hm as Hamlet) o.1 synced
             C>B own path(2)
             C>B own path(3)

@@ -664,12 +664,12 @@ fn b6_what_changes_while_a_link_is_down_is_told_when_it_is_up() {
             al: P Alice 110
         heal A B
             B>A J(hm as Hamlet) join o.1
-            A>B own sync
-            A>B own synced
-            A>B P(al as Alice)
-            B>A P(hm as Hamlet)
-            hm: P Alice
             al: P Hamlet
+            A>B own sync
+            A>B P(al as Alice) o.1
+            A>B own synced
+            hm: P Alice
+            B>A P(hm as Hamlet)
     ",
     );
     assert_eq!(

@@ -417,3 +417,22 @@ fn what_a_plain_child_says_survives_an_outage_above() {
     assert_eq!(world.roster('A'), ["Alice", "Macbeth"]);
     assert!(world.is_quiet());
 }
+
+/// A peer that has spoken our extension and then joins without it, and is cut off: nobody else is taken for gone.
+#[test]
+fn a_peer_that_speaks_less_than_before_takes_nobody_with_it() {
+    let mut world = World::new("A B>A F");
+    world.run("al enters A\nhm enters B");
+    world.run("F> A <presence from='harbour@muc.cyprus.lit/Othello' to='rabbithole@rooms.wonderland.lit/Othello'><x xmlns='http://jabber.org/protocol/muc'/><x xmlns='http://jabber.org/protocol/muc#user'><item/></x><fmuc xmlns='http://isode.com/protocol/fmuc' from='othello@cyprus.lit/c'><join xmlns='urn:x-fmuc:1' v='1' m='pp' s='s1'><h a='1' n='harbour@muc.cyprus.lit' e='m2qhs0' s='0'/></join><o xmlns='urn:x-fmuc:1' i='1.0'/></fmuc></presence>".replace("urn:x-fmuc:1", crate::ns::SYNC).as_str());
+    world.play(
+        "
+        F> A <presence id='1' from='harbour@muc.cyprus.lit/Iago' to='rabbithole@rooms.wonderland.lit/Othello'><fmuc xmlns='http://isode.com/protocol/fmuc' from='othello@cyprus.lit/c'></fmuc><x xmlns='http://jabber.org/protocol/muc'/></presence>
+        cut A F
+        wait 61
+        wait 400
+        heal A F
+        wait 100
+        al says A after all
+        ",
+    );
+}

@@ -19,6 +19,7 @@ fn everything_is_written_as_it_is_read() {
         "<sync v='1' m='pp' s='7f3a'><h a='1' n='a@x' e='3' s='2f1'/><p>a@x b@y</p></sync>",
         "<sync reset='1' v='1' m='pp' s='7f3a'/>",
         "<synced/>",
+        "<crowd d='1z141z3'/>",
         "<a a='3' n='c@z' e='k2'/>",
         "<o i='2.11d'/>",
         "<want i='2.7-7'/>",
@@ -89,6 +90,8 @@ fn what_is_malformed_is_an_error() {
         "<collision from='a@b'/>",
         "<act nick='Alice'/>",
         "<unreach/>",
+        "<crowd/>",
+        "<crowd d='1z141z4'/>",
         "<left/>",
         "<refuse/>",
     ] {
