@@ -93,7 +93,8 @@ impl Node {
                 continue;
             }
             let known = self.crowd.get(&author);
-            let nick = known.map_or(nick, |known| known.occupant.nick.clone());
+            let known = known.map(|known| known.occupant.nick.clone());
+            let nick = known.unwrap_or_else(|| self.nick_of_old(&author, &nick));
             let event = Event::Said {
                 by: author,
                 nick,
