@@ -237,7 +237,8 @@ pub struct Policy {
     /// How many times longer than for others it is waited for: until it is connected to and has proven itself, until it answers, until what
     /// waits for it comes back. For a link on which a handshake takes minutes. Default: 1; 0 is 1.
     ///
-    /// A peer that has opened a connection is not known before its stream header, which has to come in the time that all have.
+    /// A peer that has opened a connection is not known before its stream header, which has to come in the time that all have. It is said of single peers
+    /// (`Rules::exceptions`): what holds for all is a matter of the times themselves.
     pub patience: u32,
 }
 

@@ -143,7 +143,11 @@ impl Site {
         let address = bare(&format!("rooms.{domain}"));
         let mut options = Options::new(address, Arc::new(settings), store.clone());
         let mut federating = Federating::default();
-        federating.rooms = vec![(room(name), Arc::new(federation))];
+        // Of what is said of no room, its owner may say it.
+        match federation.is_none() {
+            true => federating.by_owners = true,
+            false => federating.rooms = vec![(room(name), Arc::new(federation))],
+        }
         options.federation = Some(federating);
         let service = Service::new(options);
         let gate = Gate::default();
@@ -377,6 +381,41 @@ async fn a_room_that_is_not_expected_is_not_let_in() {
     let stanza = "<presence to='new@rooms.a.example/x'><fmuc xmlns='http://isode.com/protocol/fmuc' from='x@b.example/y'/></presence>";
     b.send(stanza).await;
     b.hears("error|not-acceptable").await;
+    for site in [a, b] {
+        timeout(PATIENCE, site.server.close()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_has_a_room_that_somebody_is_in_join_another() {
+    let net = Net::new();
+    let a = Site::new(&net, "a", accepts(true)).await;
+    let b = Site::new(&net, "b", accepts(false)).await;
+    a.enter("a").await;
+    b.enter("b").await;
+    let field =
+        |var: &str, value: &str| format!("<field var='{var}'><value>{value}</value></field>");
+    let configure = |parent: &str| {
+        let fields = [
+            field("FORM_TYPE", "http://jabber.org/protocol/muc#roomconfig"),
+            field("muc#roomconfig_persistentroom", "1"),
+            field("x-fmuc#parent", parent),
+        ];
+        format!(
+            "<iq type='set' id='1' to='{}'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>{}</x></query></iq>",
+            room("b"),
+            fields.concat()
+        )
+    };
+    b.send(&configure(room("a").as_str())).await;
+    // Who was there before is there for the others.
+    a.hears("<presence|rooms.a.example/b").await;
+    b.hears("<presence|rooms.b.example/a").await;
+    a.say("a", "welcome").await;
+    b.hears("rooms.b.example/a|<body>welcome</body>").await;
+    b.send(&configure("")).await;
+    a.hears("unavailable|rooms.a.example/b").await;
+    b.hears("unavailable|rooms.b.example/a").await;
     for site in [a, b] {
         timeout(PATIENCE, site.server.close()).await.unwrap();
     }

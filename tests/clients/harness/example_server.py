@@ -78,9 +78,8 @@ backoff = { max = "30 s" }
 PATIENCE = 10
 
 PEER = """
-[[rooms.federation.peers]]
-address = "{domain}"
-link = "{link}"
+[rooms.federation.peers."{domain}"]
+profile = "{link}"
 """
 
 ROOM = """
@@ -161,11 +160,11 @@ class ExampleServer(Server):
             ROOM.format(
                 room=f"{room.name}@{self.rooms}",
                 parents=json.dumps(room.parents),
-                accept=json.dumps(room.accept or "none"),
+                accept=json.dumps(room.accept),
             )
             for room in self.federated
         )
-        return "".join(("[rooms.federation]\nenabled = true\n", *peers, *rooms))
+        return "".join((*peers, *rooms))
 
     def links(self) -> str:
         """What its operator sees of its connections with others."""

@@ -9,7 +9,7 @@ from harness.network import Loopback
 from harness.verdict import Verdict
 
 PLAN = Plan(
-    rate=50_000.0, delay=0.2, every=0.4, before=2.0, cut=5.0, after=2.0, idle=0.0, patience=60.0, quiet=20.0
+    rate=100_000.0, delay=0.05, every=0.3, before=1.5, cut=4.0, after=1.5, idle=0.0, patience=60.0, quiet=20.0
 )
 
 

@@ -9,7 +9,7 @@ use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
 use super::node::{Class, Matter, Node, Turn};
-use super::settings::{Accept, Dialect};
+use super::settings::Accept;
 use super::{Extension, Fmuc, Mode};
 use crate::log::Vector;
 use crate::ns;
@@ -32,6 +32,8 @@ pub(super) struct Child {
     pub(super) stale: Option<Instant>,
     /// Until when it may take to tell what was promised.
     pub(super) told_by: Option<Instant>,
+    /// Its link has been down: if it joins now, it has forgotten that it had.
+    anew: bool,
     /// When it was asked to join anew.
     recalled: Option<Instant>,
 }
@@ -57,6 +59,7 @@ impl Child {
             ask: None,
             stale: None,
             told_by: None,
+            anew: false,
             recalled: None,
         }
     }
@@ -69,7 +72,9 @@ impl Child {
                 self.link.doubt(passing, turn.now.instant);
                 self.link.tell(passing, turn);
             }
-            State::Suspect { .. } if !self.link.is_ext() => self.link.wait(passing.clone()),
+            State::Suspect { .. } if !self.link.is_ext() => {
+                self.link.wait_since(passing, turn);
+            }
             // It says what it lacks when it comes back.
             State::Suspect { .. } => {
                 self.link.pace.postpone(passing);
@@ -92,7 +97,7 @@ impl Child {
 
 impl Node {
     /// A stanza of a room that has not joined this one.
-    pub(super) fn from_stranger(
+    pub(super) fn heard_from_stranger(
         &mut self,
         peer: &BareJid,
         stanza: &Stanza,
@@ -119,7 +124,19 @@ impl Node {
                 }
             }
             // The answer to the last of them may have been lost.
-            Kind::Presence(PresenceType::Unavailable) if self.federation.accept.admits(peer) => {
+            Kind::Presence(PresenceType::Unavailable)
+                if self.federation.accept.admits(peer) && speaks_for_somebody(fmuc) =>
+            {
+                if self.is_answered(peer, turn) {
+                    self.say_left(peer, None, turn);
+                }
+            }
+            // Whatever it takes itself for: it is told that it is not. Who speaks our extension finds out.
+            _ if self.federation.accept.admits(peer)
+                && speaks_for_somebody(fmuc)
+                && fmuc.extensions.is_empty() =>
+            {
+                turn.drop(peer, "the room has not joined");
                 if self.is_answered(peer, turn) {
                     self.say_left(peer, None, turn);
                 }
@@ -210,7 +227,7 @@ impl Node {
     }
 
     /// A stanza of a room that has joined this one.
-    pub(super) fn from_child(
+    pub(super) fn heard_from_child(
         &mut self,
         peer: &BareJid,
         stanza: &Stanza,
@@ -248,7 +265,7 @@ impl Node {
         self.reached(peer, turn);
         // XEP-0289 §4.6: with its last occupant the room has left.
         let leaves = stanza.kind() == Kind::Presence(PresenceType::Unavailable) && !is_rename;
-        if leaves && self.crowd.behind(&via).next().is_none() {
+        if leaves && self.crowd.count_behind(&via) == 0 {
             self.child_left(peer, turn);
         }
     }
@@ -268,12 +285,19 @@ impl Node {
     }
 
     /// Without our extension: somebody who is known enters once more, so the peer does not know that it has joined.
-    fn joins_anew(&self, peer: &BareJid, stanza: &Stanza, fmuc: &Fmuc) -> bool {
+    fn joins_anew(&mut self, peer: &BareJid, stanza: &Stanza, fmuc: &Fmuc) -> bool {
         let via = Via::Child(peer.clone());
         let known = fmuc.from.as_ref().and_then(|from| self.crowd.get(from));
+        let known = known.is_some_and(|known| known.via == via);
+        let Some(child) = self.children.get_mut(peer) else {
+            return false;
+        };
+        // XEP-0289 has `<x/>` in the first stanza alone; Openfire in that of everybody who comes (O10 of the design).
+        let first = child.link.speech == Speech::Xep;
+        let anew = std::mem::take(&mut child.anew) || child.state != State::Joined;
         stanza.kind() == Kind::Presence(PresenceType::Available)
             && stanza.payload().has("x", ns::MUC)
-            && known.is_some_and(|known| known.via == via)
+            && (known || first || anew)
     }
 
     /// A room joins, or joins anew.
@@ -311,11 +335,8 @@ impl Node {
                 child.link.aliases.told(&hello.have)
             }
             None => {
-                if child.link.speech == Speech::Unknown || child.link.is_ext() {
-                    child.link.speech = match child.link.about.dialect {
-                        Dialect::Openfire => Speech::Openfire,
-                        _ => Speech::Xep,
-                    };
+                if !child.link.is_plain() {
+                    child.link.guess(stanza);
                 }
                 Some(Vector::default())
             }
@@ -341,7 +362,7 @@ impl Node {
         // What the peer speaks is told by the first stanza that it gets: whatever there is to say of its occupant comes after the burst.
         let about = turn.hold_back(since, peer);
         // A room that brings nobody has no business here (V4 of the design): nothing is told to it.
-        if self.crowd.behind(&via).next().is_none() && !self.held.passes(&via) {
+        if self.crowd.count_behind(&via) == 0 && !self.held.passes(&via) {
             self.children.remove(peer);
             self.strike_link(peer, turn);
             return self.refuse(peer, "none of its occupants is let in", turn);
@@ -412,16 +433,6 @@ impl Node {
         }
     }
 
-    /// The link to a room that has joined is up, and something may be lost: unless that room joins anew by itself, it is asked to.
-    pub(super) fn child_up(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
-        if let Some(child) = self.children.get_mut(peer)
-            && matches!(child.state, State::Suspect { .. })
-            && child.link.is_ext()
-        {
-            child.ask = Some(turn.now.instant + child.link.timers.gap);
-        }
-    }
-
     /// A room that has joined is asked to say how far it has everything; not again before it may have answered.
     pub(super) fn ask_child(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
         if let Some(child) = self.children.get_mut(peer) {
@@ -455,6 +466,23 @@ impl Node {
             }
             child.link.tell_due(turn);
             self.reunite(&Via::Child(peer.clone()), turn);
+        }
+    }
+
+    /// The link to a room that has joined is up again, or there is one once more.
+    pub(super) fn child_up(&mut self, peer: &BareJid, resumed: bool, turn: &mut Turn<'_>) {
+        let Some(child) = self.children.get_mut(peer) else {
+            return;
+        };
+        let plain = !child.link.is_ext();
+        child.anew |= plain && !resumed;
+        // It has no way to ask for what it has missed.
+        if resumed || plain {
+            return self.child_back(peer, turn);
+        }
+        // Something may be lost: unless that room joins anew by itself, it is asked to.
+        if matches!(child.state, State::Suspect { .. }) {
+            child.ask = Some(turn.now.instant + child.link.timers.gap);
         }
     }
 
@@ -529,6 +557,11 @@ impl Node {
 pub(super) fn asks_to_join(stanza: &Stanza, fmuc: &Fmuc) -> bool {
     let payload = stanza.payload();
     has_join(fmuc) || (payload.has("x", ns::MUC) && payload.has("x", ns::USER))
+}
+
+/// What is said in nobody's name is never answered: it may be an answer.
+fn speaks_for_somebody(fmuc: &Fmuc) -> bool {
+    fmuc.from.as_ref().is_some_and(|from| !from.is_bare())
 }
 
 pub(super) fn has_join(fmuc: &Fmuc) -> bool {

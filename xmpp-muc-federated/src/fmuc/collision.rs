@@ -145,19 +145,23 @@ impl Node {
 
     /// The nick that somebody has instead: it depends on nothing but who they are, as long as it is free.
     fn alias(&self, nick: &str, bare: &BareJid) -> String {
-        let digest = Sha256::digest(bare.as_str());
-        let digits: String = digest.iter().map(|byte| digit(*byte)).collect();
-        let most = self.room.nick_bytes().saturating_sub(digits.len() + 1);
-        let end = (0..=nick.len().min(most))
-            .rev()
-            .find(|at| nick.is_char_boundary(*at));
-        let nick = &nick[..end.unwrap_or_default()];
-        let all =
-            (SUFFIX..=digits.len()).map(|length| format!("{nick}{MARK}{}", &digits[..length]));
-        let mut free = all.filter(|alias| self.other_holder(alias, bare).is_none());
-        free.next()
-            .unwrap_or_else(|| format!("{nick}{MARK}{digits}"))
+        let all = || variants(nick, bare, self.room.nick_bytes());
+        let mut free = all().filter(|alias| self.other_holder(alias, bare).is_none());
+        let longest = || all().last().unwrap_or_default();
+        free.next().unwrap_or_else(longest)
     }
+}
+
+/// The nicks that somebody may have instead of this one, the shortest first, of no more than so many bytes.
+pub(super) fn variants(nick: &str, bare: &BareJid, most: usize) -> impl Iterator<Item = String> {
+    let digest = Sha256::digest(bare.as_str());
+    let digits: String = digest.iter().map(|byte| digit(*byte)).collect();
+    let most = most.saturating_sub(digits.len() + 1);
+    let end = (0..=nick.len().min(most))
+        .rev()
+        .find(|at| nick.is_char_boundary(*at));
+    let nick = nick[..end.unwrap_or_default()].to_owned();
+    (SUFFIX..=digits.len()).map(move |length| format!("{nick}{MARK}{}", &digits[..length]))
 }
 
 impl Link {

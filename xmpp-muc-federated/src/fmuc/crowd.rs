@@ -59,6 +59,8 @@ const GONE_MAX: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
     all: BTreeMap<Jid, Known>,
+    /// How many are behind each link, and here.
+    counts: BTreeMap<Via, usize>,
     gone: BTreeMap<Jid, Dot>,
     order: VecDeque<Jid>,
 }
@@ -74,7 +76,18 @@ impl Crowd {
 
     pub(super) fn insert(&mut self, known: Known) {
         self.gone.remove(&known.occupant.jid);
-        self.all.insert(known.occupant.jid.clone(), known);
+        self.count(&known.via);
+        let before = self.all.insert(known.occupant.jid.clone(), known);
+        self.discount(before.as_ref());
+    }
+
+    /// They are behind another link now, and under this nick there.
+    pub(super) fn hand_over(&mut self, jid: &Jid, via: &Via, nick_there: String) {
+        if let Some(mut known) = self.all.get(jid).cloned() {
+            known.via = via.clone();
+            known.nick_there = nick_there;
+            self.insert(known);
+        }
     }
 
     /// They are gone, by this event.
@@ -88,7 +101,9 @@ impl Crowd {
                 oldest.and_then(|oldest| self.gone.remove(&oldest));
             }
         }
-        self.all.remove(jid)
+        let gone = self.all.remove(jid);
+        self.discount(gone.as_ref());
+        gone
     }
 
     /// Whether something later is known of them than this event: what becomes of one is their own node's to say, in its order.
@@ -155,10 +170,30 @@ impl Crowd {
         jids.map(|known| known.occupant.jid.clone()).collect()
     }
 
+    /// How many there are behind a link.
+    pub(super) fn count_behind(&self, via: &Via) -> usize {
+        self.counts.get(via).copied().unwrap_or_default()
+    }
+
     /// How many there are for the room that this one has joined: all that are not behind it.
     pub(super) fn contributed(&self) -> usize {
-        let all = self.all.values();
-        all.filter(|known| known.via != Via::Parent).count()
+        self.all.len() - self.count_behind(&Via::Parent)
+    }
+
+    fn count(&mut self, via: &Via) {
+        *self.counts.entry(via.clone()).or_default() += 1;
+    }
+
+    /// One less is behind the link that they were behind.
+    fn discount(&mut self, gone: Option<&Known>) {
+        if let Some(Known { via, .. }) = gone
+            && let Some(count) = self.counts.get_mut(via)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(via);
+            }
+        }
     }
 }
 

@@ -112,7 +112,10 @@ impl Node {
         link.silenced = Some(now + SILENCE);
         turn.notice(peer, Matter::Flood);
         match via {
-            Via::Parent => self.parent_lost(turn),
+            Via::Parent => {
+                self.parent_lost(turn);
+                self.ask_in_time(turn);
+            }
             Via::Child(peer) => self.child_lost(&peer, turn),
             Via::Here => {}
         }

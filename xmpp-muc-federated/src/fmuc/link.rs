@@ -10,10 +10,13 @@ use xmpp_core::time::Timestamp;
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
+use super::collision::variants;
 use super::event::{Event, Passing};
 use super::guard::Bucket;
+use super::node::Turn;
 use super::pace::Pace;
 use super::reference::Withheld;
+use super::roster::Roster;
 use super::settings::{Bandwidth, Dialect, Federation, Peer, PresenceLevel, Settings, Timers};
 use super::{Aliases, Dot, Extension, Fmuc, base36};
 use crate::log::Range;
@@ -42,7 +45,11 @@ pub(super) struct Link {
     /// The one on whose behalf it was joined.
     pub(super) named: Option<Jid>,
     /// Whom the peer knows to be on this side, and under which nick.
-    pub(super) announced: BTreeMap<Jid, String>,
+    pub(super) announced: Roster,
+    /// Who is on the other side, and under which nick there: only without our extension.
+    pub(super) theirs: Roster,
+    /// It is this room that has joined.
+    pub(super) upward: bool,
     /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
     pub(super) unsure: BTreeMap<Jid, Instant>,
     /// It has told of somebody whom one hears of by another way: there is a ring of rooms, and no side knows who is on the other one.
@@ -54,6 +61,8 @@ pub(super) struct Link {
     /// What waits for it to be there (again): only while our extension is not spoken, which finds out what is missing.
     outbox: VecDeque<Passing>,
     waiting: usize,
+    /// How many of them have come back: the first.
+    came_back: usize,
     most: (usize, usize),
     /// What it may say.
     pub(super) heard: Bucket,
@@ -111,13 +120,16 @@ impl Link {
             pace: Pace::new(presence, bandwidth.interval),
             withheld: Withheld::default(),
             named: None,
-            announced: BTreeMap::new(),
+            announced: Roster::default(),
+            theirs: Roster::default(),
+            upward: false,
             unsure: BTreeMap::new(),
             ringed: false,
             renewed: None,
             missed: false,
             outbox: VecDeque::new(),
             waiting: 0,
+            came_back: 0,
             most: (limits.outbox, limits.outbox_bytes),
             heard: Bucket::default(),
             silenced: None,
@@ -150,6 +162,11 @@ impl Link {
         matches!(self.speech, Speech::Unknown | Speech::Ext)
     }
 
+    /// Whether the peer is known to speak XEP-0289 and nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.speech, Speech::Xep | Speech::Openfire)
+    }
+
     pub(super) fn is_ext(&self) -> bool {
         self.speech == Speech::Ext
     }
@@ -167,7 +184,7 @@ impl Link {
     pub(super) fn introduce_anew(&mut self) {
         self.pace.forget(self.named.as_ref());
         self.announced
-            .retain(|jid, _| Some(jid) == self.named.as_ref());
+            .retain(|jid| Some(jid) == self.named.as_ref());
     }
 
     /// The peer has nothing to do with this room any more.
@@ -217,9 +234,32 @@ impl Link {
         }
         self.waiting += passing.event.size();
         self.outbox.push_back(passing);
+        self.make_room();
+    }
+
+    /// The same of what happens now: whoever says something is told to have said it now.
+    pub(super) fn wait_since(&mut self, passing: &Passing, turn: &Turn<'_>) {
+        let mut passing = passing.clone();
+        if passing.event.is_said() {
+            passing.late.get_or_insert(turn.now.utc);
+        }
+        self.wait(passing);
+    }
+
+    /// Keeps this, which was sent and has come back, before what has not been sent.
+    pub(super) fn wait_again(&mut self, passing: Passing) {
+        self.waiting += passing.event.size();
+        self.outbox.insert(self.came_back, passing);
+        self.came_back += 1;
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
         while self.outbox.len() > self.most.0 || self.waiting > self.most.1 {
             let said = self.outbox.iter().position(|one| one.event.is_said());
-            let oldest = self.outbox.remove(said.unwrap_or(0));
+            let at = said.unwrap_or(0);
+            self.came_back -= usize::from(at < self.came_back);
+            let oldest = self.outbox.remove(at);
             self.waiting -= oldest.map_or(0, |oldest| oldest.event.size());
         }
     }
@@ -235,19 +275,28 @@ impl Link {
         self.outbox.len()
     }
 
+    /// That somebody is there has been told in another way.
+    pub(super) fn wait_no_more(&mut self, jid: &Jid) {
+        let told = |one: &Passing| matches!(&one.event, Event::Here(one) if one.jid == *jid);
+        let before = self.outbox.iter().take(self.came_back);
+        self.came_back -= before.filter(|one| told(one)).count();
+        self.outbox.retain(|one| !told(one));
+        self.waiting = self.outbox.iter().map(|one| one.event.size()).sum();
+    }
+
     /// All that has waited.
     pub(super) fn take_waiting(&mut self) -> VecDeque<Passing> {
-        self.waiting = 0;
+        (self.waiting, self.came_back) = (0, 0);
         std::mem::take(&mut self.outbox)
     }
 
     /// The stanzas that tell the peer of an event. `None` of them if it has no need to know.
     pub(super) fn write(&mut self, passing: &Passing) -> Vec<Stanza> {
-        let stanzas = match &passing.event {
+        match &passing.event {
             Event::Here(occupant) => self.write_here(occupant, passing),
             Event::Gone { jid, nick, parting } => {
                 let nick = self.announced.remove(jid).unwrap_or_else(|| nick.clone());
-                vec![self.write_gone(jid, &nick, parting, passing)]
+                vec![self.write_gone(jid, &nick, parting, passing.dot.as_ref())]
             }
             Event::Said { message, .. } => vec![self.write_message(message, passing)],
             Event::Subject { message, stamp, .. } => {
@@ -258,12 +307,20 @@ impl Link {
                     false => message,
                 }]
             }
-        };
-        stanzas
+        }
     }
 
     fn write_here(&mut self, occupant: &Occupant, passing: &Passing) -> Vec<Stanza> {
-        let (jid, nick) = (&occupant.jid, &occupant.nick);
+        let jid = &occupant.jid;
+        let nick = &self.nick_there(jid, &occupant.nick);
+        let before = self.announced.get(jid);
+        if self.speech == Speech::Openfire {
+            // What they say of themselves it passes over, and when the only one goes who is here it takes the room for gone (O17, O18 of the design).
+            let sole = self.upward && self.announced.len() == 1;
+            if before.is_some_and(|before| before == nick || sole) {
+                return Vec::new();
+            }
+        }
         let before = self.announced.insert(jid.clone(), nick.clone());
         let mut stanzas = Vec::with_capacity(2);
         // Without our extension a change of nick is two presences (XEP-0045 §7.6).
@@ -286,14 +343,27 @@ impl Link {
         stanzas
     }
 
-    fn write_gone(
+    /// Under which nick one of ours is known there: another one, if theirs is that of one over there (N6 of the design).
+    fn nick_there(&self, jid: &Jid, nick: &str) -> String {
+        if self.is_ext() || self.theirs.rival(jid, nick).is_none() {
+            return nick.to_owned();
+        }
+        let free = |nick: &String| {
+            self.theirs.rival(jid, nick).is_none() && self.announced.rival(jid, nick).is_none()
+        };
+        let bare = jid.to_bare();
+        let mut all = variants(nick, &bare, ALIAS_MAX);
+        all.find(free).unwrap_or_else(|| nick.to_owned())
+    }
+
+    pub(super) fn write_gone(
         &mut self,
         jid: &Jid,
         nick: &str,
         parting: &Parting,
-        passing: &Passing,
+        dot: Option<&Dot>,
     ) -> Stanza {
-        let fmuc = self.fmuc(jid, passing.dot.as_ref());
+        let fmuc = self.fmuc(jid, dot);
         let silent = || Stanza::presence(PresenceType::Unavailable);
         let mut presence = parting.farewell.clone().unwrap_or_else(silent);
         presence.set_payload(self.strip_presence(&presence));
@@ -358,6 +428,18 @@ impl Link {
         stanza.with_to(at(&self.peer, to))
     }
 
+    /// Somebody behind the peer, as they are known here.
+    pub(super) fn write_of_theirs(
+        &mut self,
+        occupant: &Occupant,
+        nick: &str,
+        presence: Stanza,
+    ) -> Stanza {
+        let fmuc = self.fmuc(&occupant.jid, None);
+        let presence = presence.with_children(standing(occupant).as_ref());
+        self.addressed(presence, nick, fmuc)
+    }
+
     /// From room to room, of nobody in particular.
     pub(super) fn write_own(&self, fmuc: &Fmuc) -> Stanza {
         Stanza::presence(PresenceType::Available)
@@ -388,8 +470,9 @@ impl Link {
         join: Option<Extension>,
     ) -> Stanza {
         self.named = Some(occupant.jid.clone());
-        self.announced
-            .insert(occupant.jid.clone(), occupant.nick.clone());
+        let nick = self.nick_there(&occupant.jid, &occupant.nick);
+        self.announced.insert(occupant.jid.clone(), nick.clone());
+        self.wait_no_more(&occupant.jid);
         self.unsure.remove(&occupant.jid);
         let mut fmuc = Fmuc::from(occupant.jid.clone());
         if let Some(join) = join {
@@ -407,8 +490,8 @@ impl Link {
         let mut presence = occupant.presence.clone();
         presence.set_payload(self.strip_presence(&presence));
         presence
-            .with_from(at(&self.room, &occupant.nick))
-            .with_to(at(&self.peer, &occupant.nick))
+            .with_from(at(&self.room, &nick))
+            .with_to(at(&self.peer, &nick))
             .with_id(None)
             .with_child(&fmuc.to_element())
             .with_child(&muc)
@@ -467,6 +550,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The most characters of an id that goes over a narrow link as it is (B4 of the design).
 const ID_MAX: usize = 12;
+/// The most bytes of a nick that is given to one of ours over there.
+const ALIAS_MAX: usize = 1000;
 
 fn is_long(id: &str) -> bool {
     id.chars().count() > ID_MAX

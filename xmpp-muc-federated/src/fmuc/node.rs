@@ -11,6 +11,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::child::Child;
 use super::crowd::{Crowd, Known, Via};
+use super::dedupe::Dedupe;
 use super::event::{Event, Passing};
 use super::guard::Door;
 use super::link::Link;
@@ -31,6 +32,8 @@ pub struct Node {
     pub(super) epoch: u64,
     /// The number of its last event.
     last: u64,
+    /// Up to here some numbers may be those of no event.
+    pub(super) sparse: u64,
     pub(super) federation: Federation,
     pub(super) settings: Arc<Settings>,
     pub(super) have: log::Have,
@@ -51,6 +54,8 @@ pub struct Node {
     pub(super) parent: Option<Parent>,
     pub(super) children: BTreeMap<BareJid, Child>,
     pub(super) door: Door,
+    /// What was said by those whose events have no names.
+    pub(super) heard: Dedupe,
     /// The rooms from the one that this one has joined to the root.
     pub(super) ancestors: Vec<NodeId>,
     /// How many sessions it has begun.
@@ -154,6 +159,9 @@ pub enum Matter {
     Ordinary,
     /// There was no answer.
     Silent,
+    /// There was no answer of an Openfire: it may still count this room among those that have joined, with occupants of which nothing is known here any more.
+    /// Then it answers no join until its room is emptied of them over there.
+    Stale,
     /// It does not say what it has done, so this room can be no replica of it.
     NoEcho,
     /// It says too much, and is not heard for a minute.
@@ -207,6 +215,7 @@ impl Node {
             room,
             epoch,
             last: 0,
+            sparse: 0,
             have,
             log: Log::new(settings.log),
             clock: Clock::new(id.clone()),
@@ -223,6 +232,7 @@ impl Node {
             parent: None,
             children: BTreeMap::new(),
             door: Door::default(),
+            heard: Dedupe::default(),
             ancestors: Vec::new(),
             sessions: 0,
             wake: None,
@@ -272,13 +282,22 @@ impl Node {
     /// Another life, in which nothing has happened yet.
     pub(super) fn begin_life(&mut self, epoch: u64) {
         self.epoch = epoch;
-        self.last = 0;
+        (self.last, self.sparse) = (0, 0);
         self.have.adopt(&self.id, Reach { epoch, seq: 0 });
     }
 
-    /// So much has happened in this life.
-    pub(super) fn go_on_from(&mut self, last: u64) {
+    /// So much has happened in this life. Whether anything has.
+    pub(super) fn go_on_from(&mut self, last: u64) -> bool {
         self.last = self.last.max(last);
+        self.last > 0
+    }
+
+    /// So many numbers are not used: they may be those of events that this node does not know any more.
+    pub(super) fn leave_out(&mut self, numbers: u64) {
+        self.last += numbers;
+        self.sparse = self.last;
+        let (epoch, seq) = (self.epoch, self.last);
+        self.have.adopt(&self.id, Reach { epoch, seq });
     }
 
     /// The name of the next event of this node.
@@ -304,6 +323,15 @@ impl Node {
     }
 
     /// The link by which one hears of those behind it.
+    pub(super) fn link_ref(&self, via: &Via) -> Option<&Link> {
+        match via {
+            Via::Here => None,
+            Via::Parent => self.parent.as_ref().map(|parent| &parent.link),
+            Via::Child(peer) => self.children.get(peer).map(|child| &child.link),
+        }
+    }
+
+    /// The same, to do something with it.
     pub(super) fn link(&mut self, via: &Via) -> Option<&mut Link> {
         match via {
             Via::Here => None,
@@ -335,6 +363,7 @@ impl Node {
 
     /// Keeps an event, if it is one that is kept, and tells all links but the one by which it came.
     pub(super) fn publish(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        let passing = &self.name(via, passing, turn);
         self.keep(passing, via, turn.now);
         self.write_down(passing, turn);
         self.tell_all(via, passing, turn);
@@ -359,7 +388,7 @@ impl Node {
     /// Tells all links of an event but the one by which it came.
     pub(super) fn tell_all(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
         let history = self.is_history(via, passing);
-        if let Some(dot) = &passing.dot {
+        if let Some(dot) = passing.dot.as_ref().filter(|dot| dot.node != self.id) {
             self.routes.insert(dot.node.clone(), via.clone());
         }
         if *via != Via::Parent
@@ -388,12 +417,16 @@ impl Node {
                 event: passing.event.clone(),
             };
             self.log.push(entry, now.utc);
-            self.routes.insert(dot.node.clone(), via.clone());
+            // What is named here is of somebody who is elsewhere, perhaps: this node is where it is.
+            if dot.node != self.id {
+                self.routes.insert(dot.node.clone(), via.clone());
+            }
         }
     }
 
     /// The room is no more, or the service stops: the others hear of it.
     fn close(&mut self, turn: &mut Turn<'_>) {
+        self.ancestors.clear();
         self.leave_parent(turn);
         let children: Vec<_> = self.children.keys().cloned().collect();
         for child in children {
@@ -440,6 +473,7 @@ impl Node {
             LinkState::Down => {
                 if parent {
                     self.parent_lost(turn);
+                    self.await_link();
                 }
                 for child in &children {
                     self.child_lost(child, turn);
@@ -450,10 +484,7 @@ impl Node {
                     self.parent_up(resumed, turn);
                 }
                 for child in &children {
-                    match resumed {
-                        true => self.child_back(child, turn),
-                        false => self.child_up(child, turn),
-                    }
+                    self.child_up(child, resumed, turn);
                 }
             }
         }
@@ -461,15 +492,23 @@ impl Node {
 
     /// A stanza of ours has come back.
     fn returned(&mut self, stanza: &Stanza, turn: &mut Turn<'_>) {
-        let Some(peer) = stanza.from().map(Jid::to_bare) else {
+        // As it was sent, or as an error.
+        let ours = |jid: &&Jid| jid.to_bare() != *self.room.jid();
+        let ends = [stanza.to(), stanza.from()].into_iter().flatten();
+        let Some(peer) = ends.filter(ours).map(Jid::to_bare).next() else {
             return;
         };
+        if let Some(via) = self.via(&peer) {
+            self.came_back(&via, stanza, turn);
+        }
         if self
             .parent
             .as_ref()
             .is_some_and(|parent| parent.link.peer == peer)
         {
             self.parent_lost(turn);
+            self.parent_bounced();
+            self.ask_in_time(turn);
         }
         if self.children.contains_key(&peer) {
             self.child_lost(&peer, turn);
@@ -525,6 +564,7 @@ impl Machine for Node {
             }
         }
         self.settle(turn);
+        self.write_down_rosters(turn);
     }
 
     fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
@@ -544,6 +584,7 @@ impl Machine for Node {
         self.splits_timeout(turn);
         self.ask_for_missing(turn);
         self.settle(turn);
+        self.write_down_rosters(turn);
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -1,6 +1,6 @@
 //! What of those who are there a link tells, and how often (§5.12 of the design, B5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use xmpp_core::Jid;
@@ -16,6 +16,8 @@ pub(super) struct Pace {
     level: PresenceLevel,
     interval: Duration,
     told: BTreeMap<Jid, Told>,
+    /// Those of whom it is told later in which way they are there, by when.
+    later: BTreeSet<(Instant, Jid)>,
     /// Those whom it introduces when they say something.
     unknown: BTreeMap<Jid, Passing>,
     /// Events that it was not told of, and that it need not miss.
@@ -38,6 +40,7 @@ impl Pace {
             level,
             interval,
             told: BTreeMap::new(),
+            later: BTreeSet::new(),
             unknown: BTreeMap::new(),
             skipped: Vec::new(),
         }
@@ -63,7 +66,9 @@ impl Pace {
             }
             Event::Here(occupant) => self.is_soon(occupant, passing.dot.is_some(), now),
             Event::Gone { jid, .. } => {
-                self.told.remove(jid);
+                if let Some(told) = self.told.remove(jid) {
+                    self.later.remove(&(told.next, jid.clone()));
+                }
                 let unknown = self.unknown.remove(jid).is_some();
                 if unknown {
                     self.skip(passing.dot.as_ref());
@@ -104,9 +109,13 @@ impl Pace {
             return true;
         }
         told.occupant = occupant.clone();
+        let key = (told.next, occupant.jid.clone());
         told.later = update && now < told.next;
-        if !told.later {
+        if told.later {
+            self.later.insert(key);
+        } else {
             told.next = next;
+            self.later.remove(&key);
         }
         told.later
     }
@@ -121,14 +130,20 @@ impl Pace {
         {
             told.later = told.later || told.occupant != *occupant;
             told.occupant = occupant.clone();
+            if told.later {
+                self.later.insert((told.next, occupant.jid.clone()));
+            }
         }
     }
 
     /// Those of whom it is time to tell in which way they are there.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Occupant> {
         let mut due = Vec::new();
-        for told in self.told.values_mut() {
-            if told.later && told.next <= now {
+        while let Some((next, _)) = self.later.first()
+            && *next <= now
+            && let Some((_, jid)) = self.later.pop_first()
+        {
+            if let Some(told) = self.told.get_mut(&jid) {
                 told.later = false;
                 told.next = now + self.interval;
                 due.push(told.occupant.clone());
@@ -138,8 +153,7 @@ impl Pace {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let later = self.told.values().filter(|told| told.later);
-        later.map(|told| told.next).min()
+        self.later.first().map(|(next, _)| *next)
     }
 
     /// Somebody has to be introduced now.
@@ -150,6 +164,7 @@ impl Pace {
     /// The peer knows nobody but this one.
     pub(super) fn forget(&mut self, but: Option<&Jid>) {
         self.told.retain(|jid, _| Some(jid) == but);
+        self.later.retain(|(_, jid)| Some(jid) == but);
         self.unknown.clear();
         self.skipped.clear();
     }

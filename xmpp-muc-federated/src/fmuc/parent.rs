@@ -8,6 +8,7 @@ use xmpp_core::{BareJid, Jid};
 use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
 use super::event::{Event, Passing};
+use super::legacy::ends_burst;
 use super::link::{Link, Speech, at, extended};
 use super::node::{Class, Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -24,6 +25,8 @@ pub(super) struct Parent {
     which: usize,
     /// Tries in a row that came to nothing.
     tries: u32,
+    /// How many of them were rejected: each time it is tried on behalf of another occupant.
+    rejections: usize,
     /// What has come of the burst: without our extension it counts when it is complete.
     staged: Vec<Stanza>,
     staged_bytes: usize,
@@ -37,6 +40,9 @@ pub(super) struct Parent {
     pub(super) whole: bool,
     /// It was joined before a restart, and has not heard of that.
     of_old: bool,
+    /// Since when the link is down, and whether anything has come back since.
+    lost: Option<Instant>,
+    bounced: bool,
 }
 
 /// What becomes of two joins of one link.
@@ -75,11 +81,14 @@ const STAGED_BYTES_MAX: usize = 8 << 20;
 impl Parent {
     fn new(which: usize, room: &BareJid, federation: &Federation, settings: &Settings) -> Parent {
         let peer = federation.parents[which].clone();
+        let mut link = Link::new(room, peer, federation, settings);
+        link.upward = true;
         Parent {
-            link: Link::new(room, peer, federation, settings),
+            link,
             state: State::Idle,
             which,
             tries: 0,
+            rejections: 0,
             staged: Vec::new(),
             staged_bytes: 0,
             promised: None,
@@ -87,6 +96,8 @@ impl Parent {
             yielded: false,
             whole: false,
             of_old: false,
+            lost: None,
+            bounced: false,
         }
     }
 
@@ -115,7 +126,7 @@ impl Parent {
         }
     }
 
-    fn unstage(&mut self) {
+    pub(super) fn unstage(&mut self) {
         self.staged.clear();
         self.staged_bytes = 0;
     }
@@ -140,7 +151,7 @@ impl Parent {
                     | State::Leaving { .. }
             )
         {
-            self.link.wait(passing.clone());
+            self.link.wait_since(passing, turn);
         } else {
             self.link.pace.postpone(passing);
         }
@@ -155,6 +166,12 @@ impl Parent {
             State::Joined => self.link.pace.next_timeout(),
             State::Idle => None,
         }
+    }
+
+    /// Whether after an outage both sides still know what they knew: without our extension it cannot be asked for (§5.7 of the design).
+    fn is_intact(&self, now: Instant) -> bool {
+        let short = |lost: Instant| now < lost + self.link.timers.rejoin;
+        self.link.is_plain() && !self.bounced && self.lost.is_some_and(short)
     }
 
     /// When it is asked again after one more try that came to nothing.
@@ -190,6 +207,11 @@ impl Node {
 
     /// Asks the parent (J of the design), if there is anybody for whom.
     fn join(&mut self, turn: &mut Turn<'_>) {
+        let knows_us =
+            |parent: &Parent| parent.link.is_plain() && !parent.link.announced.is_empty();
+        if self.parent.as_ref().is_some_and(knows_us) {
+            return self.part(turn);
+        }
         let session = self.session(turn.now);
         let fresh = self.parent.as_ref().is_some_and(|parent| !parent.whole);
         if fresh {
@@ -197,9 +219,12 @@ impl Node {
         }
         let peer = self.parent.as_ref().map(|parent| &parent.link.peer);
         let crowd = peer.map(|peer| self.crowd.digest_before(&Via::Parent, peer));
-        let vector = self.have.vector();
+        let vector = self.vector();
         let mode = self.federation.mode;
-        let first = self.crowd.iter().find(|known| known.via != Via::Parent);
+        let rejections = self.parent.as_ref().map_or(0, |parent| parent.rejections);
+        let other = rejections % self.crowd.contributed().max(1);
+        let mut all = self.crowd.iter().filter(|known| known.via != Via::Parent);
+        let first = all.nth(other);
         let first = first.map(|known| (known.occupant.clone(), known.dot.clone()));
         let coming = || {
             self.held
@@ -250,7 +275,7 @@ impl Node {
     }
 
     /// A stanza of the parent.
-    pub(super) fn from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+    pub(super) fn heard_from_parent(&mut self, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         let Some(parent) = &mut self.parent else {
             return;
         };
@@ -293,8 +318,7 @@ impl Node {
             // What was under way when this side began anew.
             State::Joining { .. } | State::Idle | State::Backoff { .. } => {}
             State::Suspect { .. } if !parent.link.is_ext() => {
-                parent.state = State::Joined;
-                self.parent_back(turn);
+                self.parent_up(false, turn);
                 self.take(&Via::Parent, stanza, fmuc, turn);
             }
             State::Suspect { .. } => {}
@@ -312,8 +336,7 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        let ends = matches!(stanza.kind(), Kind::Message(_))
-            && stanza.payload().has("subject", xmpp_core::xml::ns::CLIENT);
+        let ends = ends_burst(&stanza);
         parent.staged_bytes += stanza.size();
         if parent.staged.len() >= STAGED_MAX || parent.staged_bytes > STAGED_BYTES_MAX {
             return turn.drop(&parent.link.peer, "the burst is too long");
@@ -322,21 +345,9 @@ impl Node {
         if !ends {
             return;
         }
-        let staged = std::mem::take(&mut parent.staged);
+        let burst = std::mem::take(&mut parent.staged);
         parent.staged_bytes = 0;
-        let is_said = |stanza: &Stanza| matches!(stanza.kind(), Kind::Message(_));
-        let said = staged.iter().filter(|stanza| is_said(stanza)).count();
-        // The last one is the subject; of the others only the newest.
-        let mut excess = said.saturating_sub(self.settings.limits.history + 1);
-        for stanza in staged {
-            if excess > 0 && is_said(&stanza) {
-                excess -= 1;
-                continue;
-            }
-            if let Some(fmuc) = fmuc_of(&stanza) {
-                self.take(&Via::Parent, &stanza, &fmuc, turn);
-            }
-        }
+        self.take_burst(burst, turn);
         self.joined(turn);
     }
 
@@ -346,7 +357,8 @@ impl Node {
             return;
         };
         parent.state = State::Joined;
-        parent.tries = 0;
+        (parent.tries, parent.rejections) = (0, 0);
+        (parent.lost, parent.bounced) = (None, false);
         if let Some(parent) = &self.parent {
             self.write_down_link("parent", &parent.link, turn);
         }
@@ -370,10 +382,11 @@ impl Node {
             for occupant in unknown {
                 parent.link.introduce(occupant, turn);
             }
-            for mut passing in waiting {
-                if passing.event.is_said() {
-                    passing.late.get_or_insert(turn.now.utc);
-                }
+            // Another subject than that of the room that was joined is none any more (XEP-0289 §5.1).
+            let subject = self.subject.as_ref().map(|subject| &subject.event);
+            let stands =
+                |event: &Event| !matches!(event, Event::Subject { .. }) || subject == Some(event);
+            for passing in waiting.into_iter().filter(|one| stands(&one.event)) {
                 parent.link.tell(&passing, turn);
             }
         }
@@ -396,7 +409,14 @@ impl Node {
         let Some(parent) = &mut self.parent else {
             return;
         };
-        for nick in std::mem::take(&mut parent.link.announced).into_values() {
+        let nicks: Vec<_> = parent
+            .link
+            .announced
+            .iter()
+            .map(|(_, nick)| nick.clone())
+            .collect();
+        parent.link.announced.clear();
+        for nick in nicks {
             let gone = Stanza::presence(PresenceType::Unavailable)
                 .with_from(at(&me, &nick))
                 .with_to(at(&parent.link.peer, &nick));
@@ -437,14 +457,17 @@ impl Node {
     }
 
     fn rejected(&mut self, text: String, turn: &mut Turn<'_>) {
-        let Some(parent) = &self.parent else {
+        let Some(parent) = &mut self.parent else {
             return;
         };
         if !matches!(parent.state, State::Joining { .. }) {
             return;
         }
         turn.notice(&parent.link.peer, Matter::Rejected(text));
+        parent.rejections += 1;
+        parent.link.announced.clear();
         self.refuse_held(turn);
+        self.drop_behind(&Via::Parent, &Parting::default(), turn);
         self.try_later(false, turn);
     }
 
@@ -462,13 +485,10 @@ impl Node {
         }
         match parent.state {
             State::Leaving { .. } => {
-                parent.state = State::Idle;
-                parent.link.forget_all();
-                let peer = parent.link.peer.clone();
-                self.strike_link(&peer, turn);
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+                self.parted(turn);
             }
             State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
+                parent.link.announced.clear();
                 self.drop_behind(&Via::Parent, &Parting::default(), turn);
                 self.try_later(false, turn);
             }
@@ -484,6 +504,8 @@ impl Node {
         let until = turn.now.instant + parent.link.timers.left;
         match parent.state {
             State::Joined | State::Syncing { .. } => parent.state = State::Leaving { until },
+            // Without our extension they leave when it is there to hear it.
+            State::Suspect { .. } if parent.link.is_plain() => {}
             State::Joining { .. } | State::Suspect { .. } => {
                 parent.link.leave_all(turn);
                 parent.state = State::Leaving { until };
@@ -534,10 +556,25 @@ impl Node {
         };
         let now = turn.now.instant;
         match parent.state {
-            State::Joined | State::Syncing { .. } => {
+            State::Leaving { .. }
+                if parent.link.is_plain() && !parent.link.announced.is_empty() =>
+            {
                 let retry = parent.back_off(by, now);
                 // What was still to be told is not, even if nothing is lost.
                 parent.link.missed |= parent.state != State::Joined;
+                parent.state = State::Suspect { retry };
+            }
+            State::Joined | State::Syncing { .. } => {
+                let complete = parent.state == State::Joined;
+                let retry = parent.back_off(by, now);
+                // Before that nothing would be done anew.
+                let least = now + parent.link.timers.rejoin;
+                let retry = match parent.link.is_plain() && complete {
+                    true => retry.map(|retry| retry.max(least)),
+                    false => retry,
+                };
+                parent.lost = Some(now);
+                parent.bounced = !complete;
                 parent.state = State::Suspect { retry };
                 parent.unstage();
                 parent.link.trust(now);
@@ -566,8 +603,21 @@ impl Node {
                 self.parent_back(turn);
                 self.flush_parent(turn);
             }
+            State::Suspect { .. } if parent.is_intact(turn.now.instant) => {
+                parent.state = State::Joined;
+                (parent.tries, parent.lost) = (0, None);
+                self.parent_back(turn);
+                self.flush_parent(turn);
+            }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
             _ => {}
+        }
+    }
+
+    /// Something that was sent to the parent has come back.
+    pub(super) fn parent_bounced(&mut self) {
+        if let Some(parent) = &mut self.parent {
+            parent.bounced = true;
         }
     }
 
@@ -598,13 +648,39 @@ impl Node {
             _ => parent.back_off(by, now),
         };
         let (next, tries) = ((parent.which + 1) % several.max(1), parent.tries);
+        let rejections = parent.rejections;
         if next != parent.which && next < several {
             let mut other = Parent::new(next, self.room.jid(), &self.federation, &self.settings);
-            other.tries = tries;
+            (other.tries, other.rejections) = (tries, rejections);
             self.parent = Some(other);
         }
         if let Some(parent) = &mut self.parent {
             parent.state = State::Backoff { until };
+        }
+        self.ask_in_time(turn);
+    }
+
+    /// That the link comes up is not waited for where it may be up: the parent is asked again after as long as an answer may take.
+    pub(super) fn ask_in_time(&mut self, turn: &Turn<'_>) {
+        if let Some(Parent { link, state, .. }) = &mut self.parent
+            && let State::Suspect {
+                retry: until @ None,
+            }
+            | State::Backoff {
+                until: until @ None,
+            } = state
+        {
+            *until = Some(turn.now.instant + link.timers.join);
+        }
+    }
+
+    /// The link is down: where nothing is tried over such a link before it is up again, that is waited for.
+    pub(super) fn await_link(&mut self) {
+        if let Some(Parent { link, state, .. }) = &mut self.parent
+            && link.timers.backoff.is_none()
+            && let State::Suspect { retry: until } | State::Backoff { until } = state
+        {
+            *until = None;
         }
     }
 
@@ -618,19 +694,16 @@ impl Node {
         }
         match parent.state {
             State::Joining { .. } | State::Syncing { .. } => {
-                turn.notice(&parent.link.peer, Matter::Silent);
+                turn.notice(&parent.link.peer, Matter::silent(&parent.link));
                 self.refuse_held(turn);
                 match self.splits.has(&Via::Parent) {
                     true => self.parent_lost(turn),
                     false => self.try_later(false, turn),
                 }
+                self.ask_in_time(turn);
             }
             State::Leaving { .. } => {
-                parent.state = State::Idle;
-                parent.link.forget_all();
-                let peer = parent.link.peer.clone();
-                self.strike_link(&peer, turn);
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
+                self.parted(turn);
             }
             State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
             State::Joined => parent.link.tell_due(turn),
@@ -670,7 +743,7 @@ impl Node {
     }
 
     /// The peer joins this room, and not the other way round.
-    pub(super) fn yield_to(&mut self, peer: &BareJid) {
+    pub(super) fn yield_to(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
         if let Some(parent) = self
             .parent
             .as_mut()
@@ -679,6 +752,8 @@ impl Node {
             parent.state = State::Idle;
             parent.yielded = true;
             parent.link.forget_all();
+            self.splits.forget(&Via::Parent);
+            self.drop_behind(&Via::Parent, &Parting::default(), turn);
         }
     }
 

@@ -51,6 +51,14 @@ impl Node {
             .and_then(Jid::resource)
             .unwrap_or_default()
             .to_owned();
+        // Under another nick there than here (N6 of the design).
+        let named = self
+            .link_ref(via)
+            .and_then(|link| link.announced.named(&nick));
+        let nick = match named.and_then(|jid| self.crowd.get(jid)) {
+            Some(known) => known.occupant.nick.clone(),
+            None => nick,
+        };
         let message = portable(stanza);
         let done = match self.room.holder(&nick) {
             None => Err(Condition::ItemNotFound),

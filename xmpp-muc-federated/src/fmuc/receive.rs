@@ -21,7 +21,7 @@ use crate::room::elsewhere::{Actor, Occupant, Parting, Refusal};
 use crate::room::{Affiliation, Role};
 
 /// "Kicked", "banned", and the two ways to be removed for one's affiliation (XEP-0045 §16.6.2).
-const REMOVED: [u16; 4] = [301, 307, 321, 322];
+pub(super) const REMOVED: [u16; 4] = [301, 307, 321, 322];
 /// These, and what else is said of one who goes: another nick, the end of the service, a technical problem. All others are a room's own to say, such as 110.
 const PARTING: [u16; 7] = [301, 303, 307, 321, 322, 332, 333];
 
@@ -53,15 +53,15 @@ impl Node {
             match self.crossing(peer, stanza, &fmuc) {
                 Crossing::None => {}
                 Crossing::Ours => return,
-                Crossing::Theirs => self.yield_to(peer),
+                Crossing::Theirs => self.yield_to(peer, turn),
             }
         }
         if self.children.contains_key(peer) {
-            self.from_child(peer, stanza, &fmuc, turn);
+            self.heard_from_child(peer, stanza, &fmuc, turn);
         } else if self.is_parent(peer) {
-            self.from_parent(stanza, &fmuc, turn);
+            self.heard_from_parent(stanza, &fmuc, turn);
         } else {
-            self.from_stranger(peer, stanza, &fmuc, turn);
+            self.heard_from_stranger(peer, stanza, &fmuc, turn);
         }
     }
 
@@ -95,7 +95,16 @@ impl Node {
         {
             return;
         }
+        // Without a nick it is the peer's own, whomever it is about.
+        let own = stanza.from().is_some_and(Jid::is_bare);
+        if own && matches!(stanza.kind(), Kind::Presence(_)) {
+            return;
+        }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
+        // What a room says of somebody in its own name is no presence of theirs: two rooms would refuse it to each other without end.
+        if nick.is_empty() && matches!(stanza.kind(), Kind::Presence(_)) {
+            return;
+        }
         let comes = matches!(stanza.kind(), Kind::Presence(PresenceType::Available));
         let own = dot.as_ref().is_some_and(|dot| dot.node == self.id);
         if own || (comes && self.heard_twice(via, &author, nick, dot.as_ref())) {
@@ -134,6 +143,13 @@ impl Node {
                 self.take_here(via, occupant, dot, news, turn);
             }
             Kind::Presence(_) | Kind::Message(MessageType::Groupchat) if !news => {}
+            Kind::Presence(PresenceType::Unavailable)
+                if let Some(victim) = self.victim(via, &author, stanza) =>
+            {
+                let parting = self.verdict(&author, nick, stanza);
+                self.take_gone(via, &victim, nick, parting, None, turn);
+                self.stays(via, &victim, turn);
+            }
             Kind::Presence(PresenceType::Unavailable) => {
                 let parting = self.parting(via, stanza, fmuc);
                 self.take_gone(via, &author, nick, parting, dot, turn);
@@ -263,6 +279,7 @@ impl Node {
                 }
             }
         }
+        self.avoid(via, &jid, turn);
     }
 
     /// Has the room show somebody who is elsewhere.
@@ -416,6 +433,12 @@ impl Node {
             };
             self.take_here(via, occupant, None, true, turn);
         }
+        let plain = self.link(via).filter(|link| !link.is_ext());
+        if let Some(peer) = plain.map(|link| link.peer.clone())
+            && self.was_heard(&peer, author, nick, stanza, turn)
+        {
+            return;
+        }
         let known = known_nick(&self.crowd, author);
         let nick = known.unwrap_or_else(|| self.nick_of_old(author, nick));
         let mut message = self.referring(via, portable(stanza));
@@ -461,7 +484,7 @@ impl Node {
     }
 
     /// Says to all here what somebody elsewhere has said.
-    fn hear(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
+    pub(super) fn hear(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         let Event::Said { by, nick, message } = &passing.event else {
             return;
         };
@@ -482,7 +505,7 @@ impl Node {
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of one stanza")]
-    fn take_subject(
+    pub(super) fn take_subject(
         &mut self,
         via: &Via,
         author: &Jid,
@@ -589,7 +612,7 @@ impl Node {
             Some(known) if known.via == Via::Here => Some("the occupant is here"),
             Some(known) if !self.has_moved(known, dot) => Some("the occupant is another's"),
             _ if !self.settings.may_introduce(&about, jid) => Some("it may not speak for them"),
-            _ if self.crowd.behind(via).count() >= self.settings.limits.occupants => {
+            _ if self.crowd.count_behind(via) >= self.settings.limits.occupants => {
                 Some("too many occupants")
             }
             _ => None,
@@ -643,6 +666,9 @@ impl Node {
         if let Some(parent) = self.parent.as_mut().filter(|_| *via == Via::Parent) {
             parent.whole = false;
         }
+        if *via == Via::Parent && !std::mem::take(&mut self.ancestors).is_empty() {
+            self.tell_path(turn);
+        }
         self.crowd.forget_other(via);
         for jid in self.crowd.jids_behind(via) {
             self.drop_one(via, &jid, parting, turn);
@@ -675,6 +701,9 @@ impl Node {
         if known.sight == Sight::Shown {
             self.in_room(turn, |room, now, out| room.let_go(jid, parting, now, out));
         }
+        // Who had no node of their own to speak for them was named here.
+        let ours = known.dot.as_ref().is_some_and(|dot| dot.node == self.id);
+        let dot = (ours && *via != Via::Here).then(|| self.dot(turn.now));
         let event = Event::Gone {
             jid: jid.clone(),
             nick: known.occupant.nick,
@@ -682,7 +711,7 @@ impl Node {
         };
         let passing = Passing {
             event,
-            dot: None,
+            dot,
             late: None,
         };
         self.publish(via, &passing, turn);
@@ -697,8 +726,8 @@ impl Node {
         let Some((heir, nick)) = known.others.pop() else {
             return false;
         };
-        known.via = heir.clone();
-        known.nick_there = nick;
+        let known = known.clone();
+        self.crowd.hand_over(jid, &heir, nick);
         let passing = |event, dot| Passing {
             event,
             dot,
@@ -730,7 +759,7 @@ fn is_error(stanza: &Stanza) -> bool {
 }
 
 /// The occupant in a presence.
-fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
+pub(super) fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
     let x = stanza.payload().child("x", ns::USER).map(|x| x.element());
     let item = x.as_ref().and_then(|x| x.child("item", ns::USER));
     let of_item = |name| item.and_then(|item| item.attr(name));
@@ -748,7 +777,7 @@ fn occupant(jid: Jid, nick: &str, stanza: &Stanza) -> Occupant {
 }
 
 /// How somebody goes.
-fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
+pub(super) fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
     let x = stanza.payload().child("x", ns::USER).map(|x| x.element());
     let item = x.as_ref().and_then(|x| x.child("item", ns::USER));
     let codes = x.iter().flat_map(|x| x.children());
@@ -779,7 +808,7 @@ fn parting(stanza: &Stanza, fmuc: &Fmuc, most: usize) -> Parting {
 }
 
 /// When a message was said, if it bears a delay. XEP-0289 has it in an element and a form of its own in one example.
-fn said_at(stanza: &Stanza) -> Option<Timestamp> {
+pub(super) fn said_at(stanza: &Stanza) -> Option<Timestamp> {
     let payload = stanza.payload();
     let delay = ["delay", "x"]
         .iter()

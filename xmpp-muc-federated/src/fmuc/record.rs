@@ -23,6 +23,8 @@ use crate::store::{Change, FederationChange, StoredEvent, StoredFederation, Stor
 const NS: &str = "urn:uuid:0f0f2f4e-9f6c-4f1b-9c0c-6f3f5d1f6b0a";
 /// So many events more than are kept are stored before the oldest are thrown away.
 const SLACK: u64 = 100;
+/// Events that may have been told and not been stored when the node came to its end: see the service's limit of what is not stored.
+const UNSAVED: u64 = 10_000;
 
 impl Node {
     /// A node as it was stored, in the same life. Nobody is in its room: who was here is gone, and those elsewhere are yet to be heard of.
@@ -57,6 +59,9 @@ impl Node {
         }
         for stored in &stored.links {
             node.restore_link(stored, now);
+        }
+        if node.go_on_from(0) {
+            node.leave_out(UNSAVED);
         }
         for (jid, nick) in here {
             let dot = Some(node.dot(now));
@@ -171,12 +176,19 @@ impl Node {
             _ => return,
         };
         link.restore(speech, &record);
+        let theirs = theirs_of(&record);
         let mut child = Child::new(link);
         let until = now.instant + child.link.timers.forget;
         child.state = child::State::Suspect {
             until: (speech != Speech::Openfire).then_some(until),
         };
-        self.children.insert(peer, child);
+        let via = super::crowd::Via::Child(peer.clone());
+        self.children.insert(peer.clone(), child);
+        if speech != Speech::Ext {
+            self.leave_child_of_old(&peer);
+            self.expect(&via, theirs);
+            self.splits.expect(&via);
+        }
     }
 
     /// After a restart: those that have joined are asked to say what they have, and the room that this one had joined hears that nobody is here.
@@ -230,7 +242,10 @@ impl Node {
                 .with_attr("e", &base36::write(reach.epoch))
                 .with_attr("s", &base36::write(reach.seq))
         });
-        let here = self.crowd.behind(&super::crowd::Via::Here).map(|known| {
+        let ours = |known: &&super::crowd::Known| {
+            known.dot.as_ref().is_some_and(|dot| dot.node == self.id)
+        };
+        let here = self.crowd.iter().filter(ours).map(|known| {
             Element::new("here", NS)
                 .with_attr("jid", known.occupant.jid.as_str())
                 .with_attr("nick", &known.occupant.nick)
@@ -276,10 +291,17 @@ impl Link {
                 .with_attr("jid", jid.as_str())
                 .with_attr("nick", nick)
         });
+        let theirs = self.theirs.iter().filter(|_| !self.is_ext());
+        let theirs = theirs.map(|(jid, nick)| {
+            Element::new("there", NS)
+                .with_attr("jid", jid.as_str())
+                .with_attr("nick", nick)
+        });
         Element::new("link", NS)
             .with_attr("side", side)
             .with_attr("speech", self.speech.name())
             .with_children(known)
+            .with_children(theirs)
     }
 
     fn restore(&mut self, speech: Speech, record: &Element) {
@@ -291,6 +313,16 @@ impl Link {
             }
         }
     }
+}
+
+/// Those behind a peer, as they were stored.
+fn theirs_of(record: &Element) -> Vec<(Jid, String)> {
+    let all = record.children().filter(|child| child.is("there", NS));
+    let all = all.filter_map(|one| {
+        let jid = Jid::new(one.attr("jid")?).ok()?;
+        Some((jid, one.attr("nick")?.to_owned()))
+    });
+    all.collect()
 }
 
 impl Speech {

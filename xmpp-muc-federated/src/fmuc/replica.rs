@@ -18,8 +18,8 @@ use super::link::Speech;
 use super::local::{is_fleeting, portable};
 use super::node::{Class, Matter, Node, Output, Turn};
 use super::parent::State;
-use super::{Fmuc, Mode};
-use crate::log::{Dot, Vector};
+use super::{Extension, Fmuc, Mode};
+use crate::log::{Dot, Range, Reach, Vector};
 use crate::room::elsewhere::{Occupant, Prepared};
 use crate::room::{self, refusal};
 
@@ -51,10 +51,11 @@ enum What {
 }
 
 impl Held {
-    /// Who would come.
+    /// Who would come, and waits for it still.
     pub(super) fn coming(&self) -> Option<(Occupant, Dot)> {
         self.all
             .iter()
+            .filter(|one| one.until.is_some())
             .find_map(|one| match (&one.what, &one.passing.event) {
                 (What::Come(..) | What::Pass(..), Event::Here(occupant)) => {
                     Some((occupant.clone(), one.dot.clone()))
@@ -78,6 +79,24 @@ impl Held {
         self.all.remove(at)
     }
 
+    /// What of these does not wait.
+    fn without(&self, ranges: Vec<Range>) -> Vec<Range> {
+        self.all.iter().fold(ranges, |parts, one| {
+            let Dot { node, epoch, seq } = &one.dot;
+            let split = |(of, life, seqs): Range| {
+                let apart = of == *node && life == *epoch && seqs.contains(seq);
+                let (first, last) = (*seqs.start(), *seqs.end());
+                let parts = match apart {
+                    true => vec![first..=seq.saturating_sub(1), seq.saturating_add(1)..=last],
+                    false => vec![seqs],
+                };
+                let parts = parts.into_iter().filter(|part| !part.is_empty());
+                parts.map(move |part| (of.clone(), life, part))
+            };
+            parts.into_iter().flat_map(split).collect()
+        })
+    }
+
     /// It was sent with the stanza that joins.
     pub(super) fn was_sent(&mut self, dot: &Dot) {
         if let Some(one) = self.all.iter_mut().find(|one| one.dot == *dot) {
@@ -89,6 +108,25 @@ impl Held {
 impl Node {
     pub(super) fn is_replica(&self) -> bool {
         self.federation.mode == Mode::Replica && self.parent.is_some()
+    }
+
+    /// How far this node has everything, as others are to believe it: what waits for its echo has not happened yet.
+    pub(super) fn vector(&self) -> Vector {
+        let mut vector = self.have.vector();
+        let all = self.held.all.iter().map(|one| &one.dot);
+        let ours = all.filter(|dot| dot.node == self.id && dot.epoch == self.epoch);
+        if let Some(first) = ours.map(|dot| dot.seq).min()
+            && let Some(reach) = vector.get(&self.id)
+        {
+            let seq = reach.seq.min(first.saturating_sub(1));
+            vector.set(self.id.clone(), Reach { seq, ..reach });
+        }
+        vector
+    }
+
+    /// What of a range has happened, or never will.
+    pub(super) fn decided(&self, range: &Range) -> Vec<Range> {
+        self.held.without(self.have.there(range))
     }
 
     /// Holds back what a client has sent until the room that was joined has done it. `false` if that is nothing to wait for.
@@ -285,9 +323,11 @@ impl Node {
         }
         // Those who were told that there is no answer may have said it again.
         let passes = |one: &Waiting| matches!(one.what, What::Pass(..));
-        self.held
-            .all
-            .retain(|one| one.until.is_some() || passes(one));
+        let stays = |one: &Waiting| one.until.is_some() || passes(one);
+        let over = self.held.all.iter().filter(|one| !stays(one));
+        let over: Vec<_> = over.map(|one| one.dot.clone()).collect();
+        self.held.all.retain(stays);
+        self.never(&over, turn);
         let Some(parent) = &mut self.parent else {
             return;
         };
@@ -302,6 +342,25 @@ impl Node {
                 parent.link.tell(&one.passing, turn);
             }
             one.sent = true;
+        }
+    }
+
+    /// These events of ours will not happen: who knows that there are some need not wait for them.
+    fn never(&mut self, dots: &[Dot], turn: &mut Turn<'_>) {
+        let parent = self.parent.as_mut().map(|parent| &mut parent.link);
+        let children = self.children.values_mut().map(|child| &mut child.link);
+        for link in parent.into_iter().chain(children) {
+            if dots.is_empty() || !link.is_ext() {
+                continue;
+            }
+            let mut fmuc = Fmuc::default();
+            for Dot { node, epoch, seq } in dots {
+                let (alias, definition) = link.aliases.name(node, *epoch);
+                fmuc.extensions.extend(definition);
+                fmuc.extensions.push(Extension::Gone(alias, *seq..=*seq));
+            }
+            let stanza = link.write_own(&fmuc);
+            turn.send(link, Class::Control, stanza, None);
         }
     }
 
@@ -334,15 +393,17 @@ impl Node {
         self.try_later(true, turn);
     }
 
-    /// Nothing that waits will be answered.
+    /// Nobody who waits is answered any more. What was sent may have been done all the same: that shows when the two are one again.
     pub(super) fn refuse_held(&mut self, turn: &mut Turn<'_>) {
-        for waiting in std::mem::take(&mut self.held.all) {
-            if let What::Say(stanza, _) | What::Come(stanza, _) = waiting.what
+        for waiting in &mut self.held.all {
+            if let What::Say(stanza, _) | What::Come(stanza, _) = &waiting.what
                 && waiting.until.is_some()
             {
-                refuse(&stanza, &unavailable(), turn);
+                refuse(stanza, &unavailable(), turn);
             }
+            waiting.until = None;
         }
+        self.held.all.retain(|one| one.sent);
     }
 
     pub(super) fn held_timeout(&mut self, turn: &mut Turn<'_>) {

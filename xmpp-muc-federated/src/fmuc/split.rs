@@ -53,6 +53,15 @@ impl Splits {
         self.all.iter().any(cut)
     }
 
+    /// The link is as good as down after a restart: those behind it are not shown until it is heard of.
+    pub(super) fn expect(&mut self, via: &Via) {
+        self.all.push(Split {
+            via: via.clone(),
+            node: None,
+            until: None,
+        });
+    }
+
     pub(super) fn forget(&mut self, via: &Via) {
         self.all.retain(|split| split.via != *via);
     }
@@ -199,6 +208,7 @@ impl Node {
             ..Parting::default()
         };
         self.in_room(turn, |room, now, out| room.let_go(jid, &parting, now, out));
+        let named_here = self.is_named_here(jid);
         let passing = Passing {
             event: Event::Gone {
                 jid: jid.clone(),
@@ -208,7 +218,10 @@ impl Node {
             dot: None,
             late: None,
         };
-        self.tell_simple(via, &passing, turn);
+        match named_here {
+            true => self.publish(via, &passing, turn),
+            false => self.tell_simple(via, &passing, turn),
+        }
     }
 
     fn find_again(&mut self, via: &Via, jid: &xmpp_core::Jid, turn: &mut Turn<'_>) {
@@ -231,7 +244,21 @@ impl Node {
             dot: None,
             late: None,
         };
-        self.tell_simple(via, &passing, turn);
+        match self.is_named_here(jid) {
+            true => self.publish(via, &passing, turn),
+            false => self.tell_simple(via, &passing, turn),
+        }
+    }
+
+    /// Whether somebody elsewhere has no node that speaks for them, and what becomes of them is an event of this one.
+    fn is_named_here(&self, jid: &xmpp_core::Jid) -> bool {
+        let known = self.crowd.get(jid);
+        known.is_some_and(|known| known.dot.as_ref().is_none_or(|dot| dot.node == self.id))
+    }
+
+    /// Whether all others have been told that somebody is gone, who may come back.
+    pub(super) fn is_lost(&self, known: &super::crowd::Known) -> bool {
+        known.sight == Sight::Lost && known.dot.as_ref().is_some_and(|dot| dot.node == self.id)
     }
 
     /// Tells the peers that do not speak our extension.

@@ -55,7 +55,7 @@ impl Node {
             .is_none_or(|reach| reach.epoch != self.epoch);
         let wanted = wanted_history(join, turn.now.utc);
         let path = self.path();
-        let have = self.have.vector();
+        let have = self.vector();
         let anew = hello.is_none_or(|hello| hello.fresh);
         let mut delta = self.delta(vector, &via, anew);
         let ext = hello.is_some();
@@ -76,6 +76,11 @@ impl Node {
         if reset {
             delta = self.delta(vector, &via, true);
         }
+        let joiner = super::parent::fmuc_of(join).and_then(|fmuc| fmuc.from);
+        let joiner = joiner
+            .and_then(|jid| self.crowd.get(&jid))
+            .filter(|known| known.via == via);
+        let joiner = joiner.map(|known| (known.occupant.clone(), known.nick_there.clone()));
         let subject = self.subject.clone();
         let lacks_subject = subject
             .as_ref()
@@ -100,7 +105,23 @@ impl Node {
             let stanza = link.write_own(&sync);
             turn.send(link, Class::Control, stanza, None);
         }
-        link.catch_up(&delta, turn);
+        if !ext {
+            let said = |one: &Passing| !matches!(one.event, Event::Here(_));
+            let (there, then) = delta.passing.split_at(
+                delta
+                    .passing
+                    .iter()
+                    .position(said)
+                    .unwrap_or(delta.passing.len()),
+            );
+            there.iter().for_each(|one| link.tell_in_order(one, turn));
+            if let Some((joiner, nick)) = &joiner {
+                link.echo_joiner(joiner, nick, turn);
+            }
+            then.iter().for_each(|one| link.tell_in_order(one, turn));
+        } else {
+            link.catch_up(&delta, turn);
+        }
         // It takes over how far everything is here.
         link.pace.take_skipped();
         if ext {
@@ -183,6 +204,8 @@ impl Node {
         let theirs = parent.promised.take();
         if let Some(vector) = &theirs {
             self.adopt(&Via::Parent, vector, turn);
+            // What was not told is no event that is stored.
+            self.write_down_all(turn);
         }
         self.drop_stale(&Via::Parent, turn);
         let syncing = |state| matches!(state, State::Syncing { .. });
@@ -227,6 +250,10 @@ impl Node {
 
     /// A child may have told all that was lacking here.
     pub(super) fn reached(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let child = self.children.get(peer);
+        if child.is_none_or(|child| child.promised.is_none()) {
+            return;
+        }
         let have = self.have.vector();
         let Some(child) = self.children.get_mut(peer) else {
             return;
@@ -291,7 +318,7 @@ impl Node {
     fn give_missing(&mut self, via: &Via, range: &Range, turn: &mut Turn<'_>) {
         let missing = self.log.range(range);
         // What was not let in here, or is forgotten, will not come.
-        let there = self.have.there(range);
+        let there = self.decided(range);
         let gone: Vec<_> = there
             .iter()
             .flat_map(|range| self.log.lacks(range))
@@ -474,11 +501,17 @@ impl Node {
                 });
             }
         }
+        let ours = vector.get(&self.id).unwrap_or_default();
+        delta.skipped |= ours.epoch <= self.epoch && ours.seq < self.sparse;
         let missing = self.log.missing(vector);
         for entry in missing.entries {
             match &entry.event {
                 Event::Here(_) => delta.skipped = true,
-                Event::Gone { jid, .. } => match self.crowd.get(jid).is_some() {
+                Event::Gone { jid, .. } => match self
+                    .crowd
+                    .get(jid)
+                    .is_some_and(|known| !self.is_lost(known))
+                {
                     true => delta.skipped = true,
                     false => delta.passing.push(repeated(entry)),
                 },
@@ -575,6 +608,7 @@ impl Link {
         {
             return;
         }
+        self.introduce_author(passing, turn);
         for (stanza, dot) in self.stanzas(passing, turn) {
             turn.send(self, class, stanza, dot.as_ref());
         }
@@ -582,7 +616,11 @@ impl Link {
 
     /// What there is to be sent for an event: nothing if the peer is not told of it, or later, and before it the introduction of its author if they have
     /// not been introduced.
-    fn stanzas(&mut self, passing: &Passing, turn: &Turn<'_>) -> Vec<(Stanza, Option<Dot>)> {
+    pub(super) fn stanzas(
+        &mut self,
+        passing: &Passing,
+        turn: &Turn<'_>,
+    ) -> Vec<(Stanza, Option<Dot>)> {
         let author = passing.event.author();
         let announced = self.announced.contains_key(author);
         if self.pace.holds_back(passing, announced, turn.now.instant) {
@@ -639,18 +677,15 @@ impl Link {
             turn.send(self, Class::Control, stanza, None);
             return self.forget_all();
         }
-        for (jid, nick) in self.announced.clone() {
-            let event = Event::Gone {
-                jid,
-                nick,
-                parting: Parting::default(),
-            };
-            let passing = Passing {
-                event,
-                dot: None,
-                late: None,
-            };
-            self.tell(&passing, turn);
+        // They are known there until the answer comes.
+        let all: Vec<_> = self
+            .announced
+            .iter()
+            .map(|(jid, nick)| (jid.clone(), nick.clone()))
+            .collect();
+        for (jid, nick) in all {
+            let stanza = self.write_gone(&jid, &nick, &Parting::default(), None);
+            turn.send(self, Class::Control, stanza, None);
         }
     }
 
@@ -658,7 +693,9 @@ impl Link {
     fn catch_up(&mut self, delta: &Delta, turn: &mut Turn<'_>) {
         if self.is_ext() {
             if self.pace.tells_all() {
-                self.announced.extend(delta.known.iter().cloned());
+                for (jid, nick) in &delta.known {
+                    self.announced.insert(jid.clone(), nick.clone());
+                }
             }
             for range in &delta.gone {
                 let fmuc = Fmuc {

@@ -9,6 +9,11 @@ mod f;
 mod g;
 mod h;
 mod hostile;
+mod i;
+mod j;
+mod legacy;
+mod openfire;
+mod review;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -60,6 +65,8 @@ pub(super) const PEOPLE: &[(&str, &str, &str)] = &[
 /// Several rooms, the links between them, and a clock.
 pub(super) struct World {
     pub(super) nodes: BTreeMap<char, Node>,
+    /// Rooms that are others' (see [`World::openfire`]).
+    openfires: BTreeMap<char, openfire::Openfire>,
     pub(super) now: Now,
     /// What is on its way, in order for each pair.
     pub(super) wires: BTreeMap<(char, char), VecDeque<Stanza>>,
@@ -128,9 +135,11 @@ impl World {
     }
 
     /// The same, each changed before it begins.
+    #[allow(clippy::disallowed_methods)] // an instant cannot be made of nothing
     pub(super) fn with(rooms: &str, change: impl Fn(char, &mut Setup)) -> World {
         let mut world = World {
             nodes: BTreeMap::new(),
+            openfires: BTreeMap::new(),
             now: Now {
                 instant: Instant::now(),
                 utc: Timestamp(1_334_851_200_000),
@@ -287,6 +296,9 @@ impl World {
             ["cut", one, other] => self.link(one, other, LinkState::Down),
             ["heal", one, other] => self.link(one, other, LinkState::Up { resumed: false }),
             ["resume", one, other] => self.link(one, other, LinkState::Up { resumed: true }),
+            ["restart", room] if self.openfires.contains_key(&letter(room)) => {
+                self.restart_openfire(letter(room));
+            }
             ["restart", room] => {
                 self.restart(letter(room));
                 self.wait(Duration::ZERO);
@@ -384,6 +396,9 @@ impl World {
         let stanza = stanza
             .with_from(Jid::new(person(who).1).unwrap())
             .with_to(to);
+        if self.openfires.contains_key(&room) {
+            return self.at_openfire(room, &stanza);
+        }
         self.handle(room, Input::Stanza(stanza));
     }
 
@@ -462,8 +477,9 @@ impl World {
 
     /// One stanza arrives.
     pub(super) fn deliver(&mut self, (_, to): (char, char), stanza: Stanza) {
-        if self.nodes.contains_key(&to) {
-            self.handle(to, Input::Stanza(stanza));
+        match self.nodes.contains_key(&to) {
+            true => self.handle(to, Input::Stanza(stanza)),
+            false => self.at_openfire(to, &stanza),
         }
     }
 
@@ -535,6 +551,41 @@ impl World {
     fn show(&mut self, at: char, to: &Jid, stanza: &Stanza) {
         self.seen.push(client(at, to, stanza));
         self.last.insert(short(to), stanza.clone());
+    }
+
+    /// All that is on its way from one room to another is so twice.
+    pub(super) fn double(&mut self, from: char, to: char) {
+        if let Some(wire) = self.wires.get_mut(&(from, to)) {
+            *wire = wire.drain(..).flat_map(|one| [one.clone(), one]).collect();
+        }
+    }
+
+    /// So many stanzas arrive although they are held.
+    pub(super) fn pass_on(&mut self, from: char, to: char, count: usize) {
+        for _ in 0..count {
+            let wire = self.wires.get_mut(&(from, to));
+            if let Some(stanza) = wire.and_then(VecDeque::pop_front) {
+                self.deliver((from, to), stanza);
+            }
+        }
+    }
+
+    /// The last that is on its way from one room to another: it does not arrive.
+    pub(super) fn taken(&mut self, from: char, to: char) -> Stanza {
+        self.all_taken(from, to).pop().expect("a stanza")
+    }
+
+    /// All that is on its way.
+    pub(super) fn all_taken(&mut self, from: char, to: char) -> Vec<Stanza> {
+        let wire = self.wires.remove(&(from, to));
+        wire.into_iter().flatten().collect()
+    }
+
+    /// Another list of who may join.
+    pub(super) fn setup_accept(&mut self, name: char, accept: Accept) {
+        let mut federation = self.setups[&name].federation.clone();
+        federation.accept = accept;
+        self.handle(name, Input::Configure(federation));
     }
 
     /// What is on its way from one room to another, and held.

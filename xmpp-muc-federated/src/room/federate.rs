@@ -48,15 +48,19 @@ impl Room {
         (self.federated == FederatedBy::Owners).then_some(&*self.config.federation)
     }
 
-    /// Whether an owner may have it so: if it is not theirs to say, it stays as it is.
+    /// Whether an owner may have it so: if it is not theirs to say, it stays as it is, and so does the room.
     pub(super) fn check_federation(&self, config: &mut Config) -> Result<(), Condition> {
-        if self.federated != FederatedBy::Owners {
+        let is_theirs = self.federated == FederatedBy::Owners;
+        if !is_theirs {
             config.federation = self.config.federation.clone();
-            return Ok(());
         }
         let federation = &config.federation;
-        let joins_itself = federation.parents.contains(&self.jid);
-        let is_lost = !config.persistent && !federation.is_none();
+        let joins_itself = is_theirs && federation.parents.contains(&self.jid);
+        let is_federated = match is_theirs {
+            true => !federation.is_none(),
+            false => self.federation().is_some(),
+        };
+        let is_lost = !config.persistent && is_federated;
         match joins_itself || is_lost {
             true => Err(Condition::NotAcceptable),
             false => Ok(()),

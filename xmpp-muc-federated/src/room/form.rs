@@ -341,20 +341,18 @@ mod tests {
         let choices = (0..3_usize, 0..3_usize, any::<bool>());
         (parents, accepted, choices).prop_map(|(parents, accepted, choices)| {
             let (accept, profile, replica) = choices;
-            let mut federation = Federation::default();
-            federation.parents = parents
-                .iter()
-                .map(|jid| BareJid::new(jid).unwrap())
-                .collect();
+            let parents = parents.iter().map(|jid| BareJid::new(jid).unwrap());
             let accepted = accepted.iter().map(|jid| Jid::new(jid).unwrap()).collect();
-            federation.accept = [Accept::None, Accept::Any, Accept::Only(accepted)][accept].clone();
-            federation.profile = [LinkProfile::Lan, LinkProfile::Sat, LinkProfile::Hf][profile];
-            federation.mode = if replica {
-                Mode::Replica
-            } else {
-                Mode::Primary
-            };
-            federation
+            Federation {
+                parents: parents.collect(),
+                mode: if replica {
+                    Mode::Replica
+                } else {
+                    Mode::Primary
+                },
+                accept: [Accept::None, Accept::Any, Accept::Only(accepted)][accept].clone(),
+                profile: [LinkProfile::Lan, LinkProfile::Sat, LinkProfile::Hf][profile],
+            }
         })
     }
 

@@ -97,10 +97,13 @@ pub(super) fn is_between_rooms(stanza: &Stanza) -> bool {
     stanza.payload().has("fmuc", ns::FMUC)
 }
 
-/// What another room is told by one that does not exist (XEP-0289 §3): it is rejected, or has left.
+/// What another room is told by one that does not exist (XEP-0289 §3): it is rejected, or has left. What it says in its own name, such as that this one is
+/// rejected or has left, is no request: two rooms that do not exist would never stop.
 pub(super) fn nobody_here(stanza: &Stanza) -> Option<Stanza> {
+    let fmuc = stanza.payload().child("fmuc", ns::FMUC)?.element();
+    let is_of_somebody = Fmuc::read(&fmuc).is_ok_and(|fmuc| fmuc.from.is_some());
     let fmuc = match stanza.kind() {
-        Kind::Presence(PresenceType::Available) => Fmuc {
+        Kind::Presence(PresenceType::Available) if is_of_somebody => Fmuc {
             reject: Some("There is no such room".to_owned()),
             ..Fmuc::default()
         },

@@ -255,7 +255,9 @@ impl Keeper {
     fn due(&self) -> Option<Duration> {
         let of_room = self.room.as_ref().and_then(Held::next_timeout);
         let lines = self.lines.as_ref().and_then(Lines::due);
-        let idle = self.idle.map(|since| since + self.options().limits.idle);
+        // It rests for nothing that is left to be done, and that has a time of its own.
+        let idle = self.idle.filter(|_| self.is_done());
+        let idle = idle.map(|since| since + self.options().limits.idle);
         let due = [of_room, lines, idle, self.retry, self.outlet.due()];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since(self.server.now().instant))
@@ -289,6 +291,8 @@ impl Keeper {
     }
 
     async fn stanza(&mut self, stanza: Stanza) {
+        // It may have been destroyed just now.
+        self.establish().await;
         let is_new = self.room.is_none();
         if self.lines.is_some() && is_between_rooms(&stanza) {
             return self.between_rooms(stanza).await;
@@ -484,6 +488,10 @@ impl Keeper {
             Matter::Silent => {
                 metrics.rejected.increment();
                 tracing::warn!(%room, %peer, "room not joined, since it does not answer");
+            }
+            Matter::Stale => {
+                metrics.rejected.increment();
+                tracing::warn!(%room, %peer, "room not joined: the Openfire there may still know occupants of this room from before; its room has to be emptied of them");
             }
             Matter::Flood => {
                 metrics.dropped.increment();

@@ -1,6 +1,7 @@
 //! The service as its users and its server see it.
 
 mod bounds;
+mod federation;
 mod world;
 
 use std::time::Duration;
@@ -306,6 +307,25 @@ fn what_could_not_be_stored_is_tried_again_and_who_asked_is_told() {
         .run(world.store.inner.list(&bare(ROOMS), None, 9))
         .unwrap();
     assert_eq!(listed[0].name.as_deref(), Some("Cave"));
+}
+
+#[test]
+fn a_room_that_nobody_is_in_waits_for_its_store_and_does_nothing_meanwhile() {
+    let world = World::new();
+    let hag = world.login("hag@example.org/pda");
+    hag.enter(&nick("firstwitch"));
+    hag.configure(COVEN, &[("muc#roomconfig_persistentroom", "1")]);
+    world.store.fail(true);
+    hag.say(COVEN, "unheard of");
+    let leave = format!("<presence type='unavailable' to='{}'/>", nick("firstwitch"));
+    hag.send(&leave);
+    // Just not yet when it is tried again, though it would have rested for long enough.
+    world.advance(Duration::from_secs(58));
+    world.advance(Duration::from_secs(3));
+    assert_eq!(world.rooms(), [COVEN]);
+    world.store.fail(false);
+    world.advance(Duration::from_secs(5));
+    assert_eq!(world.rooms(), [""; 0]);
 }
 
 #[test]

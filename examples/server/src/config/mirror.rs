@@ -188,7 +188,6 @@ mirror!(
         tls: bool,
         proof: Proof,
         bidi: bool,
-        patience: u32,
     }
 );
 

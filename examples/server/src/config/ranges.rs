@@ -118,7 +118,6 @@ fn check_s2s(config: &Config) -> Checked {
         let name = name.replace("session_queue.", "links.pair.");
         return refuse(format!("s2s.limits.{name}"), reason);
     }
-    positive("s2s.policy.patience", config.s2s.policy.patience)?;
     let (accept, links) = (settings.accept, settings.links);
     positive("s2s.limits.accept.connections", accept.connections)?;
     positive("s2s.limits.accept.before_login", accept.before_login)?;

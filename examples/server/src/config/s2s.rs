@@ -68,7 +68,7 @@ pub struct Peer {
     pub bidi: Option<bool>,
     /// How streams with it are compressed. There is no such setting for everybody.
     pub compression: Option<Compression>,
-    /// How many times longer than others it is waited for.
+    /// How many times longer than others it is waited for. For everybody there are the times themselves.
     pub patience: Option<NonZeroU32>,
 }
 
@@ -191,7 +191,7 @@ impl S2s {
                 proof: peer.proof.map_or(policy.proof, Into::into),
                 bidi: peer.bidi.unwrap_or(policy.bidi),
                 compression: peer.compression.map(Into::into),
-                patience: peer.patience.map_or(policy.patience, NonZeroU32::get),
+                patience: peer.patience.map_or(1, NonZeroU32::get),
             };
             let policy = (!peer.blocked).then_some(policy);
             rules.exceptions.insert(domain, policy);
@@ -284,6 +284,15 @@ mod tests {
         ] {
             assert!(text.parse::<Host>().is_err(), "{text}");
         }
+    }
+
+    /// What is so for everybody is a matter of the times themselves: a factor for all would not hold until there is a connection.
+    #[test]
+    fn patience_is_had_with_single_peers() {
+        assert!(toml::from_str::<S2s>("policy.patience = 2").is_err());
+        assert!(toml::from_str::<S2s>("peers.\"a.example\".patience = 0").is_err());
+        let settings: S2s = toml::from_str("peers.\"a.example\".patience = 2").unwrap();
+        assert_eq!(settings.rules().default.unwrap().patience, 1);
     }
 
     #[test]

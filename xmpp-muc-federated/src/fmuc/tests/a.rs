@@ -18,6 +18,7 @@ fn a1_without_our_extension_the_subject_ends_the_burst() {
         release B A
             al: P Hamlet
             A>B P(al as Alice)
+            A>B P(hm as Hamlet)
             A>B M(al as Alice: older) delay
             A>B M(al as Alice: old) delay
             A>B S(al: The pool of tears)
@@ -40,6 +41,7 @@ fn a3_the_subject_is_sent_also_where_there_is_none() {
             hm: P Hamlet 110
             hm: S
             B>A J(hm as Hamlet)
+            A>B P(hm as Hamlet)
             A>B S(rabbithole@rooms.wonderland.lit: )
         hm says B Who's there?
             hm: M Hamlet: Who's there?
@@ -104,7 +106,7 @@ fn a5_a_room_that_is_not_accepted_is_told_so_and_nothing_else() {
             hm: P Ophelia
         wait 1
         wait 6
-            B>A J(hm as Hamlet) join o.1
+            B>A J(op as Ophelia) join o.3
             A>B REJ(not accepted)
         hm leaves B
             hm: U Hamlet 110
@@ -221,6 +223,7 @@ fn a8_who_waits_for_the_answer_talks_meanwhile_without_our_extension() {
         release B A
             al: P Hamlet
             A>B P(al as Alice)
+            A>B P(hm as Hamlet)
             A>B S(rabbithole@rooms.wonderland.lit: )
         release A B
             op: P Alice

@@ -163,12 +163,11 @@ fn b10_who_comes_while_the_room_leaves_waits_without_our_extension() {
         op says B Good night
             op: M Ophelia: Good night
         release A B
-            op: U Alice
             B>A J(op as Ophelia)
             al: P Ophelia
             A>B P(al as Alice)
+            A>B P(op as Ophelia)
             A>B S(rabbithole@rooms.wonderland.lit: )
-            op: P Alice
             B>A M(op as Ophelia: Good night) delay
             al: M Ophelia: Good night delay
     ",
@@ -279,10 +278,12 @@ fn b12_a_chain_is_joined_from_its_end_without_our_extension() {
             mb: P Macbeth 110
             mb: S
             C>B J(mb as Macbeth)
+            B>C P(mb as Macbeth)
             B>C S(elsinore@talk.denmark.lit: )
             B>A J(mb as Macbeth)
             al: P Macbeth
             A>B P(al as Alice)
+            A>B P(mb as Macbeth)
             A>B M(al as Alice: old) delay
             A>B S(rabbithole@rooms.wonderland.lit: )
             B>C P(al as Alice)

@@ -85,13 +85,13 @@ fn a_room_that_restarts_goes_on_with_what_it_has_stored() {
             op: P Ophelia 110
             op: M Hamlet: not yet delivered delay
             op: S
-            B>A J(op as Ophelia) join o.4
+            B>A J(op as Ophelia) join o.10004
             al: P Ophelia
             A>B own sync
             A>B P(al as Alice) o.1
             A>B own synced
             B>A M(hm as Hamlet: not yet delivered) delay o.2
-            B>A U(hm as Hamlet) o.3 synced
+            B>A U(hm as Hamlet) o.10003 synced
             op: P Alice
             al: M Hamlet: not yet delivered delay
             al: U Hamlet
@@ -105,7 +105,7 @@ fn a_room_that_restarts_goes_on_with_what_it_has_stored() {
             A>B own rejoin
             B>A J(hm as Hamlet) join o.1
             A>B own sync
-            A>B U(al as Alice) o.2
+            A>B U(al as Alice) o.10002
             A>B own synced
             hm: U Alice
         ",
@@ -116,7 +116,7 @@ fn a_room_that_restarts_goes_on_with_what_it_has_stored() {
             al: P Hamlet
             al: P Alice 110
             al: S
-            A>B P(al as Alice) o.3
+            A>B P(al as Alice) o.10003
             hm: P Alice
         ",
     );

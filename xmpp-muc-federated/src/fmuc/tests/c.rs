@@ -105,11 +105,12 @@ fn c4_a_replica_that_is_cut_off_says_nothing() {
         heal A B
             B>A J(hm as Hamlet) join o.1
             A>B own sync
+            A>B M(hm as Hamlet: echo lost) delay o.2
             A>B M(al as Alice: meanwhile) delay o.2
             A>B own synced
             A>B own o.1
-            hm: M Alice: meanwhile delay
             hm: M Hamlet: echo lost
+            hm: M Alice: meanwhile delay
         ",
     );
 }
@@ -157,6 +158,7 @@ fn c6_a_peer_that_never_echoes_is_left() {
             B>A J(hm as Hamlet) join o.1
             al: P Hamlet
             A>B P(al as Alice)
+            A>B P(hm as Hamlet)
             A>B S(rabbithole@rooms.wonderland.lit: )
             B>A U(hm as Hamlet)
             hm: error Hamlet service-unavailable

@@ -813,3 +813,14 @@ fn g5_a_departure_says_nothing_but_how_they_go() {
     };
     assert_eq!((&parting.codes[..], &parting.actor), (&[307][..], &None));
 }
+
+/// What is refused is refused once: a nick that is none was passed on without one, and two rooms refused it to each other without end.
+#[test]
+fn g10_nobody_without_a_nick_is_passed_on() {
+    let mut world = world(|_, _| {});
+    let nobody = here("iago@cyprus.lit/c", "&#xa0;", "");
+    assert!(world.run(&nobody).len() < 10);
+    let refused = own("").replace("<fmuc ", "<fmuc from='viola@illyria.lit/s' ");
+    assert_eq!(world.run(&refused), [""; 0]);
+    unharmed(&mut world);
+}

@@ -129,8 +129,10 @@ fn what_cannot_be_is_not_acceptable() {
 
 #[test]
 fn what_is_not_for_owners_to_say_they_do_not_see_and_cannot_change() {
-    let mut by = Federation::default();
-    by.accept = Accept::Any;
+    let by = Federation {
+        accept: Accept::Any,
+        ..Federation::default()
+    };
     for by in [FederatedBy::Nobody, FederatedBy::Operator(Arc::new(by))] {
         let mut bench = owned(by);
         assert!(asked(&mut bench).is_empty());
@@ -142,11 +144,27 @@ fn what_is_not_for_owners_to_say_they_do_not_see_and_cannot_change() {
 }
 
 #[test]
-fn a_room_that_is_not_persistent_is_not_federated() {
-    let mut by = Federation::default();
-    by.accept = Accept::Any;
+fn owners_do_not_take_a_room_away_that_whoever_runs_the_service_federates() {
+    let by = Federation {
+        accept: Accept::Any,
+        ..Federation::default()
+    };
     let mut bench = owned(FederatedBy::Operator(Arc::new(by)));
+    let told = submit(&mut bench, &[("muc#roomconfig_persistentroom", &["0"])]);
+    assert!(told.contains("not-acceptable"), "{told}");
     assert!(bench.room.federation().is_some());
-    bench.happens("crone1/desktop configures persistentroom=0");
+}
+
+#[test]
+fn a_room_that_is_not_persistent_is_not_federated() {
+    let by = Federation {
+        accept: Accept::Any,
+        ..Federation::default()
+    };
+    let mut bench = Bench::open(|_| {});
+    bench.happens("crone1/desktop enters firstwitch");
+    bench.room.federate(FederatedBy::Operator(Arc::new(by)));
     assert_eq!(bench.room.federation(), None);
+    bench.happens("crone1/desktop configures persistentroom=1");
+    assert!(bench.room.federation().is_some());
 }

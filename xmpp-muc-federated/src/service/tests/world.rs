@@ -380,10 +380,16 @@ impl Spawn for Tasks {
 struct ManualClock {
     start: Instant,
     passed: Arc<Mutex<(Duration, Vec<Waker>)>>,
+    /// How often somebody went to sleep since time has passed.
+    sleeps: AtomicU64,
 }
+
+/// So often nobody goes to sleep at one moment who is not awake for nothing.
+const SLEEPS: u64 = 10_000;
 
 impl ManualClock {
     fn advance(&self, by: Duration) {
+        self.sleeps.store(0, Ordering::Relaxed);
         let mut passed = self.passed.lock().unwrap();
         passed.0 += by;
         passed.1.drain(..).for_each(Waker::wake);
@@ -396,6 +402,7 @@ impl Default for ManualClock {
         ManualClock {
             start: Instant::now(),
             passed: Arc::default(),
+            sleeps: AtomicU64::new(0),
         }
     }
 }
@@ -410,6 +417,8 @@ impl Clock for ManualClock {
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        let sleeps = self.sleeps.fetch_add(1, Ordering::Relaxed);
+        assert!(sleeps < SLEEPS, "a task goes round and round");
         let passed = self.passed.clone();
         let due = passed.lock().unwrap().0 + time;
         Box::pin(std::future::poll_fn(move |cx| {

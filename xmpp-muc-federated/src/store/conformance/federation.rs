@@ -29,7 +29,7 @@ async fn links_are_replaced_and_removed_one_by_one(store: &dyn Rooms) {
     for text in TEXTS.iter().copied().chain([&*large]) {
         let peers = ["a@rooms.example.com", "b@rooms.example.com"];
         let links = peers.map(|peer| link(peer, text));
-        let changes = links.each_ref().map(|one| change_link(one));
+        let changes = links.each_ref().map(change_link);
         ok(store.apply(&room, &changes).await);
         assert!(stored(store, &room).await.links == links, "with {text:.9?}");
     }

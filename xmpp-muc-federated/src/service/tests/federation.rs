@@ -1,0 +1,74 @@
+//! Rooms of a service that federates them, and what other servers send it.
+
+use super::*;
+use crate::fmuc;
+
+/// XEP-0289 §3. An answer that is answered by a room that does not exist either would go to and fro for ever.
+#[test]
+fn a_room_that_does_not_exist_answers_requests_and_no_answers() {
+    let world = federating(Vec::new());
+    let other = world.outside("room@rooms.example.net", 100);
+    let told = |kind: &str, fmuc: &str| {
+        world.inject(&format!(
+            "<presence {kind} from='room@rooms.example.net/hag' to='{COVEN}/hag'>\
+             <fmuc xmlns='http://isode.com/protocol/fmuc' {fmuc}</fmuc></presence>"
+        ));
+        other.read()
+    };
+    let from = "from='hag@example.net/pda'>";
+    for (kind, fmuc, answer) in [
+        ("", from, "<reject"),
+        ("type='unavailable'", from, "<left"),
+        ("type='unavailable'", ">", "<left"),
+    ] {
+        let answers = told(kind, fmuc);
+        assert_eq!(answers.len(), 1, "{kind} {fmuc}");
+        assert!(answers[0].contains(answer), "{answers:?}");
+    }
+    for fmuc in ["><reject>no</reject>", "><reject/>", "><left/>", ">"] {
+        assert_eq!(told("", fmuc), [""; 0], "{fmuc}");
+    }
+    assert_eq!(world.rooms(), [""; 0]);
+}
+
+/// It is never anybody's who happens to come when it is not there.
+#[test]
+fn a_room_of_the_operators_that_is_destroyed_is_made_again_and_nobody_owns_it() {
+    let federation = fmuc::Federation {
+        accept: fmuc::Accept::Any,
+        ..fmuc::Federation::default()
+    };
+    let world = federating(vec![(bare(COVEN), Arc::new(federation))]);
+    assert_eq!(world.rooms(), [COVEN]);
+    let destroy = format!(
+        "<iq type='set' id='d' from='admin@example.org/pda' to='{COVEN}'>\
+         <query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query></iq>"
+    );
+    let enter = format!(
+        "<presence from='hag@example.org/pda' to='{}'>\
+         <x xmlns='http://jabber.org/protocol/muc'/></presence>",
+        nick("hag")
+    );
+    let hag = world.login("hag@example.org/pda");
+    // Both are there before any task runs.
+    for stanza in [destroy, enter] {
+        let stanza = Stanza::parse(&stanza).unwrap();
+        let _ = world.server.route(stanza, Origin::SERVER);
+    }
+    world.settle();
+    let read = hag.read();
+    let own = read.iter().find(|stanza| stanza.contains("code='110'"));
+    let own = own.unwrap_or_else(|| panic!("{read:?}"));
+    assert!(own.contains("affiliation='none'"), "{own}");
+    assert!(!own.contains("code='201'"), "{own}");
+}
+
+fn federating(rooms: Vec<(xmpp_core::BareJid, Arc<fmuc::Federation>)>) -> World {
+    World::with(|options| {
+        options.federation = Some(Federating {
+            rooms,
+            by_owners: true,
+            ..Federating::default()
+        });
+    })
+}
