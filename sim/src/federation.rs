@@ -123,6 +123,10 @@ impl World {
             self.happen(Deed::Say(who));
         }
         self.pass(Duration::from_secs(300));
+        for edge in 1..self.nodes.len() {
+            let who = self.rng.below(people);
+            self.happen(Deed::Forge(edge, who));
+        }
         for who in 0..people {
             self.happen(Deed::Leave(who));
         }
@@ -326,6 +330,9 @@ impl World {
         if empty {
             self.record.needless.push((self.time, line.clone()));
         }
+        let Some(stanza) = self.tamper(from, to, stanza) else {
+            return;
+        };
         let fate = self.wires.send(from, to, stanza, self.time, &mut self.rng);
         self.note(format!("{line}{fate}"));
         if self.wires.underway() > UNDERWAY {
@@ -336,8 +343,55 @@ impl World {
         }
     }
 
+    /// What becomes of a stanza by the fault that is planted.
+    fn tamper(&mut self, from: usize, to: usize, stanza: Stanza) -> Option<Stanza> {
+        let text = stanza.to_string();
+        let said = text.contains("<body>");
+        match self.fault {
+            Some(Fault::Repeat) if said && self.rng.one_in(4) => {
+                let copy = fault::without(&text, "<o ", "/>");
+                let copy = Stanza::parse(&copy).ok()?;
+                self.wires.send(from, to, stanza, self.time, &mut self.rng);
+                Some(copy)
+            }
+            Some(Fault::Overtake) if said && self.rng.one_in(3) => {
+                self.wires
+                    .delay(from, to, stanza, self.time + Duration::from_secs(100));
+                None
+            }
+            Some(Fault::Linger) if self.rng.one_in(3) => {
+                Stanza::parse(&fault::without(&text, " type='unavailable", "'")).ok()
+            }
+            Some(Fault::Drop) if said && self.rng.one_in(3) => {
+                Stanza::parse(&fault::without(&text, "<body>", "</body>")).ok()
+            }
+            Some(Fault::Chatter) if said => {
+                for child in 0..self.nodes.len() {
+                    let empty = self.empty[child].is_some_and(|since| self.time >= since + EMPTY);
+                    if self.record.plan.parents[child] == Some(from) && empty {
+                        self.record.needless.push((self.time, text.clone()));
+                        self.wires
+                            .send(from, child, stanza.clone(), self.time, &mut self.rng);
+                    }
+                }
+                Some(stanza)
+            }
+            Some(Fault::Swell) if text.contains("<synced ") => {
+                for _ in 0..UNDERWAY {
+                    self.wires
+                        .send(from, to, stanza.clone(), self.time, &mut self.rng);
+                }
+                Some(stanza)
+            }
+            _ => Some(stanza),
+        }
+    }
+
     /// A client is told something.
     fn tell(&mut self, to: &Jid, stanza: &Stanza) {
+        let leaks = self.fault == Some(Fault::Leak) && self.rng.one_in(20);
+        let leak = leaks.then(|| stanza.clone().with_child(&Element::new("fmuc", ns::FMUC)));
+        let stanza = leak.as_ref().unwrap_or(stanza);
         let Some(who) = self
             .record
             .people

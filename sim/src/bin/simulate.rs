@@ -53,37 +53,35 @@ enum Kind {
     Federation,
 }
 
-/// A planted fault, of whichever world.
+/// A planted fault: what its name means in each world.
 #[derive(Clone, Copy)]
-enum Planted {
-    Server(Fault),
-    Rooms(federation::Fault),
+struct Planted {
+    server: Option<Fault>,
+    rooms: Option<federation::Fault>,
 }
 
 impl FromStr for Planted {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Planted, String> {
-        let of_rooms = || federation::Fault::from_str(name).map(Planted::Rooms);
-        Fault::from_str(name)
-            .map(Planted::Server)
-            .or_else(|_| of_rooms())
+        let (server, rooms) = (Fault::from_str(name), federation::Fault::from_str(name));
+        if let (Err(other), Err(_)) = (&server, &rooms) {
+            return Err(other.clone());
+        }
+        Ok(Planted {
+            server: server.ok(),
+            rooms: rooms.ok(),
+        })
     }
 }
 
 impl Options {
     fn server_fault(&self) -> Option<Fault> {
-        match self.fault {
-            Some(Planted::Server(fault)) => Some(fault),
-            _ => None,
-        }
+        self.fault.and_then(|fault| fault.server)
     }
 
     fn federation_fault(&self) -> Option<federation::Fault> {
-        match self.fault {
-            Some(Planted::Rooms(fault)) => Some(fault),
-            _ => None,
-        }
+        self.fault.and_then(|fault| fault.rooms)
     }
 }
 

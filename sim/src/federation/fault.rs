@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub enum Fault {
     /// Now and then a message comes twice, and nothing in it tells that it is the same.
     Repeat,
-    /// Now and then a message is overtaken by the next one, with all that tells their order.
+    /// Now and then a message is overtaken by all that is said in more than a minute.
     Overtake,
     /// Now and then somebody's leave is lost, and nothing tells that it was there.
     Linger,
@@ -20,7 +20,7 @@ pub enum Fault {
     Leak,
     /// A room's forgeries bear the address of the one that they would have to come from.
     Impersonate,
-    /// Every answer between two rooms is sent a hundred times.
+    /// The end of what one room lacks is told it thousands of times.
     Swell,
 }
 
@@ -36,6 +36,18 @@ impl Fault {
         (Fault::Impersonate, "owned"),
         (Fault::Swell, "bounded"),
     ];
+}
+
+/// A stanza without the first thing that begins and ends like this.
+pub(super) fn without(text: &str, begins: &str, ends: &str) -> String {
+    let part = text.find(begins).and_then(|begin| {
+        let end = text[begin + begins.len()..].find(ends)?;
+        Some((begin, begin + begins.len() + end + ends.len()))
+    });
+    match part {
+        Some((begin, end)) => format!("{}{}", &text[..begin], &text[end..]),
+        None => text.to_owned(),
+    }
 }
 
 impl FromStr for Fault {

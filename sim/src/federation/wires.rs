@@ -143,6 +143,11 @@ impl Wires {
         Fate::Goes
     }
 
+    /// A stanza arrives then, whatever is sent meanwhile.
+    pub(super) fn delay(&mut self, from: usize, to: usize, stanza: Stanza, due: Duration) {
+        self.plan(due, Happening::Stanza { from, to, stanza });
+    }
+
     /// A way is cut: what is on it is lost. Each side notices after its time.
     pub(super) fn cut(&mut self, one: usize, other: usize, notice: [Duration; 2], now: Duration) {
         if self.cut.contains(&(one, other)) {

@@ -289,7 +289,16 @@ impl Node {
         }
         let mut others: Vec<Via> = self.children.keys().cloned().map(Via::Child).collect();
         others.push(Via::Parent);
-        others.retain(|other| other != via && !self.splits.has(other));
+        // Of one that begins a session now they are told in it, or have been already.
+        let live = |other: &Via| match other {
+            Via::Here => false,
+            Via::Parent => self.parent.as_ref().is_some_and(|one| one.is_live()),
+            Via::Child(peer) => {
+                let child = self.children.get(peer);
+                child.is_some_and(|child| child.state == super::child::State::Joined)
+            }
+        };
+        others.retain(|other| other != via && live(other));
         let epochs: Vec<_> = nodes
             .iter()
             .filter_map(|node| Some((node, self.have.vector().get(node)?.epoch)))
@@ -299,11 +308,6 @@ impl Node {
             return;
         }
         for other in others {
-            if let Some(parent) = self.parent.as_ref().filter(|_| other == Via::Parent)
-                && !parent.is_live()
-            {
-                continue;
-            }
             let Some(link) = self.link(&other).filter(|link| link.is_ext()) else {
                 continue;
             };
