@@ -113,10 +113,10 @@ impl Node {
             }
             return;
         }
-        if let Some(dot) = &dot {
-            if let Err(why) = self.may_name(via, &dot.node, dot.epoch, turn.now) {
-                return turn.drop(&peer, why);
-            }
+        if let Some(dot) = &dot
+            && let Err(why) = self.may_name(via, &dot.node, dot.epoch, turn.now)
+        {
+            return turn.drop(&peer, why);
         }
         if let Some(dot) = dot.as_ref().filter(|_| self.is_replica()) {
             let passing = self.passing_on(&author, nick, stanza, dot);
