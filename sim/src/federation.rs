@@ -643,7 +643,9 @@ impl World {
             roster.is_some_and(|roster| roster.values().any(|(jid, _)| jid == author))
         };
         let mut there = (0..plan.people.len()).filter(|one| plan.people[*one].room == to);
-        if !self.wires.is_whole() || !self.is_in(who) || !there.any(seen) {
+        // One that has not joined is told so.
+        let joined = self.empty[edge].is_none();
+        if !self.wires.is_whole() || !joined || !self.is_in(who) || !there.any(seen) {
             return;
         }
         let speaks = match self.fault {
