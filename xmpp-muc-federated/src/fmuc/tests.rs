@@ -4,6 +4,7 @@ mod a;
 mod b;
 mod basics;
 mod c;
+mod d;
 mod e;
 mod f;
 mod g;

@@ -1,5 +1,5 @@
 //! What somebody says comes after all that they had heard before. Where streams overtake each other nothing of the kind is promised,
-//! nor where so little is kept that what was missed comes by another way.
+//! nor of the history that one is told who enters (it is in the order of the authors' clocks), nor where so little is kept that what was missed comes by another way.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ pub fn check(record: &Record) -> Result<(), String> {
         return Ok(());
     }
     for (who, stay) in record.all_stays() {
-        let places = stay.heard().enumerate();
+        let live = || stay.heard().filter(|(at, _)| *at > stay.since);
+        let places = live().enumerate();
         let places: BTreeMap<usize, usize> =
             places.map(|(place, (_, number))| (number, place)).collect();
-        for (at, number) in stay.heard() {
+        for (at, number) in live() {
             let said = &record.said[number];
             let author = &record.stays[said.by][said.stay];
             let known = author.told[..said.after].iter();
