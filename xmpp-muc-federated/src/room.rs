@@ -128,7 +128,7 @@ pub enum Output {
     Burst(Jid, Vec<Arc<Stanza>>),
     /// Store this.
     Store(Change),
-    /// Other nodes have to know of this: told to [`fmuc::Node`](crate::fmuc) alone, and only if it [watches](Room::watch).
+    /// Other nodes have to know of this: told to [`fmuc::Node`](crate::fmuc) alone, and only if it watches.
     Event(elsewhere::Event),
     /// The room is no more, since it was destroyed (§10.9), or is not persistent and nobody is in it (§7.14); nothing comes after this.
     Destroyed,

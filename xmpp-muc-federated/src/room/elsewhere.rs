@@ -1,7 +1,7 @@
 //! Occupants who are at other nodes of the room (XEP-0289): how they come here, and what other nodes have to know of those who are here.
 //!
 //! The room itself knows nothing of nodes and links: [`fmuc`](crate::fmuc) tells it who is elsewhere, and takes what happens here from its
-//! outputs ([`Output::Event`]). Whoever is elsewhere is shown here, can be written to, can be kicked; they do nothing here
+//! outputs ([`Output::Event`](super::Output::Event)). Whoever is elsewhere is shown here, can be written to, can be kicked; they do nothing here
 //! themselves, so no right of theirs is ever asked for.
 
 use std::sync::Arc;
