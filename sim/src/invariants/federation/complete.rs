@@ -1,7 +1,9 @@
 //! Who is in the room from before something is said until all is healed has been told it: if they had seen its author by then, and no server has begun anew
 //! since (what one has forgotten then nobody may have), and somebody has stayed in its author's room (else it waits for the next one who enters that), and nobody keeps too little.
 
-use crate::federation::{Record, Stay};
+use std::time::Duration;
+
+use crate::federation::{Record, Stay, Told};
 
 pub fn check(record: &Record) -> Result<(), String> {
     let last_restart = record.restarts.last();
@@ -17,6 +19,10 @@ pub fn check(record: &Record) -> Result<(), String> {
             if !stays || stay.heard().any(|(_, heard)| heard == number) {
                 continue;
             }
+            // Whom a moderator of one's own room has kicked is not heard there any more, whether their own room lets them go or not.
+            if kicked(stay, &record.people[said.by], said.at) {
+                continue;
+            }
             let before = stay.told.iter().take_while(|(at, _)| *at <= said.at);
             let mut before = Stay::ever(before);
             if before.any(|jid| *jid == record.people[said.by]) {
@@ -26,4 +32,26 @@ pub fn check(record: &Record) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether somebody is shown as kicked then, or is before they are shown as there once more.
+fn kicked(stay: &Stay, who: &str, at: Duration) -> bool {
+    let (mut nick, mut kicked) = (None, false);
+    for (when, told) in &stay.told {
+        match told {
+            Told::There {
+                nick: theirs, jid, ..
+            } if jid == who => {
+                if *when > at {
+                    break;
+                }
+                (nick, kicked) = (Some(theirs), false);
+            }
+            Told::Gone { nick: gone, codes } if nick == Some(gone) => {
+                kicked |= codes.contains(&307)
+            }
+            _ => {}
+        }
+    }
+    kicked
 }
