@@ -610,7 +610,13 @@ impl World {
             }
         }
         self.count();
-        // It takes some time.
+        // What begins anew may end again at once.
+        self.begin_anew(room, notice);
+        self.pass(Duration::from_secs(3));
+        self.begin_anew(room, notice);
+    }
+
+    fn begin_anew(&mut self, room: usize, notice: u64) {
         self.nodes[room] = self.node(room);
         for other in 0..self.nodes.len() {
             let parents = &self.record.plan.parents;
@@ -619,8 +625,6 @@ impl World {
                 self.wires.forget(room, other, after, self.time);
             }
         }
-        self.pass(Duration::from_secs(3));
-        self.nodes[room] = self.node(room);
     }
 
     /// A room says something in the name of somebody who is somewhere else: if all know where that is.
