@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use super::crowd::{Sight, Via};
+use xmpp_core::xml::{Element, ns::CLIENT};
+
+use super::crowd::{Known, Sight, Via};
 use super::event::{Event, Passing};
 use super::node::{Class, Node, Turn};
 use super::settings::OnLoss;
 use super::{Alias, Extension, Fmuc};
 use crate::log::NodeId;
-use crate::room::elsewhere::Parting;
+use crate::room::elsewhere::{Occupant, Parting};
 
 /// All that is cut off.
 #[derive(Debug, Default)]
@@ -83,6 +85,7 @@ impl Node {
             node: None,
             until,
         });
+        self.fade(via, None, turn);
         let nodes = self.nodes_behind(via);
         self.spread(via, &nodes, Extension::Unreach, turn);
     }
@@ -144,6 +147,7 @@ impl Node {
             node: Some(node.clone()),
             until,
         });
+        self.fade(via, Some(&node), turn);
         Some(node)
     }
 
@@ -224,10 +228,36 @@ impl Node {
         }
     }
 
+    /// Whether those behind a link are shown as away while they cannot be heard of.
+    fn fades(&mut self, via: &Via) -> bool {
+        let policy = self.link(via).map(|link| link.about.on_loss);
+        policy == Some(OnLoss::Away)
+    }
+
+    /// Shows those who cannot be heard of as away, if the configuration has it so.
+    fn fade(&mut self, via: &Via, node: Option<&NodeId>, turn: &mut Turn<'_>) {
+        if !self.fades(via) {
+            return;
+        }
+        let of = |known: &&Known| {
+            let home = known.dot.as_ref().map(|dot| &dot.node);
+            known.sight == Sight::Shown && node.is_none_or(|node| home == Some(node))
+        };
+        let behind = self.crowd.behind(via).filter(of);
+        let behind: Vec<_> = behind.map(|known| away(&known.occupant)).collect();
+        for occupant in behind {
+            // Whoever is in the room may be in it in another way.
+            let _ = self.in_room(turn, |room, now, out| room.take_in(&occupant, now, out));
+        }
+    }
+
     fn find_again(&mut self, via: &Via, jid: &xmpp_core::Jid, turn: &mut Turn<'_>) {
         let Some(known) = self.crowd.get(jid).cloned() else {
             return;
         };
+        if known.sight == Sight::Shown && self.fades(via) {
+            self.show(via, &known.occupant, Some(&known), turn);
+        }
         if known.sight != Sight::Lost {
             return;
         }
@@ -337,5 +367,16 @@ impl Node {
         let stays = link.about.on_loss == OnLoss::Keep;
         let grace = link.timers.grace.filter(|_| !stays)?;
         Some(turn.now.instant + grace)
+    }
+}
+
+/// The same, away for long (RFC 6121 §4.7.2.1).
+fn away(occupant: &Occupant) -> Occupant {
+    let presence = &occupant.presence;
+    let rest = presence.payload().without(|child| child.is("show", CLIENT));
+    let show = Element::new("show", CLIENT).with_text("xa");
+    Occupant {
+        presence: presence.clone().with_payload(rest.with(&show)),
+        ..occupant.clone()
     }
 }

@@ -1,6 +1,10 @@
 //! D: what breaks, and what becomes of it (§6 of the design). What random worlds find beyond this is in `sim` (`sim::federation`).
 
+use xmpp_core::Jid;
+use xmpp_core::xml::ns::CLIENT;
+
 use super::World;
+use crate::fmuc::{OnLoss, Peer};
 
 /// How often clients were told this.
 fn count(seen: &[String], line: &str) -> usize {
@@ -302,4 +306,30 @@ fn d16_what_is_forgotten_is_given_up() {
     assert_eq!(count(&seen, "A>B own want.2-2"), 1, "{seen:?}");
     assert_eq!(count(&seen, "B>A own gone.2-2"), 1, "{seen:?}");
     assert!(world.is_quiet());
+}
+
+/// §5.10 of the design: `away`. Whoever cannot be heard of is shown so at once, leaves after the grace, and is as before when the link is up.
+#[test]
+fn d_who_cannot_be_heard_of_may_be_shown_as_away() {
+    let mut world = World::with("A B>A C>B", |_, setup| {
+        let peers = super::ROOMS.iter().map(|(_, room)| Peer {
+            on_loss: OnLoss::Away,
+            ..Peer::new(Jid::new(room).unwrap())
+        });
+        setup.settings.peers = peers.collect();
+    });
+    world.run("al enters A\nhm enters B\nmb enters C");
+    let show = |world: &World| {
+        let last = world.last["al"].payload().child("show", CLIENT);
+        last.map(|show| show.element().text().into_owned())
+    };
+    let seen = world.run("cut B C\nwait 1");
+    assert_eq!(count(&seen, "al: P Macbeth"), 1, "{seen:?}");
+    assert_eq!(show(&world).as_deref(), Some("xa"));
+    let seen = world.run("heal B C\nwait 10");
+    assert_eq!(count(&seen, "al: P Macbeth"), 1, "{seen:?}");
+    assert_eq!(show(&world), None);
+    let seen = world.run("cut A B\nwait 130");
+    assert_eq!(count(&seen, "al: P Hamlet"), 1, "{seen:?}");
+    assert_eq!(count(&seen, "al: U Hamlet 333"), 1, "{seen:?}");
 }
