@@ -220,7 +220,7 @@ impl Node {
             log: Log::new(settings.log),
             clock: Clock::new(id.clone()),
             id,
-            federation: Federation::default(),
+            federation,
             settings,
             crowd: Crowd::default(),
             subject: None,
@@ -239,7 +239,6 @@ impl Node {
             fresh: Vec::new(),
             stored: 0,
         };
-        node.federation = federation;
         node.parent = node.first_parent();
         for occupant in node.room.here() {
             let dot = Some(node.dot(now));

@@ -95,11 +95,6 @@ impl Node {
         {
             return;
         }
-        // Without a nick it is the peer's own, whomever it is about.
-        let own = stanza.from().is_some_and(Jid::is_bare);
-        if own && matches!(stanza.kind(), Kind::Presence(_)) {
-            return;
-        }
         let nick = stanza.from().and_then(Jid::resource).unwrap_or_default();
         // What a room says of somebody in its own name is no presence of theirs: two rooms would refuse it to each other without end.
         if nick.is_empty() && matches!(stanza.kind(), Kind::Presence(_)) {

@@ -244,10 +244,16 @@ impl Node {
             known.sight == Sight::Shown && node.is_none_or(|node| home == Some(node))
         };
         let behind = self.crowd.behind(via).filter(of);
-        let behind: Vec<_> = behind.map(|known| away(&known.occupant)).collect();
-        for occupant in behind {
-            // Whoever is in the room may be in it in another way.
-            let _ = self.in_room(turn, |room, now, out| room.take_in(&occupant, now, out));
+        for known in behind.cloned().collect::<Vec<_>>() {
+            self.look(via, &known, &away(&known.occupant), turn);
+        }
+    }
+
+    /// Shows somebody who is shown as they look now.
+    fn look(&mut self, via: &Via, known: &Known, now: &Occupant, turn: &mut Turn<'_>) {
+        let sight = self.show(via, now, Some(known), turn);
+        if let Some(known) = self.crowd.get_mut(&known.occupant.jid) {
+            known.sight = sight;
         }
     }
 
@@ -256,7 +262,7 @@ impl Node {
             return;
         };
         if known.sight == Sight::Shown && self.fades(via) {
-            self.show(via, &known.occupant, Some(&known), turn);
+            self.look(via, &known, &known.occupant, turn);
         }
         if known.sight != Sight::Lost {
             return;
@@ -329,9 +335,10 @@ impl Node {
             }
         };
         others.retain(|other| other != via && live(other));
+        let vector = self.have.vector();
         let epochs: Vec<_> = nodes
             .iter()
-            .filter_map(|node| Some((node, self.have.vector().get(node)?.epoch)))
+            .filter_map(|node| Some((node, vector.get(node)?.epoch)))
             .collect();
         // Of one of which no event is known there is nothing to tell.
         if epochs.is_empty() {

@@ -5,6 +5,7 @@ use xmpp_core::xml::ns::CLIENT;
 
 use super::World;
 use crate::fmuc::{OnLoss, Peer};
+use crate::room::Affiliation;
 
 /// How often clients were told this.
 fn count(seen: &[String], line: &str) -> usize {
@@ -314,6 +315,8 @@ fn d_who_cannot_be_heard_of_may_be_shown_as_away() {
     let mut world = World::with("A B>A C>B", |_, setup| {
         let peers = super::ROOMS.iter().map(|(_, room)| Peer {
             on_loss: OnLoss::Away,
+            // As which nobody is shown otherwise only because they are away.
+            shown_affiliation: Affiliation::Member,
             ..Peer::new(Jid::new(room).unwrap())
         });
         setup.settings.peers = peers.collect();
@@ -326,6 +329,8 @@ fn d_who_cannot_be_heard_of_may_be_shown_as_away() {
     let seen = world.run("cut B C\nwait 1");
     assert_eq!(count(&seen, "al: P Macbeth"), 1, "{seen:?}");
     assert_eq!(show(&world).as_deref(), Some("xa"));
+    let told = world.last["al"].to_string();
+    assert!(told.contains("affiliation='member'"), "{told}");
     let seen = world.run("heal B C\nwait 10");
     assert_eq!(count(&seen, "al: P Macbeth"), 1, "{seen:?}");
     assert_eq!(show(&world), None);
