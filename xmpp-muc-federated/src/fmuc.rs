@@ -46,4 +46,12 @@ pub use settings::{
 pub use view::{Direction, LinkView, Stage};
 pub use wire::{Extension, Fmuc, Have, Hello, Mode, Origin, WireError};
 
+use xmpp_core::stanza::Stanza;
+
 use crate::log::Dot;
+use crate::ns;
+
+/// Whether this is between rooms.
+pub(crate) fn is_between_rooms(stanza: &Stanza) -> bool {
+    stanza.payload().has("fmuc", ns::FMUC)
+}

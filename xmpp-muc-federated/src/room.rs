@@ -59,10 +59,11 @@ pub use record::RecordError;
 
 use affiliations::Affiliations;
 use history::History;
-pub(crate) use history::Wanted;
+pub(crate) use history::{Wanted, stamped};
 use invite::Invitations;
 use occupants::Occupants;
 use presence::Notice;
+pub(crate) use presence::status;
 use private::Sent;
 use rate::Rates;
 use register::Applicants;

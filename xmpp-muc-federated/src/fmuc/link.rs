@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use xmpp_core::stanza::{Condition, MessageType, PresenceType, Stanza};
-use xmpp_core::time::Timestamp;
 use xmpp_core::xml::Element;
 use xmpp_core::{BareJid, Jid};
 
@@ -22,7 +21,7 @@ use super::{Aliases, Dot, Extension, Fmuc, base36};
 use crate::log::Range;
 use crate::ns;
 use crate::room::elsewhere::{Occupant, Parting};
-use crate::room::{Affiliation, Role};
+use crate::room::{Affiliation, Role, stamped, status};
 
 /// What there is of a link as long as its room has to do with the peer.
 #[derive(Debug)]
@@ -394,7 +393,7 @@ impl Link {
             }
         }
         if let Some(at) = passing.late {
-            stanza = stanza.with_child(&delay(&self.room, at));
+            stanza = stamped(&self.room, &stanza, at);
         }
         self.addressed(stanza, &nick, fmuc)
     }
@@ -585,13 +584,6 @@ pub(super) fn id_of(dot: &Dot) -> String {
     format!("{}.{epoch}.{seq}", base36::write(u64::from(node)))
 }
 
-/// When something was said.
-pub(super) fn delay(room: &BareJid, at: Timestamp) -> Element {
-    Element::new("delay", ns::DELAY)
-        .with_attr("from", room.as_str())
-        .with_attr("stamp", &at.to_string())
-}
-
 /// Affiliation and role of one who is there, as far as they are not those of anybody: a peer takes those for granted.
 fn standing(occupant: &Occupant) -> Option<Element> {
     let mut item = Element::new("item", ns::USER);
@@ -623,10 +615,6 @@ pub(super) fn parting_item(parting: &Parting) -> Option<Element> {
             .with_child(item)
             .with_children(codes),
     )
-}
-
-fn status(code: u16) -> Element {
-    Element::new("status", ns::USER).with_attr("code", &code.to_string())
 }
 
 /// Why a private message does not go over a link (XEP-0289 as Openfire has it shows them to all).

@@ -21,7 +21,6 @@ use super::replica::Held;
 use super::settings::{Federation, Settings};
 use super::split::Splits;
 use crate::log::{self, Clock, Dot, Entry, Log, NodeId, Reach};
-use crate::ns;
 use crate::room::{self, Room};
 
 /// A node of a federated room. See the [module](super).
@@ -436,7 +435,7 @@ impl Node {
     fn stanza(&mut self, stanza: Stanza, turn: &mut Turn<'_>) {
         if let Some(from) = stanza.from().map(Jid::to_bare) {
             let is_client = stanza.from().is_some_and(|from| self.room.is_in(from));
-            if stanza.payload().has("fmuc", ns::FMUC) && !is_client {
+            if super::is_between_rooms(&stanza) && !is_client {
                 return self.received(&from, &stanza, turn);
             }
             if self.is_ordinary_answer(&from, &stanza) {

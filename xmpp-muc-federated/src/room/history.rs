@@ -177,7 +177,7 @@ impl Wanted {
 /// §7.2.13: "messages MUST be stamped [...] The 'from' attribute MUST be set to the JID of the room itself."
 ///
 /// The stamp takes the place of others: who was in the room has seen them, and who reads the history wants one.
-pub(super) fn stamped(room: &BareJid, stanza: &Stanza, at: Timestamp) -> Stanza {
+pub(crate) fn stamped(room: &BareJid, stanza: &Stanza, at: Timestamp) -> Stanza {
     let payload = stanza
         .payload()
         .without(|child| child.is("delay", ns::DELAY));

@@ -344,7 +344,7 @@ impl<'a> Told<'a> {
 }
 
 /// `<status/>` with a code of §16.6.
-pub(super) fn status(code: u16) -> Element {
+pub(crate) fn status(code: u16) -> Element {
     Element::new("status", ns::USER).with_attr("code", &code.to_string())
 }
 

@@ -92,11 +92,6 @@ impl Federal {
     }
 }
 
-/// Whether this is between rooms.
-pub(super) fn is_between_rooms(stanza: &Stanza) -> bool {
-    stanza.payload().has("fmuc", ns::FMUC)
-}
-
 /// What another room is told by one that does not exist (XEP-0289 §3): it is rejected, or has left. What it says in its own name, such as that this one is
 /// rejected or has left, is no request: two rooms that do not exist would never stop.
 pub(super) fn nobody_here(stanza: &Stanza) -> Option<Stanza> {

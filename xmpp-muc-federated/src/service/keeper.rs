@@ -13,14 +13,14 @@ use xmpp_core::store::StoreError;
 use xmpp_core::{BareJid, Jid};
 
 use super::Options;
-use super::federation::{is_between_rooms, nobody_here};
+use super::federation::nobody_here;
 use super::held::{Happening, Held};
 use super::lines::Lines;
 use super::loan::Loan;
 use super::outlet::{Outlet, failed};
 use super::table::{Post, Table};
 use super::unsaved::Unsaved;
-use crate::fmuc::{self, LinkState, Matter, Notice};
+use crate::fmuc::{self, LinkState, Matter, Notice, is_between_rooms};
 use crate::ns;
 use crate::room::{FederatedBy, Output, Room, refusal};
 use crate::store::StoredFederation;

@@ -14,10 +14,10 @@ use xmpp_core::BareJid;
 use xmpp_core::mailbox::{Budget, Envelope, Inbox, Queue, Reason, Settlement};
 use xmpp_core::stanza::{IqType, Kind, MessageType, PresenceType};
 
-use super::federation::is_between_rooms;
 use super::lines::Line;
 use super::ways::Signals;
 use super::{House, View, lock};
+use crate::fmuc::is_between_rooms;
 
 /// The rooms that are in memory, behind the mailbox of their service.
 ///
