@@ -14,7 +14,7 @@ pub(super) use self::burst::ends_burst;
 use super::crowd::Via;
 use super::dedupe::Keys;
 use super::event::{Event, Passing};
-use super::link::Link;
+use super::link::{Link, id_of};
 use super::local::is_fleeting;
 use super::node::{Class, Node, Turn};
 use super::receive::{occupant, said_at};
@@ -62,16 +62,28 @@ impl Node {
     /// What has come by a link without our extension is named here; who is behind it is noted.
     pub(super) fn name(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) -> Passing {
         let mut passing = passing.clone();
+        self.name_of_plain(via, &mut passing, turn);
+        // As those have it who speak our extension: whoever does not finds it by nothing else, also if it comes back.
+        if let (Event::Said { message, .. } | Event::Subject { message, .. }, Some(dot)) =
+            (&mut passing.event, &passing.dot)
+            && message.id().is_none()
+        {
+            std::sync::Arc::make_mut(message).set_id(Some(&*id_of(dot)));
+        }
         if *via != Via::Parent {
             self.note(&passing, turn);
         }
+        passing
+    }
+
+    fn name_of_plain(&mut self, via: &Via, passing: &mut Passing, turn: &Turn<'_>) {
         let author = passing.event.author().clone();
         let there = self
             .crowd
             .get(&author)
             .map(|known| known.nick_there.clone());
         let Some(link) = self.link(via).filter(|link| !link.is_ext()) else {
-            return passing;
+            return;
         };
         let lasts = match (&passing.event, there) {
             (Event::Here(occupant), Some(there)) => {
@@ -94,7 +106,6 @@ impl Node {
             }
             passing.dot = Some(dot);
         }
-        passing
     }
 
     /// One of ours whose nick is that of one over there gets another one there.

@@ -15,6 +15,7 @@ mod j;
 mod legacy;
 mod lines;
 mod openfire;
+mod returned;
 mod review;
 mod script;
 mod wires;

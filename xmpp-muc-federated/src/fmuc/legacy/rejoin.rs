@@ -1,16 +1,15 @@
 //! After an outage all of ours leave, and join anew; for that those whom a peer knows are kept, and what has not reached it.
 
-use xmpp_core::stanza::{Kind, MessageType, PresenceType, Stanza};
+use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 use xmpp_core::{BareJid, Jid};
 
-use crate::fmuc::Fmuc;
+use crate::fmuc::collision::variants;
 use crate::fmuc::crowd::{Known, Sight, Via};
 use crate::fmuc::event::{Event, Passing};
-use crate::fmuc::local::portable;
+use crate::fmuc::link::{ALIAS_MAX, Link};
 use crate::fmuc::node::{Node, Turn};
-use crate::fmuc::parent::{State, fmuc_of};
-use crate::fmuc::receive::{occupant, parting, said_at};
-use crate::ns;
+use crate::fmuc::parent::State;
+use crate::fmuc::receive::occupant;
 use crate::room::elsewhere::{Occupant, Parting};
 
 impl Node {
@@ -121,55 +120,87 @@ impl Node {
         }
     }
 
-    /// A stanza to a peer without our extension has come back: it certainly was not delivered, and is told later (D7 of the design).
-    pub(in crate::fmuc) fn came_back(&mut self, via: &Via, stanza: &Stanza, turn: &Turn<'_>) {
-        let Some(fmuc) = fmuc_of(stanza) else {
+    /// A stanza to a peer has come back: it was not delivered. Without our extension what was in it is told later (D7 of the design); with it the two find out
+    /// what is missing. The error names no content (RFC 6120 §8.3.1 leaves it to the one who answers): what it was is found in what is known here.
+    pub(in crate::fmuc) fn came_back(&mut self, via: &Via, error: &Stanza, turn: &mut Turn<'_>) {
+        let nick = error.to().and_then(Jid::resource).unwrap_or_default();
+        let to_one = error.from().is_some_and(|from| !from.is_bare());
+        let is_message = matches!(error.kind(), Kind::Message(_));
+        if is_message && to_one {
+            return self.private_returned(via, error, turn);
+        }
+        if nick.is_empty() || self.link_ref(via).is_none_or(Link::is_ext) {
             return;
+        }
+        let again = match is_message {
+            true => error.id().and_then(|id| self.said_as(via, nick, id)),
+            false => self.stands_as(via, nick, to_one),
         };
-        let Some(jid) = fmuc.from.filter(|from| !from.is_bare()) else {
+        let Some(passing) = again else {
             return;
-        };
-        let occupant = self.crowd.get(&jid).map(|known| known.occupant.clone());
-        let Some(link) = self.link(via).filter(|link| !link.is_ext()) else {
-            return;
-        };
-        let known = link.announced.named_as(&jid, stanza);
-        let event = match stanza.kind() {
-            Kind::Message(MessageType::Groupchat) => Event::Said {
-                by: jid,
-                nick: known,
-                message: std::sync::Arc::new(portable(stanza)),
-            },
-            // The peer knows them as it did before.
-            Kind::Presence(PresenceType::Unavailable) => {
-                link.announced.insert(jid.clone(), known.clone());
-                Event::Gone {
-                    jid,
-                    nick: known,
-                    parting: parting(stanza, &Fmuc::default(), usize::MAX),
-                }
-            }
-            Kind::Presence(PresenceType::Available) => {
-                if stanza.payload().has("x", ns::MUC) {
-                    link.announced.remove(&jid);
-                }
-                match occupant {
-                    Some(occupant) => Event::Here(occupant),
-                    None => return,
-                }
-            }
-            _ => return,
         };
         // A room that is joined anew is told of everybody anew.
-        if matches!(event, Event::Said { .. }) || *via != Via::Parent {
-            let late = event
-                .is_said()
-                .then(|| said_at(stanza).unwrap_or(turn.now.utc));
-            link.wait_again(Passing {
-                event,
-                dot: None,
-                late,
-            });
+        if (is_message || *via != Via::Parent)
+            && let Some(link) = self.link(via)
+        {
+            link.wait_again(passing);
         }
+    }
+
+    /// What somebody has said in a message of this id, under this nick over there.
+    fn said_as(&self, via: &Via, nick: &str, id: &str) -> Option<Passing> {
+        let link = self.link_ref(via)?;
+        let mut all = self.log.iter().rev();
+        let entry = all.find(|entry| {
+            let (Event::Said { message, .. } | Event::Subject { message, .. }) = &entry.event
+            else {
+                return false;
+            };
+            let author = entry.event.author();
+            let named = link.announced.get(author).map(String::as_str);
+            named.unwrap_or(entry.event.nick()) == nick && message.id() == Some(id)
+        })?;
+        Some(Passing {
+            event: entry.event.clone(),
+            dot: None,
+            late: Some(entry.at),
+        })
+    }
+
+    /// How it is now with the one who has this nick over there: a presence of theirs has come back, perhaps the one by which this room would have joined.
+    fn stands_as(&mut self, via: &Via, nick: &str, by_joining: bool) -> Option<Passing> {
+        let named = self.link_ref(via)?.announced.named(nick).cloned();
+        let event = match named {
+            Some(jid) => {
+                if by_joining && let Some(link) = self.link(via) {
+                    link.announced.remove(&jid);
+                }
+                Event::Here(self.crowd.get(&jid)?.occupant.clone())
+            }
+            // The peer knows them as it did before.
+            None => {
+                let gone = self.left_as(nick)?;
+                let jid = gone.author().clone();
+                self.link(via)?.announced.insert(jid, nick.to_owned());
+                gone
+            }
+        };
+        Some(Passing {
+            event,
+            dot: None,
+            late: None,
+        })
+    }
+
+    /// The last one who has left, of those who may have had this nick over there.
+    fn left_as(&self, there: &str) -> Option<Event> {
+        let mut all = self.log.iter().rev();
+        let entry = all.find(|entry| match &entry.event {
+            Event::Gone { jid, nick, .. } => {
+                nick == there || variants(nick, &jid.to_bare(), ALIAS_MAX).any(|one| one == there)
+            }
+            _ => false,
+        })?;
+        Some(entry.event.clone())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use xmpp_core::machine::Machine as _;
-use xmpp_core::stanza::Stanza;
+use xmpp_core::stanza::{Condition, Stanza};
 use xmpp_core::{BareJid, Jid};
 
 use super::lines::client;
@@ -71,7 +71,9 @@ impl World {
         let line = self.wire(at, to, &stanza);
         if self.cut.contains(&(at, to)) {
             self.seen.push(format!("{line} lost"));
-            return self.handle(at, Input::Returned(stanza));
+            // As whoever runs the streams answers for a server that cannot be reached.
+            let error = stanza.error_reply(&Condition::RemoteServerTimeout.into());
+            return error.map_or((), |error| self.handle(at, Input::Returned(error)));
         }
         self.seen.push(line);
         *self.bytes.entry((at, to)).or_default() += stanza.to_string().len();
