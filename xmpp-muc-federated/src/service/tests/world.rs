@@ -362,6 +362,16 @@ impl Rooms for Store {
         self.inner.list(service, after, limit).await
     }
 
+    async fn linked(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>> {
+        self.begin().await?;
+        self.inner.linked(service, after, limit).await
+    }
+
     async fn count(&self, service: &BareJid) -> Result<usize> {
         self.begin().await?;
         self.inner.count(service).await
