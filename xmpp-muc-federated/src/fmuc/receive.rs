@@ -7,6 +7,7 @@ mod stanza;
 use std::sync::Arc;
 
 use xmpp_core::stanza::{Kind, MessageType, PresenceType, Stanza};
+use xmpp_core::xml::ns::CLIENT;
 use xmpp_core::{BareJid, Jid};
 
 use super::crowd::{Known, Sight, Via};
@@ -81,10 +82,18 @@ impl Node {
             return turn.drop(&peer, "its event has no name here");
         }
         // What Openfire says in the name of the room itself is said of somebody in another stanza.
-        let author = fmuc.from.clone().filter(|from| !from.is_bare());
+        let own_words = |from: &Jid| {
+            let node = dot.as_ref().map(|dot| dot.node.as_str());
+            node == Some(from.as_str()) && is_subject(stanza)
+        };
+        let author = fmuc.from.clone();
+        let author = author.filter(|from| !from.is_bare() || own_words(from));
         let Some(author) = author else {
             return;
         };
+        if is_subject(stanza) && dot.as_ref().is_some_and(|dot| self.is_over(dot)) {
+            return self.take_subject_of_old(via, &author, stanza, fmuc, turn);
+        }
         let confirmed = self.confirming.clone().filter(|_| *via != Via::Parent);
         let dot = confirmed.or(dot);
         if let Some(dot) = dot.as_ref().filter(|_| *via == Via::Parent)
@@ -134,6 +143,10 @@ impl Node {
                 }
                 self.take_here(via, occupant, dot, news, turn);
             }
+            // Of the subject it is the latest that counts, whatever its event was taken for.
+            Kind::Message(MessageType::Groupchat) if !news && is_subject(stanza) => {
+                self.take_message(via, &author, nick, stanza, fmuc, (dot, false), turn);
+            }
             Kind::Presence(_) | Kind::Message(MessageType::Groupchat) if !news => {}
             Kind::Presence(PresenceType::Unavailable)
                 if let Some(victim) = self.victim(via, &author, stanza) =>
@@ -147,7 +160,7 @@ impl Node {
                 self.take_gone(via, &author, nick, parting, dot, turn);
             }
             Kind::Message(MessageType::Groupchat) => {
-                self.take_message(via, &author, nick, stanza, fmuc, dot, turn);
+                self.take_message(via, &author, nick, stanza, fmuc, (dot, true), turn);
             }
             Kind::Message(MessageType::Chat | MessageType::Normal) => {
                 self.take_private(via, &author, stanza, turn);
@@ -225,6 +238,12 @@ impl Node {
         follows || unnamed || known.sight == Sight::Lost
     }
 
+    /// Whether an event is of a life that is over.
+    fn is_over(&self, dot: &Dot) -> bool {
+        let now = self.have.vector().get(&dot.node);
+        now.is_some_and(|now| dot.epoch < now.epoch)
+    }
+
     /// Whether an event is new here. One without a name always is.
     fn is_news(&mut self, dot: Option<&Dot>, turn: &Turn<'_>) -> bool {
         dot.is_none_or(|dot| {
@@ -236,6 +255,15 @@ impl Node {
 
 fn known_nick(crowd: &super::crowd::Crowd, jid: &Jid) -> Option<String> {
     crowd.get(jid).map(|known| known.occupant.nick.clone())
+}
+
+/// Whether a message sets the subject (XEP-0045 §8.1).
+fn is_subject(stanza: &Stanza) -> bool {
+    let has = |name| stanza.payload().has(name, CLIENT);
+    matches!(stanza.kind(), Kind::Message(MessageType::Groupchat))
+        && has("subject")
+        && !has("body")
+        && !has("thread")
 }
 
 fn is_error(stanza: &Stanza) -> bool {

@@ -62,9 +62,7 @@ impl Node {
             .filter(|known| known.via == via);
         let joiner = joiner.map(|known| (known.occupant.clone(), known.nick_there.clone()));
         let subject = self.subject.clone();
-        let lacks_subject = subject
-            .as_ref()
-            .filter(|subject| subject.dot.as_ref().is_none_or(|dot| !vector.covers(dot)));
+        let lacks_subject = self.lacks_subject(vector).cloned();
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
@@ -106,7 +104,7 @@ impl Node {
         link.pace.take_skipped();
         if ext {
             if let Some(subject) = lacks_subject {
-                link.tell(subject, turn);
+                link.tell(&subject, turn);
             }
             let crowd = self.crowd.digest_before(&via, peer);
             let synced = Fmuc::default().with(Extension::Synced);
@@ -161,7 +159,7 @@ impl Node {
         if self.break_ring(turn) {
             return;
         }
-        self.splits.forget_nodes(&Via::Parent);
+        self.splits.doubt_nodes(&Via::Parent);
         self.outlive_itself(&vector, turn);
         self.outlive(&Via::Parent, &vector, turn);
         if reset {

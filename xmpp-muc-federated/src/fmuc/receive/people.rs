@@ -59,13 +59,15 @@ impl Node {
             return;
         }
         occupant.nick = match &before {
-            Some(known) if known.nick_there == nick_there => known.occupant.nick.clone(),
+            // Whoever is not shown has no nick here: it may be another's by now.
+            Some(known) if same_nick && known.sight != Sight::Lost => known.occupant.nick.clone(),
             _ => self.free_nick(via, &jid, &nick_there, turn),
         };
         let mut sight = before.as_ref().map_or(Sight::Shown, |known| known.sight);
         if sight != Sight::Suppressed {
             sight = self.show(via, &occupant, before.as_ref(), turn);
         }
+        self.displace(turn);
         let lasting = dot.clone().or_else(|| before.as_ref()?.dot.clone());
         self.crowd.insert(Known {
             occupant: occupant.clone(),

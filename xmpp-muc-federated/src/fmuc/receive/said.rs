@@ -5,10 +5,9 @@ use std::sync::Arc;
 use xmpp_core::Jid;
 use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::time::Timestamp;
-use xmpp_core::xml::ns::CLIENT;
 
-use super::known_nick;
 use super::stanza::said_at;
+use super::{is_subject, known_nick};
 use crate::fmuc::crowd::{Sight, Via};
 use crate::fmuc::event::{Event, Passing};
 use crate::fmuc::link::{at, id_of};
@@ -29,10 +28,11 @@ impl Node {
         nick: &str,
         stanza: &Stanza,
         fmuc: &Fmuc,
-        dot: Option<Dot>,
+        (dot, news): (Option<Dot>, bool),
         turn: &mut Turn<'_>,
     ) {
-        if !self.may_speak_for(via, author, dot.as_ref(), turn) {
+        // A room speaks for itself: its node may be named by this link, and its people are others.
+        if !author.is_bare() && !self.may_speak_for(via, author, dot.as_ref(), turn) {
             return;
         }
         let late = said_at(stanza).map(|at| at.min(turn.now.utc));
@@ -70,12 +70,8 @@ impl Node {
         {
             message.set_id(id_of(dot).as_str());
         }
-        let is_subject = {
-            let has = |name| message.payload().has(name, CLIENT);
-            has("subject") && !has("body") && !has("thread")
-        };
-        if is_subject {
-            return self.take_subject(via, author, &nick, message, fmuc, dot, late, turn);
+        if is_subject(stanza) {
+            return self.take_subject(via, author, &nick, message, fmuc, (dot, news), late, turn);
         }
         let passing = Passing {
             event: Event::Said {
@@ -135,15 +131,11 @@ impl Node {
         nick: &str,
         message: Stanza,
         fmuc: &Fmuc,
-        dot: Option<Dot>,
+        (dot, news): (Option<Dot>, bool),
         late: Option<Timestamp>,
         turn: &mut Turn<'_>,
     ) {
-        let changed = fmuc.extensions.iter().find_map(|one| match one {
-            Extension::Changed(at, count) => Some((*at, *count)),
-            _ => None,
-        });
-        let stamp = match (changed, &dot) {
+        let stamp = match (changed(fmuc), &dot) {
             (Some((at, count)), Some(dot)) => Stamp {
                 at,
                 count,
@@ -156,7 +148,11 @@ impl Node {
             .subject
             .as_ref()
             .is_none_or(|subject| match &subject.event {
-                Event::Subject { stamp: ours, .. } => *ours < stamp,
+                // The same, taken over from a life that is over: by that name others need not be told of it again.
+                Event::Subject { stamp: ours, .. } => {
+                    let over = subject.dot.as_ref().is_some_and(|dot| self.is_over(dot));
+                    *ours < stamp || (over && (ours.at, ours.count) == (stamp.at, stamp.count))
+                }
                 _ => true,
             });
         let passing = Passing {
@@ -169,14 +165,69 @@ impl Node {
             dot,
             late,
         };
-        if believed && newer && self.may_set_subject(via, author) {
+        let taken = believed && newer && self.may_set_subject(via, author);
+        if taken {
             let at = late.unwrap_or(turn.now.utc);
             self.subject = Some(passing.clone());
             self.in_room(turn, |room, now, out| {
                 room.adopt_subject(author, Some(nick), &message, at, now, out);
             });
         }
-        self.publish(via, &passing, turn);
+        if news || taken {
+            self.publish(via, &passing, turn);
+        }
+    }
+
+    /// The subject as it was set in a life of a node that is over, be it one of this node: nobody speaks for that any more, and any peer could name it. If
+    /// it is later than the one that is known here, this room has it from now on, in its own name.
+    pub(super) fn take_subject_of_old(
+        &mut self,
+        via: &Via,
+        author: &Jid,
+        stanza: &Stanza,
+        fmuc: &Fmuc,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some((at, count)) = changed(fmuc) else {
+            return;
+        };
+        let stamp = Stamp {
+            at,
+            count,
+            node: self.id.clone(),
+        };
+        let ours = self.subject.as_ref().map(|subject| &subject.event);
+        let newer = match ours {
+            Some(Event::Subject { stamp, .. }) => (stamp.at, stamp.count) < (at, count),
+            _ => true,
+        };
+        let behind = self
+            .crowd
+            .get(author)
+            .is_some_and(|known| known.via == *via);
+        let unknown = Jid::from(self.room.jid());
+        let author = if behind { author } else { &unknown };
+        if !newer || !self.clock.see(&stamp, turn.now.utc) || !self.may_set_subject(via, author) {
+            return;
+        }
+        let message = self.referring(via, portable(stanza));
+        let by = Jid::from(self.room.jid());
+        let at = said_at(stanza).unwrap_or(turn.now.utc).min(turn.now.utc);
+        self.in_room(turn, |room, now, out| {
+            room.adopt_subject(&by, None, &message, at, now, out);
+        });
+        let subject = Passing {
+            event: Event::Subject {
+                by,
+                nick: String::new(),
+                message: Arc::new(message),
+                stamp,
+            },
+            dot: Some(self.dot(turn.now)),
+            late: None,
+        };
+        self.subject = Some(subject.clone());
+        self.publish(&Via::Here, &subject, turn);
     }
 
     /// What a room has that this one has joined is so; of others it depends.
@@ -195,4 +246,12 @@ impl Node {
         let trusted = self.link(via).is_some_and(|link| link.about.trust_roles);
         anybody || (role == Role::Moderator && trusted)
     }
+}
+
+/// When a subject was set.
+fn changed(fmuc: &Fmuc) -> Option<(Timestamp, u32)> {
+    fmuc.extensions.iter().find_map(|one| match one {
+        Extension::Changed(at, count) => Some((*at, *count)),
+        _ => None,
+    })
 }

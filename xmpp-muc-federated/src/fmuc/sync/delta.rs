@@ -69,6 +69,7 @@ impl Node {
         let ours = vector.get(&self.id).unwrap_or_default();
         delta.skipped |= ours.epoch <= self.epoch && ours.seq < self.sparse;
         let missing = self.log.missing(vector);
+        let mut subject = self.lacks_subject(vector).filter(|_| *via == Via::Parent);
         for entry in missing.entries {
             match &entry.event {
                 Event::Here(_) => delta.skipped = true,
@@ -82,17 +83,14 @@ impl Node {
                 },
                 Event::Said { .. } => delta.passing.push(repeated(entry)),
                 Event::Subject { .. } => {
-                    let dot = self
-                        .subject
-                        .as_ref()
-                        .and_then(|subject| subject.dot.as_ref());
-                    match *via == Via::Parent && dot == Some(&entry.dot) {
-                        true => delta.passing.push(repeated(entry)),
-                        false => delta.skipped = true,
+                    match subject.take_if(|subject| subject.dot.as_ref() == Some(&entry.dot)) {
+                        Some(subject) => delta.passing.push(subject.clone()),
+                        None => delta.skipped = true,
                     }
                 }
             }
         }
+        delta.passing.extend(subject.cloned());
         delta.gone = missing.gone;
         if ext {
             let cut_off = self.cut_off(via).into_iter();
@@ -104,6 +102,12 @@ impl Node {
             delta.cut_off = cut_off.filter_map(of_now).collect();
         }
         delta
+    }
+
+    /// The subject, if a peer lacks it that has this much.
+    pub(super) fn lacks_subject(&self, vector: &Vector) -> Option<&Passing> {
+        let has = |subject: &Passing| subject.dot.as_ref().is_some_and(|dot| vector.includes(dot));
+        self.subject.as_ref().filter(|subject| !has(subject))
     }
 }
 
@@ -152,6 +156,12 @@ impl Link {
         }
         let (mut all, mut skipped) = (Vec::new(), delta.skipped || delta.compares);
         for passing in &delta.passing {
+            // It may not arrive either.
+            if let Event::Here(occupant) = &passing.event
+                && let Some(at) = self.unsure.get_mut(&occupant.jid)
+            {
+                *at = turn.now.instant;
+            }
             let stanzas = self.stanzas(passing, turn);
             skipped |= stanzas.is_empty();
             all.extend(stanzas);
