@@ -263,20 +263,14 @@ impl Keeper {
         Some(due.saturating_duration_since(self.server.now().instant))
     }
 
-    /// Each has its turn, and what they have changed is stored together.
+    /// Each has its turn; what they have said is sent together, and what they have changed stored together.
     async fn stanzas(&mut self, envelopes: Vec<Envelope>) {
-        let mut unsettled = Vec::new();
-        for envelope in envelopes {
+        for envelope in &envelopes {
             self.table.house.metrics.received.increment();
             self.stanza(envelope.stanza.clone()).await;
-            match self.unsaved.is_empty() {
-                true => envelope.settle(Outcome::Settled),
-                false => unsettled.push(envelope),
-            }
         }
-        // If it fails it is tried again: what was said has been heard.
-        let _ = self.save().await;
-        for envelope in unsettled {
+        self.finish().await;
+        for envelope in envelopes {
             envelope.settle(Outcome::Settled);
         }
     }
@@ -286,8 +280,7 @@ impl Keeper {
         for (domain, state) in changes {
             self.turn(Happening::Link(domain, state)).await;
         }
-        // If it fails it is tried again.
-        let _ = self.save().await;
+        self.finish().await;
     }
 
     async fn stanza(&mut self, stanza: Stanza) {
@@ -406,13 +399,25 @@ impl Keeper {
         if is_due(self.retry) {
             self.retry = None;
         }
-        // If it fails it is tried again.
-        let _ = self.save().await;
+        self.finish().await;
     }
 
     /// A turn of the room, and those that follow from it.
     async fn turn(&mut self, what: Happening) {
         self.step(what).await;
+        self.take_bounced().await;
+    }
+
+    /// After the turns: what was said is on its way, and what has changed is stored.
+    async fn finish(&mut self) {
+        self.outlet.send_gathered().await;
+        self.take_bounced().await;
+        // If it fails it is tried again: what was said has been heard.
+        let _ = self.save().await;
+    }
+
+    /// The turns of what has come back at once.
+    async fn take_bounced(&mut self) {
         loop {
             let bounced = self.outlet.take_bounced();
             if bounced.is_empty() {
@@ -421,6 +426,7 @@ impl Keeper {
             for stanza in bounced {
                 self.step(Happening::Stanza(stanza)).await;
             }
+            self.outlet.send_gathered().await;
         }
     }
 
@@ -504,13 +510,15 @@ impl Keeper {
     async fn perform(&mut self, output: Output) {
         match output {
             Output::Send(stanza) => self.outlet.send(stanza).await,
-            Output::Broadcast(stanza, to) => self.outlet.broadcast(&stanza, &to).await,
+            Output::Broadcast(stanza, to) => self.outlet.broadcast(stanza, to).await,
             Output::Burst(to, stanzas) => self.outlet.burst(to, stanzas).await,
             Output::Store(change) => {
                 self.changed = true;
                 self.unsaved.add(change);
             }
             Output::Answer(answer) => {
+                // What was said before does not wait for the store.
+                self.outlet.send_gathered().await;
                 // What has changed nothing waits for nothing.
                 let stored = match self.changed {
                     true => self.save().await,
