@@ -550,7 +550,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The most characters of an id that goes over a narrow link as it is (B4 of the design).
 const ID_MAX: usize = 12;
 /// The most bytes of a nick that is given to one of ours over there.
-const ALIAS_MAX: usize = 1000;
+pub(super) const ALIAS_MAX: usize = 1000;
 
 fn is_long(id: &str) -> bool {
     id.chars().count() > ID_MAX

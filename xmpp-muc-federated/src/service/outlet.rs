@@ -389,6 +389,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_gathered_is_for_the_same_recipients_and_bounded() {
+        let jid = |text| Jid::new(text).unwrap();
+        let all: Arc<[Jid]> = Arc::new([jid("hag@example.org/a"), jid("crone@example.org/b")]);
+        let others: Arc<[Jid]> = Arc::new([jid("hag@example.org/a")]);
+        let stanza = Stanza::message(MessageType::Groupchat);
+        let mut gathered = Gathered::nothing();
+        assert!(gathered.takes(&all) && gathered.takes(&others));
+        gathered.add(stanza.clone(), all.clone());
+        assert!(gathered.takes(&all) && !gathered.takes(&others));
+        while gathered.takes(&all) {
+            gathered.add(stanza.clone(), all.clone());
+        }
+        assert!((GATHERED..GATHERED + stanza.size()).contains(&gathered.bytes));
+    }
+
+    #[test]
     fn what_is_sent_gives_its_memory_back() {
         let budget = Arc::new(Budget::new(1 << 20));
         let stanza = Arc::new(Stanza::presence(PresenceType::Available));
