@@ -374,6 +374,12 @@ impl Link {
 
     fn write_message(&mut self, message: &Stanza, passing: &Passing) -> Stanza {
         let author = passing.event.author();
+        let room = Jid::from(&self.room);
+        // What another room has for itself is this one's to say where nobody knows of others.
+        let author = match author.is_bare() && !self.is_ext() {
+            true => &room,
+            false => author,
+        };
         let fmuc = self.fmuc(author, passing.dot.as_ref());
         let nick = self
             .announced

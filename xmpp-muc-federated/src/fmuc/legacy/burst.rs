@@ -122,7 +122,16 @@ impl Node {
         if !same && !unset {
             let late = said_at(stanza).map(|at| at.min(turn.now.utc));
             let fmuc = Fmuc::from(author.clone());
-            self.take_subject(&Via::Parent, author, nick, message, &fmuc, None, late, turn);
+            self.take_subject(
+                &Via::Parent,
+                author,
+                nick,
+                message,
+                &fmuc,
+                (None, true),
+                late,
+                turn,
+            );
         }
     }
 

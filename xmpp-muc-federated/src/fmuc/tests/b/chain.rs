@@ -123,6 +123,7 @@ fn b10_who_comes_while_the_room_leaves_begins_a_new_session() {
             B>A J(op as Ophelia) join o.3
             al: P Ophelia
             A>B own sync
+            A>B P(al as Alice) o.1
             A>B own synced
         release A B
         al says A Good night
