@@ -692,6 +692,22 @@ fn g8_a_node_whose_name_was_used_begins_another_life() {
     assert!(world.is_quiet());
 }
 
+/// Of its own life more than it knows of: what it has lost, or was before its clock went back.
+#[test]
+fn g8_a_node_that_has_lost_events_of_its_life_begins_another_one() {
+    let life = crate::fmuc::base36::read(EPOCH).unwrap();
+    // As far as it is itself, which is what every peer says, and further.
+    for (further, other) in [(0, life), (1, life + 1)] {
+        let mut world = world(|_, _| {});
+        let last = world.nodes[&'A'].last() + further;
+        let last = crate::fmuc::base36::write(last);
+        let have = format!("<h a='8' n='{}' e='{EPOCH}' s='{last}'/>", address('A'));
+        world.run(&join("s2").replace("</join>", &format!("{have}</join>")));
+        assert_eq!(world.nodes[&'A'].epoch, other);
+        unharmed(&mut world);
+    }
+}
+
 /// A subject of a time to come would stay for ever.
 #[test]
 fn g8_nobody_has_the_last_word() {
