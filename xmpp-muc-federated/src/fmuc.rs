@@ -33,6 +33,7 @@ mod roster;
 mod settings;
 mod split;
 mod sync;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod view;
