@@ -319,7 +319,9 @@ impl Keeper {
             && !room.is_as_wanted()
         {
             let held = self.room.take();
-            self.room = held.map(|held| held.configure(&federal.settings(), now, &mut outputs));
+            self.room = held.map(|held| {
+                held.configure((federal.settings(), &federal.lives), now, &mut outputs)
+            });
         }
         for output in outputs.drain(..) {
             match output {

@@ -85,6 +85,30 @@ fn b18_what_is_between_rooms_reaches_no_user() {
     assert_eq!(told(""), 1);
 }
 
+/// Others would take what happens in it for what has happened before.
+#[test]
+fn a_room_that_is_made_again_at_once_is_in_another_life() {
+    let federation = fmuc::Federation {
+        accept: fmuc::Accept::Any,
+        ..fmuc::Federation::default()
+    };
+    let world = federating(vec![(bare(COVEN), Arc::new(federation))]);
+    let hag = world.login("hag@example.org/pda");
+    let life = || {
+        hag.enter(&nick("hag"));
+        let stored = world.run(world.store.inner.federation(&bare(COVEN)));
+        stored.unwrap().events.last().unwrap().dot.epoch
+    };
+    let first = life();
+    for n in 1..=2 {
+        world.inject(&format!(
+            "<iq type='set' id='d' from='admin@example.org/pda' to='{COVEN}'>\
+             <query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query></iq>"
+        ));
+        assert_eq!(life(), first + n);
+    }
+}
+
 /// Whoever is on its links waits to be asked what they have missed, and nobody may come here for long.
 #[test]
 fn after_a_crash_rooms_go_on_that_were_one_with_others_by_their_owners_form() {
