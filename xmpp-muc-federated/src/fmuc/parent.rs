@@ -577,7 +577,7 @@ impl Node {
                 parent.bounced = !complete;
                 parent.state = State::Suspect { retry };
                 parent.unstage();
-                parent.link.trust(now);
+                parent.link.lose(now);
                 self.split(&Via::Parent, turn);
             }
             State::Joining { .. } if self.splits.has(&Via::Parent) => {
