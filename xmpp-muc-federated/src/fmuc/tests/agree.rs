@@ -142,3 +142,18 @@ fn a_join_that_is_lost_tells_nothing() {
     };
     assert!(world.xml.iter().any(told), "{:#?}", world.xml);
 }
+
+/// After each outage the two sides compare whom they know, be it that they have just done so.
+#[test]
+fn after_each_outage_all_are_named_who_are_not_known() {
+    let mut world = World::new("A B>A C>A");
+    world.run("al enters A\nhm enters B\nmb enters C\nwait 60\ncut A C");
+    // Macbeth is forgotten by all others, but not his event.
+    let setup = world.setups[&'A'].clone();
+    world.add('A', setup.clone());
+    world.run("cut A B\nheal A B\nwait 5");
+    world.add('A', setup);
+    world.run("cut A B\nheal A C\nwait 5\nheal A B\nwait 60");
+    let seen = world.run("op enters B");
+    assert!(seen.contains(&"op: P Macbeth".to_owned()), "{seen:#?}");
+}
