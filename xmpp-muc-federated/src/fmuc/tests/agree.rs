@@ -116,7 +116,11 @@ fn a_session_ends_once() {
     world.add('C', setup);
     world.run("cut B C\ncut C D\nheal B C\nheal C D\nwait 60");
     world.run("hold B A\nheal A B\nwait 1");
-    while let Some(stanza) = world.wires.get_mut(&('B', 'A')).and_then(VecDeque::pop_front) {
+    while let Some(stanza) = world
+        .wires
+        .get_mut(&('B', 'A'))
+        .and_then(VecDeque::pop_front)
+    {
         world.deliver(('B', 'A'), stanza.clone());
         world.deliver(('B', 'A'), stanza);
         world.settle();
@@ -156,4 +160,33 @@ fn after_each_outage_all_are_named_who_are_not_known() {
     world.run("cut A B\nheal A C\nwait 5\nheal A B\nwait 60");
     let seen = world.run("op enters B");
     assert!(seen.contains(&"op: P Macbeth".to_owned()), "{seen:#?}");
+}
+
+/// A life does not know what the one before it has told: in which way somebody is there is told also to who knows of their coming.
+#[test]
+fn a_new_life_tells_in_which_way_all_are_there() {
+    let mut world = World::new("A B>A C>A");
+    world.run("al enters A\nhm enters B\nmb enters C\nwait 60\ncut A B\ncut A C");
+    let setup = world.setups[&'A'].clone();
+    world.add('A', setup);
+    world.run("heal A C\nwait 5");
+    world.run("mb sends C <presence to='x/Macbeth'><show>dnd</show></presence>");
+    world.run("heal A B\nwait 60");
+    let told = |((_, to), xml): &((char, char), String)| *to == 'B' && xml.contains("dnd");
+    assert!(world.xml.iter().any(told), "{:#?}", world.xml);
+}
+
+/// Who has lost their nick to one behind the same link does not take it back when they are seen again.
+#[test]
+fn a_nick_that_was_lost_is_not_taken_back() {
+    let mut world = World::new("A B>A C>B D>B");
+    world.run("hm enters B\ncut A B\nbc enters C\nro enters D\nba enters A\nwait 5");
+    world.run("cut B C\nheal A B\nwait 300");
+    let seen = world.run("heal B C\nwait 60");
+    let lost = |line: &&String| line.starts_with("ro: U Bob 303");
+    assert_eq!(seen.iter().find(lost), None, "{seen:#?}");
+    assert!(
+        seen.iter().any(|line| line.starts_with("ro: P Bob~")),
+        "{seen:#?}"
+    );
 }
