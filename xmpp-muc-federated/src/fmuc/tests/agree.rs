@@ -136,7 +136,7 @@ fn a_session_ends_once() {
 fn a_join_that_is_lost_tells_nothing() {
     let mut world = World::new("A B>A");
     // Of Hamlet's coming the room hears, but its answer is lost; then he is there in another way while it is tried once more.
-    world.run("al enters A\nhold A B\nhm enters B\nrelease A B\ncut A B");
+    world.run("al enters A\nhold A B\nhm enters B\ncut A B\nrelease A B");
     world.run("wait 15");
     world.run("hm sends B <presence to='x/Hamlet'><show>dnd</show></presence>");
     // The tries from then on are on behalf of Hamlet as he is now; in the end of another one, whose address is less.
