@@ -25,6 +25,11 @@ fn who_is_lost_gives_up_their_nick() {
     let mut world = World::new("A B>A C>A");
     world.run("al enters A\nbb enters B\ncut A B\nwait 300\nba enters A");
     let seen = world.run("mb enters C\nwait 1");
+    // There are no two of one nick, of whom the room that joins would give another nick to one.
+    assert!(
+        !seen.iter().any(|line| line.starts_with("mb: U Bob")),
+        "{seen:#?}"
+    );
     assert!(seen.contains(&"mb: P Bob".to_owned()), "{seen:#?}");
     let seen = world.run("heal A B\nwait 60\nha enters A");
     let bobs: Vec<_> = seen
