@@ -8,7 +8,7 @@ use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Matter, Node, Turn};
+use super::node::{Matter, Node, Turn};
 use super::settings::Accept;
 use super::{Extension, Fmuc, Mode};
 use crate::log::Vector;
@@ -192,7 +192,7 @@ impl Node {
             reject: Some(why.to_owned()),
             ..Fmuc::default()
         };
-        turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+        turn.send(&link, link.write_own(&fmuc), None);
     }
 
     /// Whether a room that has not joined is answered, this time.
@@ -223,7 +223,7 @@ impl Node {
             extensions: session.into_iter().map(Extension::Left).collect(),
             ..Fmuc::default()
         };
-        turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+        turn.send(&link, link.write_own(&fmuc), None);
     }
 
     /// A stanza of a room that has joined this one.
@@ -445,7 +445,7 @@ impl Node {
             child.ask = None;
             let rejoin = Fmuc::default().with(Extension::Rejoin);
             let stanza = child.link.write_own(&rejoin);
-            turn.send(&child.link, Class::Control, stanza, None);
+            turn.send(&child.link, stanza, None);
         }
     }
 

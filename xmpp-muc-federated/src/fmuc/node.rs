@@ -114,28 +114,11 @@ pub enum Output {
         peer: BareJid,
         /// With both addresses.
         stanza: Stanza,
-        /// What kind of thing it is.
-        class: Class,
         /// The event in it.
         dot: Option<Dot>,
     },
     /// Something that an operator should know.
     Notice(Notice),
-}
-
-/// What is sent to another node, the most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Who is there, and what the nodes have to agree by.
-    Control,
-    /// What is said now.
-    Live,
-    /// What is said to one alone.
-    Private,
-    /// In which way somebody is there.
-    Presence,
-    /// What was missed.
-    CatchUp,
 }
 
 /// What an operator should know of a link.
@@ -177,11 +160,10 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    pub(super) fn send(&mut self, link: &Link, class: Class, stanza: Stanza, dot: Option<&Dot>) {
+    pub(super) fn send(&mut self, link: &Link, stanza: Stanza, dot: Option<&Dot>) {
         self.out.push(Output::Send {
             peer: link.peer.clone(),
             stanza,
-            class,
             dot: dot.cloned(),
         });
     }

@@ -10,7 +10,7 @@ use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::legacy::ends_burst;
 use super::link::{Link, Speech, at, extended};
-use super::node::{Class, Matter, Node, Turn};
+use super::node::{Matter, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
 use super::{Extension, Fmuc, Hello};
 use crate::log::{NodeId, Vector};
@@ -266,7 +266,7 @@ impl Node {
         if let Some(crowd) = crowd.filter(|_| offered && known) {
             stanza = extended(stanza, Extension::Crowd(crowd));
         }
-        turn.send(link, Class::Control, stanza, dot.as_ref());
+        turn.send(link, stanza, dot.as_ref());
         parent.unstage();
         parent.promised = None;
         parent.state = State::Joining {
@@ -420,7 +420,7 @@ impl Node {
             let gone = Stanza::presence(PresenceType::Unavailable)
                 .with_from(at(&me, &nick))
                 .with_to(at(&parent.link.peer, &nick));
-            turn.send(&parent.link, Class::Control, gone, None);
+            turn.send(&parent.link, gone, None);
         }
         turn.notice(&parent.link.peer, Matter::Ordinary);
         self.try_later(true, turn);
@@ -444,7 +444,7 @@ impl Node {
         if let Some(parent) = &self.parent {
             let leave = Fmuc::default().with(Extension::Leave);
             let stanza = parent.link.write_own(&leave);
-            turn.send(&parent.link, Class::Control, stanza, None);
+            turn.send(&parent.link, stanza, None);
         }
     }
 

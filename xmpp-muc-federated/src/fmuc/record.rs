@@ -11,7 +11,7 @@ use super::base36;
 use super::child::{self, Child};
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Node, Output, Turn};
+use super::node::{Node, Output, Turn};
 use super::settings::{Federation, Settings};
 use super::{Extension, Fmuc};
 use crate::log::{Dot, Entry, NodeId, Reach, Stamp};
@@ -202,12 +202,7 @@ impl Node {
         self.write_down_all(turn);
         for child in self.children.values().filter(|child| child.link.is_ext()) {
             let fmuc = Fmuc::default().with(Extension::Rejoin);
-            turn.send(
-                &child.link,
-                Class::Control,
-                child.link.write_own(&fmuc),
-                None,
-            );
+            turn.send(&child.link, child.link.write_own(&fmuc), None);
         }
         self.leave_of_old(turn);
     }

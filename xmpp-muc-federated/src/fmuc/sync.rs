@@ -9,7 +9,7 @@ use xmpp_core::stanza::Stanza;
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Node, Turn};
+use super::node::{Node, Turn};
 use super::parent::State;
 use super::settings::Dialect;
 use super::{Extension, Fmuc, Hello};
@@ -82,7 +82,7 @@ impl Node {
             let known = self.crowd.digest_behind(&via);
             let sync = Fmuc::default().with(sync).with(Extension::Crowd(known));
             let stanza = link.write_own(&sync);
-            turn.send(link, Class::Control, stanza, None);
+            turn.send(link, stanza, None);
         }
         if !ext {
             let said = |one: &Passing| !matches!(one.event, Event::Here(_));
@@ -110,10 +110,10 @@ impl Node {
             let crowd = self.crowd.digest_before(&via, peer);
             let synced = Fmuc::default().with(Extension::Synced);
             let stanza = link.write_own(&synced.with(Extension::Crowd(crowd)));
-            turn.send(link, Class::Control, stanza, None);
+            turn.send(link, stanza, None);
         } else {
             for stanza in link.write_subject(subject.as_ref()) {
-                turn.send(link, Class::Control, stanza, None);
+                turn.send(link, stanza, None);
             }
         }
     }
@@ -139,7 +139,7 @@ impl Node {
         if parent.state == State::Idle {
             if self.door.answers(&link.peer, most, turn.now.instant) {
                 let leave = link.write_own(&Fmuc::default().with(Extension::Leave));
-                turn.send(link, Class::Control, leave, None);
+                turn.send(link, leave, None);
             }
             return;
         }
@@ -339,12 +339,7 @@ impl Node {
         for child in self.children.values() {
             if child.link.is_ext() {
                 let fmuc = Fmuc::default().with(Extension::Path(path.clone()));
-                turn.send(
-                    &child.link,
-                    Class::Control,
-                    child.link.write_own(&fmuc),
-                    None,
-                );
+                turn.send(&child.link, child.link.write_own(&fmuc), None);
             }
         }
     }

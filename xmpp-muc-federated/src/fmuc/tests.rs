@@ -26,8 +26,8 @@ use xmpp_core::{BareJid, Jid};
 
 use self::world::{Setup, World};
 use super::{
-    Accept, Class, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output,
-    Peer, PresenceLevel, Settings,
+    Accept, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output, Peer,
+    PresenceLevel, Settings,
 };
 
 /// The rooms of the design, and one more.

@@ -7,7 +7,7 @@ use xmpp_core::{BareJid, Jid};
 use crate::fmuc::crowd::{Sight, Via};
 use crate::fmuc::event::{Event, Passing};
 use crate::fmuc::link::{Link, extended};
-use crate::fmuc::node::{Class, Node, Turn};
+use crate::fmuc::node::{Node, Turn};
 use crate::fmuc::{Extension, Fmuc};
 use crate::log::{Entry, NodeId, Range, Vector};
 use crate::ns;
@@ -151,7 +151,7 @@ impl Link {
                     ..Fmuc::default()
                 };
                 let stanza = self.write_own(&fmuc);
-                turn.send(self, Class::Control, stanza, None);
+                turn.send(self, stanza, None);
             }
         }
         let (mut all, mut skipped) = (Vec::new(), delta.skipped || delta.compares);
@@ -179,7 +179,7 @@ impl Link {
             }
         }
         for (stanza, dot) in all {
-            turn.send(self, Class::CatchUp, stanza, dot.as_ref());
+            turn.send(self, stanza, dot.as_ref());
         }
         if apart || (ends && none) {
             let mut fmuc = Fmuc::default();
@@ -192,7 +192,7 @@ impl Link {
                 fmuc.extensions.extend(end);
             }
             let stanza = self.write_own(&fmuc);
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::delta::{Delta, repeated};
 use crate::fmuc::child;
 use crate::fmuc::crowd::Via;
-use crate::fmuc::node::{Class, Node, Turn};
+use crate::fmuc::node::{Node, Turn};
 use crate::fmuc::parent::State;
 use crate::fmuc::{Alias, Extension, Fmuc};
 use crate::log::Range;
@@ -41,7 +41,7 @@ impl Node {
                     ..Fmuc::default()
                 };
                 let stanza = link.write_own(&fmuc);
-                turn.send(&*link, Class::Control, stanza, None);
+                turn.send(&*link, stanza, None);
             }
         }
     }
@@ -62,7 +62,7 @@ impl Node {
                 fmuc.extensions.extend(definition);
                 fmuc.extensions.push(Extension::Want(alias, seqs));
                 let stanza = link.write_own(&fmuc);
-                turn.send(&*link, Class::Control, stanza, None);
+                turn.send(&*link, stanza, None);
             }
         }
     }
@@ -130,7 +130,7 @@ impl Node {
                     ..Fmuc::default()
                 };
                 let stanza = link.write_own(&fmuc);
-                turn.send(&*link, Class::Control, stanza, None);
+                turn.send(&*link, stanza, None);
             }
         }
     }
