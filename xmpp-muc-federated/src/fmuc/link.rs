@@ -14,6 +14,7 @@ use super::roster::Roster;
 use super::settings::{Bandwidth, Dialect, Federation, Peer, PresenceLevel, Settings, Timers};
 
 mod outbox;
+mod tail;
 mod write;
 
 pub(super) use write::{NOT_PRIVATE, at, extended, id_of, parting_item};
@@ -64,6 +65,9 @@ pub(super) struct Link {
     pub(super) silenced: Option<Instant>,
     /// What may be told to it once more.
     pub(super) repeated: Bucket,
+    /// Its streams acknowledge what they carry (XEP-0198).
+    reliable: bool,
+    tail: tail::Tail,
     /// How often it has asked for something in the minute that began then.
     asked: Option<(Instant, u32)>,
 }
@@ -128,6 +132,8 @@ impl Link {
             heard: Bucket::default(),
             silenced: None,
             repeated: Bucket::default(),
+            reliable: false,
+            tail: tail::Tail::default(),
             asked: None,
         }
     }
@@ -171,6 +177,7 @@ impl Link {
         self.missed = false;
         self.ringed = false;
         self.aliases = Aliases::new();
+        self.tail = tail::Tail::default();
         self.pace.take_skipped();
     }
 

@@ -7,7 +7,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::crowd::Via;
 use super::event::{Event, Passing};
-use super::legacy::ends_burst;
+use super::legacy::{begins_burst, ends_burst};
 use super::link::{Link, Speech, extended};
 use super::node::{Class, Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
@@ -156,7 +156,7 @@ impl Parent {
                 Some(until)
             }
             State::Suspect { retry: until } | State::Backoff { until } => until,
-            State::Joined => self.link.pace.next_timeout(),
+            State::Joined => self.link.next_timeout(),
             State::Idle => None,
         }
     }
@@ -265,6 +265,9 @@ impl Node {
             Extension::Sync { hello, reset, path } => Some((hello, *reset, path)),
             _ => None,
         }) {
+            if matches!(parent.state, State::Idle) {
+                return self.decline(turn);
+            }
             return self.synchronise(sync.0, sync.1, sync.2, fmuc.crowd(), turn);
         }
         if fmuc.extensions.contains(&Extension::Rejoin) {
@@ -275,7 +278,8 @@ impl Node {
             State::Joining { .. } if !fmuc.extensions.is_empty() => {}
             // What it speaks shows by its first answer.
             State::Joining { .. }
-                if parent.link.speech != Speech::Ext || parent.link.session.is_empty() =>
+                if (parent.link.speech != Speech::Ext || parent.link.session.is_empty())
+                    && begins_burst(stanza) =>
             {
                 if parent.link.about.dialect == Dialect::Ext {
                     return turn.drop(&parent.link.peer, "our extension is not spoken");
@@ -291,6 +295,8 @@ impl Node {
                 self.stage(stanza.clone(), turn);
             }
             State::Syncing { .. } if !parent.link.is_ext() => self.stage(stanza.clone(), turn),
+            // It counts this room among those that have joined: it has heard of the join, and not of the leave.
+            State::Idle if !fmuc.extensions.is_empty() => self.decline(turn),
             // What was under way when this side began anew.
             State::Joining { .. } | State::Idle | State::Backoff { .. } => {}
             State::Suspect { .. } if !parent.link.is_ext() => {
@@ -384,7 +390,17 @@ impl Node {
         if !nobody {
             return self.join(turn);
         }
-        if let Some(parent) = &self.parent {
+        self.decline(turn);
+    }
+
+    /// Nobody is here who would have joined the parent.
+    fn decline(&mut self, turn: &mut Turn<'_>) {
+        let most = self.settings.limits.refusals;
+        let Some(parent) = self.parent.as_ref().filter(|one| one.link.may_extend()) else {
+            return;
+        };
+        let peer = parent.link.peer.clone();
+        if self.door.answers(&peer, most, turn.now.instant) {
             let leave = Fmuc::default().with(Extension::Leave);
             let stanza = parent.link.write_own(&leave);
             turn.send(&parent.link, Class::Control, stanza, None);

@@ -9,7 +9,7 @@ use super::event::{Event, Passing};
 use super::link::{Link, Speech, extended};
 use super::node::{Class, Node, Turn};
 use super::parent::State;
-use super::{Extension, Fmuc, Hello};
+use super::{Extension, Fmuc, Hello, Origin};
 use crate::log::{Dot, Entry, NodeId, Range, Reach, Vector};
 use crate::ns;
 use crate::room::elsewhere::Parting;
@@ -57,9 +57,11 @@ impl Node {
         let path = self.path();
         let have = self.vector();
         let anew = hello.is_none_or(|hello| hello.fresh);
-        let mut delta = self.delta(vector, &via, anew);
         let ext = hello.is_some();
-        if first || !ext {
+        let bound = |delta: &mut Delta| {
+            if !first && ext {
+                return;
+            }
             let most = self
                 .children
                 .get(peer)
@@ -69,12 +71,15 @@ impl Node {
                     _ => child.link.bandwidth.history,
                 });
             let most = if again && !ext { 0 } else { most };
-            delta.bound_history(most, wanted, |one| envelope(one, peer, &self.room));
-        }
+            delta.bound_history(most, wanted, vector, |one| envelope(one, peer, &self.room));
+        };
+        let mut delta = self.delta(vector, &via, anew);
+        bound(&mut delta);
         // Somebody who has left meanwhile may be among what is forgotten.
-        let reset = ext && !first && !delta.gone.is_empty();
+        let reset = ext && !delta.gone.is_empty();
         if reset {
             delta = self.delta(vector, &via, true);
+            bound(&mut delta);
         }
         let joiner = super::parent::fmuc_of(join).and_then(|fmuc| fmuc.from);
         let joiner = joiner
@@ -235,6 +240,8 @@ impl Node {
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
             self.adopt(&via, &promised, turn);
+            // What was not told is no event that is stored.
+            self.write_down_all(turn);
         }
         self.drop_stale(&via, turn);
         let crowd = self.crowd.digest_behind(&via);
@@ -294,6 +301,7 @@ impl Node {
                         self.forgo(via, range, turn);
                     }
                 }
+                Extension::Last(origin) => self.lags(via, *origin, turn),
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
                 Extension::Collision { nick, from } if *via == Via::Parent => {
                     self.collided(nick, from, turn);
@@ -345,6 +353,24 @@ impl Node {
                 let stanza = link.write_own(&fmuc);
                 turn.send(&*link, Class::Control, stanza, None);
             }
+        }
+    }
+
+    /// A peer says which event of a node it has told last: what is not here is missing.
+    fn lags(&mut self, via: &Via, last: Origin, turn: &mut Turn<'_>) {
+        let named = self.link(via);
+        let Some((node, epoch)) = named.and_then(|link| link.aliases.of_theirs(last.alias)) else {
+            return;
+        };
+        let dot = Dot {
+            node: node.clone(),
+            epoch,
+            seq: last.seq,
+        };
+        let may = self.may_name(via, &dot.node, epoch, turn.now);
+        if dot.node != self.id && may.is_ok() && !self.have.has(&dot) {
+            self.have.expect(&dot, turn.now.instant);
+            self.routes.entry(dot.node).or_insert_with(|| via.clone());
         }
     }
 
@@ -574,21 +600,30 @@ impl Node {
 }
 
 impl Delta {
-    /// No more than so many messages, the newest; nothing of those who are gone, of whom a room that joins does not know.
-    fn bound_history(&mut self, most: usize, wanted: Wanted, envelope: impl Fn(&Passing) -> usize) {
+    /// Of the nodes of which a room that joins knows nothing no more than so many messages, the newest, and nothing of those who are gone. What it has missed
+    /// of others is no history.
+    fn bound_history(
+        &mut self,
+        most: usize,
+        wanted: Wanted,
+        vector: &Vector,
+        envelope: impl Fn(&Passing) -> usize,
+    ) {
+        let unknown = |node: &NodeId| vector.get(node).is_none();
+        let of_old = |one: &Passing| one.dot.as_ref().is_none_or(|dot| unknown(&dot.node));
         self.passing
-            .retain(|one| !matches!(one.event, Event::Gone { .. }));
-        let said = |one: &&Passing| one.event.is_said();
+            .retain(|one| !matches!(one.event, Event::Gone { .. }) || !of_old(one));
+        let said = |one: &&Passing| one.event.is_said() && of_old(one);
         let newest = self.passing.iter().rev().filter(said);
         let newest = newest.map(|one| (one.late.unwrap_or(Timestamp(0)), envelope(one)));
         let count = wanted.count(newest, most);
         let mut excess = self.passing.iter().filter(said).count() - count;
         self.passing.retain(|one| {
-            let drop = one.event.is_said() && excess > 0;
+            let drop = said(&one) && excess > 0;
             excess -= usize::from(drop);
             !drop
         });
-        self.gone.clear();
+        self.gone.retain(|(node, ..)| !unknown(node));
         self.skipped = true;
     }
 }
@@ -633,13 +668,17 @@ impl Link {
         let mut stanzas = Vec::new();
         for one in introduction.iter().chain([passing]) {
             let dot = one.dot.clone();
-            let written = self.write(one).into_iter();
+            let written = self.write(one);
+            if let Some(dot) = dot.as_ref().filter(|_| !written.is_empty()) {
+                self.was_told(dot, turn.now.instant);
+            }
+            let written = written.into_iter();
             stanzas.extend(written.map(|stanza| (stanza, dot.clone())));
         }
         stanzas
     }
 
-    /// In which way those are there of whom it is time to tell.
+    /// In which way those are there of whom it is time to tell, and after a silence what was told last.
     pub(super) fn tell_due(&mut self, turn: &mut Turn<'_>) {
         for occupant in self.pace.due(turn.now.instant) {
             let passing = Passing {
@@ -651,6 +690,7 @@ impl Link {
                 turn.send(self, Class::Presence, stanza, None);
             }
         }
+        self.tell_tail(turn);
     }
 
     /// Introduces somebody who is there.

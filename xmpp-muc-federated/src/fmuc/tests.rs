@@ -15,6 +15,7 @@ mod j;
 mod legacy;
 mod openfire;
 mod review;
+mod tail;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -86,6 +87,8 @@ pub(super) struct World {
     pub(super) last: BTreeMap<String, Stanza>,
     /// What each room has stored of itself and of its other nodes.
     stored: BTreeMap<char, Stored>,
+    /// Streams acknowledge what they carry (XEP-0198): default yes.
+    pub(super) acknowledged: bool,
     setups: BTreeMap<char, Setup>,
 }
 
@@ -154,6 +157,7 @@ impl World {
             sent: Vec::new(),
             last: BTreeMap::new(),
             stored: BTreeMap::new(),
+            acknowledged: true,
             setups: BTreeMap::new(),
         };
         for room in rooms.split_whitespace() {
@@ -374,6 +378,7 @@ impl World {
             _ => panic!("nothing happens by {line:?}"),
         }
         self.settle();
+        self.acknowledge();
     }
 
     fn enter(&mut self, who: &str, room: char, nick: &str) {
@@ -414,6 +419,7 @@ impl World {
                 LinkState::Up { .. } => {
                     self.cut.remove(&pair);
                 }
+                LinkState::Acknowledged => {}
             }
         }
         for (at, peer) in [(one, other), (other, one)] {
@@ -422,10 +428,27 @@ impl World {
         }
     }
 
+    /// The streams that are there have acknowledged what went over them.
+    fn acknowledge(&mut self) {
+        let state = LinkState::Acknowledged;
+        let all: Vec<char> = self.nodes.keys().copied().collect();
+        let peers = || ROOMS.iter().map(|(peer, _)| *peer);
+        let pairs = all
+            .iter()
+            .flat_map(|at| peers().map(move |peer| (*at, peer)));
+        for (at, peer) in pairs {
+            if self.acknowledged && at != peer && !self.cut.contains(&(at, peer)) {
+                let domain = BareJid::new(address(peer).domain()).unwrap();
+                self.handle(at, Input::Link { domain, state });
+            }
+        }
+    }
+
     /// Time passes; whatever is due meanwhile happens when it is.
     pub(super) fn wait(&mut self, time: Duration) {
         let end = self.now.instant + time;
         loop {
+            self.acknowledge();
             let due = self
                 .nodes
                 .values()
@@ -669,6 +692,7 @@ fn element(extension: &Extension) -> Option<String> {
         Extension::Crowd(_) => return None,
         Extension::Alias { .. } => return None,
         Extension::Origin(origin) => format!("o.{}", origin.seq),
+        Extension::Last(origin) => format!("last.{}", origin.seq),
         Extension::Changed(..) => return None,
         Extension::Want(_, seqs) => format!("want.{}-{}", seqs.start(), seqs.end()),
         Extension::Gone(_, seqs) => format!("gone.{}-{}", seqs.start(), seqs.end()),

@@ -6,7 +6,15 @@ use super::{Parent, State};
 use crate::fmuc::crowd::Via;
 use crate::fmuc::node::{Matter, Node, Turn};
 
+/// Tries in a row to join a room anew that was joined, before another one is tried.
+const TRIES: u32 = 4;
+
 impl Parent {
+    /// Whether another room is tried instead of this one, which was joined.
+    fn gives_up(&self, several: bool) -> bool {
+        several && self.link.is_ext() && self.tries >= TRIES
+    }
+
     /// Whether after an outage both sides still know what they knew: without our extension it cannot be asked for (§5.7 of the design).
     fn is_intact(&self, now: Instant) -> bool {
         let short = |lost: Instant| now < lost + self.link.timers.rejoin;
@@ -29,6 +37,7 @@ impl Node {
     /// The link is down.
     pub(in crate::fmuc) fn parent_lost(&mut self, turn: &mut Turn<'_>) {
         let by = self.chance(turn);
+        let several = self.federation.parents.len() > 1;
         let Some(parent) = &mut self.parent else {
             return;
         };
@@ -58,7 +67,8 @@ impl Node {
                 parent.link.trust(now);
                 self.split(&Via::Parent, turn);
             }
-            State::Joining { .. } if self.splits.has(&Via::Parent) => {
+            // It was joined, and has not answered for a while: perhaps the next one does.
+            State::Joining { .. } if self.splits.has(&Via::Parent) && !parent.gives_up(several) => {
                 let retry = parent.back_off(by, now);
                 parent.state = State::Suspect { retry };
                 parent.link.missed = true;
