@@ -32,6 +32,7 @@ mod roster;
 mod settings;
 mod split;
 mod sync;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use xmpp_core::stanza::Stanza;
 use xmpp_core::{BareJid, Jid};
 
 use super::Aliases;
@@ -17,7 +18,7 @@ mod outbox;
 mod tail;
 mod write;
 
-pub(super) use write::{NOT_PRIVATE, at, extended, id_of, parting_item};
+pub(super) use write::{ALIAS_MAX, NOT_PRIVATE, at, extended, id_of, parting_item};
 
 /// What there is of a link as long as its room has to do with the peer.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Link {
     pub(super) announced: Roster,
     /// Who is on the other side, and under which nick there: only without our extension.
     pub(super) theirs: Roster,
+    /// Stanzas of which the event has no name yet, and when they came: where streams overtake each other the one that gives it may come later.
+    nameless: VecDeque<(Instant, Stanza)>,
     /// It is this room that has joined.
     pub(super) upward: bool,
     /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
@@ -84,6 +87,9 @@ pub(super) enum Speech {
     /// XEP-0289 as Openfire has it.
     Openfire,
 }
+
+/// Stanzas that wait for the name of their event.
+const NAMELESS_MAX: usize = 64;
 
 impl Link {
     /// A link to a peer of which nothing is known but what the configuration says.
@@ -132,6 +138,7 @@ impl Link {
             heard: Bucket::default(),
             silenced: None,
             repeated: Bucket::default(),
+            nameless: VecDeque::new(),
             reliable: false,
             tail: tail::Tail::default(),
             asked: None,
@@ -178,7 +185,25 @@ impl Link {
         self.ringed = false;
         self.aliases = Aliases::new();
         self.tail = tail::Tail::default();
+        self.nameless.clear();
         self.pace.take_skipped();
+    }
+
+    /// Keeps a stanza for when the name of its event is given.
+    pub(super) fn keep_nameless(&mut self, stanza: &Stanza, now: Instant) {
+        self.nameless.push_back((now, stanza.clone()));
+        if self.nameless.len() > NAMELESS_MAX {
+            self.nameless.pop_front();
+        }
+    }
+
+    /// What was kept, and is not of so long ago that it may be of another session.
+    pub(super) fn take_nameless(&mut self, now: Instant) -> Vec<Stanza> {
+        let since = self.timers.join;
+        let kept = self.nameless.drain(..);
+        kept.filter(|(at, _)| *at + since > now)
+            .map(|(_, stanza)| stanza)
+            .collect()
     }
 
     /// The peer knows nobody on this side, but perhaps the one on whose behalf it was joined.

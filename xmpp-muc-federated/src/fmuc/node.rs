@@ -74,7 +74,7 @@ pub enum Input {
     /// Somebody has sent this to the room or to one of its occupants, another node of it or anybody else. `from` is who they really are, as their stream or
     /// their server has proven it.
     Stanza(Stanza),
-    /// A stanza of ours to another node has come back: it was not delivered.
+    /// An error has come for a stanza of ours to another node: it was not delivered. The error is as RFC 6120 §8.3 has it, and need not repeat what it is about.
     Returned(Stanza),
     /// Something has become of the streams between our server and this domain.
     Link {
@@ -513,15 +513,12 @@ impl Node {
     }
 
     /// A stanza of ours has come back.
-    fn returned(&mut self, stanza: &Stanza, turn: &mut Turn<'_>) {
-        // As it was sent, or as an error.
-        let ours = |jid: &&Jid| jid.to_bare() != *self.room.jid();
-        let ends = [stanza.to(), stanza.from()].into_iter().flatten();
-        let Some(peer) = ends.filter(ours).map(Jid::to_bare).next() else {
+    fn returned(&mut self, error: &Stanza, turn: &mut Turn<'_>) {
+        let Some(peer) = error.from().map(Jid::to_bare) else {
             return;
         };
         if let Some(via) = self.via(&peer) {
-            self.came_back(&via, stanza, turn);
+            self.came_back(&via, error, turn);
         }
         if self
             .parent
@@ -575,7 +572,7 @@ impl Machine for Node {
         self.wake_up(turn);
         match input {
             Input::Stanza(stanza) => self.stanza(stanza, turn),
-            Input::Returned(stanza) => self.returned(&stanza, turn),
+            Input::Returned(error) => self.returned(&error, turn),
             Input::Link { domain, state } => self.link_changed(&domain, state, turn),
             Input::Configure(federation) => self.configure(federation, turn),
             Input::Close => {

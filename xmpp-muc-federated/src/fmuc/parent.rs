@@ -175,8 +175,8 @@ impl Node {
         };
         match parent.state {
             State::Idle => self.join(turn),
-            // A new session; what is still said of the one before does not count.
-            State::Leaving { .. } if parent.link.is_ext() => self.join(turn),
+            // A new session; what is still said of the one before does not count, and what was said of it last is lost.
+            State::Leaving { .. } if parent.link.is_ext() => self.join_anew(turn),
             _ => {}
         }
     }

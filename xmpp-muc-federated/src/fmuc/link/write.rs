@@ -101,6 +101,12 @@ impl Link {
 
     fn write_message(&mut self, message: &Stanza, passing: &Passing) -> Stanza {
         let author = passing.event.author();
+        let room = Jid::from(&self.room);
+        // What another room has for itself is this one's to say where nobody knows of others.
+        let author = match author.is_bare() && !self.is_ext() {
+            true => &room,
+            false => author,
+        };
         let fmuc = self.fmuc(author, passing.dot.as_ref());
         let nick = self
             .announced
@@ -279,7 +285,7 @@ impl Link {
 const ID_MAX: usize = 12;
 
 /// The most bytes of a nick that is given to one of ours over there.
-const ALIAS_MAX: usize = 1000;
+pub(in crate::fmuc) const ALIAS_MAX: usize = 1000;
 
 fn is_long(id: &str) -> bool {
     id.chars().count() > ID_MAX

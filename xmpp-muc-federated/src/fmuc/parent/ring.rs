@@ -55,8 +55,8 @@ impl Node {
             parent.state = State::Idle;
             parent.yielded = true;
             parent.link.forget_all();
-            self.splits.forget(&Via::Parent);
             self.drop_behind(&Via::Parent, &Parting::default(), turn);
+            self.forget_splits(&Via::Parent, turn);
         }
     }
 

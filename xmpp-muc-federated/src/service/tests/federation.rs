@@ -63,6 +63,54 @@ fn a_room_of_the_operators_that_is_destroyed_is_made_again_and_nobody_owns_it() 
     assert!(!own.contains("code='201'"), "{own}");
 }
 
+/// Whoever is on its links waits to be asked what they have missed, and nobody may come here for long.
+#[test]
+fn after_a_crash_rooms_go_on_that_were_one_with_others_by_their_owners_form() {
+    let world = federating(Vec::new());
+    let hag = world.login("hag@example.org/pda");
+    let other = world.outside("room@rooms.example.net", 100);
+    hag.make(&nick("hag"));
+    hag.make("alone@rooms.example.org/hag");
+    for room in [nick("hag").as_str(), "alone@rooms.example.org/hag"] {
+        let fields = [
+            ("muc#roomconfig_persistentroom", "1"),
+            ("x-fmuc#accept", "any"),
+        ];
+        hag.configure(room, &fields);
+    }
+    world.inject(&format!(
+        "<presence from='room@rooms.example.net/cat' to='{COVEN}/cat'>\
+         <x xmlns='http://jabber.org/protocol/muc'/>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/></x>\
+         <fmuc xmlns='http://isode.com/protocol/fmuc' from='cat@example.net/pda'/></presence>"
+    ));
+    let told = other.read();
+    assert!(
+        told.iter().any(|stanza| stanza.contains("/hag")),
+        "{told:?}"
+    );
+    let store = world.store.clone();
+    std::mem::forget(world);
+    for owners in [true, false] {
+        store.fail(true);
+        let world = World::on(
+            store.clone(),
+            |options| {
+                options.federation = Some(Federating {
+                    by_owners: owners,
+                    ..Federating::default()
+                });
+            },
+            |_| {},
+        );
+        assert_eq!(world.rooms(), [""; 0], "of a store that does not answer");
+        store.fail(false);
+        world.advance(Duration::from_secs(10));
+        assert_eq!(world.rooms(), [COVEN], "by owners: {owners}");
+        std::mem::forget(world);
+    }
+}
+
 fn federating(rooms: Vec<(xmpp_core::BareJid, Arc<fmuc::Federation>)>) -> World {
     World::with(|options| {
         options.federation = Some(Federating {
