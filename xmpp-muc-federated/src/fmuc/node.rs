@@ -15,6 +15,7 @@ use super::dedupe::Dedupe;
 use super::event::{Event, Passing};
 use super::guard::Door;
 use super::link::Link;
+use super::lives::by_clock;
 use super::parent::Parent;
 use super::reference::Names;
 use super::replica::Held;
@@ -206,11 +207,22 @@ impl Turn<'_> {
 }
 
 impl Node {
-    /// A node in a new life, with those who are in its room.
-    pub fn new(mut room: Room, federation: Federation, settings: Arc<Settings>, now: Now) -> Node {
+    /// A node in a new life, with those who are in its room: the life of this second, for one that has begun no other in it.
+    pub fn new(room: Room, federation: Federation, settings: Arc<Settings>, now: Now) -> Node {
+        Node::in_life(room, federation, settings, by_clock(now), now)
+    }
+
+    /// The same in a life that its room has not had ([`Lives`](super::Lives)).
+    pub fn in_life(
+        mut room: Room,
+        federation: Federation,
+        settings: Arc<Settings>,
+        life: u64,
+        now: Now,
+    ) -> Node {
         room.watch(true);
         let id = NodeId::new(room.jid().as_str());
-        let epoch = now.utc.0.max(1).unsigned_abs() / 1000;
+        let epoch = life;
         let mut have = log::Have::new(settings.have);
         have.adopt(&id, Reach { epoch, seq: 0 });
         let mut node = Node {
@@ -280,6 +292,11 @@ impl Node {
         self.room.is_idle() && self.children.is_empty() && parent.is_none_or(Parent::is_idle)
     }
 
+    /// The number of its last event.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Another life, in which nothing has happened yet.
     pub(super) fn begin_life(&mut self, epoch: u64) {
         self.epoch = epoch;
@@ -299,11 +316,6 @@ impl Node {
         self.sparse = self.last;
         let (epoch, seq) = (self.epoch, self.last);
         self.have.adopt(&self.id, Reach { epoch, seq });
-    }
-
-    /// The number of its last event.
-    pub(super) fn last(&self) -> u64 {
-        self.last
     }
 
     /// The name of the next event of this node.

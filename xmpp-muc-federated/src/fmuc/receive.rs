@@ -63,8 +63,22 @@ impl Node {
         }
     }
 
-    /// An event of an occupant behind a link.
+    /// An event of an occupant behind a link, and those before it of which the names are only given in it.
     pub(super) fn take(&mut self, via: &Via, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
+        self.take_one(via, stanza, fmuc, turn);
+        let names = |one: &Extension| matches!(one, Extension::Alias { .. });
+        if fmuc.extensions.iter().any(names)
+            && let Some(link) = self.link(via)
+        {
+            for stanza in link.take_nameless(turn.now.instant) {
+                if let Some(fmuc) = fmuc_of(&stanza) {
+                    self.take_one(via, &stanza, &fmuc, turn);
+                }
+            }
+        }
+    }
+
+    fn take_one(&mut self, via: &Via, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         let Some(link) = self.link(via) else {
             return;
         };
@@ -75,10 +89,13 @@ impl Node {
             false => None,
         };
         let named = |one: &Extension| matches!(one, Extension::Origin(_));
-        let nameless = link.is_ext() && dot.is_none() && fmuc.extensions.iter().any(named);
+        let nameless = !link.is_plain() && dot.is_none() && fmuc.extensions.iter().any(named);
         self.extensions(via, fmuc, turn);
         if nameless {
-            // Of another session: it is told once more in this one.
+            // Of another session: it is told once more in this one. Or it has overtaken the one that gives the name.
+            if let Some(link) = self.link(via) {
+                link.keep_nameless(stanza, turn.now.instant);
+            }
             return turn.drop(&peer, "its event has no name here");
         }
         // What Openfire says in the name of the room itself is said of somebody in another stanza.

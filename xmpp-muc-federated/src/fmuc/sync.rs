@@ -11,6 +11,7 @@ use super::event::{Event, Passing};
 use super::link::{Link, Speech};
 use super::node::{Class, Node, Turn};
 use super::parent::State;
+use super::settings::Dialect;
 use super::{Extension, Fmuc, Hello};
 use crate::log::{NodeId, Reach, Vector};
 use crate::room::elsewhere::Parting;
@@ -131,6 +132,7 @@ impl Node {
         known: Option<u32>,
         turn: &mut Turn<'_>,
     ) {
+        let most = self.settings.limits.refusals;
         let Some(parent) = &mut self.parent else {
             return;
         };
@@ -138,6 +140,23 @@ impl Node {
         if link.may_extend() {
             link.speech = Speech::Ext;
         }
+        // The answer to a join that was given up, and on behalf of whom nobody is here any more.
+        if parent.state == State::Idle {
+            if self.door.answers(&link.peer, most, turn.now.instant) {
+                let leave = link.write_own(&Fmuc::default().with(Extension::Leave));
+                turn.send(link, Class::Control, leave, None);
+            }
+            return;
+        }
+        // What was taken for an answer without our extension was of the session before.
+        let guessed = link.speech == Speech::Xep && link.about.dialect == Dialect::Auto;
+        if guessed && hello.session == link.session {
+            link.speech = Speech::Ext;
+            let until = turn.now.instant + link.timers.join;
+            parent.unstage();
+            parent.state = State::Joining { until };
+        }
+        let link = &mut parent.link;
         if !matches!(parent.state, State::Joining { .. }) || hello.session != link.session {
             return;
         }

@@ -1,6 +1,7 @@
 //! Scenarios of federated rooms: who does what, and what goes over the links and to the clients. Each is named by its number in the design (§6).
 
 mod a;
+mod agree;
 mod b;
 mod basics;
 mod c;

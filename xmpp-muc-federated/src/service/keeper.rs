@@ -1,5 +1,6 @@
 //! The task of one room.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,11 +94,27 @@ impl Keeper {
         }
     }
 
+    /// What it does takes several times the memory in which it rests, and is held only as long as it lasts.
     pub(super) async fn run(mut self) {
+        if Box::pin(self.begin()).await.is_break() {
+            return;
+        }
+        loop {
+            let event = self.next().await;
+            if Box::pin(self.handle(event)).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> ControlFlow<()> {
         match self.load().await {
             Ok(room) => self.room = room,
             // Whatever waits is refused, and who comes later tries again.
-            Err(error) => return self.seat.abandon(&error),
+            Err(error) => {
+                self.seat.abandon(&error);
+                return ControlFlow::Break(());
+            }
         }
         self.stored = self.room.is_some();
         self.shown.persistent = self.stored;
@@ -109,19 +126,27 @@ impl Keeper {
         self.establish().await;
         self.show();
         self.seat.loaded();
-        loop {
-            match self.next().await {
-                Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
-                Event::Links(changes) => self.links(changes).await,
-                Event::Time => self.time().await,
-                Event::Asked if self.seat.rests.is_some() && self.leave() => return,
-                Event::Asked => self.seat.stay(),
-                Event::Close => return self.close().await,
+        ControlFlow::Continue(())
+    }
+
+    async fn handle(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
+            Event::Links(changes) => self.links(changes).await,
+            Event::Time => self.time().await,
+            Event::Asked if self.seat.rests.is_some() && self.leave() => {
+                return ControlFlow::Break(());
             }
-            self.show();
-            if self.is_over() && self.leave() {
-                return;
+            Event::Asked => self.seat.stay(),
+            Event::Close => {
+                self.close().await;
+                return ControlFlow::Break(());
             }
+        }
+        self.show();
+        match self.is_over() && self.leave() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     }
 
@@ -185,20 +210,14 @@ impl Keeper {
         Some(due.saturating_duration_since(self.server.now().instant))
     }
 
-    /// Each has its turn, and what they have changed is stored together.
+    /// Each has its turn; what they have said is sent together, and what they have changed stored together.
     async fn stanzas(&mut self, envelopes: Vec<Envelope>) {
-        let mut unsettled = Vec::new();
-        for envelope in envelopes {
+        for envelope in &envelopes {
             self.table.house.metrics.received.increment();
             self.stanza(envelope.stanza.clone()).await;
-            match self.unsaved.is_empty() {
-                true => envelope.settle(Outcome::Settled),
-                false => unsettled.push(envelope),
-            }
         }
-        // If it fails it is tried again: what was said has been heard.
-        let _ = self.save().await;
-        for envelope in unsettled {
+        self.finish().await;
+        for envelope in envelopes {
             envelope.settle(Outcome::Settled);
         }
     }
@@ -257,13 +276,25 @@ impl Keeper {
         if is_due(self.retry) {
             self.retry = None;
         }
-        // If it fails it is tried again.
-        let _ = self.save().await;
+        self.finish().await;
     }
 
     /// A turn of the room, and those that follow from it.
     async fn turn(&mut self, what: Happening) {
         self.step(what).await;
+        self.take_bounced().await;
+    }
+
+    /// After the turns: what was said is on its way, and what has changed is stored.
+    async fn finish(&mut self) {
+        self.outlet.send_gathered().await;
+        self.take_bounced().await;
+        // If it fails it is tried again: what was said has been heard.
+        let _ = self.save().await;
+    }
+
+    /// The turns of what has come back at once.
+    async fn take_bounced(&mut self) {
         loop {
             let bounced = self.outlet.take_bounced();
             if bounced.is_empty() {
@@ -272,6 +303,7 @@ impl Keeper {
             for stanza in bounced {
                 self.step(Happening::Stanza(stanza)).await;
             }
+            self.outlet.send_gathered().await;
         }
     }
 
@@ -287,7 +319,9 @@ impl Keeper {
             && !room.is_as_wanted()
         {
             let held = self.room.take();
-            self.room = held.map(|held| held.configure(&federal.settings(), now, &mut outputs));
+            self.room = held.map(|held| {
+                held.configure((federal.settings(), &federal.lives), now, &mut outputs)
+            });
         }
         for output in outputs.drain(..) {
             match output {
@@ -303,13 +337,15 @@ impl Keeper {
     async fn perform(&mut self, output: Output) {
         match output {
             Output::Send(stanza) => self.outlet.send(stanza).await,
-            Output::Broadcast(stanza, to) => self.outlet.broadcast(&stanza, &to).await,
+            Output::Broadcast(stanza, to) => self.outlet.broadcast(stanza, to).await,
             Output::Burst(to, stanzas) => self.outlet.burst(to, stanzas).await,
             Output::Store(change) => {
                 self.changed = true;
                 self.unsaved.add(change);
             }
             Output::Answer(answer) => {
+                // What was said before does not wait for the store.
+                self.outlet.send_gathered().await;
                 // What has changed nothing waits for nothing.
                 let stored = match self.changed {
                     true => self.save().await,

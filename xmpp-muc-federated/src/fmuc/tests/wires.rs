@@ -76,7 +76,9 @@ impl World {
             return error.map_or((), |error| self.handle(at, Input::Returned(error)));
         }
         self.seen.push(line);
-        *self.bytes.entry((at, to)).or_default() += stanza.to_string().len();
+        let xml = stanza.to_string();
+        *self.bytes.entry((at, to)).or_default() += xml.len();
+        self.xml.push(((at, to), xml));
         self.wires.entry((at, to)).or_default().push_back(stanza);
     }
 

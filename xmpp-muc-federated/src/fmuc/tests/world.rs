@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) seen: Vec<String>,
     /// Bytes of XML that went from one to another.
     pub(super) bytes: BTreeMap<(char, char), usize>,
+    /// The same as it was written, in its order.
+    pub(super) xml: Vec<((char, char), String)>,
     /// All that an operator was told.
     pub(super) notices: Vec<String>,
     /// The classes of what was sent from room to room, and when.
@@ -107,6 +109,7 @@ impl World {
             cut: BTreeSet::new(),
             seen: Vec::new(),
             bytes: BTreeMap::new(),
+            xml: Vec::new(),
             notices: Vec::new(),
             sent: Vec::new(),
             last: BTreeMap::new(),

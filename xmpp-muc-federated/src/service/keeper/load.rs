@@ -36,9 +36,15 @@ impl Keeper {
         };
         let stored = store.federation(jid).await;
         let stored = stored.map_err(|error| self.failed(NOT_LOADED, &error))?;
-        let (by, settings) = (federal.by(jid), federal.settings());
+        let by = federal.by(jid);
         let now = self.server.now();
-        Ok(Some(Held::restore(room, by, &stored, settings, now)))
+        Ok(Some(Held::restore(
+            room,
+            by,
+            &stored,
+            (federal.settings(), &federal.lives),
+            now,
+        )))
     }
 
     /// Makes the room if there is none, and whoever runs the service wants one.
@@ -50,14 +56,19 @@ impl Keeper {
         if self.room.is_some() || !matches!(by, FederatedBy::Operator(_)) {
             return;
         }
-        let settings = federal.settings();
         let stored = StoredFederation::default();
         let jid = self.seat.post.room.clone();
         let mut room = Room::new(jid, self.options().settings.clone());
         let mut made = Vec::new();
         room.establish(&mut made);
         let now = self.server.now();
-        self.room = Some(Held::restore(room, by, &stored, settings, now));
+        self.room = Some(Held::restore(
+            room,
+            by,
+            &stored,
+            (federal.settings(), &federal.lives),
+            now,
+        ));
         for output in made {
             self.perform(output).await;
         }

@@ -17,8 +17,7 @@ impl Keeper {
         for (domain, state) in changes {
             self.turn(Happening::Link(domain, state)).await;
         }
-        // If it fails it is tried again.
-        let _ = self.save().await;
+        self.finish().await;
     }
 
     /// A stanza of another node: no room is made for it, and no error comes of it.

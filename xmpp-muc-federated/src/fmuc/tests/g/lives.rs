@@ -1,6 +1,6 @@
 //! The lives of nodes, and the names of what has happened in them.
 
-use super::{here, join, line, nothing, own, says, unharmed, world};
+use super::{EPOCH, here, join, line, nothing, own, says, unharmed, world};
 use crate::fmuc::tests::address;
 
 /// G8: what was there before, or is of a life that is over.
@@ -85,6 +85,22 @@ fn g8_a_node_whose_name_was_used_begins_another_life() {
     assert_eq!(world.nodes[&'A'].epoch, epoch + 1);
     world.run(&own("<synced NS/>"));
     assert!(world.is_quiet());
+}
+
+/// Of its own life more than it knows of: what it has lost, or was before its clock went back.
+#[test]
+fn g8_a_node_that_has_lost_events_of_its_life_begins_another_one() {
+    let life = crate::fmuc::base36::read(EPOCH).unwrap();
+    // As far as it is itself, which is what every peer says, and further.
+    for (further, other) in [(0, life), (1, life + 1)] {
+        let mut world = world(|_, _| {});
+        let last = world.nodes[&'A'].last() + further;
+        let last = crate::fmuc::base36::write(last);
+        let have = format!("<h a='8' n='{}' e='{EPOCH}' s='{last}'/>", address('A'));
+        world.run(&join("s2").replace("</join>", &format!("{have}</join>")));
+        assert_eq!(world.nodes[&'A'].epoch, other);
+        unharmed(&mut world);
+    }
 }
 
 /// A subject of a time to come would stay for ever.
