@@ -6,18 +6,21 @@ use std::time::{Duration, Instant};
 use xmpp_core::stanza::Stanza;
 use xmpp_core::{BareJid, Jid};
 
-use super::Aliases;
 use super::event::{Event, Passing};
 use super::guard::Bucket;
 use super::pace::Pace;
 use super::reference::Withheld;
 use super::roster::Roster;
 use super::settings::{Bandwidth, Dialect, Federation, Peer, PresenceLevel, Settings, Timers};
+use super::{Aliases, Fmuc};
+use crate::log::Dot;
 
+mod nameless;
 mod outbox;
 mod tail;
 mod write;
 
+use nameless::Nameless;
 pub(super) use write::{ALIAS_MAX, NOT_PRIVATE, at, extended, id_of, parting_item};
 
 /// What there is of a link as long as its room has to do with the peer.
@@ -44,8 +47,8 @@ pub(super) struct Link {
     pub(super) announced: Roster,
     /// Who is on the other side, and under which nick there: only without our extension.
     pub(super) theirs: Roster,
-    /// Stanzas of which the event has no name yet, and when they came: where streams overtake each other the one that gives it may come later.
-    nameless: VecDeque<(Instant, Stanza)>,
+    /// Events that have come before their names.
+    pub(super) nameless: Nameless,
     /// It is this room that has joined.
     pub(super) upward: bool,
     /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
@@ -87,9 +90,6 @@ pub(super) enum Speech {
     /// XEP-0289 as Openfire has it.
     Openfire,
 }
-
-/// Stanzas that wait for the name of their event.
-const NAMELESS_MAX: usize = 64;
 
 impl Link {
     /// A link to a peer of which nothing is known but what the configuration says.
@@ -138,7 +138,7 @@ impl Link {
             heard: Bucket::default(),
             silenced: None,
             repeated: Bucket::default(),
-            nameless: VecDeque::new(),
+            nameless: Nameless::default(),
             reliable: false,
             tail: tail::Tail::default(),
             asked: None,
@@ -189,21 +189,9 @@ impl Link {
         self.pace.take_skipped();
     }
 
-    /// Keeps a stanza for when the name of its event is given.
-    pub(super) fn keep_nameless(&mut self, stanza: &Stanza, now: Instant) {
-        self.nameless.push_back((now, stanza.clone()));
-        if self.nameless.len() > NAMELESS_MAX {
-            self.nameless.pop_front();
-        }
-    }
-
-    /// What was kept, and is not of so long ago that it may be of another session.
-    pub(super) fn take_nameless(&mut self, now: Instant) -> Vec<Stanza> {
-        let since = self.timers.join;
-        let kept = self.nameless.drain(..);
-        kept.filter(|(at, _)| *at + since > now)
-            .map(|(_, stanza)| stanza)
-            .collect()
+    /// Events that have come before their names, and have them now. What came longer ago than a join may take is of no session of now.
+    pub(super) fn take_named(&mut self, now: Instant) -> Vec<(Stanza, Fmuc, Dot)> {
+        self.nameless.named(&self.aliases, self.timers.join, now)
     }
 
     /// The peer knows nobody on this side, but perhaps the one on whose behalf it was joined.
