@@ -85,6 +85,8 @@ pub struct Beat {
 pub struct Heard {
     /// Who.
     pub life: Life,
+    /// How long ago, in milliseconds.
+    pub ago: u32,
     /// Whether they have said that they hear that node.
     pub mutual: bool,
 }

@@ -68,6 +68,8 @@ struct Heard {
     life: Option<WireLife>,
     #[prost(bool, tag = "2")]
     mutual: bool,
+    #[prost(uint32, tag = "3")]
+    ago: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -242,6 +244,7 @@ impl From<&super::Heard> for Heard {
         Heard {
             life: Some((&heard.life).into()),
             mutual: heard.mutual,
+            ago: heard.ago,
         }
     }
 }
@@ -395,6 +398,7 @@ impl TryFrom<Beat> for super::Beat {
             Ok(super::Heard {
                 life: life(heard.life, "node")?,
                 mutual: heard.mutual,
+                ago: heard.ago,
             })
         };
         Ok(super::Beat {
