@@ -8,7 +8,7 @@ use sim::invariants::violations;
 const FOUND: u64 = 60;
 
 /// Worlds in which something is still wrong: what, is said in `docs/reliability.md`. Nothing is to be added here.
-const OPEN: &[u64] = &[53, 71, 214];
+const OPEN: &[u64] = &[];
 
 /// More of them: `simulate --world federation --seeds 0..10000`.
 #[test]

@@ -18,6 +18,7 @@ mod event;
 mod guard;
 mod legacy;
 mod link;
+mod lives;
 mod local;
 mod node;
 mod pace;
@@ -32,12 +33,14 @@ mod roster;
 mod settings;
 mod split;
 mod sync;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod view;
 mod wire;
 
 pub use alias::{Alias, Aliases};
+pub use lives::Lives;
 pub use node::{Class, Input, LinkState, Matter, Node, Notice, Output};
 pub use settings::{
     Accept, Backoff, Bandwidth, Collision, Dialect, Federation, Limits, LinkProfile, OnLoss,

@@ -31,6 +31,7 @@ mod loan;
 mod metrics;
 mod outlet;
 mod shelves;
+mod stray;
 mod table;
 mod unsaved;
 mod ways;
@@ -45,6 +46,7 @@ use catalogue::Catalogue;
 use creation::Creators;
 use desk::Desk;
 use federation::{Federal, Filter};
+use stray::Stray;
 use table::{Fresh, Table};
 use ways::Ways;
 
@@ -196,6 +198,7 @@ impl Module for Service {
             on.outbound(Arc::new(Filter {
                 service: options.address.clone(),
             }));
+            on.inbound(Arc::new(Stray));
             on.watch_links(self.clone());
         }
     }

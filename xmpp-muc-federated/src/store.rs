@@ -41,6 +41,14 @@ pub trait Rooms: Send + Sync {
         after: Option<&BareJid>,
         limit: usize,
     ) -> Result<Vec<Listed>>;
+    /// Rooms of a service that have [links](StoredFederation::links) to others, in the order of their names, those after `after`, which need not exist, at
+    /// most `limit`.
+    async fn linked(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>>;
     /// How many rooms of a service there are, listed or not.
     async fn count(&self, service: &BareJid) -> Result<usize>;
 }

@@ -74,7 +74,7 @@ macro_rules! faults {
 
         use Fault::*;
 
-        const FAULTS: [Fault; 65] = [$($fault,)*];
+        const FAULTS: [Fault; 73] = [$($fault,)*];
     };
 }
 
@@ -144,6 +144,14 @@ faults! {
     StateForgetsFederation,
     DestroyLeavesFederation,
     FederationMixes,
+    LinkedAreListed,
+    LinkedAreAll,
+    LinkedComeForEachLink,
+    LinkedReverse,
+    LinkedIncludeAfter,
+    LinkedIgnoreLimit,
+    LinkedNeedAfter,
+    LinkedMixServices,
 }
 
 struct Faulty {
@@ -580,6 +588,55 @@ impl Rooms for Faulty {
             limit
         };
         Ok(all.into_iter().skip(begin).take(limit).collect())
+    }
+
+    async fn linked(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>> {
+        let mut all = self.inner.linked(service, None, usize::MAX).await?;
+        let listed = self.inner.list(service, None, usize::MAX).await?;
+        let listed: Vec<_> = listed.into_iter().map(|listed| listed.room).collect();
+        match self.fault {
+            Some(LinkedAreListed) => all.retain(|room| listed.contains(room)),
+            Some(LinkedAreAll) => {
+                all.extend(listed);
+                all.sort_unstable();
+                all.dedup();
+            }
+            Some(LinkedComeForEachLink) => {
+                let mut each = Vec::new();
+                for room in all {
+                    let links = self.inner.federation(&room).await?.links.len();
+                    each.extend(std::iter::repeat_n(room, links));
+                }
+                all = each;
+            }
+            Some(LinkedMixServices) => {
+                let other = bare("rooms.example.com");
+                all.extend(self.inner.linked(&other, None, usize::MAX).await?);
+                all.sort_unstable();
+            }
+            _ => {}
+        }
+        let is_after = |room: &BareJid| match (after, self.fault) {
+            (None, _) => true,
+            (Some(after), Some(LinkedIncludeAfter)) => room >= after,
+            (Some(after), _) => room > after,
+        };
+        let needs = |after: &BareJid| self.has(LinkedNeedAfter) && !all.contains(after);
+        if after.is_some_and(needs) {
+            return Ok(Vec::new());
+        }
+        all.retain(is_after);
+        if self.has(LinkedReverse) {
+            all.reverse();
+        }
+        let ignores = self.has(LinkedIgnoreLimit);
+        all.truncate(if ignores { usize::MAX } else { limit });
+        Ok(all)
     }
 
     async fn count(&self, service: &BareJid) -> Result<usize> {

@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
+
+use xmpp_core::stanza::Stanza;
+
+use super::{EMPTY, UNDERWAY, World};
 
 /// Something that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +43,54 @@ impl Fault {
     ];
 }
 
+impl World {
+    /// What becomes of a stanza by the fault that is planted.
+    pub(super) fn tamper(&mut self, from: usize, to: usize, stanza: Stanza) -> Option<Stanza> {
+        let text = stanza.to_string();
+        let said = text.contains("<body>");
+        match self.fault {
+            Some(Fault::Repeat) if said && self.rng.one_in(4) => {
+                let copy = without(&text, "<o ", "/>");
+                let copy = Stanza::parse(&copy).ok()?;
+                self.wires.send(from, to, stanza, self.time, &mut self.rng);
+                Some(copy)
+            }
+            Some(Fault::Overtake) if said && self.rng.one_in(3) => {
+                self.wires
+                    .delay(from, to, stanza, self.time + Duration::from_secs(100));
+                None
+            }
+            Some(Fault::Linger) if self.rng.one_in(3) => {
+                Stanza::parse(&without(&text, " type='unavailable", "'")).ok()
+            }
+            Some(Fault::Drop) if said && self.rng.one_in(3) => {
+                Stanza::parse(&without(&text, "<body>", "</body>")).ok()
+            }
+            Some(Fault::Chatter) if said => {
+                for child in 0..self.nodes.len() {
+                    let empty = self.empty[child].is_some_and(|since| self.time >= since + EMPTY);
+                    if self.record.plan.parents[child] == Some(from) && empty {
+                        self.record.needless.push((self.time, text.clone()));
+                        self.wires
+                            .send(from, child, stanza.clone(), self.time, &mut self.rng);
+                    }
+                }
+                Some(stanza)
+            }
+            Some(Fault::Swell) if text.contains("<synced ") => {
+                for _ in 0..UNDERWAY {
+                    self.wires
+                        .send(from, to, stanza.clone(), self.time, &mut self.rng);
+                }
+                Some(stanza)
+            }
+            _ => Some(stanza),
+        }
+    }
+}
+
 /// A stanza without the first thing that begins and ends like this.
-pub(super) fn without(text: &str, begins: &str, ends: &str) -> String {
+fn without(text: &str, begins: &str, ends: &str) -> String {
     let part = text.find(begins).and_then(|begin| {
         let end = text[begin + begins.len()..].find(ends)?;
         Some((begin, begin + begins.len() + end + ends.len()))

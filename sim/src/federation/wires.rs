@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use xmpp_core::stanza::Stanza;
+use xmpp_core::stanza::{Condition, Stanza};
 use xmpp_muc_federated::fmuc::LinkState;
 
 use super::Plan;
@@ -116,7 +116,10 @@ impl Wires {
             if !self.known.contains(&way) {
                 return Fate::Lost;
             }
-            self.plan(now, Happening::Returned { from, stanza });
+            let error = stanza.error_reply(&Condition::RemoteServerTimeout.into());
+            if let Some(stanza) = error {
+                self.plan(now, Happening::Returned { from, stanza });
+            }
             return Fate::Returns;
         }
         let copies = if self.doubled && rng.one_in(12) { 2 } else { 1 };

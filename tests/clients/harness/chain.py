@@ -1,9 +1,11 @@
-"""Three servers in a chain, a ~ b - c, and a line between a and b that is slow, long, and cut for a while.
+"""Three servers in a chain, a ~ b - c, and a line between a and b that is slow, long, and cut for a while. Servers may be killed, too.
 
 People at each of them speak with each other in a room all the while; `harness/verdict.py` says what became of it.
 """
 
 import asyncio
+import random
+import sqlite3
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -71,6 +73,12 @@ class Plan:
     """How long to wait for what is missing ..."""
     quiet: float = 180.0
     """... unless nobody has heard anything for so long."""
+    kill: tuple[str, ...] = ()
+    """Servers that are killed after the cut, one after the other; the same one may be named again."""
+    away: float = 20.0
+    """How long each of them is away."""
+    forget: bool = False
+    """Whether it comes back without what it had stored of rooms."""
 
 
 @dataclass
@@ -97,20 +105,53 @@ class Said:
     speaker: "Talker"
     at: float
     id: str
+    entry: int
+    """Which of its speaker's times in the room it was."""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether nobody has promised that it will be heard."""
+        return self.returned or not self.acknowledged and self.entry != self.speaker.entries
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the server has, to its speaker; said of those only who ask for it."""
+        return not self.speaker.managed or self.id in self.speaker.acknowledged
+
+    @property
+    def returned(self) -> bool:
+        """Whether its speaker was told that not everybody gets it."""
+        return self.id in self.speaker.returned
 
 
 class Talker(Client):
-    """One who is in the room, comes back when put out of it, and notes all that is said."""
+    """One who is in the room, comes back when put out of it or cut off, and notes all that is said.
+
+    `managed`: asks for an acknowledgement of all that is said (XEP-0198), and comes back by a new session, as after the end of a server.
+    """
 
     site = ""
     seat: Seat | None = None
     entries = 0
 
-    def __init__(self, *arguments, **settings):
-        super().__init__(*arguments, **settings, plugins=PLUGINS)
+    def __init__(self, *arguments, managed: bool = False, **settings):
+        plugins = (*PLUGINS, "xep_0198") if managed else PLUGINS
+        super().__init__(*arguments, **settings, plugins=plugins)
+        self.managed = managed
         self.heard: list[tuple[str, float]] = []
         self.returned: set[str] = set()
+        self.acknowledged: set[str] = set()
+        self.present = False
+        self.late = 0.0
+        """Seconds by which others may hear of something later than those beside who said it."""
+        self._staying = True
+        self._known: set[str] = set()
+        self._coming: asyncio.Task | None = None
         self.add_filter("in", self._note)
+        if managed:
+            self["xep_0198"].allow_resume = False
+            self.add_event_handler("stanza_acked", lambda stanza: self.acknowledged.add(stanza["id"]))
+            self.add_event_handler("disconnected", lambda _: self._leave())
 
     async def enter(self, room: JID, patience: float, **history):
         self.seat = Seat(self, room, self.boundjid.user)
@@ -118,6 +159,14 @@ class Talker(Client):
         presence, *_ = await entered
         self.seat.codes = presence["muc"]["status_codes"]
         self.entries += 1
+        self.present = True
+
+    def speak(self, body: str) -> str:
+        """Says it in the room; returns its id."""
+        message = self.seat.say(body)
+        if self.managed:
+            self["xep_0198"].request_ack()
+        return message["id"]
 
     def sees(self) -> set[str]:
         """The nicks in the room."""
@@ -126,22 +175,47 @@ class Talker(Client):
     def _note(self, stanza):
         if isinstance(stanza, Message):
             if stanza["type"] == "groupchat" and stanza["body"]:
-                self.heard.append((stanza["body"], time.monotonic()))
+                id = stanza["stanza_id"]["id"]
+                # What is told again to one who enters bears the id that it had (XEP-0359 §3).
+                if self.present or id not in self._known:
+                    self.heard.append((stanza["body"], time.monotonic()))
+                self._known.add(id)
             elif stanza["type"] == "error":
                 self.returned.add(stanza["id"])
+                # §7.4: who is not in the room any more, and has not been told.
+                if self.managed and stanza["error"]["condition"] == "not-acceptable":
+                    self._leave()
         elif isinstance(stanza, Presence) and self.entries and stanza["from"] == self.seat.jid:
             if stanza["type"] in ("unavailable", "error"):
-                asyncio.ensure_future(self._come_back())
+                self._leave()
         return stanza
 
+    def _leave(self):
+        self.present = False
+        if self.entries and self._staying and (self._coming is None or self._coming.done()):
+            self._coming = asyncio.ensure_future(self._come_back())
+
     async def _come_back(self):
-        silent = time.monotonic() - self.heard[-1][1] if self.heard else 0.0
-        await asyncio.sleep(AGAIN)
-        since = datetime.now(timezone.utc) - timedelta(seconds=silent + AGAIN)
-        try:
-            await self.enter(self.seat.room, 600.0, since=since)
-        except (Exception, asyncio.CancelledError):
-            pass  # it is told so, and comes back once more
+        began = time.monotonic()
+        since = self.heard[-1][1] if self.heard else began
+        while not self.present:
+            await asyncio.sleep(AGAIN)
+            try:
+                if not self.is_connected():
+                    await self.login(available=True)
+                # What a room hears late is older than when it was heard.
+                ago = time.monotonic() - since + self.late
+                await self.enter(
+                    self.seat.room, 600.0, since=datetime.now(timezone.utc) - timedelta(seconds=ago)
+                )
+            except Exception:
+                pass  # not yet
+
+    def end(self):
+        """Goes, and does not come back."""
+        self._staying = False
+        if self._coming is not None:
+            self._coming.cancel()
 
 
 class Chain:
@@ -184,6 +258,7 @@ class Chain:
 
     async def __aexit__(self, *_):
         for talker in self.talkers:
+            talker.end()
             talker.abort()
         for proxy in self._proxies:
             await proxy.__aexit__()
@@ -213,9 +288,15 @@ class Chain:
         with self._phase("catching up"):
             await self._talk(plan.after)
             await self._settle()
+        for number, site in enumerate(plan.kill, 1):
+            with self._phase(f"{site} is killed ({number})"):
+                await self._kill(site)
+                await self._talk(plan.after)
+                await self._settle()
         with self._phase("idle"):
             await asyncio.sleep(plan.idle)
         for talker in self.talkers:
+            talker.end()
             await talker.logout()
         await asyncio.gather(*map(self._stop, self.servers.values()))
 
@@ -230,8 +311,9 @@ class Chain:
         for number in range(self.plan.occupants):
             for site, server in self.servers.items():
                 account = await asyncio.to_thread(server.new_account, f"{site}{number}")
-                talker = Talker(server, account)
+                talker = Talker(server, account, managed=bool(self.plan.kill))
                 talker.site = site
+                talker.late = self.plan.cut + self.plan.away
                 self.talkers.append(talker)
                 await talker.login(available=True)
         self._turn = cycle(self.talkers)
@@ -246,13 +328,35 @@ class Chain:
         for talker in self.talkers:
             await talker.enter(self.room(talker.site), self.plan.patience, maxstanzas=0)
             if 201 in talker.seat.codes:
-                await talker.ask("set", owner_form({}), to=talker.seat.room)
+                kept = {"persistentroom": True, "maxhistoryfetch": 100} if self.plan.kill else {}
+                await talker.ask("set", owner_form(kept), to=talker.seat.room)
             self._say(f"{talker.seat.nick} is in after {time.monotonic() - began:.0f} s")
+        await self._see(began)
+
+    async def _see(self, began: float):
+        """Until everybody sees everybody."""
         everybody = {talker.seat.nick for talker in self.talkers}
         async with asyncio.timeout(self.plan.patience):
-            while not all(everybody <= talker.sees() for talker in self.talkers):
+            while not all(talker.present and everybody == talker.sees() for talker in self.talkers):
                 await asyncio.sleep(0.2)
-        self._say(f"everybody sees everybody after {time.monotonic() - began:.0f} s")
+        self._say(f"everybody sees everybody after {time.monotonic() - began:.1f} s")
+
+    async def _kill(self, site: str):
+        """A server is gone in the middle of a word, and comes back."""
+        server = self.servers[site]
+        for _ in self.talkers:
+            self._speak()
+        await asyncio.sleep(random.uniform(0.0, 2 * self.plan.delay))
+        await asyncio.to_thread(server.kill)
+        self._say(f"{site} is killed, with {self._missing()} under way")
+        await self._talk(self.plan.away)
+        if self.plan.forget:
+            forget(server)
+        began = time.monotonic()
+        await asyncio.to_thread(server.start)
+        self._say(f"{site} is there again, with {self._missing()} under way")
+        self._speak()
+        await self._see(began)
 
     async def _talk(self, seconds: float):
         """Everybody in turn, for so long."""
@@ -265,11 +369,12 @@ class Chain:
             await asyncio.sleep(self.plan.every)
 
     def _speak(self):
-        speaker = next(self._turn)
+        speaker = next((talker for talker, _ in zip(self._turn, self.talkers) if talker.present), None)
+        if speaker is None:
+            return
         number = len(self.said) + 1
         body = f"{number}: {TEXTS[number % len(TEXTS)]}"
-        message = speaker.seat.say(body)
-        self.said.append(Said(body, speaker, time.monotonic(), message["id"]))
+        self.said.append(Said(body, speaker, time.monotonic(), speaker.speak(body), speaker.entries))
 
     async def _settle(self):
         """Until everybody has heard all, or is past hoping for it."""
@@ -284,7 +389,8 @@ class Chain:
 
     def _missing(self) -> int:
         heard = [{body for body, _ in talker.heard} for talker in self.talkers]
-        return sum(said.body not in each for each in heard for said in self.said)
+        awaited = [said.body for said in self.said if not said.hopeless]
+        return sum(body not in each for each in heard for body in awaited)
 
     async def _cut(self):
         # Something of everybody is under way then.
@@ -334,3 +440,11 @@ class Chain:
             f"{name}: {phase.seconds:.0f} s, {phase.messages} messages,"
             f" {phase.there.wire} and {phase.back.wire} B on the line"
         )
+
+
+def forget(server: ExampleServer):
+    """Takes what it has stored of rooms from a server that is not running."""
+    with sqlite3.connect(server.folder / "data" / "xmpp.sqlite3") as store:
+        tables = store.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'room%'")
+        for (table,) in tables.fetchall():
+            store.execute(f"DELETE FROM {table}")

@@ -16,6 +16,10 @@ class Verdict:
     lost: int
     returned: int
     """Of the messages that somebody has not heard: those that came back to who said them."""
+    unacknowledged: int
+    """Of the others: those of which no server has said to have them."""
+    broken: int
+    """Deliveries that are lost of messages which were acknowledged and did not come back."""
     doubled: int
     disordered: int
     """Deliveries of a message before which its hearer had heard a later one of the same speaker."""
@@ -29,11 +33,13 @@ class Verdict:
     """Seconds that deliveries over the line took while it was whole, before the cut."""
     entries: int
     """How often somebody had to enter the room again."""
+    twice: bool = False
+    """Whether something may come twice: what a server had sent and not been acknowledged when it was killed, or what it has forgotten."""
 
     @classmethod
     def of(cls, chain: Chain) -> "Verdict":
         numbers = {said.body: number for number, said in enumerate(chain.said)}
-        lost, unheard, doubled, disordered = 0, set(), 0, 0
+        lost, broken, unheard, doubled, disordered = 0, 0, set(), 0, 0
         late, beside, across = [], [], []
         for talker in chain.talkers:
             bodies = Counter(body for body, _ in talker.heard)
@@ -51,6 +57,7 @@ class Verdict:
                 at = first.get(said.body)
                 if at is None:
                     lost += 1
+                    broken += said.acknowledged and not said.returned
                     unheard.add(said)
                 elif said.at < chain.mended_at < at:
                     late.append(at - chain.mended_at)
@@ -62,7 +69,9 @@ class Verdict:
             said=len(chain.said),
             deliveries=len(chain.said) * len(chain.talkers),
             lost=lost,
-            returned=sum(said.id in said.speaker.returned for said in unheard),
+            returned=sum(said.returned for said in unheard),
+            unacknowledged=sum(not said.returned and not said.acknowledged for said in unheard),
+            broken=broken,
             doubled=doubled,
             disordered=disordered,
             heal=max(late, default=None),
@@ -70,12 +79,13 @@ class Verdict:
             beside=(sum(beside), len(beside)),
             across=across,
             entries=sum(max(talker.entries - 1, 0) for talker in chain.talkers),
+            twice=bool(chain.plan.kill) and (chain.plan.forget or chain.plan.mode == "muc"),
         )
 
     @property
     def holds(self) -> bool:
-        """What federated rooms promise."""
-        return self.said > 0 and self.lost == self.doubled == self.disordered == 0
+        """What is promised: a server that is killed loses what it has not acknowledged, and nothing else is lost."""
+        return self.said > 0 and self.broken == self.disordered == 0 and (self.twice or self.doubled == 0)
 
     def rows(self) -> dict[str, str]:
         """What a table says of it."""
@@ -83,6 +93,7 @@ class Verdict:
             "messages, and deliveries of them": f"{self.said}, {self.deliveries}",
             "deliveries lost": str(self.lost),
             "of their messages, returned to who said them": str(self.returned),
+            "and not acknowledged": str(self.unacknowledged),
             "deliveries doubled": str(self.doubled),
             "deliveries out of order": str(self.disordered),
             "had to enter again": str(self.entries),
@@ -94,6 +105,19 @@ class Verdict:
                 if self.across else "–"
             ),
         }
+
+
+def account(chain: Chain) -> str:
+    """Line by line who has said what, what became of it, and who has heard it when and how often."""
+    began = chain.said[0].at if chain.said else 0.0
+    lines = []
+    for said in chain.said:
+        words = ["acknowledged"] * said.acknowledged + ["returned"] * said.returned
+        for talker in chain.talkers:
+            times = [f"{at - began:.1f}" for body, at in talker.heard if body == said.body]
+            words.append(f"{talker.seat.nick}: {' '.join(times) or 'never'}")
+        lines.append(f"{said.at - began:.1f} {said.speaker.seat.nick} {said.body!r}; {', '.join(words)}\n")
+    return "".join(lines)
 
 
 def seconds(value: float | None) -> str:
@@ -119,6 +143,9 @@ def bytes_of(chain: Chain) -> dict[str, str]:
         row("bytes a message", phases["talking"], phases["talking"].messages)
     row("bytes from the end of the cut", phases["catching up"])
     rows["messages said in it"] = str(phases["catching up"].messages)
+    for name, phase in phases.items():
+        if "killed" in name:
+            row(f"bytes while {name}", phase)
     row("bytes a minute while idle", phases["idle"], phases["idle"].seconds / 60)
     return rows
 

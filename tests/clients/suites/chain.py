@@ -17,6 +17,7 @@ class Line:
     """What has to go well with any rooms. A line of the chain is between two of its three servers."""
 
     plan = PLAN
+    killed = ("a",)
 
     def setUp(self):
         """Servers of its own are made by the test."""
@@ -36,13 +37,15 @@ class Line:
     def find_what_is_planted(self, chain: Chain):
         heard = chain.talkers[-1].heard
         all = list(heard)
+        before = Verdict.of(chain)
         for what, plant in {
             "lost": lambda: heard.pop(3),
+            "broken": lambda: heard.pop(3),
             "doubled": lambda: heard.append(all[3]),
             "disordered": heard.reverse,
         }.items():
             plant()
-            self.assertGreater(getattr(Verdict.of(chain), what), 0, what)
+            self.assertGreater(getattr(Verdict.of(chain), what), getattr(before, what), what)
             heard[:] = all
 
     @differs("prosody", "it cannot be told who is behind which line")
@@ -53,6 +56,10 @@ class Line:
     async def test_nothing_is_lost_when_connections_are_reset_and_refused_for_a_while(self):
         await self.passed(replace(self.plan, resets=True))
 
+    @differs("prosody", "it cannot be told who is behind which line")
+    async def test_what_is_acknowledged_outlives_the_server_that_is_killed(self):
+        await self.passed(replace(self.plan, cut=2.0, after=1.0, away=1.5, kill=self.killed))
+
 
 class OrdinaryRooms(Line, ClientTest):
     about = "one room, XEP-0045"
@@ -62,6 +69,7 @@ class FederatedRooms(Line, ClientTest):
     """A room on each server, and each goes on by itself meanwhile."""
 
     plan = replace(PLAN, mode="fmuc", link="sat")
+    killed = ("b", "a")
     about = "a room on each, XEP-0289"
 
     async def passed(self, plan: Plan) -> Verdict:
@@ -69,5 +77,6 @@ class FederatedRooms(Line, ClientTest):
         there, all = verdict.beside
         self.assertGreater(there, 0)
         self.assertEqual(there, all, "who has no line between them hears each other at once")
-        self.assertEqual(verdict.entries, 0)
+        if not plan.kill:
+            self.assertEqual(verdict.entries, 0)
         return verdict

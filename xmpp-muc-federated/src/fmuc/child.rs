@@ -353,7 +353,7 @@ impl Node {
                 }
             }
         }
-        self.splits.forget_nodes(&via);
+        self.splits.doubt_nodes(&via);
         let since = turn.out.len();
         self.outlive_itself(&vector, turn);
         self.outlive(&via, &vector, turn);
@@ -513,8 +513,9 @@ impl Node {
         if let Some(parent) = &mut self.parent {
             parent.take_back(peer);
         }
-        self.splits.forget(&Via::Child(peer.clone()));
-        self.drop_behind(&Via::Child(peer.clone()), &Parting::default(), turn);
+        let via = Via::Child(peer.clone());
+        self.drop_behind(&via, &Parting::default(), turn);
+        self.forget_splits(&via, turn);
     }
 
     /// This side has nothing to do with a room any more.

@@ -138,13 +138,13 @@ impl Node {
     }
 
     /// Who has this nick here and is somebody else.
-    fn other_holder(&self, nick: &str, bare: &BareJid) -> Option<(Jid, BareJid)> {
+    pub(super) fn other_holder(&self, nick: &str, bare: &BareJid) -> Option<(Jid, BareJid)> {
         let holder = self.room.holder(nick);
         holder.filter(|(_, theirs)| theirs != bare)
     }
 
     /// The nick that somebody has instead: it depends on nothing but who they are, as long as it is free.
-    fn alias(&self, nick: &str, bare: &BareJid) -> String {
+    pub(super) fn alias(&self, nick: &str, bare: &BareJid) -> String {
         let all = || variants(nick, bare, self.room.nick_bytes());
         let mut free = all().filter(|alias| self.other_holder(alias, bare).is_none());
         let longest = || all().last().unwrap_or_default();

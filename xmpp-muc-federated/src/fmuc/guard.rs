@@ -183,13 +183,13 @@ impl Node {
             .collect()
     }
 
-    /// A peer has heard of a life of this node after the one that it is in: its clock has gone back, or somebody has used its name. So that what happens here
-    /// counts it begins another one, with those who are here.
+    /// A peer has heard of a life of this node after the one that it is in, or of more in this one than has happened: its clock has gone back, it has lost what
+    /// it knew, or somebody has used its name. So that what happens here counts it begins another one, with those who are here.
     pub(super) fn outlive_itself(&mut self, vector: &Vector, turn: &mut Turn<'_>) {
-        let Some(Reach { epoch, .. }) = vector.get(&self.id) else {
+        let Some(Reach { epoch, seq }) = vector.get(&self.id) else {
             return;
         };
-        if epoch <= self.epoch || epoch > latest_life(turn.now) {
+        if (epoch, seq) <= (self.epoch, self.last()) || epoch > latest_life(turn.now) {
             return;
         }
         self.begin_life(epoch + 1);

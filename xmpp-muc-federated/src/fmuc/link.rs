@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) aliases: Aliases,
     /// What of those who are there it is told, and was not.
     pub(super) pace: Pace,
+    /// Stanzas of which the event has no name yet, and when they came: where streams overtake each other the one that gives it may come later.
+    nameless: VecDeque<(Instant, Stanza)>,
     /// The ids that it does not know.
     pub(super) withheld: Withheld,
     /// The one on whose behalf it was joined.
@@ -86,6 +88,9 @@ pub(super) enum Speech {
     Openfire,
 }
 
+/// Stanzas that wait for the name of their event.
+const NAMELESS_MAX: usize = 64;
+
 impl Link {
     /// A link to a peer of which nothing is known but what the configuration says.
     pub(super) fn new(
@@ -117,6 +122,7 @@ impl Link {
             session: String::new(),
             aliases: Aliases::new(),
             pace: Pace::new(presence, bandwidth.interval),
+            nameless: VecDeque::new(),
             withheld: Withheld::default(),
             named: None,
             announced: Roster::default(),
@@ -176,7 +182,25 @@ impl Link {
         self.missed = false;
         self.ringed = false;
         self.aliases = Aliases::new();
+        self.nameless.clear();
         self.pace.take_skipped();
+    }
+
+    /// Keeps a stanza for when the name of its event is given.
+    pub(super) fn keep_nameless(&mut self, stanza: &Stanza, now: Instant) {
+        self.nameless.push_back((now, stanza.clone()));
+        if self.nameless.len() > NAMELESS_MAX {
+            self.nameless.pop_front();
+        }
+    }
+
+    /// What was kept, and is not of so long ago that it may be of another session.
+    pub(super) fn take_nameless(&mut self, now: Instant) -> Vec<Stanza> {
+        let since = self.timers.join;
+        let kept = self.nameless.drain(..);
+        kept.filter(|(at, _)| *at + since > now)
+            .map(|(_, stanza)| stanza)
+            .collect()
     }
 
     /// The peer knows nobody on this side, but perhaps the one on whose behalf it was joined.
@@ -374,6 +398,12 @@ impl Link {
 
     fn write_message(&mut self, message: &Stanza, passing: &Passing) -> Stanza {
         let author = passing.event.author();
+        let room = Jid::from(&self.room);
+        // What another room has for itself is this one's to say where nobody knows of others.
+        let author = match author.is_bare() && !self.is_ext() {
+            true => &room,
+            false => author,
+        };
         let fmuc = self.fmuc(author, passing.dot.as_ref());
         let nick = self
             .announced
@@ -550,7 +580,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The most characters of an id that goes over a narrow link as it is (B4 of the design).
 const ID_MAX: usize = 12;
 /// The most bytes of a nick that is given to one of ours over there.
-const ALIAS_MAX: usize = 1000;
+pub(super) const ALIAS_MAX: usize = 1000;
 
 fn is_long(id: &str) -> bool {
     id.chars().count() > ID_MAX

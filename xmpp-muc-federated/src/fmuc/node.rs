@@ -15,6 +15,7 @@ use super::dedupe::Dedupe;
 use super::event::{Event, Passing};
 use super::guard::Door;
 use super::link::Link;
+use super::lives::by_clock;
 use super::parent::Parent;
 use super::reference::Names;
 use super::replica::Held;
@@ -74,7 +75,7 @@ pub enum Input {
     /// Somebody has sent this to the room or to one of its occupants, another node of it or anybody else. `from` is who they really are, as their stream or
     /// their server has proven it.
     Stanza(Stanza),
-    /// A stanza of ours to another node has come back: it was not delivered.
+    /// An error has come for a stanza of ours to another node: it was not delivered. The error is as RFC 6120 §8.3 has it, and need not repeat what it is about.
     Returned(Stanza),
     /// Something has become of the streams between our server and this domain.
     Link {
@@ -203,11 +204,22 @@ impl Turn<'_> {
 }
 
 impl Node {
-    /// A node in a new life, with those who are in its room.
-    pub fn new(mut room: Room, federation: Federation, settings: Arc<Settings>, now: Now) -> Node {
+    /// A node in a new life, with those who are in its room: the life of this second, for one that has begun no other in it.
+    pub fn new(room: Room, federation: Federation, settings: Arc<Settings>, now: Now) -> Node {
+        Node::in_life(room, federation, settings, by_clock(now), now)
+    }
+
+    /// The same in a life that its room has not had ([`Lives`](super::Lives)).
+    pub fn in_life(
+        mut room: Room,
+        federation: Federation,
+        settings: Arc<Settings>,
+        life: u64,
+        now: Now,
+    ) -> Node {
         room.watch(true);
         let id = NodeId::new(room.jid().as_str());
-        let epoch = now.utc.0.max(1).unsigned_abs() / 1000;
+        let epoch = life;
         let mut have = log::Have::new(settings.have);
         have.adopt(&id, Reach { epoch, seq: 0 });
         let mut node = Node {
@@ -275,6 +287,11 @@ impl Node {
     pub fn is_idle(&self) -> bool {
         let parent = self.parent.as_ref();
         self.room.is_idle() && self.children.is_empty() && parent.is_none_or(Parent::is_idle)
+    }
+
+    /// The number of its last event.
+    pub(super) fn last(&self) -> u64 {
+        self.last
     }
 
     /// Another life, in which nothing has happened yet.
@@ -489,15 +506,12 @@ impl Node {
     }
 
     /// A stanza of ours has come back.
-    fn returned(&mut self, stanza: &Stanza, turn: &mut Turn<'_>) {
-        // As it was sent, or as an error.
-        let ours = |jid: &&Jid| jid.to_bare() != *self.room.jid();
-        let ends = [stanza.to(), stanza.from()].into_iter().flatten();
-        let Some(peer) = ends.filter(ours).map(Jid::to_bare).next() else {
+    fn returned(&mut self, error: &Stanza, turn: &mut Turn<'_>) {
+        let Some(peer) = error.from().map(Jid::to_bare) else {
             return;
         };
         if let Some(via) = self.via(&peer) {
-            self.came_back(&via, stanza, turn);
+            self.came_back(&via, error, turn);
         }
         if self
             .parent
@@ -551,7 +565,7 @@ impl Machine for Node {
         self.wake_up(turn);
         match input {
             Input::Stanza(stanza) => self.stanza(stanza, turn),
-            Input::Returned(stanza) => self.returned(&stanza, turn),
+            Input::Returned(error) => self.returned(&error, turn),
             Input::Link { domain, state } => self.link_changed(&domain, state, turn),
             Input::Configure(federation) => self.configure(federation, turn),
             Input::Close => {

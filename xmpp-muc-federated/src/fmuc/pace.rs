@@ -122,6 +122,13 @@ impl Pace {
 
     /// The link is down: in which way they are there is told when it is up.
     pub(super) fn postpone(&mut self, passing: &Passing) {
+        // Who goes, or comes again, is told of by that event.
+        if passing.dot.is_some()
+            && let Event::Here(Occupant { jid, .. }) | Event::Gone { jid, .. } = &passing.event
+            && let Some(told) = self.told.remove(jid)
+        {
+            self.later.remove(&(told.next, jid.clone()));
+        }
         if let Event::Here(occupant) = &passing.event
             && passing.dot.is_none()
             && self.level == PresenceLevel::Full

@@ -199,8 +199,8 @@ impl Node {
         };
         match parent.state {
             State::Idle => self.join(turn),
-            // A new session; what is still said of the one before does not count.
-            State::Leaving { .. } if parent.link.is_ext() => self.join(turn),
+            // A new session; what is still said of the one before does not count, and what was said of it last is lost.
+            State::Leaving { .. } if parent.link.is_ext() => self.join_anew(turn),
             _ => {}
         }
     }
@@ -752,8 +752,8 @@ impl Node {
             parent.state = State::Idle;
             parent.yielded = true;
             parent.link.forget_all();
-            self.splits.forget(&Via::Parent);
             self.drop_behind(&Via::Parent, &Parting::default(), turn);
+            self.forget_splits(&Via::Parent, turn);
         }
     }
 

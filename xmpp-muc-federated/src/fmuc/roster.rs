@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use xmpp_core::Jid;
 use xmpp_core::jid::nickname;
-use xmpp_core::stanza::Stanza;
 
 /// Occupants, and the nicks under which they are known.
 #[derive(Debug, Default)]
@@ -73,13 +72,6 @@ impl Roster {
         let other =
             |(one, theirs): &(&Jid, &String)| one.to_bare() != bare && self::key(theirs) == key;
         self.all.iter().find(other).map(|(one, _)| one)
-    }
-
-    /// The nick of somebody, or else the one that a stanza is from.
-    pub(super) fn named_as(&self, jid: &Jid, stanza: &Stanza) -> String {
-        let nick = stanza.from().and_then(Jid::resource);
-        let known = self.all.get(jid).map(String::as_str);
-        known.or(nick).unwrap_or_default().to_owned()
     }
 
     /// Whether it has to be written down: it is said once.

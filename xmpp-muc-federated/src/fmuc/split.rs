@@ -25,6 +25,8 @@ struct Split {
     node: Option<NodeId>,
     /// When those behind it leave, as the room here has to see it; `None`: they have, or do not.
     until: Option<Instant>,
+    /// A session has begun since in which the peer has not said so again.
+    doubtful: bool,
 }
 
 /// "The user was removed because of an error: a technical problem" (XEP-0045 §16.6.2).
@@ -32,9 +34,16 @@ const TECHNICAL: u16 = 333;
 
 impl Splits {
     /// A session begins: the peer is about to say which nodes behind it cannot be heard of.
-    pub(super) fn forget_nodes(&mut self, via: &Via) {
-        self.all
-            .retain(|split| split.via != *via || split.node.is_none());
+    pub(super) fn doubt_nodes(&mut self, via: &Via) {
+        let nodes = self.all.iter_mut().filter(|split| split.via == *via);
+        nodes.for_each(|split| split.doubtful = split.node.is_some());
+    }
+
+    /// The nodes of which it has not said so again, or all: they are forgotten.
+    fn take_nodes(&mut self, via: &Via, all: bool) -> Vec<NodeId> {
+        let those = |split: &mut Split| split.via == *via && (split.doubtful || all);
+        let taken = self.all.extract_if(.., those);
+        taken.filter_map(|split| split.node).collect()
     }
 
     /// The nodes that cannot be heard of, behind other links than this one.
@@ -61,11 +70,8 @@ impl Splits {
             via: via.clone(),
             node: None,
             until: None,
+            doubtful: false,
         });
-    }
-
-    pub(super) fn forget(&mut self, via: &Via) {
-        self.all.retain(|split| split.via != *via);
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -84,6 +90,7 @@ impl Node {
             via: via.clone(),
             node: None,
             until,
+            doubtful: false,
         });
         self.fade(via, None, turn);
         let nodes = self.nodes_behind(via);
@@ -92,20 +99,33 @@ impl Node {
 
     /// A link is up again, and what has become of those behind it is known.
     pub(super) fn reunite(&mut self, via: &Via, turn: &mut Turn<'_>) {
+        let mut back = self.splits.take_nodes(via, false);
         if self.splits.has(via) {
             self.splits
                 .all
                 .retain(|split| split.via != *via || split.node.is_some());
-            let mut nodes = self.nodes_behind(via);
-            nodes.retain(|node| !self.splits.has_node(via, node));
-            self.spread(via, &nodes, Extension::Reach, turn);
+            back = self.nodes_behind(via);
+            back.retain(|node| !self.splits.has_node(via, node));
         }
+        self.spread(via, &back, Extension::Reach, turn);
         for jid in self.crowd.jids_behind(via) {
             let dot = self.crowd.get(&jid).and_then(|known| known.dot.as_ref());
             if !dot.is_some_and(|dot| self.splits.has_node(via, &dot.node)) {
                 self.find_again(via, &jid, turn);
             }
         }
+    }
+
+    /// Nobody is behind a link any more: of whatever node was cut off one hears as soon as somebody is there again.
+    pub(super) fn forget_splits(&mut self, via: &Via, turn: &mut Turn<'_>) {
+        let mut back = match self.splits.has(via) {
+            true => self.nodes_behind(via),
+            false => Vec::new(),
+        };
+        back.extend(self.splits.take_nodes(via, true));
+        back.sort();
+        back.dedup();
+        self.spread(via, &back, Extension::Reach, turn);
     }
 
     /// The nodes on this side of a link that cannot be heard of.
@@ -139,13 +159,20 @@ impl Node {
     fn node_split(&mut self, via: &Via, alias: Alias, turn: &mut Turn<'_>) -> Option<NodeId> {
         let node = self.node_named(via, alias)?;
         let until = self.grace(via, turn);
-        if self.splits.has_node(via, &node) || self.splits.all.len() >= self.settings.have.nodes {
+        let mut all = self.splits.all.iter_mut();
+        let same = |split: &&mut Split| split.via == *via && split.node.as_ref() == Some(&node);
+        if let Some(split) = all.find(same) {
+            split.doubtful = false;
+            return None;
+        }
+        if self.splits.all.len() >= self.settings.have.nodes {
             return None;
         }
         self.splits.all.push(Split {
             via: via.clone(),
             node: Some(node.clone()),
             until,
+            doubtful: false,
         });
         self.fade(via, Some(&node), turn);
         Some(node)
@@ -169,6 +196,37 @@ impl Node {
             self.find_again(via, &jid, turn);
         }
         Some(node)
+    }
+
+    /// Somebody may have taken a nick here of one who has not been heard of for too long: they have another one now, and are told of under it. Else
+    /// whoever hears of both would give one of them another for itself alone.
+    pub(super) fn displace(&mut self, turn: &mut Turn<'_>) {
+        if self.splits.all.is_empty() {
+            return;
+        }
+        let lost = self.crowd.iter().filter(|known| {
+            let (jid, nick) = (&known.occupant.jid, &known.occupant.nick);
+            known.sight == Sight::Lost
+                && !self.is_lost(known)
+                && self.other_holder(nick, &jid.to_bare()).is_some()
+        });
+        for known in lost.cloned().collect::<Vec<_>>() {
+            let bare = known.occupant.jid.to_bare();
+            let nick = self.alias(&known.occupant.nick, &bare);
+            let occupant = Occupant {
+                nick,
+                ..known.occupant
+            };
+            if let Some(known) = self.crowd.get_mut(&occupant.jid) {
+                known.occupant = occupant.clone();
+            }
+            let passing = Passing {
+                event: Event::Here(occupant),
+                dot: None,
+                late: None,
+            };
+            self.tell_ext(&known.via, &passing, turn);
+        }
     }
 
     /// Whether nothing is heard of a node, or of anybody behind the link that it is behind.
@@ -274,15 +332,19 @@ impl Node {
             known.sight = sight;
             known.occupant = occupant.clone();
         }
+        let other_nick = occupant.nick != known.occupant.nick;
         let event = Event::Here(occupant);
         let passing = Passing {
             event,
             dot: None,
             late: None,
         };
-        match self.is_named_here(jid) {
-            true => self.publish(via, &passing, turn),
-            false => self.tell_simple(via, &passing, turn),
+        if self.is_named_here(jid) {
+            return self.publish(via, &passing, turn);
+        }
+        self.tell_simple(via, &passing, turn);
+        if other_nick {
+            self.tell_ext(via, &passing, turn);
         }
     }
 
@@ -307,6 +369,21 @@ impl Node {
         for (peer, child) in &mut self.children {
             let source = matches!(via, Via::Child(from) if from == peer);
             if !source && !child.link.is_ext() {
+                child.tell(passing, turn);
+            }
+        }
+    }
+
+    /// Tells those that do.
+    fn tell_ext(&mut self, via: &Via, passing: &Passing, turn: &mut Turn<'_>) {
+        if *via != Via::Parent
+            && let Some(parent) = self.parent.as_mut().filter(|parent| parent.link.is_ext())
+        {
+            parent.tell(passing, turn);
+        }
+        for (peer, child) in &mut self.children {
+            let source = matches!(via, Via::Child(from) if from == peer);
+            if !source && child.link.is_ext() {
                 child.tell(passing, turn);
             }
         }

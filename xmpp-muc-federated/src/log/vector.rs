@@ -37,6 +37,12 @@ impl Vector {
         self.0.get(&dot.node).is_some_and(|reach| *reach >= it)
     }
 
+    /// The same of something that outlives its node's life: who has heard of a later life need not have it.
+    pub fn includes(&self, dot: &Dot) -> bool {
+        let reach = self.0.get(&dot.node);
+        reach.is_some_and(|reach| reach.epoch == dot.epoch && reach.seq >= dot.seq)
+    }
+
     /// All nodes, in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&NodeId, Reach)> {
         self.0.iter().map(|(node, reach)| (node, *reach))

@@ -201,6 +201,15 @@ mod tests {
             page
         }
 
+        async fn linked(
+            &self,
+            service: &BareJid,
+            after: Option<&BareJid>,
+            limit: usize,
+        ) -> Result<Vec<BareJid>> {
+            self.inner.linked(service, after, limit).await
+        }
+
         async fn count(&self, service: &BareJid) -> Result<usize> {
             self.inner.count(service).await
         }

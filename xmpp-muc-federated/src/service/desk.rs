@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::{Either, select};
 use futures::{FutureExt as _, StreamExt as _};
+use xmpp_core::BareJid;
 use xmpp_core::mailbox::{Envelope, Origin, Outcome};
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, IqType, Kind};
@@ -18,6 +19,8 @@ use super::table::{Fresh, Table};
 const BATCH: usize = 64 << 10;
 /// When a room for which there was no place is tried again.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Rooms that are read from the store at a time.
+const PAGE: usize = 1000;
 
 pub(super) struct Desk {
     server: Server,
@@ -95,20 +98,25 @@ impl Desk {
         });
     }
 
-    /// Has the rooms made that are to be there, and those go on that are.
+    /// Has the rooms made that are to be there, and those go on that were one with others: these wait to be asked what they have missed, or still count
+    /// people who are gone.
     fn wake(&self) {
         let (server, table) = (self.server.clone(), self.table.clone());
         let Some(federal) = &self.table.house.federal else {
             return;
         };
-        let rooms: Vec<_> = federal.rooms().cloned().collect();
-        if rooms.is_empty() {
-            return;
-        }
+        let named: Vec<_> = federal.rooms().cloned().collect();
         self.server.spawn(async move {
-            for room in &rooms {
-                while !table.wake(room) && server.closing().now_or_never().is_none() {
-                    server.rest(PATIENCE).await;
+            wake_all(&server, &table, &named).await;
+            let mut after = None;
+            while server.closing().now_or_never().is_none() {
+                match table.house.linked(after.as_ref()).await {
+                    Some(page) if page.is_empty() => return,
+                    Some(page) => {
+                        wake_all(&server, &table, &page).await;
+                        after = page.into_iter().next_back();
+                    }
+                    None => server.rest(table.house.options.limits.retry).await,
                 }
             }
         });
@@ -159,5 +167,25 @@ impl House {
             tracing::error!(service = %options.address, %error, "rooms not listed");
         }
         loaded.is_ok()
+    }
+
+    /// Some of the stored rooms that have links; `None` if the store does not say.
+    async fn linked(&self, after: Option<&BareJid>) -> Option<Vec<BareJid>> {
+        let options = &self.options;
+        let page = options.store.linked(&options.address, after, PAGE).await;
+        if let Err(error) = &page {
+            self.metrics.store_errors.increment();
+            tracing::error!(service = %options.address, %error, "federated rooms not loaded");
+        }
+        page.ok()
+    }
+}
+
+/// Has these rooms come into memory, as there is place.
+async fn wake_all(server: &Server, table: &Table, rooms: &[BareJid]) {
+    for room in rooms {
+        while server.closing().now_or_never().is_none() && !table.wake(room) {
+            server.rest(PATIENCE).await;
+        }
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Federal {
     options: Federating,
     /// With all domains that are ours, as soon as these are known.
     settings: OnceLock<Arc<fmuc::Settings>>,
+    pub(super) lives: fmuc::Lives,
 }
 
 /// Keeps what is between rooms from being said by clients.
@@ -46,6 +47,7 @@ impl Federal {
         Federal {
             options,
             settings: OnceLock::new(),
+            lives: fmuc::Lives::default(),
         }
     }
 

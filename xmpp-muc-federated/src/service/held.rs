@@ -54,13 +54,14 @@ impl Held {
         room: Room,
         by: FederatedBy,
         stored: &StoredFederation,
-        settings: Arc<fmuc::Settings>,
+        (settings, lives): (Arc<fmuc::Settings>, &fmuc::Lives),
         now: Now,
     ) -> Held {
         let held = Held::new(room, by);
         let federation = held.room().federation().cloned();
+        let is_new = *stored == StoredFederation::default();
         // Others may take part that it has to leave.
-        let is_alone = federation.is_none() && *stored == StoredFederation::default();
+        let is_alone = federation.is_none() && is_new;
         let Machine::Room(room) = held.machine else {
             return held;
         };
@@ -71,7 +72,13 @@ impl Held {
             };
         }
         let told = federation.as_deref().cloned().unwrap_or_default();
-        let node = Node::restore(*room, told, settings, stored, now);
+        let node = match is_new {
+            true => {
+                let life = lives.begin(room.jid(), now);
+                Node::in_life(*room, told, settings, life, now)
+            }
+            false => Node::restore(*room, told, settings, stored, now),
+        };
         Held {
             machine: Machine::Node(Box::new(node)),
             federation,
@@ -166,7 +173,7 @@ impl Held {
     /// Has it be federated as its owner, or whoever runs the service, wants it now.
     pub(super) fn configure(
         self,
-        settings: &Arc<fmuc::Settings>,
+        (settings, lives): (Arc<fmuc::Settings>, &fmuc::Lives),
         now: Now,
         out: &mut Vec<fmuc::Output>,
     ) -> Held {
@@ -174,7 +181,8 @@ impl Held {
         let told = federation.as_deref().cloned().unwrap_or_default();
         let machine = match self.machine {
             Machine::Room(room) => {
-                let mut node = Node::new(*room, told, settings.clone(), now);
+                let life = lives.begin(room.jid(), now);
+                let mut node = Node::in_life(*room, told, settings, life, now);
                 // Those who are here already need the others at once.
                 node.handle_timeout(now, out);
                 Machine::Node(Box::new(node))

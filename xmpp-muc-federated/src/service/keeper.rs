@@ -1,36 +1,41 @@
 //! The task of one room.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::{Either, select};
+use xmpp_core::BareJid;
 use xmpp_core::mailbox::{Envelope, Outcome};
 use xmpp_core::server::Server;
-use xmpp_core::stanza::{Condition, ErrorType, IqType, Kind, PresenceType, Stanza, StanzaError};
+use xmpp_core::stanza::{IqType, Kind, Stanza, StanzaError};
 use xmpp_core::store::StoreError;
-use xmpp_core::{BareJid, Jid};
 
 use super::Options;
-use super::federation::nobody_here;
 use super::held::{Happening, Held};
 use super::lines::Lines;
 use super::loan::Loan;
 use super::outlet::{Outlet, failed};
 use super::table::{Post, Table};
 use super::unsaved::Unsaved;
-use crate::fmuc::{self, LinkState, Matter, Notice, is_between_rooms};
+use crate::fmuc::{self, LinkState, is_between_rooms};
 use crate::ns;
-use crate::room::{FederatedBy, Output, Room, refusal};
-use crate::store::StoredFederation;
+use crate::room::{Output, Room, refusal};
+
+mod load;
+mod nodes;
+mod save;
+mod seat;
+mod show;
+
+use seat::Seat;
+use show::Shown;
 
 /// Bytes of stanzas that are taken at a time: what their turns have changed is stored together.
 const BATCH: usize = 64 << 10;
 /// Tries to store what is left when the service closes.
 const LAST_TRIES: usize = 3;
-
-const NOT_LOADED: &str = "room not loaded";
 
 /// Keeps a room as long as somebody has to do with it.
 pub(super) struct Keeper {
@@ -55,25 +60,6 @@ pub(super) struct Keeper {
     idle: Option<Instant>,
     shown: Shown,
     outputs: Vec<fmuc::Output>,
-}
-
-/// A room's place in the table.
-struct Seat {
-    server: Server,
-    table: Arc<Table>,
-    post: Arc<Post>,
-    left: bool,
-    loading: bool,
-    /// Since when it can make place for another room, as the table knows it.
-    rests: Option<Instant>,
-}
-
-/// What others have been told of the room.
-#[derive(Default)]
-struct Shown {
-    persistent: bool,
-    /// Its name, if it is listed.
-    listing: Option<Option<String>>,
 }
 
 enum Event {
@@ -108,11 +94,27 @@ impl Keeper {
         }
     }
 
+    /// What it does takes several times the memory in which it rests, and is held only as long as it lasts.
     pub(super) async fn run(mut self) {
+        if Box::pin(self.begin()).await.is_break() {
+            return;
+        }
+        loop {
+            let event = self.next().await;
+            if Box::pin(self.handle(event)).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> ControlFlow<()> {
         match self.load().await {
             Ok(room) => self.room = room,
             // Whatever waits is refused, and who comes later tries again.
-            Err(error) => return self.seat.abandon(&error),
+            Err(error) => {
+                self.seat.abandon(&error);
+                return ControlFlow::Break(());
+            }
         }
         self.stored = self.room.is_some();
         self.shown.persistent = self.stored;
@@ -124,83 +126,28 @@ impl Keeper {
         self.establish().await;
         self.show();
         self.seat.loaded();
-        loop {
-            match self.next().await {
-                Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
-                Event::Links(changes) => self.links(changes).await,
-                Event::Time => self.time().await,
-                Event::Asked if self.seat.rests.is_some() && self.leave() => return,
-                Event::Asked => self.seat.stay(),
-                Event::Close => return self.close().await,
-            }
-            self.show();
-            if self.is_over() && self.leave() {
-                return;
-            }
-        }
+        ControlFlow::Continue(())
     }
 
-    /// The room as it is stored, if it is.
-    async fn load(&self) -> Result<Option<Held>, StanzaError> {
-        let (options, jid) = (self.options(), &self.seat.post.room);
-        let store = &options.store;
-        let stored = store.load(jid).await;
-        let stored = stored.map_err(|error| self.failed(NOT_LOADED, &error))?;
-        let Some(stored) = stored else {
-            return Ok(None);
-        };
-        let most = options.settings.limits.history;
-        let history = store.history(jid, most).await;
-        let history = history.map_err(|error| self.failed(NOT_LOADED, &error))?;
-        let settings = options.settings.clone();
-        let room = match Room::restore(jid.clone(), stored, &history, settings) {
-            Ok(room) => room,
-            Err(error) => {
-                self.table.house.metrics.unreadable.increment();
-                tracing::error!(room = %jid, %error, "stored room not readable");
-                return Err(Condition::InternalServerError.into());
+    async fn handle(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Stanzas(stanzas) => self.stanzas(stanzas).await,
+            Event::Links(changes) => self.links(changes).await,
+            Event::Time => self.time().await,
+            Event::Asked if self.seat.rests.is_some() && self.leave() => {
+                return ControlFlow::Break(());
             }
-        };
-        let Some(federal) = &self.table.house.federal else {
-            return Ok(Some(Held::new(room, FederatedBy::Nobody)));
-        };
-        let stored = store.federation(jid).await;
-        let stored = stored.map_err(|error| self.failed(NOT_LOADED, &error))?;
-        let (by, settings) = (federal.by(jid), federal.settings());
-        let now = self.server.now();
-        Ok(Some(Held::restore(room, by, &stored, settings, now)))
-    }
-
-    /// Makes the room if there is none, and whoever runs the service wants one.
-    async fn establish(&mut self) {
-        let Some(federal) = self.table.house.federal.as_ref() else {
-            return;
-        };
-        let by = federal.by(&self.seat.post.room);
-        if self.room.is_some() || !matches!(by, FederatedBy::Operator(_)) {
-            return;
+            Event::Asked => self.seat.stay(),
+            Event::Close => {
+                self.close().await;
+                return ControlFlow::Break(());
+            }
         }
-        let settings = federal.settings();
-        let stored = StoredFederation::default();
-        let jid = self.seat.post.room.clone();
-        let mut room = Room::new(jid, self.options().settings.clone());
-        let mut made = Vec::new();
-        room.establish(&mut made);
-        let now = self.server.now();
-        self.room = Some(Held::restore(room, by, &stored, settings, now));
-        for output in made {
-            self.perform(output).await;
+        self.show();
+        match self.is_over() && self.leave() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
-        self.table.house.metrics.created.increment();
-        // If it fails it is tried again.
-        let _ = self.save().await;
-    }
-
-    fn by(&self) -> FederatedBy {
-        let federal = self.table.house.federal.as_ref();
-        federal.map_or(FederatedBy::Nobody, |federal| {
-            federal.by(&self.seat.post.room)
-        })
     }
 
     async fn next(&self) -> Event {
@@ -263,31 +210,16 @@ impl Keeper {
         Some(due.saturating_duration_since(self.server.now().instant))
     }
 
-    /// Each has its turn, and what they have changed is stored together.
+    /// Each has its turn; what they have said is sent together, and what they have changed stored together.
     async fn stanzas(&mut self, envelopes: Vec<Envelope>) {
-        let mut unsettled = Vec::new();
-        for envelope in envelopes {
+        for envelope in &envelopes {
             self.table.house.metrics.received.increment();
             self.stanza(envelope.stanza.clone()).await;
-            match self.unsaved.is_empty() {
-                true => envelope.settle(Outcome::Settled),
-                false => unsettled.push(envelope),
-            }
         }
-        // If it fails it is tried again: what was said has been heard.
-        let _ = self.save().await;
-        for envelope in unsettled {
+        self.finish().await;
+        for envelope in envelopes {
             envelope.settle(Outcome::Settled);
         }
-    }
-
-    /// The streams to servers of other nodes have gone down, or come up.
-    async fn links(&mut self, changes: Vec<(BareJid, LinkState)>) {
-        for (domain, state) in changes {
-            self.turn(Happening::Link(domain, state)).await;
-        }
-        // If it fails it is tried again.
-        let _ = self.save().await;
     }
 
     async fn stanza(&mut self, stanza: Stanza) {
@@ -334,68 +266,6 @@ impl Keeper {
         reserved
     }
 
-    /// A stanza of another node: no room is made for it, and no error comes of it.
-    async fn between_rooms(&mut self, stanza: Stanza) {
-        if let Some(lines) = &mut self.lines {
-            lines.received(&stanza);
-        }
-        if self.room.is_some() {
-            return self.turn(Happening::Stanza(stanza)).await;
-        }
-        if let Some(answer) = nobody_here(&stanza) {
-            self.table.house.metrics.refused.increment();
-            self.outlet.send(answer).await;
-        }
-    }
-
-    /// Whether this says that something has not reached another node.
-    fn is_returned(&self, stanza: &Stanza) -> bool {
-        let from = stanza.from().map(Jid::to_bare);
-        let is_node = |lines: &Lines| from.is_some_and(|from| lines.has(&from));
-        let Some(error) = stanza
-            .error()
-            .filter(|_| self.lines.as_ref().is_some_and(is_node))
-        else {
-            return false;
-        };
-        // RFC 6120 §8.3.3.16 and §8.3.3.17, and what has no room on its way.
-        matches!(
-            error.condition,
-            Condition::RemoteServerNotFound
-                | Condition::RemoteServerTimeout
-                | Condition::ResourceConstraint
-        )
-    }
-
-    /// There is no such room: with one who enters it is made.
-    fn make(&mut self, stanza: &Stanza) -> Result<(), StanzaError> {
-        let jid = &self.seat.post.room;
-        let to_occupant = stanza.to().is_some_and(|to| to.resource().is_some());
-        let mut refused: StanzaError = match stanza.kind() {
-            Kind::Presence(PresenceType::Available) => {
-                let from = stanza.from().ok_or(Condition::BadRequest)?;
-                match self.table.house.create(jid, from, &self.server) {
-                    Ok(()) => {
-                        let settings = self.options().settings.clone();
-                        let room = Room::new(jid.clone(), settings);
-                        self.room = Some(Held::new(room, self.by()));
-                        return Ok(());
-                    }
-                    Err(error) => error,
-                }
-            }
-            // XEP-0410 §3.3: what is not there is not to be taken for an occupant who has changed their nick, as
-            // <item-not-found/> would be.
-            Kind::Iq(IqType::Get | IqType::Set) if to_occupant => {
-                StanzaError::new(Condition::NotAcceptable).with_kind(ErrorType::Cancel)
-            }
-            _ => Condition::ItemNotFound.into(),
-        };
-        // RFC 6120 §8.3.1: it is not the occupant who answers.
-        refused.by = to_occupant.then(|| jid.clone().into());
-        Err(refused)
-    }
-
     async fn time(&mut self) {
         let now = self.server.now().instant;
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
@@ -406,13 +276,25 @@ impl Keeper {
         if is_due(self.retry) {
             self.retry = None;
         }
-        // If it fails it is tried again.
-        let _ = self.save().await;
+        self.finish().await;
     }
 
     /// A turn of the room, and those that follow from it.
     async fn turn(&mut self, what: Happening) {
         self.step(what).await;
+        self.take_bounced().await;
+    }
+
+    /// After the turns: what was said is on its way, and what has changed is stored.
+    async fn finish(&mut self) {
+        self.outlet.send_gathered().await;
+        self.take_bounced().await;
+        // If it fails it is tried again: what was said has been heard.
+        let _ = self.save().await;
+    }
+
+    /// The turns of what has come back at once.
+    async fn take_bounced(&mut self) {
         loop {
             let bounced = self.outlet.take_bounced();
             if bounced.is_empty() {
@@ -421,6 +303,7 @@ impl Keeper {
             for stanza in bounced {
                 self.step(Happening::Stanza(stanza)).await;
             }
+            self.outlet.send_gathered().await;
         }
     }
 
@@ -436,7 +319,9 @@ impl Keeper {
             && !room.is_as_wanted()
         {
             let held = self.room.take();
-            self.room = held.map(|held| held.configure(&federal.settings(), now, &mut outputs));
+            self.room = held.map(|held| {
+                held.configure((federal.settings(), &federal.lives), now, &mut outputs)
+            });
         }
         for output in outputs.drain(..) {
             match output {
@@ -448,69 +333,19 @@ impl Keeper {
         self.outputs = outputs;
     }
 
-    /// Sends this to another node, together with what follows if the link is one for that.
-    async fn tell_node(&mut self, peer: &BareJid, stanza: Stanza) {
-        if let Some(lines) = &mut self.lines {
-            lines.sent(peer, &stanza);
-        }
-        let federation = self.room.as_ref().and_then(Held::federation);
-        let pause = match (&self.table.house.federal, federation) {
-            (Some(federal), Some(federation)) => federal.pause(peer, federation),
-            _ => Duration::ZERO,
-        };
-        self.outlet.send_together(peer, stanza, pause).await;
-    }
-
-    /// What those who run the service should know.
-    fn note(&self, Notice { peer, what, .. }: &Notice) {
-        let (room, metrics) = (&self.seat.post.room, &self.table.house.metrics);
-        match what {
-            Matter::Dropped(why) => {
-                metrics.dropped.increment();
-                tracing::debug!(%room, %peer, why, "stanza of another node dropped");
-            }
-            Matter::Refused(why) => {
-                metrics.refused.increment();
-                tracing::info!(%room, %peer, why, "room not let in");
-            }
-            Matter::Rejected(why) => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, why, "room not joined");
-            }
-            Matter::Ordinary => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room not joined, since it is not federated");
-            }
-            Matter::NoEcho => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room left: it does not say what it has done, so this one can be no replica of it");
-            }
-            Matter::Silent => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room not joined, since it does not answer");
-            }
-            Matter::Stale => {
-                metrics.rejected.increment();
-                tracing::warn!(%room, %peer, "room not joined: the Openfire there may still know occupants of this room from before; its room has to be emptied of them");
-            }
-            Matter::Flood => {
-                metrics.dropped.increment();
-                tracing::warn!(%room, %peer, "another node says too much");
-            }
-        }
-    }
-
     /// Does what the room wants done.
     async fn perform(&mut self, output: Output) {
         match output {
             Output::Send(stanza) => self.outlet.send(stanza).await,
-            Output::Broadcast(stanza, to) => self.outlet.broadcast(&stanza, &to).await,
+            Output::Broadcast(stanza, to) => self.outlet.broadcast(stanza, to).await,
             Output::Burst(to, stanzas) => self.outlet.burst(to, stanzas).await,
             Output::Store(change) => {
                 self.changed = true;
                 self.unsaved.add(change);
             }
             Output::Answer(answer) => {
+                // What was said before does not wait for the store.
+                self.outlet.send_gathered().await;
                 // What has changed nothing waits for nothing.
                 let stored = match self.changed {
                     true => self.save().await,
@@ -528,31 +363,6 @@ impl Keeper {
                 self.table.house.creators.gone(&self.seat.post.room);
             }
         }
-    }
-
-    /// Stores what has changed, in one step.
-    async fn save(&mut self) -> Result<(), StanzaError> {
-        if self.unsaved.is_empty() {
-            return Ok(());
-        }
-        if self.retry.is_some() {
-            return Err(Condition::InternalServerError.into());
-        }
-        let changes = self.unsaved.take();
-        let room = &self.seat.post.room;
-        let error = match self.options().store.apply(room, &changes).await {
-            Ok(()) => {
-                self.stored = self.room().is_some_and(Room::is_persistent);
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        // What the store is not meant to do it will not do later either.
-        if !matches!(error, StoreError::Refused(_)) {
-            self.unsaved.put_back(changes);
-            self.retry = Some(self.server.now().instant + self.options().limits.retry);
-        }
-        Err(self.failed("room not stored", &error))
     }
 
     /// Everybody hears that this is the end, and what is not stored is tried for the last time.
@@ -600,64 +410,6 @@ impl Keeper {
         self.unsaved.is_empty() && self.outlet.due().is_none()
     }
 
-    /// Has the history be among what the memory is lent for. It is what goes when that is short, the oldest first.
-    fn weigh(&mut self) {
-        let bytes = self.room().map_or(0, Room::history_bytes);
-        let lent = self.history.bytes();
-        if bytes < lent {
-            self.history.shrink(lent - bytes);
-        } else if !self.history.grow_modestly(bytes - lent)
-            && let Some(room) = &mut self.room
-        {
-            room.forget_history(lent);
-            self.history.shrink(lent - room.room().history_bytes());
-        }
-    }
-
-    /// Has others see the room as it is.
-    fn show(&mut self) {
-        self.weigh();
-        let (post, catalogue) = (&self.seat.post, &self.table.house.catalogue);
-        let held = self.room.as_ref();
-        let room = held.map(Held::room);
-        let shown = &mut self.shown;
-
-        let occupants = room.map_or(0, Room::population);
-        let before = post.occupants.swap(occupants, Ordering::Relaxed);
-        self.table.house.metrics.populate(before, occupants);
-
-        let persistent = room.is_some_and(Room::is_persistent);
-        match (shown.persistent, persistent) {
-            // Whoever runs the service has it so; else there was a place for it before it became so.
-            (false, true) => _ = catalogue.keeps(usize::MAX),
-            (true, false) => catalogue.forgets(),
-            _ => {}
-        }
-        shown.persistent = persistent;
-        post.persistent.store(persistent, Ordering::Relaxed);
-
-        let listing = room.and_then(Room::listing).map(|listing| listing.name);
-        let before = shown.listing.as_ref().map(|name| name.as_deref());
-        if before != listing {
-            match listing {
-                Some(name) => catalogue.list(&post.room, name),
-                None => catalogue.strike(&post.room),
-            }
-            shown.listing = listing.map(|name| name.map(str::to_owned));
-        }
-
-        let is_idle = held.is_some_and(Held::is_idle);
-        let node = held.and_then(Held::node);
-        let now = self.server.now();
-        if let Some(lines) = &mut self.lines {
-            lines.show(node, now);
-        }
-        let now = now.instant;
-        self.idle = is_idle.then(|| self.idle.unwrap_or(now));
-        let rests = self.idle.filter(|_| self.is_done());
-        self.seat.rest(rests);
-    }
-
     fn room(&self) -> Option<&Room> {
         self.room.as_ref().map(Held::room)
     }
@@ -669,77 +421,5 @@ impl Keeper {
 
     fn options(&self) -> &Options {
         &self.table.house.options
-    }
-}
-
-impl Seat {
-    fn new(server: Server, table: Arc<Table>, post: Arc<Post>) -> Seat {
-        Seat {
-            server,
-            table,
-            post,
-            left: false,
-            loading: true,
-            rests: None,
-        }
-    }
-
-    /// What is stored is in memory.
-    fn loaded(&mut self) {
-        if std::mem::take(&mut self.loading) {
-            self.table.loaded();
-        }
-    }
-
-    /// It can make place for another room since then, or cannot.
-    fn rest(&mut self, since: Option<Instant>) {
-        if self.rests != since {
-            self.table.rests(&self.post.room, self.rests, since);
-            self.rests = since;
-        }
-    }
-
-    /// It was asked to make place, and has something to do.
-    fn stay(&mut self) {
-        self.rest(None);
-        self.table.stays(&self.post);
-    }
-
-    /// Gives the place back, unless something waits for the room.
-    fn leave(&mut self) -> bool {
-        self.rest(None);
-        self.left = self.table.leave(&self.post);
-        self.left
-    }
-
-    /// Gives the place back; what waits is answered with this error.
-    fn abandon(&mut self, error: &StanzaError) {
-        self.rest(None);
-        self.left = true;
-        for envelope in self.table.abandon(&self.post) {
-            let is_of_node = is_between_rooms(&envelope.stanza);
-            if !is_of_node && let Some(reply) = refusal(&envelope.stanza, error) {
-                self.server.send(reply);
-            }
-            envelope.settle(Outcome::Returned);
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if !self.left {
-            // The task has come to no good end. What was not stored is lost.
-            let house = &self.table.house;
-            let is_stored = self.loading || self.post.persistent.load(Ordering::Relaxed);
-            if !is_stored {
-                house.catalogue.strike(&self.post.room);
-                house.creators.gone(&self.post.room);
-            }
-            self.abandon(&Condition::ServiceUnavailable.into());
-        }
-        self.loaded();
-        let occupants = self.post.occupants.swap(0, Ordering::Relaxed);
-        self.table.house.metrics.populate(occupants, 0);
     }
 }

@@ -17,6 +17,8 @@ use super::table::Table;
 
 /// Stanzas that are sent before others have their turn.
 const STRETCH: usize = 512;
+/// Bytes of what all are to hear that are gathered at most: what a connection writes at once.
+const GATHERED: usize = 16 << 10;
 /// Stanzas of a burst that are sent at once to one who is elsewhere: what may wait on the way there has bounds.
 const PAGE: usize = 200;
 /// When as many more follow.
@@ -33,6 +35,8 @@ const BURST: usize = size_of::<Waiting>();
 pub(super) struct Outlet {
     server: Server,
     table: Arc<Table>,
+    /// What all are to hear, and nobody has heard yet.
+    gathered: Gathered,
     /// What is yet to be sent to those who are told much.
     late: BTreeMap<Jid, Late>,
     /// When they are told more.
@@ -41,6 +45,14 @@ pub(super) struct Outlet {
     bounced: Vec<Stanza>,
     /// What goes to other nodes together with what follows.
     batches: BTreeMap<BareJid, Batch>,
+}
+
+/// Stanzas for the same recipients, one after the other: each gets all of them and is woken once, so that they are written together. In a large
+/// room the others have their turn before all are through, and would be written one by one.
+struct Gathered {
+    stanzas: Vec<Stanza>,
+    bytes: usize,
+    to: Arc<[Jid]>,
 }
 
 /// Stanzas that go to another node together: one flush, one record, one segment.
@@ -69,6 +81,7 @@ impl Outlet {
         Outlet {
             server,
             table,
+            gathered: Gathered::nothing(),
             late: BTreeMap::new(),
             due: None,
             bounced: Vec::new(),
@@ -78,6 +91,11 @@ impl Outlet {
 
     /// Sends a stanza that has both addresses. It is on its way when this returns, or behind what is.
     pub(super) async fn send(&mut self, stanza: Stanza) {
+        self.send_gathered().await;
+        self.send_next(stanza).await;
+    }
+
+    async fn send_next(&mut self, stanza: Stanza) {
         let to = stanza.to().filter(|to| self.late.contains_key(*to));
         match to.cloned() {
             Some(to) => self.add(to, stanza),
@@ -120,16 +138,30 @@ impl Outlet {
         }
     }
 
-    /// Sends a stanza to each of these.
-    pub(super) async fn broadcast(&mut self, stanza: &Stanza, to: &[Jid]) {
+    /// Sends a stanza to each of these, at the latest with [`send_gathered`](Outlet::send_gathered).
+    pub(super) async fn broadcast(&mut self, stanza: Stanza, to: Arc<[Jid]>) {
         if stanza.kind() == Kind::Message(MessageType::Groupchat) {
             self.table.house.metrics.messages.increment();
         }
-        for stretch in to.chunks(STRETCH) {
-            for recipient in stretch {
-                self.send(stanza.clone().with_to(recipient.clone())).await;
+        if !self.gathered.takes(&to) {
+            self.send_gathered().await;
+        }
+        self.gathered.add(stanza, to);
+    }
+
+    /// Sends what all are to hear and has waited for more.
+    pub(super) async fn send_gathered(&mut self) {
+        let Gathered { stanzas, to, .. } =
+            std::mem::replace(&mut self.gathered, Gathered::nothing());
+        let stretch = STRETCH.div_ceil(stanzas.len().max(1));
+        for recipients in to.chunks(stretch) {
+            for recipient in recipients {
+                for stanza in &stanzas {
+                    let stanza = stanza.clone().with_to(recipient.clone());
+                    self.send_next(stanza).await;
+                }
             }
-            if stretch.len() == STRETCH {
+            if recipients.len() == stretch {
                 rest().await;
             }
         }
@@ -137,6 +169,7 @@ impl Outlet {
 
     /// Gives a burst to the one who has entered.
     pub(super) async fn burst(&mut self, to: Jid, stanzas: Vec<Arc<Stanza>>) {
+        self.send_gathered().await;
         if let Some(session) = self.server.session_of(&to) {
             self.table.house.metrics.sent.add(stanzas.len() as u64);
             let first = stanzas.first().cloned();
@@ -181,6 +214,7 @@ impl Outlet {
 
     /// Sends more to those who are told much, if it is time.
     pub(super) async fn handle_timeout(&mut self) {
+        self.send_gathered().await;
         let now = self.server.now().instant;
         self.send_batches(now).await;
         if self.due.is_none_or(|due| due > now) {
@@ -197,6 +231,7 @@ impl Outlet {
 
     /// Sends everything that there is.
     pub(super) async fn flush(&mut self) {
+        self.send_gathered().await;
         for (to, mut late) in std::mem::take(&mut self.late) {
             while !late.waiting.is_empty() {
                 self.tell(&to, late.page()).await;
@@ -251,6 +286,27 @@ impl Outlet {
         self.table.house.metrics.sent.increment();
         // What becomes of it is the recipient's matter; an error comes back to the room.
         let _ = self.server.route(stanza, Origin::ENTITY).finish().await;
+    }
+}
+
+impl Gathered {
+    fn nothing() -> Gathered {
+        Gathered {
+            stanzas: Vec::new(),
+            bytes: 0,
+            to: Arc::new([]),
+        }
+    }
+
+    /// Whether there is room for one more stanza, and it is for the same recipients.
+    fn takes(&self, to: &Arc<[Jid]>) -> bool {
+        self.stanzas.is_empty() || self.bytes < GATHERED && Arc::ptr_eq(&self.to, to)
+    }
+
+    fn add(&mut self, stanza: Stanza, to: Arc<[Jid]>) {
+        self.bytes += stanza.size();
+        self.stanzas.push(stanza);
+        self.to = to;
     }
 }
 
@@ -331,6 +387,22 @@ mod tests {
     use xmpp_core::mailbox::Budget;
 
     use super::*;
+
+    #[test]
+    fn what_is_gathered_is_for_the_same_recipients_and_bounded() {
+        let jid = |text| Jid::new(text).unwrap();
+        let all: Arc<[Jid]> = Arc::new([jid("hag@example.org/a"), jid("crone@example.org/b")]);
+        let others: Arc<[Jid]> = Arc::new([jid("hag@example.org/a")]);
+        let stanza = Stanza::message(MessageType::Groupchat);
+        let mut gathered = Gathered::nothing();
+        assert!(gathered.takes(&all) && gathered.takes(&others));
+        gathered.add(stanza.clone(), all.clone());
+        assert!(gathered.takes(&all) && !gathered.takes(&others));
+        while gathered.takes(&all) {
+            gathered.add(stanza.clone(), all.clone());
+        }
+        assert!((GATHERED..GATHERED + stanza.size()).contains(&gathered.bytes));
+    }
 
     #[test]
     fn what_is_sent_gives_its_memory_back() {

@@ -309,6 +309,52 @@ fn what_could_not_be_stored_is_tried_again_and_who_asked_is_told() {
     assert_eq!(listed[0].name.as_deref(), Some("Cave"));
 }
 
+/// Changes are stored together; one that no store takes is as good as lost, and the others are not.
+#[test]
+fn what_the_store_refuses_takes_nothing_else_with_it() {
+    // The store may fail meanwhile: what was left is tried again, in its order.
+    for good in [None, Some(1), Some(2), Some(3), Some(4)] {
+        let world = World::new();
+        let hag = world.login("hag@example.org/pda");
+        hag.enter(&nick("firstwitch"));
+        hag.configure(COVEN, &[("muc#roomconfig_persistentroom", "1")]);
+        hag.read();
+        world.store.applied();
+        world.store.refuse("poison");
+        if let Some(good) = good {
+            world.store.fail_after(good);
+        }
+        // All are there before the room's task runs.
+        for body in ["0", "1", "poison", "3", "4"] {
+            let stanza = format!(
+                "<message type='groupchat' from='hag@example.org/pda' to='{COVEN}' id='{body}'>\
+                 <body>{body}</body></message>"
+            );
+            let stanza = Stanza::parse(&stanza).unwrap();
+            let _ = world.server.route(stanza, Origin::SERVER);
+        }
+        world.settle();
+        assert_eq!(hag.heard(), ["0", "1", "poison", "3", "4"]);
+        assert_eq!(world.store.applied()[0], 5, "stored together");
+        world.store.fail(false);
+        world.advance(Duration::from_secs(5));
+        let stored = world.run(world.store.inner.history(&bare(COVEN), 9));
+        let stored: Vec<_> = stored.unwrap().into_iter().map(|said| said.xml).collect();
+        assert_eq!(world::bodies(&stored), ["0", "1", "3", "4"], "{good:?}");
+        assert_eq!(
+            world.service.metrics().store_errors.value(),
+            if good.is_some() { 2 } else { 1 }
+        );
+        // Whoever changes something else hears nothing of it.
+        hag.configure(COVEN, &[("muc#roomconfig_roomname", "Cave")]);
+        let read = hag.read();
+        assert!(
+            read.iter().any(|stanza| stanza.contains("type='result'")),
+            "{read:?}"
+        );
+    }
+}
+
 #[test]
 fn a_room_that_nobody_is_in_waits_for_its_store_and_does_nothing_meanwhile() {
     let world = World::new();

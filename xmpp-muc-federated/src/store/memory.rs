@@ -124,6 +124,19 @@ impl Rooms for Memory {
         Ok(listed.take(limit).collect())
     }
 
+    async fn linked(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>> {
+        let rooms = self.rooms();
+        let from = after.map_or(Unbounded, Excluded);
+        let rest = rooms.range::<BareJid, _>((from, Unbounded));
+        let linked = rest.filter(|(room, held)| is_of(room, service) && !held.links.is_empty());
+        Ok(linked.take(limit).map(|(room, _)| room.clone()).collect())
+    }
+
     async fn count(&self, service: &BareJid) -> Result<usize> {
         let rooms = self.rooms();
         Ok(rooms.keys().filter(|room| is_of(room, service)).count())

@@ -104,6 +104,23 @@ impl Rooms for Postgres {
         listed.collect()
     }
 
+    async fn linked(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>> {
+        let select = "SELECT DISTINCT room FROM room_link WHERE room > $2
+             AND EXISTS (SELECT 1 FROM room WHERE jid = room_link.room AND service = $1)
+             ORDER BY room LIMIT $3";
+        // No room is called so.
+        let after = after.map_or("", BareJid::as_str);
+        let rows = self
+            .read(select, &[&service.as_str(), &after, &clamp(limit)])
+            .await?;
+        rows.iter().map(|row| parsed(row, 0)).collect()
+    }
+
     async fn count(&self, service: &BareJid) -> Result<usize> {
         let select = "SELECT count(*) FROM room
              WHERE hashtextextended(service, 0) = hashtextextended($1, 0) AND service = $1";

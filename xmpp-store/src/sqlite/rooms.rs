@@ -106,6 +106,29 @@ impl Rooms for Sqlite {
         .await
     }
 
+    async fn linked(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>> {
+        let service = service.clone();
+        // No room is called so.
+        let after = after.map_or(String::new(), |after| after.as_str().to_owned());
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT DISTINCT room FROM room_link WHERE room > ?2
+                 AND EXISTS (SELECT 1 FROM room WHERE jid = room_link.room AND service = ?1)
+                 ORDER BY room LIMIT ?3",
+            )?
+            .query_map(params![service.as_str(), after, clamp(limit)], |row| {
+                parsed(row, 0)
+            })?
+            .collect()
+        })
+        .await
+    }
+
     async fn count(&self, service: &BareJid) -> Result<usize> {
         let service = service.clone();
         self.read(move |db| {

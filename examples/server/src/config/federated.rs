@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xmpp_core::{BareJid, Jid};
 use xmpp_muc_federated::fmuc;
+use xmpp_muc_federated::room;
 use xmpp_muc_federated::service::Federating;
 
 use super::mirror::{FederationLimits, FederationLog};
@@ -58,6 +59,11 @@ pub struct RoomPeer {
     pub speak_for: Vec<Text<BareJid>>,
     pub honour_kicks: Option<bool>,
     pub trust_roles: Option<bool>,
+    /// The highest role, and the highest affiliation, in which its occupants are shown.
+    pub shown_role: Option<ShownRole>,
+    pub shown_affiliation: Option<ShownAffiliation>,
+    /// What of occupants it is told, if that is not as its profile has it.
+    pub presence: Option<Presence>,
     pub on_loss: OnLoss,
     pub collision: Collision,
 }
@@ -97,6 +103,19 @@ named!(
 named!(
     /// What becomes of somebody here whose nick is somebody else's there.
     Collision of fmuc::Collision, { #[default] Rename, Kick }
+);
+
+named!(
+    /// A role in which somebody is shown. Nobody is there without one.
+    ShownRole of room::Role, { Visitor, Participant, #[default] Moderator }
+);
+named!(
+    /// An affiliation in which somebody is shown. Outcasts are not there.
+    ShownAffiliation of room::Affiliation, { None, Member, Admin, #[default] Owner }
+);
+named!(
+    /// What of occupants is told.
+    Presence of fmuc::PresenceLevel, { #[default] Full, Joins, None }
 );
 
 impl RoomFederation {
@@ -155,6 +174,10 @@ impl RoomPeer {
         }
         peer.honour_kicks = self.honour_kicks.unwrap_or(peer.honour_kicks);
         peer.trust_roles = self.trust_roles.unwrap_or(peer.trust_roles);
+        peer.shown_role = self.shown_role.map_or(peer.shown_role, Into::into);
+        let affiliation = self.shown_affiliation.map(Into::into);
+        peer.shown_affiliation = affiliation.unwrap_or(peer.shown_affiliation);
+        peer.presence = self.presence.map(Into::into);
         peer.on_loss = self.on_loss.into();
         peer.collision = self.collision.into();
         peer
@@ -195,7 +218,8 @@ mod tests {
         }
         let text = r#"
             [federation]
-            peers."rooms.b.example" = { dialect = "xep", profile = "hf", speak_for = ["b.example"], honour_kicks = false }
+            peers."rooms.b.example" = { dialect = "xep", profile = "hf", speak_for = ["b.example"], honour_kicks = false, shown_role = "visitor", shown_affiliation = "none", presence = "joins" }
+            peers."rooms.d.example" = {}
             [[federated]]
             room = "quay@rooms.a.example"
             parents = ["quay@rooms.b.example"]
@@ -218,6 +242,12 @@ mod tests {
         assert_eq!(peer.dialect, fmuc::Dialect::Xep);
         assert_eq!(peer.link, Some(fmuc::LinkProfile::Hf));
         assert!(!peer.honour_kicks && !peer.trust_roles);
+        assert_eq!(peer.shown_role, room::Role::Visitor);
+        assert_eq!(peer.shown_affiliation, room::Affiliation::None);
+        assert_eq!(peer.presence, Some(fmuc::PresenceLevel::Joins));
+        let other = Jid::new("rooms.d.example").unwrap();
+        let as_by_default = federating.settings.peer(&bare("quay@rooms.d.example"));
+        assert_eq!(as_by_default, fmuc::Peer::new(other));
         assert_eq!(
             peer.speak_for,
             fmuc::SpeakFor::Only(vec![bare("b.example")])

@@ -38,6 +38,54 @@ fn d1_a_join_that_is_cut_is_made_once_more_and_everybody_is_seen_once() {
     assert!(world.is_quiet());
 }
 
+/// A has said twenty things, and of its burst to B so many stanzas have arrived when the link is cut.
+fn cut_after(stanzas: impl Fn(usize) -> usize) -> Vec<String> {
+    let mut world = World::new("A B>A");
+    world.run("al enters A");
+    for at in 0..20 {
+        world.run(&format!("al says A {at}."));
+    }
+    world.run("hold A B");
+    let mut seen = world.run("hm enters B");
+    let all = world.on_the_way('A', 'B').len();
+    world.pass_on('A', 'B', stanzas(all));
+    seen.extend(std::mem::take(&mut world.seen));
+    assert_eq!(count(&seen, "A>B M("), 20);
+    let rest = world.run("cut A B\nrelease A B\nwait 5\nheal A B\nwait 60");
+    let told: Vec<_> = rest
+        .iter()
+        .filter(|line| line.contains('>'))
+        .cloned()
+        .collect();
+    seen.extend(rest);
+    for at in 0..20 {
+        let heard = count(&seen, &format!("hm: M Alice: {at}."));
+        assert_eq!(heard, 1, "{at} {seen:#?}");
+    }
+    for once in ["hm: P Alice", "al: P Hamlet"] {
+        assert_eq!(count(&seen, once), 1, "{once} {seen:#?}");
+    }
+    assert_eq!(world.roster('B'), ["Alice", "Hamlet"]);
+    assert!(world.is_quiet());
+    told
+}
+
+/// D3: with seven of twenty.
+#[test]
+fn d3_what_has_arrived_of_a_burst_is_not_told_again() {
+    // The answer, Alice, and seven messages.
+    let told = cut_after(|_| 9);
+    assert_eq!(count(&told, "A>B M("), 13, "{told:#?}");
+}
+
+/// D4: all but its end; and without our extension a burst whose subject is missing has not been (see `legacy`).
+#[test]
+fn d4_of_a_burst_only_the_end_is_missing() {
+    let told = cut_after(|all| all - 1);
+    assert_eq!(count(&told, "A>B M("), 0, "{told:#?}");
+    assert_eq!(count(&told, "A>B own synced"), 1, "{told:#?}");
+}
+
 #[test]
 fn d5_a_break_in_which_nothing_is_said_costs_nothing() {
     let mut world = World::new("A B>A");

@@ -218,6 +218,30 @@ fn d10_who_is_taken_for_joined_is_not_answered() {
     );
 }
 
+/// C6, O8: a room of Openfire says to nobody what it has done. So this one cannot be its replica: it leaves, and whoever would come hears so.
+#[test]
+fn c6_no_room_is_the_replica_of_one_of_openfire() {
+    for known in ["", "D"] {
+        let mut world = World::with("B>D", |_, setup| {
+            setup.federation.mode = crate::fmuc::Mode::Replica;
+            for one in known.chars() {
+                setup.peers(|peer| {
+                    if peer.jid.as_str() == super::address(one).as_str() {
+                        peer.dialect = Dialect::Openfire;
+                    }
+                });
+            }
+        });
+        world.openfire('D', None);
+        world.run("ro enters D");
+        let seen = world.run("hm enters B");
+        let refused = "hm: error Hamlet service-unavailable".to_owned();
+        assert!(seen.contains(&refused), "{seen:#?}");
+        assert_eq!(world.openfire_roster('D'), ["Rosalind"], "{seen:#?}");
+        assert_eq!(world.notices, ["B!D NoEcho"]);
+    }
+}
+
 /// A12: each would join the other. It rejects ours; the one that it makes is taken.
 #[test]
 fn a12_of_two_joins_that_cross_that_of_openfire_stands() {

@@ -304,6 +304,24 @@ fn d2_of_a_burst_that_is_cut_nothing_is_seen() {
     assert!(world.is_quiet());
 }
 
+/// D4: everything but the subject.
+#[test]
+fn d4_a_burst_without_its_subject_has_not_been() {
+    let mut world = plain("A B>A");
+    world.run("al enters A\nal says A old\nhold A B\nhm enters B");
+    let all = world.on_the_way('A', 'B').len();
+    world.pass_on('A', 'B', all - 1);
+    let before = std::mem::take(&mut world.seen);
+    assert!(!before.iter().any(|line| line.starts_with("hm: P Alice")));
+    let seen = world.run("cut A B\nrelease A B\nwait 70\nheal A B\nwait 60");
+    for once in ["hm: P Alice", "hm: M Alice: old delay"] {
+        let heard = seen.iter().filter(|line| *line == once).count();
+        assert_eq!(heard, 1, "{once} {seen:#?}");
+    }
+    assert_eq!(world.roster('B'), ["Alice", "Hamlet"]);
+    assert!(world.is_quiet());
+}
+
 /// A6: Openfire rejects to the full address.
 #[test]
 fn a6_a_reject_to_a_nick_is_one() {

@@ -63,6 +63,100 @@ fn a_room_of_the_operators_that_is_destroyed_is_made_again_and_nobody_owns_it() 
     assert!(!own.contains("code='201'"), "{own}");
 }
 
+/// B18 of the design: what Openfire sends in private goes to the address of the user. It is "never delivered raw".
+#[test]
+fn b18_what_is_between_rooms_reaches_no_user() {
+    let world = federating(Vec::new());
+    let hag = world.login("hag@example.org/pda");
+    let told = |fmuc: &str| {
+        let stanza = format!(
+            "<message type='chat' from='room@rooms.example.net/witch' to='hag@example.org/pda'><body>psst</body>{fmuc}</message>"
+        );
+        let origin = Origin {
+            source: xmpp_core::mailbox::Source::Remote(bare("rooms.example.net")),
+            sm: None,
+        };
+        let _ = world.server.route(Stanza::parse(&stanza).unwrap(), origin);
+        world.settle();
+        hag.read().len()
+    };
+    let fmuc = "<fmuc xmlns='http://isode.com/protocol/fmuc' from='witch@example.net/pda'/>";
+    assert_eq!(told(fmuc), 0);
+    assert_eq!(told(""), 1);
+}
+
+/// Others would take what happens in it for what has happened before.
+#[test]
+fn a_room_that_is_made_again_at_once_is_in_another_life() {
+    let federation = fmuc::Federation {
+        accept: fmuc::Accept::Any,
+        ..fmuc::Federation::default()
+    };
+    let world = federating(vec![(bare(COVEN), Arc::new(federation))]);
+    let hag = world.login("hag@example.org/pda");
+    let life = || {
+        hag.enter(&nick("hag"));
+        let stored = world.run(world.store.inner.federation(&bare(COVEN)));
+        stored.unwrap().events.last().unwrap().dot.epoch
+    };
+    let first = life();
+    for n in 1..=2 {
+        world.inject(&format!(
+            "<iq type='set' id='d' from='admin@example.org/pda' to='{COVEN}'>\
+             <query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query></iq>"
+        ));
+        assert_eq!(life(), first + n);
+    }
+}
+
+/// Whoever is on its links waits to be asked what they have missed, and nobody may come here for long.
+#[test]
+fn after_a_crash_rooms_go_on_that_were_one_with_others_by_their_owners_form() {
+    let world = federating(Vec::new());
+    let hag = world.login("hag@example.org/pda");
+    let other = world.outside("room@rooms.example.net", 100);
+    hag.make(&nick("hag"));
+    hag.make("alone@rooms.example.org/hag");
+    for room in [nick("hag").as_str(), "alone@rooms.example.org/hag"] {
+        let fields = [
+            ("muc#roomconfig_persistentroom", "1"),
+            ("x-fmuc#accept", "any"),
+        ];
+        hag.configure(room, &fields);
+    }
+    world.inject(&format!(
+        "<presence from='room@rooms.example.net/cat' to='{COVEN}/cat'>\
+         <x xmlns='http://jabber.org/protocol/muc'/>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='participant'/></x>\
+         <fmuc xmlns='http://isode.com/protocol/fmuc' from='cat@example.net/pda'/></presence>"
+    ));
+    let told = other.read();
+    assert!(
+        told.iter().any(|stanza| stanza.contains("/hag")),
+        "{told:?}"
+    );
+    let store = world.store.clone();
+    std::mem::forget(world);
+    for owners in [true, false] {
+        store.fail(true);
+        let world = World::on(
+            store.clone(),
+            |options| {
+                options.federation = Some(Federating {
+                    by_owners: owners,
+                    ..Federating::default()
+                });
+            },
+            |_| {},
+        );
+        assert_eq!(world.rooms(), [""; 0], "of a store that does not answer");
+        store.fail(false);
+        world.advance(Duration::from_secs(10));
+        assert_eq!(world.rooms(), [COVEN], "by owners: {owners}");
+        std::mem::forget(world);
+    }
+}
+
 fn federating(rooms: Vec<(xmpp_core::BareJid, Arc<fmuc::Federation>)>) -> World {
     World::with(|options| {
         options.federation = Some(Federating {

@@ -288,6 +288,9 @@ pub(super) struct Store {
 struct State {
     fails: bool,
     held: bool,
+    refused: Option<&'static str>,
+    /// After so many calls more it fails.
+    good: Option<usize>,
     waiting: Vec<Waker>,
     applied: Vec<usize>,
 }
@@ -296,6 +299,16 @@ impl Store {
     /// From now on it fails, or not.
     pub(super) fn fail(&self, fails: bool) {
         self.state.lock().unwrap().fails = fails;
+    }
+
+    /// After so many calls more it fails.
+    pub(super) fn fail_after(&self, calls: usize) {
+        self.state.lock().unwrap().good = Some(calls);
+    }
+
+    /// From now on it takes no changes in which this stands.
+    pub(super) fn refuse(&self, text: &'static str) {
+        self.state.lock().unwrap().refused = Some(text);
     }
 
     /// From now on it does nothing, or goes on.
@@ -322,7 +335,10 @@ impl Store {
             }
         })
         .await;
-        match self.state.lock().unwrap().fails {
+        let mut state = self.state.lock().unwrap();
+        state.fails |= state.good == Some(0);
+        state.good = state.good.and_then(|good| good.checked_sub(1));
+        match state.fails {
             true => Err(StoreError::Unavailable("told to".into())),
             false => Ok(()),
         }
@@ -349,6 +365,10 @@ impl Rooms for Store {
     async fn apply(&self, room: &BareJid, changes: &[Change]) -> Result<()> {
         self.state.lock().unwrap().applied.push(changes.len());
         self.begin().await?;
+        let refused = self.state.lock().unwrap().refused;
+        if refused.is_some_and(|text| format!("{changes:?}").contains(text)) {
+            return Err(StoreError::Refused("told to".into()));
+        }
         self.inner.apply(room, changes).await
     }
 
@@ -360,6 +380,16 @@ impl Rooms for Store {
     ) -> Result<Vec<Listed>> {
         self.begin().await?;
         self.inner.list(service, after, limit).await
+    }
+
+    async fn linked(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<BareJid>> {
+        self.begin().await?;
+        self.inner.linked(service, after, limit).await
     }
 
     async fn count(&self, service: &BareJid) -> Result<usize> {

@@ -19,6 +19,7 @@ pub(super) async fn suite(make: impl AsyncFn() -> Arc<dyn Rooms>) {
     a_room_that_is_destroyed_has_no_other_nodes(&*make().await).await;
     other_changes_leave_it_as_it_is(&*make().await).await;
     rooms_do_not_share_it(&*make().await).await;
+    rooms_with_links_come_page_by_page(&*make().await).await;
 }
 
 async fn links_are_replaced_and_removed_one_by_one(store: &dyn Rooms) {
@@ -208,6 +209,56 @@ async fn rooms_do_not_share_it(store: &dyn Rooms) {
         };
         assert_eq!(stored(store, room).await, wanted, "of {name}");
     }
+}
+
+async fn rooms_with_links_come_page_by_page(store: &dyn Rooms) {
+    let service = bare("rooms.example.org");
+    let first = ok(store.linked(&service, None, 9).await);
+    assert!(first.is_empty(), "at first {first:?}");
+    let peers = ["a@rooms.example.com", "b@rooms.example.com"];
+    let links = peers.map(|peer| change_link(&link(peer, "1")));
+    let mut wanted = Vec::new();
+    for name in ["b", "a", "\u{e4}", "z", "aa", "a-", "0", "c"] {
+        let room = made(store, &format!("{name}@rooms.example.org")).await;
+        ok(store.apply(&room, &links).await);
+        wanted.push(room);
+    }
+    // Whether it may be listed does not matter.
+    let hidden = Change::State {
+        state: String::new(),
+        listed: false,
+        name: None,
+    };
+    ok(store.apply(&wanted[0], &[hidden]).await);
+    // One has other things, one has no more, one is gone, and one is another service's.
+    let none = made(store, "none@rooms.example.org").await;
+    let others = [have("1"), change_event(event("a", 1, 1))];
+    ok(store.apply(&none, &others).await);
+    let no_more = wanted.remove(3);
+    ok(store.apply(&no_more, &peers.map(no_link)).await);
+    let one_left = &wanted[3];
+    ok(store.apply(one_left, &[no_link(peers[0])]).await);
+    let gone = wanted.remove(5);
+    ok(store.apply(&gone, &[Change::Destroyed]).await);
+    let elsewhere = made(store, "b@rooms.example.com").await;
+    ok(store.apply(&elsewhere, &links).await);
+    wanted.sort_unstable();
+
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = ok(store.linked(&service, after.as_ref(), 3).await);
+        assert!(page.len() <= 3, "a page of more than was asked for");
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        found.extend(page);
+        assert!(found.len() <= wanted.len(), "there is no end");
+    }
+    assert_eq!(found, wanted, "all pages");
+    // It need not exist.
+    let after = bare("ab@rooms.example.org");
+    let page = ok(store.linked(&service, Some(&after), 1).await);
+    assert_eq!(page, [bare("b@rooms.example.org")], "after another");
 }
 
 /// One change of each kind that leaves something.
