@@ -43,8 +43,8 @@ pub struct Resumable {
 pub enum Change {
     /// The resource is bound, or something about it is different now.
     Put(Box<Entry>),
-    /// It is gone, if this is its session.
-    Remove(FullJid, SessionId),
+    /// It is gone.
+    Remove(FullJid),
 }
 
 /// Changes of the sender's own slice, one after the other.
@@ -63,6 +63,8 @@ pub struct Pull {
     pub of: Life,
     /// The pages before end with this address; from the start without.
     pub from: Option<FullJid>,
+    /// Tells the pages of one reading of the slice from those of another that was given up.
+    pub round: u32,
 }
 
 /// Part of a slice, in the order of addresses.
@@ -74,6 +76,8 @@ pub struct Page {
     pub from: Option<FullJid>,
     /// With which it ends; without one it is the last.
     pub until: Option<FullJid>,
+    /// That of the question.
+    pub round: u32,
     /// How many changes the slice had seen.
     pub at: u64,
     /// What is there between, each with the number of its last change.

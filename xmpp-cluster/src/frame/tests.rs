@@ -47,10 +47,7 @@ fn samples() -> Vec<(&'static str, Frame)> {
     };
     let delta = Parcel::Table(Delta {
         after: 4,
-        changes: vec![
-            Change::Put(Box::new(entry())),
-            Change::Remove(entry().jid, entry().session),
-        ],
+        changes: vec![Change::Put(Box::new(entry())), Change::Remove(entry().jid)],
     });
     let beat = Beat {
         site: "home".parse().unwrap(),
@@ -73,12 +70,14 @@ fn samples() -> Vec<(&'static str, Frame)> {
     let pull = Pull {
         of: life(),
         from: Some(entry().jid),
+        round: 3,
     };
     let page = Page {
         of: life(),
         from: None,
         until: Some(entry().jid),
         at: 12,
+        round: 3,
         entries: vec![(5, entry())],
     };
     let known = Some((b.clone(), Some(Incarnation(5))));

@@ -132,10 +132,6 @@ enum ChangeKind {
 struct Removal {
     #[prost(string, tag = "1")]
     jid: String,
-    #[prost(fixed64, tag = "2")]
-    run: u64,
-    #[prost(uint64, tag = "3")]
-    n: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -170,6 +166,8 @@ pub(super) struct WirePull {
     of: Option<WireLife>,
     #[prost(string, optional, tag = "2")]
     from: Option<String>,
+    #[prost(uint32, tag = "3")]
+    round: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -184,6 +182,8 @@ pub(super) struct WirePage {
     at: u64,
     #[prost(message, repeated, tag = "5")]
     entries: Vec<Stamped>,
+    #[prost(uint32, tag = "6")]
+    round: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -286,10 +286,8 @@ impl From<&Delta> for WireDelta {
         let change = |change: &Change| WireChange {
             kind: Some(match change {
                 Change::Put(entry) => ChangeKind::Put(Box::new((&**entry).into())),
-                Change::Remove(jid, session) => ChangeKind::Remove(Removal {
+                Change::Remove(jid) => ChangeKind::Remove(Removal {
                     jid: jid.as_str().to_owned(),
-                    run: session.run,
-                    n: session.n,
                 }),
             }),
         };
@@ -324,6 +322,7 @@ impl From<&Pull> for WirePull {
         WirePull {
             of: Some((&pull.of).into()),
             from: pull.from.as_ref().map(|jid| jid.as_str().to_owned()),
+            round: pull.round,
         }
     }
 }
@@ -336,6 +335,7 @@ impl From<&Page> for WirePage {
             from: page.from.as_ref().map(text),
             until: page.until.as_ref().map(text),
             at: page.at,
+            round: page.round,
             entries: page
                 .entries
                 .iter()
@@ -458,9 +458,7 @@ impl TryFrom<WireDelta> for Delta {
         let change = |change: WireChange| {
             Ok(match change.kind.ok_or(Error::Without("change"))? {
                 ChangeKind::Put(entry) => Change::Put(Box::new((*entry).try_into()?)),
-                ChangeKind::Remove(Removal { jid, run, n }) => {
-                    Change::Remove(full(&jid)?, SessionId { run, n })
-                }
+                ChangeKind::Remove(Removal { jid }) => Change::Remove(full(&jid)?),
             })
         };
         let changes = delta.changes.into_iter().map(change);
@@ -500,6 +498,7 @@ impl TryFrom<WirePull> for Pull {
         Ok(Pull {
             of: life(pull.of, "node")?,
             from: pull.from.as_deref().map(full).transpose()?,
+            round: pull.round,
         })
     }
 }
@@ -517,6 +516,7 @@ impl TryFrom<WirePage> for Page {
             from: page.from.as_deref().map(full).transpose()?,
             until: page.until.as_deref().map(full).transpose()?,
             at: page.at,
+            round: page.round,
             entries: page
                 .entries
                 .into_iter()
