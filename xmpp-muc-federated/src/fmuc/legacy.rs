@@ -10,7 +10,7 @@ mod rejoin;
 use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::{BareJid, Jid};
 
-pub(super) use self::burst::ends_burst;
+pub(super) use self::burst::{begins_burst, ends_burst};
 use super::crowd::Via;
 use super::dedupe::Keys;
 use super::event::{Event, Passing};

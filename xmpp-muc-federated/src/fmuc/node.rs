@@ -100,6 +100,9 @@ pub enum LinkState {
     },
     /// They do not, and what was on its way may be lost.
     Down,
+    /// What goes there is acknowledged (XEP-0198), until it is [up](LinkState::Up) anew: what does not arrive is told as [`Down`](LinkState::Down), so no
+    /// room has to ask whether it has.
+    Acknowledged,
 }
 
 /// What is to be done.
@@ -494,13 +497,29 @@ impl Node {
                     self.child_lost(child, turn);
                 }
             }
+            LinkState::Acknowledged => self.rely(parent, &children, true),
             LinkState::Up { resumed } => {
+                if !resumed {
+                    self.rely(parent, &children, false);
+                }
                 if parent {
                     self.parent_up(resumed, turn);
                 }
                 for child in &children {
                     self.child_up(child, resumed, turn);
                 }
+            }
+        }
+    }
+
+    /// Whether what goes over these links is acknowledged.
+    fn rely(&mut self, parent: bool, children: &[BareJid], reliable: bool) {
+        if let Some(parent) = self.parent.as_mut().filter(|_| parent) {
+            parent.link.relies(reliable);
+        }
+        for peer in children {
+            if let Some(child) = self.children.get_mut(peer) {
+                child.link.relies(reliable);
             }
         }
     }

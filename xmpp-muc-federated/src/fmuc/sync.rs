@@ -15,7 +15,7 @@ use super::settings::Dialect;
 use super::{Extension, Fmuc, Hello};
 use crate::log::{NodeId, Reach, Vector};
 use crate::room::elsewhere::Parting;
-use delta::{envelope, wanted_history};
+use delta::{Delta, envelope, wanted_history};
 
 impl Node {
     /// All that a room that joins has to know: who is here, what has been said, and the subject, in the order of XEP-0045 §7.1.
@@ -38,9 +38,11 @@ impl Node {
         let path = self.path();
         let have = self.vector();
         let anew = hello.is_none_or(|hello| hello.fresh);
-        let mut delta = self.delta(vector, &via, anew);
         let ext = hello.is_some();
-        if first || !ext {
+        let bound = |delta: &mut Delta| {
+            if !first && ext {
+                return;
+            }
             let most = self
                 .children
                 .get(peer)
@@ -50,12 +52,15 @@ impl Node {
                     _ => child.link.bandwidth.history,
                 });
             let most = if again && !ext { 0 } else { most };
-            delta.bound_history(most, wanted, |one| envelope(one, peer, &self.room));
-        }
+            delta.bound_history(most, wanted, vector, |one| envelope(one, peer, &self.room));
+        };
+        let mut delta = self.delta(vector, &via, anew);
+        bound(&mut delta);
         // Somebody who has left meanwhile may be among what is forgotten.
-        let reset = ext && !first && !delta.gone.is_empty();
+        let reset = ext && !delta.gone.is_empty();
         if reset {
             delta = self.delta(vector, &via, true);
+            bound(&mut delta);
         }
         let joiner = super::parent::fmuc_of(join).and_then(|fmuc| fmuc.from);
         let joiner = joiner
@@ -232,6 +237,8 @@ impl Node {
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
             self.adopt(&via, &promised, turn);
+            // What was not told is no event that is stored.
+            self.write_down_all(turn);
         }
         self.drop_stale(&via, turn);
         let crowd = self.crowd.digest_behind(&via);
@@ -291,6 +298,7 @@ impl Node {
                         self.forgo(via, range, turn);
                     }
                 }
+                Extension::Last(origin) => self.lags(via, *origin, turn),
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
                 Extension::Collision { nick, from } if *via == Via::Parent => {
                     self.collided(nick, from, turn);

@@ -49,13 +49,17 @@ impl Link {
         let mut stanzas = Vec::new();
         for one in introduction.iter().chain([passing]) {
             let dot = one.dot.clone();
-            let written = self.write(one).into_iter();
+            let written = self.write(one);
+            if let Some(dot) = dot.as_ref().filter(|_| !written.is_empty()) {
+                self.was_told(dot, turn.now.instant);
+            }
+            let written = written.into_iter();
             stanzas.extend(written.map(|stanza| (stanza, dot.clone())));
         }
         stanzas
     }
 
-    /// In which way those are there of whom it is time to tell.
+    /// In which way those are there of whom it is time to tell, and after a silence what was told last.
     pub(super) fn tell_due(&mut self, turn: &mut Turn<'_>) {
         for occupant in self.pace.due(turn.now.instant) {
             let passing = Passing {
@@ -67,6 +71,7 @@ impl Link {
                 turn.send(self, Class::Presence, stanza, None);
             }
         }
+        self.tell_tail(turn);
     }
 
     /// Introduces somebody who is there.

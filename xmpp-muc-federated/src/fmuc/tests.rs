@@ -19,6 +19,7 @@ mod openfire;
 mod returned;
 mod review;
 mod script;
+mod tail;
 mod wires;
 mod world;
 

@@ -171,6 +171,15 @@ impl Link {
     }
 }
 
+/// What a burst begins with: somebody who is there, something of old, or its end. What is said now has nothing to do with it.
+pub(in crate::fmuc) fn begins_burst(stanza: &Stanza) -> bool {
+    match stanza.kind() {
+        Kind::Presence(PresenceType::Available) => true,
+        Kind::Message(_) => said_at(stanza).is_some() || ends_burst(stanza),
+        _ => false,
+    }
+}
+
 /// What ends a burst: a subject, also an empty one, and nothing else.
 pub(in crate::fmuc) fn ends_burst(stanza: &Stanza) -> bool {
     let has = |name| stanza.payload().has(name, CLIENT);

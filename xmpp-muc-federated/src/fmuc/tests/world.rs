@@ -43,6 +43,8 @@ pub(super) struct World {
     pub(super) last: BTreeMap<String, Stanza>,
     /// What each room has stored of itself and of its other nodes.
     pub(super) stored: BTreeMap<char, Stored>,
+    /// Streams acknowledge what they carry (XEP-0198): default yes.
+    pub(super) acknowledged: bool,
     pub(super) setups: BTreeMap<char, Setup>,
 }
 
@@ -112,6 +114,7 @@ impl World {
             sent: Vec::new(),
             last: BTreeMap::new(),
             stored: BTreeMap::new(),
+            acknowledged: true,
             setups: BTreeMap::new(),
         };
         for room in rooms.split_whitespace() {
