@@ -144,3 +144,17 @@ fn nobody_is_silenced_by_numbers_that_it_has_not_used() {
     let seen = world.run("ro enters D\nwait 5\nro says D hello");
     assert_eq!(count(&seen, "al: M Rosalind: hello"), 1, "{seen:#?}");
 }
+
+/// How far a node has everything is written down now and then; one that ends before has its events, and lives on by them alone.
+#[test]
+fn a_life_goes_on_of_which_only_events_were_stored() {
+    let mut world = World::new("A B>A");
+    world.run("cut A B\nal enters A\nal says A before");
+    let epoch = world.nodes[&'A'].epoch;
+    assert_eq!(world.stored[&'A'].federation.have, None);
+    world.run("wait 10");
+    world.restart('A');
+    assert_eq!(world.nodes[&'A'].epoch, epoch);
+    let seen = world.run("heal A B\nhm enters B\nwait 60");
+    assert_eq!(count(&seen, "hm: M Alice: before"), 1, "{seen:#?}");
+}
