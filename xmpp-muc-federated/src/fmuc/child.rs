@@ -64,6 +64,11 @@ impl Child {
         }
     }
 
+    /// Whether it was asked to join anew, and has not yet.
+    pub(super) fn is_recalled(&self) -> bool {
+        self.recalled.is_some()
+    }
+
     /// Tells it of an event, now or when it is there.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         match self.state {
@@ -531,7 +536,7 @@ impl Node {
             child.state = State::Suspect { until };
             child.promised = None;
             child.told_by = None;
-            child.link.trust(turn.now.instant);
+            child.link.lose(turn.now.instant);
             self.split(&Via::Child(peer.clone()), turn);
         }
     }

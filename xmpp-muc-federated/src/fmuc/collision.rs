@@ -60,7 +60,14 @@ impl Node {
         if done.is_ok()
             && let Some(known) = self.crowd.get_mut(loser)
         {
-            known.occupant.nick = other;
+            known.occupant.nick.clone_from(&other);
+        }
+        // There are no two with one nick at the parent either: the one of whom it has told before has another by now.
+        if via == Via::Parent {
+            if let Some(known) = self.crowd.get_mut(loser) {
+                known.nick_there = other;
+            }
+            return;
         }
         if let Some(link) = self.link(&via) {
             link.collide(&there, loser, turn);

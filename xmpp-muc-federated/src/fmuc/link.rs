@@ -53,6 +53,8 @@ pub(super) struct Link {
     pub(super) upward: bool,
     /// In which way somebody is there was told at that time, or would have been: it may not have arrived.
     pub(super) unsure: BTreeMap<Jid, Instant>,
+    /// The one of them of whom the join tells that has no answer yet.
+    pub(super) told_by_join: Option<(Jid, Instant)>,
     /// It has told of somebody whom one hears of by another way: there is a ring of rooms, and no side knows who is on the other one.
     pub(super) ringed: bool,
     /// When it was last found that one side does not know who is on the other one.
@@ -128,6 +130,7 @@ impl Link {
             theirs: Roster::default(),
             upward: false,
             unsure: BTreeMap::new(),
+            told_by_join: None,
             ringed: false,
             renewed: None,
             missed: false,
@@ -220,6 +223,12 @@ impl Link {
         {
             self.unsure.insert(occupant.jid.clone(), now);
         }
+    }
+
+    /// The link is down: what each side knows of the other one has to be found out anew.
+    pub(super) fn lose(&mut self, now: Instant) {
+        self.renewed = None;
+        self.trust(now);
     }
 
     /// What was sent so long ago has arrived, or the link would have been down before now.

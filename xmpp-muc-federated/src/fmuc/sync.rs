@@ -165,6 +165,7 @@ impl Node {
             return turn.drop(&link.peer.clone(), "too many names");
         };
         link.take_waiting();
+        link.told_by_join = None;
         parent.state = State::Syncing {
             until: turn.now.instant + link.timers.join,
         };
@@ -243,7 +244,9 @@ impl Node {
         self.drop_stale(&via, turn);
         let crowd = self.crowd.digest_behind(&via);
         let agreed = fmuc.crowd().is_none_or(|theirs| theirs == crowd);
-        if let Some(child) = self.children.get_mut(peer) {
+        // What is still said of a session that is to be joined anew ends nothing, be it a copy of its end.
+        let child = self.children.get_mut(peer);
+        if let Some(child) = child.filter(|child| !child.is_recalled()) {
             let was_whole = std::mem::replace(&mut child.whole, true);
             if was_whole && !agreed && child.link.may_renew(turn.now.instant) {
                 child.whole = false;

@@ -35,7 +35,8 @@ pub fn check(record: &Record) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether somebody is shown as kicked then, or is before they are shown as there once more.
+/// Whether somebody is shown as kicked then, or afterwards: what comes of them from then on is not heard, be it that they had said it before. What their server
+/// says of the time is not to be believed.
 fn kicked(stay: &Stay, who: &str, at: Duration) -> bool {
     let (mut nick, mut kicked) = (None, false);
     for (when, told) in &stay.told {
@@ -43,10 +44,8 @@ fn kicked(stay: &Stay, who: &str, at: Duration) -> bool {
             Told::There {
                 nick: theirs, jid, ..
             } if jid == who => {
-                if *when > at {
-                    break;
-                }
-                (nick, kicked) = (Some(theirs), false);
+                nick = Some(theirs);
+                kicked &= *when > at;
             }
             Told::Gone { nick: gone, codes } if nick == Some(gone) => {
                 kicked |= codes.contains(&307)

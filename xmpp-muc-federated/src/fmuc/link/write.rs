@@ -211,7 +211,9 @@ impl Link {
         let nick = self.nick_there(&occupant.jid, &occupant.nick);
         self.announced.insert(occupant.jid.clone(), nick.clone());
         self.wait_no_more(&occupant.jid);
-        self.unsure.remove(&occupant.jid);
+        // The join before this one may have told nobody.
+        self.unsure.extend(self.told_by_join.take());
+        self.told_by_join = self.unsure.remove_entry(&occupant.jid);
         let mut fmuc = Fmuc::from(occupant.jid.clone());
         if let Some(join) = join {
             fmuc = fmuc.with(join);

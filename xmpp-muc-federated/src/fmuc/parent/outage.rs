@@ -64,7 +64,7 @@ impl Node {
                 parent.bounced = !complete;
                 parent.state = State::Suspect { retry };
                 parent.unstage();
-                parent.link.trust(now);
+                parent.link.lose(now);
                 self.split(&Via::Parent, turn);
             }
             // It was joined, and has not answered for a while: perhaps the next one does.

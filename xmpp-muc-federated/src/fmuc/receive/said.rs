@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use xmpp_core::Jid;
-use xmpp_core::stanza::{PresenceType, Stanza};
+use xmpp_core::stanza::{MessageType, PresenceType, Stanza};
 use xmpp_core::time::Timestamp;
+use xmpp_core::xml::{Element, ns::CLIENT};
 
 use super::stanza::said_at;
 use super::{is_subject, known_nick};
@@ -176,6 +177,26 @@ impl Node {
         if news || taken {
             self.publish(via, &passing, turn);
         }
+        let known = self.crowd.get(author);
+        let kicked = known.is_some_and(|known| known.sight == Sight::Suppressed);
+        if believed && newer && !taken && kicked {
+            self.insist_on_subject(turn);
+        }
+    }
+
+    /// The subject that one has set who was kicked here is not that of this room, and is to be that of no other: the one before it is set anew, in this
+    /// room's own name.
+    fn insist_on_subject(&mut self, turn: &mut Turn<'_>) {
+        let before = self.subject.as_ref().map(|subject| &subject.event);
+        let message = match before {
+            Some(Event::Subject { message, .. }) => Arc::clone(message),
+            _ => {
+                let none = Element::new("subject", CLIENT);
+                Arc::new(Stanza::message(MessageType::Groupchat).with_child(&none))
+            }
+        };
+        let stamp = self.clock.stamp(turn.now.utc);
+        self.own_subject(message, stamp, turn);
     }
 
     /// The subject as it was set in a life of a node that is over, be it one of this node: nobody speaks for that any more, and any peer could name it. If
@@ -216,11 +237,16 @@ impl Node {
         self.in_room(turn, |room, now, out| {
             room.adopt_subject(&by, None, &message, at, now, out);
         });
+        self.own_subject(Arc::new(message), stamp, turn);
+    }
+
+    /// A subject that is set in this room's own name.
+    fn own_subject(&mut self, message: Arc<Stanza>, stamp: Stamp, turn: &mut Turn<'_>) {
         let subject = Passing {
             event: Event::Subject {
-                by,
+                by: Jid::from(self.room.jid()),
                 nick: String::new(),
-                message: Arc::new(message),
+                message,
                 stamp,
             },
             dot: Some(self.dot(turn.now)),

@@ -47,6 +47,9 @@ impl Node {
         let told = |jid: &Jid| link.is_some_and(|link| link.named.as_ref() == Some(jid));
         let ext = link.is_some_and(Link::is_ext);
         let unsure = |jid: &Jid| link.is_some_and(|link| link.unsure.contains_key(jid));
+        // Nothing is known of what a peer was told by a life before this one: in which way they are there whose coming it knows may be news.
+        let known = vector.get(&self.id);
+        let anew = anew || known.is_none_or(|reach| reach.epoch != self.epoch);
         let mut delta = Delta {
             crowd: link.map_or(0, |link| self.crowd.digest_before(via, &link.peer)),
             ..Delta::default()

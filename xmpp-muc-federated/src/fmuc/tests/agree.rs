@@ -1,5 +1,7 @@
 //! In the end all rooms agree: what the simulation has found that they did not.
 
+use std::collections::VecDeque;
+
 use super::World;
 
 /// A room that begins anew without a store has its subject from the others, in its own name: nobody speaks for the life before.
@@ -84,4 +86,107 @@ fn who_comes_again_is_there_anew() {
     assert!(!shown.contains("dnd"), "{shown}");
     let seen = world.run("ha enters A");
     assert!(seen.contains(&"ha: P Hamlet".to_owned()), "{seen:#?}");
+}
+
+/// Who was kicked here, and is not let go over there, does not set the subject of this room: nor of those that would have it from them.
+#[test]
+fn the_subject_of_one_who_was_kicked_is_nobodys() {
+    let mut world = World::with("A B>A C>B", |_, setup| {
+        setup.config.change_subject = true;
+        setup.peers(|peer| peer.honour_kicks = false);
+    });
+    world.run("al enters A\nhm enters B\nop enters B\nmb enters C\nal subject A Words");
+    let seen = world.run("al kicks A Ophelia\nop subject B Nothing\nwait 1");
+    let last = |who: &str| {
+        let of_them = |line: &&String| line.starts_with(&format!("{who}: S"));
+        seen.iter().rev().find(of_them).cloned()
+    };
+    assert_eq!(last("al"), None, "{seen:#?}");
+    assert_eq!(last("hm").as_deref(), Some("hm: S Words"), "{seen:#?}");
+    assert_eq!(last("mb").as_deref(), Some("mb: S Words"), "{seen:#?}");
+}
+
+/// A copy of the end of a session says nothing of who is there once a new one was asked for.
+#[test]
+fn a_session_ends_once() {
+    let mut world = World::new("A B>A C>B D>C");
+    world.run("al enters A\nmb enters C\nro enters D\nwait 60\ncut A B\nwait 5");
+    // Macbeth's room has forgotten him, which is no event of anybody's.
+    let setup = world.setups[&'C'].clone();
+    world.add('C', setup);
+    world.run("cut B C\ncut C D\nheal B C\nheal C D\nwait 60");
+    world.run("hold B A\nheal A B\nwait 1");
+    while let Some(stanza) = world
+        .wires
+        .get_mut(&('B', 'A'))
+        .and_then(VecDeque::pop_front)
+    {
+        world.deliver(('B', 'A'), stanza.clone());
+        world.deliver(('B', 'A'), stanza);
+        world.settle();
+    }
+    world.run("release B A\nwait 600");
+    let seen = world.run("ha enters A");
+    assert!(seen.contains(&"ha: P Rosalind".to_owned()), "{seen:#?}");
+    assert!(!seen.contains(&"ha: P Macbeth".to_owned()), "{seen:#?}");
+}
+
+/// In which way somebody is there is not told by a join that nobody has heard.
+#[test]
+fn a_join_that_is_lost_tells_nothing() {
+    let mut world = World::new("A B>A");
+    // Of Hamlet's coming the room hears, but its answer is lost; then he is there in another way while it is tried once more.
+    world.run("al enters A\nhold A B\nhm enters B\ncut A B\nrelease A B");
+    world.run("wait 15");
+    world.run("hm sends B <presence to='x/Hamlet'><show>dnd</show></presence>");
+    // The tries from then on are on behalf of Hamlet as he is now; in the end of another one, whose address is less.
+    world.run("wait 300\nbb enters B\nheal A B\nwait 60");
+    let told = |((from, _), xml): &((char, char), String)| {
+        *from == 'B' && xml.contains("dnd") && !xml.contains("<join")
+    };
+    assert!(world.xml.iter().any(told), "{:#?}", world.xml);
+}
+
+/// After each outage the two sides compare whom they know, be it that they have just done so.
+#[test]
+fn after_each_outage_all_are_named_who_are_not_known() {
+    let mut world = World::new("A B>A C>A");
+    world.run("al enters A\nhm enters B\nmb enters C\nwait 60\ncut A C");
+    // Macbeth is forgotten by all others, but not his event.
+    let setup = world.setups[&'A'].clone();
+    world.add('A', setup.clone());
+    world.run("cut A B\nheal A B\nwait 5");
+    world.add('A', setup);
+    world.run("cut A B\nheal A C\nwait 5\nheal A B\nwait 60");
+    let seen = world.run("op enters B");
+    assert!(seen.contains(&"op: P Macbeth".to_owned()), "{seen:#?}");
+}
+
+/// A life does not know what the one before it has told: in which way somebody is there is told also to who knows of their coming.
+#[test]
+fn a_new_life_tells_in_which_way_all_are_there() {
+    let mut world = World::new("A B>A C>A");
+    world.run("al enters A\nhm enters B\nmb enters C\nwait 60\ncut A B\ncut A C");
+    let setup = world.setups[&'A'].clone();
+    world.add('A', setup);
+    world.run("heal A C\nwait 5");
+    world.run("mb sends C <presence to='x/Macbeth'><show>dnd</show></presence>");
+    world.run("heal A B\nwait 60");
+    let told = |((_, to), xml): &((char, char), String)| *to == 'B' && xml.contains("dnd");
+    assert!(world.xml.iter().any(told), "{:#?}", world.xml);
+}
+
+/// Who has lost their nick to one behind the same link does not take it back when they are seen again.
+#[test]
+fn a_nick_that_was_lost_is_not_taken_back() {
+    let mut world = World::new("A B>A C>B D>B");
+    world.run("hm enters B\ncut A B\nbc enters C\nro enters D\nba enters A\nwait 5");
+    world.run("cut B C\nheal A B\nwait 300");
+    let seen = world.run("heal B C\nwait 60");
+    let lost = |line: &&String| line.starts_with("ro: U Bob 303");
+    assert_eq!(seen.iter().find(lost), None, "{seen:#?}");
+    assert!(
+        seen.iter().any(|line| line.starts_with("ro: P Bob~")),
+        "{seen:#?}"
+    );
 }
