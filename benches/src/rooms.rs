@@ -39,6 +39,9 @@ pub struct Rooms {
     pub body: usize,
     /// The rooms' domain.
     pub service: String,
+    /// Whether nobody hears who is there but the first, to whom the room belongs (`muc#roomconfig_presencebroadcast`). With everybody's presence
+    /// to everybody, a full room of n takes n² of them.
+    pub unannounced: bool,
     /// Those who enter at once, all rooms together; the first of each room comes before.
     pub entering: usize,
     /// How often somebody leaves a full room and enters again, one after the other: how long it takes is measured.
@@ -54,7 +57,7 @@ pub struct Rooms {
 pub struct Crowd {
     /// Occupants of all rooms.
     pub occupants: usize,
-    /// Presences that occupants have not heard of others, or heard too often.
+    /// Presences that occupants have not heard of others, or that were not for them.
     pub unknown: u64,
     /// From the presence with which one enters a full room to the subject, which comes last (XEP-0045 §7.2.15).
     pub entered: Option<Latency>,
@@ -196,10 +199,12 @@ impl Rooms {
             speakers,
             window,
             body,
+            unannounced,
             ..
         } = self;
+        let unannounced = if *unannounced { ", unannounced" } else { "" };
         let load = format!(
-            "rooms, {rooms} of {occupants}, {speakers} of each speak, window {window}, {body} byte bodies"
+            "rooms, {rooms} of {occupants}{unannounced}, {speakers} of each speak, window {window}, {body} byte bodies"
         );
         let (report, ends) = meter.run(load, tasks).await?;
         let mut tally = Tally::default();

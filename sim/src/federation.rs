@@ -13,6 +13,7 @@ mod fault;
 mod plan;
 mod record;
 mod server;
+mod store;
 mod wires;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use fault::Fault;
 pub use plan::{Deed, NICKS, Person, Plan, ROOMS};
 pub use record::{Record, Roster, Said, Stay, Told};
 
+use store::Store;
 use wires::{Happening, Wires};
 
 /// After this long all that was broken has come to rest: longer than a room waits at most before it tries once more.
@@ -59,6 +61,8 @@ struct World {
     rng: Rng,
     nodes: Vec<Node>,
     wires: Wires,
+    /// What servers begin again with, if it is kept.
+    store: Option<Store>,
     /// The moment at which it begins.
     origin: std::time::Instant,
     time: Duration,
@@ -77,6 +81,7 @@ impl World {
             rng: Rng::new(seed ^ 0x5eed),
             nodes: Vec::new(),
             wires: Wires::new(&plan),
+            store: plan.kept.then(|| Store::new(Fault::forgotten(fault))),
             origin: std::time::Instant::now(),
             time: Duration::ZERO,
             empty: vec![Some(Duration::ZERO); rooms],
@@ -100,7 +105,7 @@ impl World {
             lives: 0,
         };
         for room in 0..rooms {
-            let node = world.node(room);
+            let node = world.begin(room);
             world.nodes.push(node);
         }
         world
@@ -236,7 +241,7 @@ impl World {
                     let name = name(&self.record.plan, at);
                     self.note(format!("    {name} of {}: {:?}", notice.peer, notice.what));
                 }
-                Output::Room(output) => self.perform_room(output),
+                Output::Room(output) => self.perform_room(at, output),
                 _ => {}
             }
         }

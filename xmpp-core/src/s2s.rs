@@ -219,6 +219,8 @@ pub struct Known {
     pub certified: bool,
     /// The policy for the peer; `None`: there are no streams with it, as there are none with a domain of our own.
     pub policy: Option<Policy>,
+    /// Whether it has the longer times of its [`patience`](Policy::patience) before it has proven anything; afterwards it always has.
+    pub patient: bool,
 }
 
 /// What a peer is held to.
@@ -237,7 +239,9 @@ pub struct Policy {
     /// How many times longer than for others it is waited for: until it is connected to and has proven itself, until it answers, until what
     /// waits for it comes back. For a link on which a handshake takes minutes. Default: 1; 0 is 1.
     ///
-    /// A peer that has opened a connection is not known before its stream header, which has to come in the time that all have. It is said of single peers
+    /// A peer that has opened a connection is not known before its stream header, which has to come in the time that all have. The header proves nothing: of
+    /// one address only so many connections have these times before their proof that together they are there no longer than all that an address may have
+    /// (`before_login_per_address` divided by this, and one in any case). It is said of single peers
     /// (`Rules::exceptions`): what holds for all is a matter of the times themselves.
     pub patience: u32,
 }

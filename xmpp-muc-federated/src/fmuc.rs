@@ -41,7 +41,7 @@ mod wire;
 
 pub use alias::{Alias, Aliases};
 pub use lives::Lives;
-pub use node::{Class, Input, LinkState, Matter, Node, Notice, Output};
+pub use node::{Input, LinkState, Matter, Node, Notice, Output};
 pub use settings::{
     Accept, Backoff, Bandwidth, Collision, Dialect, Federation, Limits, LinkProfile, OnLoss,
     Payloads, Peer, PresenceLevel, Settings, SpeakFor, Timers,

@@ -96,6 +96,9 @@ enum Command {
         /// The rooms' domain [default: rooms.DOMAIN].
         #[arg(long)]
         service: Option<String>,
+        /// Nobody is told who enters, except the first (`muc#roomconfig_presencebroadcast`): that of n occupants is n² presences.
+        #[arg(long)]
+        unannounced: bool,
         /// Those who enter at once.
         #[arg(long, default_value_t = 20, value_parser = at_least_one)]
         entering: usize,
@@ -307,6 +310,7 @@ fn execute(command: Command) -> io::Result<bool> {
             window,
             body,
             service,
+            unannounced,
             entering,
             entries,
             plant,
@@ -319,6 +323,7 @@ fn execute(command: Command) -> io::Result<bool> {
                 window,
                 body,
                 service: service.unwrap_or_else(|| format!("rooms.{}", common.domain)),
+                unannounced,
                 entering,
                 entries,
                 plant,

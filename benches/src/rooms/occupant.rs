@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     io::{self, Write},
     rc::Rc,
     time::Instant,
@@ -59,10 +60,14 @@ impl Heard {
         }
     }
 
-    /// How many of so many are not in it.
-    fn unknown(&self, occupants: usize) -> u64 {
-        let known: u64 = self.0.iter().map(|word| u64::from(word.count_ones())).sum();
-        (occupants as u64).abs_diff(known)
+    /// How many of these, each of whom is there once, are not in it, and how many others are.
+    fn unknown(&self, others: impl IntoIterator<Item = usize>) -> u64 {
+        let mut wrong = Heard(self.0.clone());
+        for place in others {
+            wrong.0[place / 64] ^= 1 << (place % 64);
+        }
+        let wrong = wrong.0.iter().map(|word| u64::from(word.count_ones()));
+        wrong.sum()
     }
 }
 
@@ -89,6 +94,10 @@ pub(super) struct Occupant {
 
 /// What the owner of an instant room sends.
 const OPEN: &str = "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>";
+/// What the owner of a room sends in which nobody hears who is there, but that the owner is.
+const UNANNOUNCED: &str = "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>\
+     <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>\
+     <field var='muc#roomconfig_presencebroadcast'><value>moderator</value></field></x></query>";
 
 impl Occupant {
     pub(super) fn new(
@@ -171,7 +180,11 @@ impl Occupant {
                 "<presence to='{address}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
             ),
             (Peer::Server, Wish::Open) => {
-                write!(out, "<iq type='set' id='open' to='{bare}'>{OPEN}</iq>")
+                let form = match self.hall.load.unannounced {
+                    true => UNANNOUNCED,
+                    false => OPEN,
+                };
+                write!(out, "<iq type='set' id='open' to='{bare}'>{form}</iq>")
             }
             (Peer::Server, Wish::Leave) => {
                 write!(out, "<presence to='{address}' type='unavailable'/>")
@@ -296,8 +309,12 @@ impl Occupant {
             tally += oracle.verdict(sent).map_err(io::Error::other)?;
         }
         let unknown = match self.hall.peer {
-            Peer::Server => self.heard.unknown(self.hall.load.occupants),
             Peer::Relay => 0,
+            // Oneself, always; and the owner, who is a moderator.
+            Peer::Server if self.hall.load.unannounced => {
+                self.heard.unknown(BTreeSet::from([0, self.place]))
+            }
+            Peer::Server => self.heard.unknown(0..self.hall.load.occupants),
         };
         Ok((tally, unknown))
     }
@@ -344,12 +361,14 @@ mod tests {
         assert_eq!(place(b"room0@rooms.localhost/u3", 100), None);
         assert_eq!(place(b"u3@localhost/balcony", 0), None);
         let mut heard = Heard::nobody(70);
-        assert_eq!(heard.unknown(70), 70);
+        assert_eq!(heard.unknown(0..70), 70);
         (0..70).for_each(|place| heard.set(place, true));
         heard.set(69, true);
         heard.set(500, true);
-        assert_eq!(heard.unknown(70), 0);
+        assert_eq!(heard.unknown(0..70), 0);
         heard.set(64, false);
-        assert_eq!(heard.unknown(70), 1);
+        assert_eq!(heard.unknown(0..70), 1);
+        // Others than who should be there, and as many, are not all well.
+        assert_eq!(heard.unknown(1..65), 7);
     }
 }

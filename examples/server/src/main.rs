@@ -132,7 +132,15 @@ enum Command {
     /// Shows the connections with other servers, one a line
     Links,
 
-    /// Shows the rooms that are in memory, one a line
+    /// Shows the rooms that are in memory, one a line, and below each its links with rooms elsewhere
+    ///
+    /// Of a room: how many occupants it has, those of its links included, and how many stanzas wait for it.
+    ///
+    /// Of a link: the room at the other end; whether that is the parent, which this room joins, or a child, which has joined it; how far the link is
+    /// (idle: nobody is here who would need it; joining; syncing: one tells the other what it lacks; joined: the rooms are one; suspect: it is
+    /// down, and occupants are shown until the grace is over; leaving; backoff: it is tried again later); what is spoken (ext, xep, openfire, or auto as
+    /// long as that is not known); its profile (lan, sat, hf); how many occupants are behind it; what waits for it; what it has brought and
+    /// taken, as XML; and when the two last came to know the same.
     Rooms,
 
     /// Copies the SQLite store to a new file while it goes on serving; `restore` goes back

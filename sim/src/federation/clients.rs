@@ -5,10 +5,10 @@ use xmpp_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use xmpp_core::xml::{Element, ns::CLIENT};
 use xmpp_muc_federated::{ns, room};
 
-use super::{Fault, Told, World};
+use super::{Fault, Told, World, address};
 
 impl World {
-    pub(super) fn perform_room(&mut self, output: room::Output) {
+    pub(super) fn perform_room(&mut self, at: usize, output: room::Output) {
         match output {
             room::Output::Send(stanza) | room::Output::Answer(stanza) => {
                 if let Some(to) = stanza.to().cloned() {
@@ -18,6 +18,12 @@ impl World {
             room::Output::Broadcast(stanza, to) => to.iter().for_each(|to| self.tell(to, &stanza)),
             room::Output::Burst(to, stanzas) => {
                 stanzas.iter().for_each(|stanza| self.tell(&to, stanza));
+            }
+            room::Output::Store(change) => {
+                let address = address(&self.record.plan, at);
+                if let Some(store) = &mut self.store {
+                    store.apply(&address, change);
+                }
             }
             _ => {}
         }

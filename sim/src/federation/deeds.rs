@@ -171,7 +171,7 @@ impl World {
     }
 
     fn begin_anew(&mut self, room: usize, notice: u64) {
-        self.nodes[room] = self.node(room);
+        self.nodes[room] = self.begin(room);
         for other in 0..self.nodes.len() {
             let parents = &self.record.plan.parents;
             if parents[other] == Some(room) || parents[room] == Some(other) {

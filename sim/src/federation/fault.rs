@@ -27,11 +27,13 @@ pub enum Fault {
     Impersonate,
     /// The end of what one room lacks is told it thousands of times.
     Swell,
+    /// A store forgets what it was told last.
+    Forget,
 }
 
 impl Fault {
     /// All of them, with the invariants that they break.
-    pub const ALL: [(Fault, &'static str); 8] = [
+    pub const ALL: [(Fault, &'static str); 9] = [
         (Fault::Repeat, "once"),
         (Fault::Overtake, "causal"),
         (Fault::Linger, "agreed"),
@@ -40,7 +42,16 @@ impl Fault {
         (Fault::Leak, "clean"),
         (Fault::Impersonate, "owned"),
         (Fault::Swell, "bounded"),
+        (Fault::Forget, "complete"),
     ];
+
+    /// How many changes a store forgets.
+    pub(super) fn forgotten(fault: Option<Fault>) -> usize {
+        match fault {
+            Some(Fault::Forget) => 12,
+            _ => 0,
+        }
+    }
 }
 
 impl World {

@@ -23,6 +23,8 @@ pub struct Plan {
     pub doubled: bool,
     /// Servers begin anew, now and then.
     pub restarts: bool,
+    /// They begin again with what their rooms have stored; else with nothing.
+    pub kept: bool,
     /// The most events that are kept for others, if that is less than usual.
     pub log: Option<usize>,
     /// What happens, and how long after the deed before it.
@@ -116,6 +118,7 @@ impl Plan {
             parallel: rng.one_in(6),
             doubled: rng.one_in(4),
             restarts: rng.one_in(3),
+            kept: false,
             log: rng.one_in(8).then(|| rng.between(3..=12) as usize),
             deeds: Vec::new(),
         };
@@ -130,6 +133,7 @@ impl Plan {
             let deed = plan.deed(calm, rng);
             plan.deeds.push((Duration::from_millis(pause), deed));
         }
+        plan.kept = plan.restarts && rng.one_in(2);
         plan
     }
 

@@ -181,8 +181,8 @@ impl fmt::Display for Record {
         let plan = &self.plan;
         writeln!(
             f,
-            "skews {:?}, latency {} ms, parallel {}, doubled {}, log {:?}",
-            plan.skews, plan.latency, plan.parallel, plan.doubled, plan.log
+            "skews {:?}, latency {} ms, parallel {}, doubled {}, kept {}, log {:?}",
+            plan.skews, plan.latency, plan.parallel, plan.doubled, plan.kept, plan.log
         )?;
         for (at, line) in &self.trace {
             writeln!(f, "{:>12.3} {line}", at.as_secs_f64())?;

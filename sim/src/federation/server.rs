@@ -13,16 +13,33 @@ use super::{World, address, domain, jid};
 use crate::rng::{Rng, SeededRandom};
 
 impl World {
-    /// A room in a new life.
-    pub(super) fn node(&mut self, room: usize) -> Node {
-        let plan = &self.record.plan;
+    /// A server begins: with what its room has stored, or with a new one.
+    pub(super) fn begin(&mut self, room: usize) -> Node {
+        let address = address(&self.record.plan, room);
+        let stored = self.store.as_mut().and_then(|store| store.load(&address));
+        let settings = Arc::new(self.settings());
+        let (federation, common) = (self.federation(room), Arc::new(self.common(room)));
+        let now = self.now(room);
+        match stored {
+            Some((stored, history, links)) => {
+                let machine = Room::restore(address, stored, &history, settings);
+                let machine = machine.expect("it is what a room has stored");
+                Node::restore(machine, federation, common, &links, now)
+            }
+            None => {
+                let machine = self.create(room, settings);
+                Node::new(machine, federation, common, now)
+            }
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
         self.lives += 1;
         let mut config = Config::default();
         config.persistent = true;
         config.whois = Whois::Anyone;
         config.change_subject = true;
-        let admin = "admin@example.lit/x";
-        let settings = Settings {
+        Settings {
             admins: vec![BareJid::new("admin@example.lit").expect("it is an address")],
             defaults: config,
             limits: Limits::default(),
@@ -30,15 +47,22 @@ impl World {
             random: Arc::new(SeededRandom::new(Rng::new(
                 self.record.seed ^ self.lives << 48,
             ))),
-        };
+        }
+    }
+
+    /// A room as its owner would have it.
+    fn create(&mut self, room: usize, settings: Arc<Settings>) -> Room {
+        let plan = &self.record.plan;
+        let admin = "admin@example.lit/x";
         let address = address(plan, room);
-        let mut machine = Room::new(address.clone(), Arc::new(settings));
+        let mut machine = Room::new(address.clone(), settings);
         let owner = plan
             .people
             .iter()
             .position(|one| one.room == room && one.owner);
         let owner = owner.map(|who| jid(plan, who).to_bare().to_string());
         let now = self.now(room);
+        let mut out = Vec::new();
         for said in [
             format!(
                 "<presence from='{admin}' to='{address}/admin'><x xmlns='{}'/></presence>",
@@ -56,8 +80,18 @@ impl World {
             format!("<presence type='unavailable' from='{admin}' to='{address}/admin'/>"),
         ] {
             let stanza = Stanza::parse(&said).expect("it is a stanza");
-            machine.handle(room::Input::Stanza(stanza), now, &mut Vec::new());
+            machine.handle(room::Input::Stanza(stanza), now, &mut out);
         }
+        for output in out {
+            if let (room::Output::Store(change), Some(store)) = (output, &mut self.store) {
+                store.apply(&address, change);
+            }
+        }
+        machine
+    }
+
+    fn federation(&self, room: usize) -> Federation {
+        let plan = &self.record.plan;
         let mut federation = Federation::default();
         let parent = plan.parents[room];
         federation.parents = parent
@@ -65,11 +99,16 @@ impl World {
             .into_iter()
             .collect();
         federation.accept = Accept::Any;
+        federation
+    }
+
+    fn common(&self, room: usize) -> fmuc::Settings {
+        let plan = &self.record.plan;
         let mut settings = fmuc::Settings::default();
         settings.local = vec![BareJid::new(&domain(plan, room)).expect("it is a domain")];
         if let Some(events) = plan.log {
             settings.log.events = events;
         }
-        Node::new(machine, federation, Arc::new(settings), now)
+        settings
     }
 }

@@ -33,6 +33,8 @@ class Verdict:
     """Seconds that deliveries over the line took while it was whole, before the cut."""
     entries: int
     """How often somebody had to enter the room again."""
+    killed: bool = False
+    """Whether servers were killed meanwhile."""
     twice: bool = False
     """Whether something may come twice: what a server had sent and not been acknowledged when it was killed, or what it has forgotten."""
 
@@ -79,13 +81,15 @@ class Verdict:
             beside=(sum(beside), len(beside)),
             across=across,
             entries=sum(max(talker.entries - 1, 0) for talker in chain.talkers),
+            killed=bool(chain.plan.kill),
             twice=bool(chain.plan.kill) and (chain.plan.forget or chain.plan.mode == "muc"),
         )
 
     @property
     def holds(self) -> bool:
         """What is promised: a server that is killed loses what it has not acknowledged, and nothing else is lost."""
-        return self.said > 0 and self.broken == self.disordered == 0 and (self.twice or self.doubled == 0)
+        whole = self.broken == 0 and (self.killed or self.lost == 0)
+        return self.said > 0 and whole and self.disordered == 0 and (self.twice or self.doubled == 0)
 
     def rows(self) -> dict[str, str]:
         """What a table says of it."""

@@ -62,6 +62,8 @@ struct Table {
     silent: Crowd,
     /// Those that have said nothing yet and came less than that ago, and when.
     fresh: BTreeMap<u64, (Instant, Network)>,
+    /// How many times longer than others those that have not logged in may stay ([`Ticket::may_stay`]), by network and together.
+    stays: HashMap<Network, usize>,
     /// Where no network may take all places ([`Admission::fair`]).
     everyone: Option<Everyone>,
 }
@@ -93,6 +95,8 @@ struct Entry {
     logged_in: bool,
     /// Whether its header has come.
     greeted: bool,
+    /// How many times longer than others it may stay; 0: it has not asked.
+    stay: usize,
     /// The login that is under way.
     attempt: Option<Attempt>,
 }
@@ -140,6 +144,7 @@ impl Admission {
                 network,
                 logged_in: false,
                 greeted: false,
+                stay: 0,
                 attempt: None,
             })),
         })
@@ -190,6 +195,18 @@ impl Table {
         self.speaks(id, network);
         self.crowd.remove(id, network);
         self.strangers.remove(&id)
+    }
+
+    /// One does not stay any more as long as it might have.
+    fn leave_early(&mut self, network: Network, stay: usize) {
+        if stay > 0
+            && let Some(all) = self.stays.get_mut(&network)
+        {
+            *all -= stay;
+            if *all == 0 {
+                self.stays.remove(&network);
+            }
+        }
     }
 
     /// One says something, or nothing ever again.
@@ -251,6 +268,27 @@ impl Ticket {
         }
     }
 
+    /// Whether the connection may take so many times longer than others until it has logged in. Those of one network that may are together there no
+    /// longer than all that it may have, unless there is only one.
+    pub(super) fn may_stay(&mut self, times: usize) -> bool {
+        let stranger = self.entry.as_mut().filter(|entry| !entry.logged_in);
+        let counts = |entry: &&mut Box<Entry>| entry.network.is_some() && times > 1.max(entry.stay);
+        let Some(entry) = stranger.filter(counts) else {
+            return true;
+        };
+        let limits = self.admission.limits;
+        let mut table = self.admission.lock();
+        let all = table.stays.entry(entry.network).or_default();
+        let others = *all - entry.stay;
+        let most = limits.before_login_per_address.saturating_sub(others);
+        if others > 0 && times > most {
+            return false;
+        }
+        *all = others + times;
+        entry.stay = times;
+        true
+    }
+
     /// A login is under way, until it succeeds or the attempt is [taken](Ticket::attempt).
     pub(super) fn tries(&mut self, attempt: Attempt) {
         if let Some(entry) = &mut self.entry {
@@ -270,6 +308,7 @@ impl Ticket {
         };
         let mut table = self.admission.lock();
         table.remove(entry.id, entry.network);
+        table.leave_early(entry.network, std::mem::take(&mut entry.stay));
         if table.everyone.is_some() {
             entry.logged_in = true;
             self.entry = Some(entry);
@@ -410,6 +449,25 @@ mod tests {
         first.unwrap().0.greeted();
         let fourth = admit(&admission, "2001:db8::4");
         assert!(fourth.is_some(), "given back");
+    }
+
+    #[test]
+    fn those_who_may_stay_longer_are_together_there_as_long_as_all_may_be() {
+        let admission = admission(100, 100, 50);
+        let come = || admit(&admission, "192.0.2.1").unwrap().0;
+        let mut all: Vec<_> = (0..5).map(|_| come()).collect();
+        let mut stays = |times| -> Vec<_> { all.iter_mut().map(|it| it.may_stay(times)).collect() };
+        assert_eq!(stays(1), [true; 5], "as long as anybody");
+        assert_eq!(stays(20), [true, true, false, false, false]);
+        // Once more, as behind STARTTLS.
+        assert_eq!(stays(20), [true, true, false, false, false]);
+        let mut other = admit(&admission, "192.0.2.2").unwrap().0;
+        assert!(other.may_stay(1000), "one in any case");
+        // Whoever has proven itself may have its time, and no other's.
+        all[0].logged_in();
+        assert!(all[0].may_stay(20) && all[2].may_stay(20) && !all[3].may_stay(20));
+        drop((all, other));
+        assert!(admission.lock().stays.is_empty());
     }
 
     /// Whoever has a zone has as many names as they please, and proves each.

@@ -181,9 +181,13 @@ impl Side for Incoming {
             (Input::Verify(verify), _) => verified(verify, Verdict::NotFound, out),
             // What was asked before the stream ended.
             (Input::Known(..) | Input::Verified(..), State::Closing | State::Closed) => {}
-            (Input::Known(pair, known), _) => self.link.known(&pair, known, now, out),
+            (Input::Known(pair, known), _) => {
+                self.link.known(&pair, known, now, out);
+                self.be_patient();
+            }
             (Input::Verified(verify, verdict), _) => {
                 self.link.verified(&verify, verdict, now, out)?;
+                self.be_patient();
             }
             // There is no layer that resumes.
             (Input::Session(Found::Session(session)), _) => {

@@ -73,6 +73,7 @@ pub(super) fn known(certified: bool, proof: Proof) -> Known {
             proof,
             ..Policy::default()
         }),
+        patient: true,
     }
 }
 

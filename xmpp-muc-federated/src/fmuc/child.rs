@@ -8,7 +8,7 @@ use xmpp_core::stanza::{Kind, PresenceType, Stanza};
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Matter, Node, Turn};
+use super::node::{Matter, Node, Turn};
 use super::settings::Accept;
 use super::{Extension, Fmuc, Mode};
 use crate::log::Vector;
@@ -91,7 +91,7 @@ impl Child {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let until = match self.state {
             State::Suspect { until } => until,
-            State::Joined => self.link.pace.next_timeout(),
+            State::Joined => self.link.next_timeout(),
         };
         [until, self.stale, self.ask, self.told_by]
             .into_iter()
@@ -134,6 +134,14 @@ impl Node {
             {
                 if self.is_answered(peer, turn) {
                     self.say_left(peer, None, turn);
+                }
+            }
+            // This room had joined it once, and has joined another one since.
+            _ if fmuc.extensions.contains(&Extension::Rejoin)
+                && self.federation.parents.contains(peer) =>
+            {
+                if self.is_answered(peer, turn) {
+                    self.say_leave(peer, turn);
                 }
             }
             // Whatever it takes itself for: it is told that it is not. Who speaks our extension finds out.
@@ -197,7 +205,7 @@ impl Node {
             reject: Some(why.to_owned()),
             ..Fmuc::default()
         };
-        turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+        turn.send(&link, link.write_own(&fmuc), None);
     }
 
     /// Whether a room that has not joined is answered, this time.
@@ -216,6 +224,13 @@ impl Node {
         welcome
     }
 
+    fn say_leave(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
+        let room = self.room.jid();
+        let link = Link::new(room, peer.clone(), &self.federation, &self.settings);
+        let fmuc = Fmuc::default().with(Extension::Leave);
+        turn.send(&link, link.write_own(&fmuc), None);
+    }
+
     fn say_left(&mut self, peer: &BareJid, session: Option<String>, turn: &mut Turn<'_>) {
         let link = Link::new(
             self.room.jid(),
@@ -228,7 +243,7 @@ impl Node {
             extensions: session.into_iter().map(Extension::Left).collect(),
             ..Fmuc::default()
         };
-        turn.send(&link, Class::Control, link.write_own(&fmuc), None);
+        turn.send(&link, link.write_own(&fmuc), None);
     }
 
     /// A stanza of a room that has joined this one.
@@ -258,6 +273,9 @@ impl Node {
             return self.child_left(peer, turn);
         }
         self.child_heard(peer, turn);
+        if self.is_premature(peer, fmuc) {
+            return;
+        }
         let is_rename = stanza.payload().child("x", ns::USER).is_some_and(|x| {
             let x = x.element();
             x.children()
@@ -438,19 +456,33 @@ impl Node {
         }
     }
 
+    /// Whether this is an event that comes before it is known what was lost with the link. It is told once more, after what came before it.
+    fn is_premature(&mut self, peer: &BareJid, fmuc: &Fmuc) -> bool {
+        let Some(child) = self.children.get_mut(peer) else {
+            return false;
+        };
+        let mut extensions = fmuc.extensions.iter();
+        let premature = child.link.is_ext()
+            && matches!(child.state, State::Suspect { .. })
+            && extensions.any(|one| matches!(one, Extension::Origin(_)));
+        child.link.missed |= premature;
+        premature
+    }
+
     /// A room that has joined is asked to say how far it has everything; not again before it may have answered.
     pub(super) fn ask_child(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
         if let Some(child) = self.children.get_mut(peer) {
             let now = turn.now.instant;
             let since = child.recalled.map(|at| at + child.link.timers.join);
-            if since.is_some_and(|again| now < again) {
+            if let Some(again) = since.filter(|again| now < *again) {
+                child.ask = Some(again);
                 return;
             }
             child.recalled = Some(now);
             child.ask = None;
             let rejoin = Fmuc::default().with(Extension::Rejoin);
             let stanza = child.link.write_own(&rejoin);
-            turn.send(&child.link, Class::Control, stanza, None);
+            turn.send(&child.link, stanza, None);
         }
     }
 
@@ -496,12 +528,14 @@ impl Node {
         let Some(child) = self.children.get_mut(peer) else {
             return;
         };
+        // What it was asked is lost.
+        (child.ask, child.recalled) = (None, None);
         if child.state == State::Joined {
             let forgets = child.link.speech != Speech::Openfire;
             let until = forgets.then(|| turn.now.instant + child.link.timers.forget);
             child.state = State::Suspect { until };
             child.promised = None;
-            (child.told_by, child.ask, child.recalled) = (None, None, None);
+            child.told_by = None;
             child.link.lose(turn.now.instant);
             self.split(&Via::Child(peer.clone()), turn);
         }

@@ -6,7 +6,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::crowd::Via;
 use super::link::Link;
-use super::node::{Class, Node, Turn};
+use super::node::{Node, Turn};
 use super::settings::Collision;
 use super::{Extension, Fmuc};
 use crate::room::elsewhere::Parting;
@@ -180,7 +180,7 @@ impl Link {
                 from: from.clone(),
             };
             let stanza = self.write_own(&Fmuc::default().with(collision));
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
         }
     }
 }

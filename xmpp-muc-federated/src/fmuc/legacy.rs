@@ -10,13 +10,13 @@ mod rejoin;
 use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::{BareJid, Jid};
 
-pub(super) use self::burst::ends_burst;
+pub(super) use self::burst::{begins_burst, ends_burst};
 use super::crowd::Via;
 use super::dedupe::Keys;
 use super::event::{Event, Passing};
 use super::link::{Link, id_of};
 use super::local::is_fleeting;
-use super::node::{Class, Node, Turn};
+use super::node::{Node, Turn};
 use super::receive::{occupant, said_at};
 use crate::room::elsewhere::Occupant;
 
@@ -146,7 +146,7 @@ impl Link {
             late: None,
         };
         for stanza in self.write(&passing) {
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
         }
     }
 }

@@ -100,6 +100,9 @@ pub enum LinkState {
     },
     /// They do not, and what was on its way may be lost.
     Down,
+    /// What goes there is acknowledged (XEP-0198), until it is [up](LinkState::Up) anew: what does not arrive is told as [`Down`](LinkState::Down), so no
+    /// room has to ask whether it has.
+    Acknowledged,
 }
 
 /// What is to be done.
@@ -114,28 +117,11 @@ pub enum Output {
         peer: BareJid,
         /// With both addresses.
         stanza: Stanza,
-        /// What kind of thing it is.
-        class: Class,
         /// The event in it.
         dot: Option<Dot>,
     },
     /// Something that an operator should know.
     Notice(Notice),
-}
-
-/// What is sent to another node, the most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Who is there, and what the nodes have to agree by.
-    Control,
-    /// What is said now.
-    Live,
-    /// What is said to one alone.
-    Private,
-    /// In which way somebody is there.
-    Presence,
-    /// What was missed.
-    CatchUp,
 }
 
 /// What an operator should know of a link.
@@ -177,11 +163,10 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    pub(super) fn send(&mut self, link: &Link, class: Class, stanza: Stanza, dot: Option<&Dot>) {
+    pub(super) fn send(&mut self, link: &Link, stanza: Stanza, dot: Option<&Dot>) {
         self.out.push(Output::Send {
             peer: link.peer.clone(),
             stanza,
-            class,
             dot: dot.cloned(),
         });
     }
@@ -494,13 +479,29 @@ impl Node {
                     self.child_lost(child, turn);
                 }
             }
+            LinkState::Acknowledged => self.rely(parent, &children, true),
             LinkState::Up { resumed } => {
+                if !resumed {
+                    self.rely(parent, &children, false);
+                }
                 if parent {
                     self.parent_up(resumed, turn);
                 }
                 for child in &children {
                     self.child_up(child, resumed, turn);
                 }
+            }
+        }
+    }
+
+    /// Whether what goes over these links is acknowledged.
+    fn rely(&mut self, parent: bool, children: &[BareJid], reliable: bool) {
+        if let Some(parent) = self.parent.as_mut().filter(|_| parent) {
+            parent.link.relies(reliable);
+        }
+        for peer in children {
+            if let Some(child) = self.children.get_mut(peer) {
+                child.link.relies(reliable);
             }
         }
     }

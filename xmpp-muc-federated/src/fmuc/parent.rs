@@ -1,20 +1,24 @@
 //! The joining side of a link: towards the room that this one has joined (§5.3 of the design).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use xmpp_core::stanza::{Kind, PresenceType, Stanza};
+use xmpp_core::stanza::Stanza;
 use xmpp_core::{BareJid, Jid};
 
-use super::child::{asks_to_join, has_join};
 use super::crowd::Via;
 use super::event::{Event, Passing};
-use super::legacy::ends_burst;
-use super::link::{Link, Speech, at, extended};
-use super::node::{Class, Matter, Node, Turn};
+use super::legacy::{begins_burst, ends_burst};
+use super::link::{Link, Speech, extended};
+use super::node::{Node, Turn};
 use super::settings::{Dialect, Federation, Settings};
 use super::{Extension, Fmuc, Hello};
-use crate::log::{NodeId, Vector};
-use crate::room::elsewhere::Parting;
+use crate::log::Vector;
+
+mod leaving;
+mod outage;
+mod ring;
+
+pub(super) use ring::Crossing;
 
 /// The room that this one has joined, or would.
 #[derive(Debug)]
@@ -43,17 +47,6 @@ pub(super) struct Parent {
     /// Since when the link is down, and whether anything has come back since.
     lost: Option<Instant>,
     bounced: bool,
-}
-
-/// What becomes of two joins of one link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crossing {
-    /// There is but one.
-    None,
-    /// That of this room stands.
-    Ours,
-    /// That of the other one does.
-    Theirs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,26 +156,9 @@ impl Parent {
                 Some(until)
             }
             State::Suspect { retry: until } | State::Backoff { until } => until,
-            State::Joined => self.link.pace.next_timeout(),
+            State::Joined => self.link.next_timeout(),
             State::Idle => None,
         }
-    }
-
-    /// Whether after an outage both sides still know what they knew: without our extension it cannot be asked for (§5.7 of the design).
-    fn is_intact(&self, now: Instant) -> bool {
-        let short = |lost: Instant| now < lost + self.link.timers.rejoin;
-        self.link.is_plain() && !self.bounced && self.lost.is_some_and(short)
-    }
-
-    /// When it is asked again after one more try that came to nothing.
-    fn back_off(&mut self, by: u64, now: Instant) -> Option<Instant> {
-        let backoff = self.link.timers.backoff?;
-        let pause = backoff.first.saturating_mul(1 << self.tries.min(16));
-        let pause = pause.min(backoff.longest);
-        self.tries += 1;
-        // Up to a quarter less, so that not all that have lost the same link come back at once.
-        let quarter = u64::try_from(pause.as_millis() / 4).unwrap_or(u64::MAX);
-        Some(now + pause - Duration::from_millis(by % (quarter + 1)))
     }
 }
 
@@ -266,7 +242,7 @@ impl Node {
         if let Some(crowd) = crowd.filter(|_| offered && known) {
             stanza = extended(stanza, Extension::Crowd(crowd));
         }
-        turn.send(link, Class::Control, stanza, dot.as_ref());
+        turn.send(link, stanza, dot.as_ref());
         parent.unstage();
         parent.promised = None;
         parent.state = State::Joining {
@@ -289,6 +265,9 @@ impl Node {
             Extension::Sync { hello, reset, path } => Some((hello, *reset, path)),
             _ => None,
         }) {
+            if matches!(parent.state, State::Idle) {
+                return self.decline(turn);
+            }
             return self.synchronise(sync.0, sync.1, sync.2, fmuc.crowd(), turn);
         }
         if fmuc.extensions.contains(&Extension::Rejoin) {
@@ -299,7 +278,8 @@ impl Node {
             State::Joining { .. } if !fmuc.extensions.is_empty() => {}
             // What it speaks shows by its first answer.
             State::Joining { .. }
-                if parent.link.speech != Speech::Ext || parent.link.session.is_empty() =>
+                if (parent.link.speech != Speech::Ext || parent.link.session.is_empty())
+                    && begins_burst(stanza) =>
             {
                 if parent.link.about.dialect == Dialect::Ext {
                     return turn.drop(&parent.link.peer, "our extension is not spoken");
@@ -315,6 +295,8 @@ impl Node {
                 self.stage(stanza.clone(), turn);
             }
             State::Syncing { .. } if !parent.link.is_ext() => self.stage(stanza.clone(), turn),
+            // It counts this room among those that have joined: it has heard of the join, and not of the leave.
+            State::Idle if !fmuc.extensions.is_empty() => self.decline(turn),
             // What was under way when this side began anew.
             State::Joining { .. } | State::Idle | State::Backoff { .. } => {}
             State::Suspect { .. } if !parent.link.is_ext() => {
@@ -393,39 +375,6 @@ impl Node {
         parent.link.tell_due(turn);
     }
 
-    /// Whether this is how a room answers that is not federated (A9 of the design).
-    pub(super) fn is_ordinary_answer(&self, from: &BareJid, stanza: &Stanza) -> bool {
-        let parent = self.parent.as_ref();
-        parent.is_some_and(|parent| {
-            parent.link.peer == *from
-                && matches!(parent.state, State::Joining { .. })
-                && matches!(stanza.kind(), Kind::Presence(PresenceType::Available))
-        })
-    }
-
-    /// What is there is an ordinary room: one of ours has just entered it as a user.
-    pub(super) fn found_ordinary(&mut self, turn: &mut Turn<'_>) {
-        let me = self.room.jid().clone();
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        let nicks: Vec<_> = parent
-            .link
-            .announced
-            .iter()
-            .map(|(_, nick)| nick.clone())
-            .collect();
-        parent.link.announced.clear();
-        for nick in nicks {
-            let gone = Stanza::presence(PresenceType::Unavailable)
-                .with_from(at(&me, &nick))
-                .with_to(at(&parent.link.peer, &nick));
-            turn.send(&parent.link, Class::Control, gone, None);
-        }
-        turn.notice(&parent.link.peer, Matter::Ordinary);
-        self.try_later(true, turn);
-    }
-
     /// The parent does not know how far this side is.
     fn told_to_rejoin(&mut self, turn: &mut Turn<'_>) {
         let nobody = self.crowd.contributed() == 0 && self.held.coming().is_none();
@@ -441,10 +390,20 @@ impl Node {
         if !nobody {
             return self.join(turn);
         }
-        if let Some(parent) = &self.parent {
+        self.decline(turn);
+    }
+
+    /// Nobody is here who would have joined the parent.
+    fn decline(&mut self, turn: &mut Turn<'_>) {
+        let most = self.settings.limits.refusals;
+        let Some(parent) = self.parent.as_ref().filter(|one| one.link.may_extend()) else {
+            return;
+        };
+        let peer = parent.link.peer.clone();
+        if self.door.answers(&peer, most, turn.now.instant) {
             let leave = Fmuc::default().with(Extension::Leave);
             let stanza = parent.link.write_own(&leave);
-            turn.send(&parent.link, Class::Control, stanza, None);
+            turn.send(&parent.link, stanza, None);
         }
     }
 
@@ -453,261 +412,6 @@ impl Node {
         if let Some(parent) = &mut self.parent {
             parent.whole = false;
             self.join(turn);
-        }
-    }
-
-    fn rejected(&mut self, text: String, turn: &mut Turn<'_>) {
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        if !matches!(parent.state, State::Joining { .. }) {
-            return;
-        }
-        turn.notice(&parent.link.peer, Matter::Rejected(text));
-        parent.rejections += 1;
-        parent.link.announced.clear();
-        self.refuse_held(turn);
-        self.drop_behind(&Via::Parent, &Parting::default(), turn);
-        self.try_later(false, turn);
-    }
-
-    /// The parent has noted that we have left, or will have nothing to do with us any more.
-    fn parent_left(&mut self, fmuc: &Fmuc, turn: &mut Turn<'_>) {
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        let of_another = fmuc.extensions.iter().any(|one| match one {
-            Extension::Left(session) => *session != parent.link.session,
-            _ => false,
-        });
-        if of_another {
-            return;
-        }
-        match parent.state {
-            State::Leaving { .. } => {
-                self.parted(turn);
-            }
-            State::Joined | State::Syncing { .. } | State::Suspect { .. } => {
-                parent.link.announced.clear();
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
-                self.try_later(false, turn);
-            }
-            State::Idle | State::Joining { .. } | State::Backoff { .. } => {}
-        }
-    }
-
-    /// Nobody is left here for the parent.
-    pub(super) fn uncontribute(&mut self, turn: &mut Turn<'_>) {
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        let until = turn.now.instant + parent.link.timers.left;
-        match parent.state {
-            State::Joined | State::Syncing { .. } => parent.state = State::Leaving { until },
-            // Without our extension they leave when it is there to hear it.
-            State::Suspect { .. } if parent.link.is_plain() => {}
-            State::Joining { .. } | State::Suspect { .. } => {
-                parent.link.leave_all(turn);
-                parent.state = State::Leaving { until };
-            }
-            State::Backoff { .. } => {
-                parent.state = State::Idle;
-                self.drop_behind(&Via::Parent, &Parting::default(), turn);
-            }
-            State::Idle => {
-                parent.link.take_waiting();
-            }
-            State::Leaving { .. } => {}
-        }
-    }
-
-    /// We leave the parent, whoever is here.
-    pub(super) fn leave_parent(&mut self, turn: &mut Turn<'_>) {
-        let Some(mut parent) = self.parent.take() else {
-            return;
-        };
-        if !matches!(
-            parent.state,
-            State::Idle | State::Backoff { .. } | State::Leaving { .. }
-        ) {
-            parent.link.leave_all(turn);
-        }
-        self.drop_behind(&Via::Parent, &Parting::default(), turn);
-    }
-
-    /// The room that this one had joined before a restart hears that nobody is here any more.
-    pub(super) fn leave_of_old(&mut self, turn: &mut Turn<'_>) {
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        if std::mem::take(&mut parent.of_old) {
-            parent.link.leave_all(turn);
-            parent.state = State::Leaving {
-                until: turn.now.instant + parent.link.timers.left,
-            };
-        }
-    }
-
-    /// The link is down.
-    pub(super) fn parent_lost(&mut self, turn: &mut Turn<'_>) {
-        let by = self.chance(turn);
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        let now = turn.now.instant;
-        match parent.state {
-            State::Leaving { .. }
-                if parent.link.is_plain() && !parent.link.announced.is_empty() =>
-            {
-                let retry = parent.back_off(by, now);
-                // What was still to be told is not, even if nothing is lost.
-                parent.link.missed |= parent.state != State::Joined;
-                parent.state = State::Suspect { retry };
-            }
-            State::Joined | State::Syncing { .. } => {
-                let complete = parent.state == State::Joined;
-                let retry = parent.back_off(by, now);
-                // Before that nothing would be done anew.
-                let least = now + parent.link.timers.rejoin;
-                let retry = match parent.link.is_plain() && complete {
-                    true => retry.map(|retry| retry.max(least)),
-                    false => retry,
-                };
-                parent.lost = Some(now);
-                parent.bounced = !complete;
-                parent.state = State::Suspect { retry };
-                parent.unstage();
-                parent.link.lose(now);
-                self.split(&Via::Parent, turn);
-            }
-            State::Joining { .. } if self.splits.has(&Via::Parent) => {
-                let retry = parent.back_off(by, now);
-                parent.state = State::Suspect { retry };
-                parent.link.missed = true;
-            }
-            State::Joining { .. } => self.try_later(false, turn),
-            State::Idle | State::Suspect { .. } | State::Leaving { .. } | State::Backoff { .. } => {
-            }
-        }
-    }
-
-    /// The link is up.
-    pub(super) fn parent_up(&mut self, resumed: bool, turn: &mut Turn<'_>) {
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        match parent.state {
-            State::Suspect { .. } if resumed && !parent.link.missed => {
-                parent.state = State::Joined;
-                parent.tries = 0;
-                self.parent_back(turn);
-                self.flush_parent(turn);
-            }
-            State::Suspect { .. } if parent.is_intact(turn.now.instant) => {
-                parent.state = State::Joined;
-                (parent.tries, parent.lost) = (0, None);
-                self.parent_back(turn);
-                self.flush_parent(turn);
-            }
-            State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
-            _ => {}
-        }
-    }
-
-    /// Something that was sent to the parent has come back.
-    pub(super) fn parent_bounced(&mut self) {
-        if let Some(parent) = &mut self.parent {
-            parent.bounced = true;
-        }
-    }
-
-    fn flush_parent(&mut self, turn: &mut Turn<'_>) {
-        if let Some(parent) = &mut self.parent {
-            for passing in parent.link.take_waiting() {
-                parent.link.tell(&passing, turn);
-            }
-            parent.link.tell_due(turn);
-        }
-    }
-
-    /// Those behind the parent are there again.
-    fn parent_back(&mut self, turn: &mut Turn<'_>) {
-        self.reunite(&Via::Parent, turn);
-    }
-
-    /// Asks again later, the next room of the list if there is one.
-    pub(super) fn try_later(&mut self, long: bool, turn: &mut Turn<'_>) {
-        let by = self.chance(turn);
-        let several = self.federation.parents.len();
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        let now = turn.now.instant;
-        let until = match (long, parent.link.timers.backoff) {
-            (true, Some(backoff)) => Some(now + backoff.longest),
-            _ => parent.back_off(by, now),
-        };
-        let (next, tries) = ((parent.which + 1) % several.max(1), parent.tries);
-        let rejections = parent.rejections;
-        if next != parent.which && next < several {
-            let mut other = Parent::new(next, self.room.jid(), &self.federation, &self.settings);
-            (other.tries, other.rejections) = (tries, rejections);
-            self.parent = Some(other);
-        }
-        if let Some(parent) = &mut self.parent {
-            parent.state = State::Backoff { until };
-        }
-        self.ask_in_time(turn);
-    }
-
-    /// That the link comes up is not waited for where it may be up: the parent is asked again after as long as an answer may take.
-    pub(super) fn ask_in_time(&mut self, turn: &Turn<'_>) {
-        if let Some(Parent { link, state, .. }) = &mut self.parent
-            && let State::Suspect {
-                retry: until @ None,
-            }
-            | State::Backoff {
-                until: until @ None,
-            } = state
-        {
-            *until = Some(turn.now.instant + link.timers.join);
-        }
-    }
-
-    /// The link is down: where nothing is tried over such a link before it is up again, that is waited for.
-    pub(super) fn await_link(&mut self) {
-        if let Some(Parent { link, state, .. }) = &mut self.parent
-            && link.timers.backoff.is_none()
-            && let State::Suspect { retry: until } | State::Backoff { until } = state
-        {
-            *until = None;
-        }
-    }
-
-    pub(super) fn parent_timeout(&mut self, turn: &mut Turn<'_>) {
-        let Some(parent) = &mut self.parent else {
-            return;
-        };
-        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= turn.now.instant);
-        if !is_due(parent.next_timeout()) {
-            return;
-        }
-        match parent.state {
-            State::Joining { .. } | State::Syncing { .. } => {
-                turn.notice(&parent.link.peer, Matter::silent(&parent.link));
-                self.refuse_held(turn);
-                match self.splits.has(&Via::Parent) {
-                    true => self.parent_lost(turn),
-                    false => self.try_later(false, turn),
-                }
-                self.ask_in_time(turn);
-            }
-            State::Leaving { .. } => {
-                self.parted(turn);
-            }
-            State::Suspect { .. } | State::Backoff { .. } => self.join(turn),
-            State::Joined => parent.link.tell_due(turn),
-            State::Idle => {}
         }
     }
 
@@ -723,76 +427,6 @@ impl Node {
             return Some(Via::Child(peer.clone()));
         }
         self.is_parent(peer).then_some(Via::Parent)
-    }
-
-    /// Two rooms each of which is to join the other: §5.5 of the design.
-    pub(super) fn crossing(&self, peer: &BareJid, stanza: &Stanza, fmuc: &Fmuc) -> Crossing {
-        let joining = self.is_parent(peer)
-            && asks_to_join(stanza, fmuc)
-            && self.federation.accept.admits(peer);
-        let state = self.parent.as_ref().map(|parent| parent.state);
-        match state.filter(|_| joining) {
-            // Without our extension the other one may not give way.
-            Some(State::Joining { .. } | State::Backoff { .. }) if !has_join(fmuc) => {
-                Crossing::Theirs
-            }
-            Some(State::Joining { .. }) if self.id.as_str() > peer.as_str() => Crossing::Ours,
-            Some(State::Joining { .. } | State::Backoff { .. } | State::Idle) => Crossing::Theirs,
-            _ => Crossing::None,
-        }
-    }
-
-    /// The peer joins this room, and not the other way round.
-    pub(super) fn yield_to(&mut self, peer: &BareJid, turn: &mut Turn<'_>) {
-        if let Some(parent) = self
-            .parent
-            .as_mut()
-            .filter(|parent| parent.link.peer == *peer)
-        {
-            parent.state = State::Idle;
-            parent.yielded = true;
-            parent.link.forget_all();
-            self.drop_behind(&Via::Parent, &Parting::default(), turn);
-            self.forget_splits(&Via::Parent, turn);
-        }
-    }
-
-    /// A room that finds itself among those above it: of all in the ring the one with the greatest address leaves it.
-    /// Whether that is this one.
-    pub(super) fn break_ring(&mut self, turn: &mut Turn<'_>) -> bool {
-        let Some(at) = self.ancestors.iter().position(|one| *one == self.id) else {
-            return false;
-        };
-        if self.ancestors[..=at].iter().max() != Some(&self.id) {
-            return false;
-        }
-        if let Some(parent) = &mut self.parent {
-            turn.notice(
-                &parent.link.peer,
-                Matter::Rejected("it is behind this room".into()),
-            );
-            parent.link.leave_all(turn);
-        }
-        self.ancestors.clear();
-        self.drop_behind(&Via::Parent, &Parting::default(), turn);
-        self.try_later(true, turn);
-        self.tell_path(turn);
-        true
-    }
-
-    /// A number that is another one each time, and the same in a repeated run.
-    fn chance(&self, turn: &Turn<'_>) -> u64 {
-        let seed = turn.now.utc.0.unsigned_abs();
-        let name = self.id.as_str().bytes();
-        name.fold(seed, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
-        })
-    }
-
-    /// The rooms from this one to the root.
-    pub(super) fn path(&self) -> Vec<NodeId> {
-        let this = [self.id.clone()].into_iter();
-        this.chain(self.ancestors.iter().cloned()).collect()
     }
 }
 

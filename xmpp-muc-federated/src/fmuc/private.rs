@@ -7,7 +7,7 @@ use xmpp_core::xml::ns::CLIENT;
 use super::crowd::Via;
 use super::link::{NOT_PRIVATE, Speech, at};
 use super::local::portable;
-use super::node::{Class, Node, Output, Turn};
+use super::node::{Node, Output, Turn};
 use super::parent::State;
 use crate::room;
 
@@ -133,7 +133,7 @@ impl Node {
             turn.out.push(Output::Room(room::Output::Send(error)));
         } else if let Some(link) = self.link(&to_via) {
             let error = link.write_private(&holder, &from, &there, stanza);
-            turn.send(&*link, Class::Private, error, None);
+            turn.send(&*link, error, None);
         }
     }
 
@@ -162,11 +162,11 @@ impl Node {
         }
         if let Some(introduction) = link.pace.introduction(by) {
             for stanza in link.write(&introduction) {
-                turn.send(&*link, Class::Control, stanza, introduction.dot.as_ref());
+                turn.send(&*link, stanza, introduction.dot.as_ref());
             }
         }
         let stanza = link.write_private(by, nick, &there, message);
-        turn.send(&*link, Class::Private, stanza, None);
+        turn.send(&*link, stanza, None);
         Ok(())
     }
 
@@ -187,7 +187,7 @@ impl Node {
         let fmuc = super::Fmuc::from(author.clone()).to_element();
         let error = error.with_payload(payload).with_child(&fmuc);
         if let Some(link) = self.link(via) {
-            turn.send(&*link, Class::Private, error, None);
+            turn.send(&*link, error, None);
         }
     }
 }

@@ -67,13 +67,13 @@ impl Node {
     pub(super) fn take(&mut self, via: &Via, stanza: &Stanza, fmuc: &Fmuc, turn: &mut Turn<'_>) {
         self.take_one(via, stanza, fmuc, turn);
         let names = |one: &Extension| matches!(one, Extension::Alias { .. });
-        if fmuc.extensions.iter().any(names)
+        // What is confirmed has given its names when it came.
+        if self.confirming.is_none()
+            && fmuc.extensions.iter().any(names)
             && let Some(link) = self.link(via)
         {
-            for stanza in link.take_nameless(turn.now.instant) {
-                if let Some(fmuc) = fmuc_of(&stanza) {
-                    self.take_one(via, &stanza, &fmuc, turn);
-                }
+            for (stanza, fmuc, dot) in link.take_named(turn.now.instant) {
+                self.take_event(via, &stanza, &fmuc, Some(dot), turn);
             }
         }
     }
@@ -94,10 +94,25 @@ impl Node {
         if nameless {
             // Of another session: it is told once more in this one. Or it has overtaken the one that gives the name.
             if let Some(link) = self.link(via) {
-                link.keep_nameless(stanza, turn.now.instant);
+                link.nameless.keep(stanza, fmuc, turn.now.instant);
             }
             return turn.drop(&peer, "its event has no name here");
         }
+        self.take_event(via, stanza, fmuc, dot, turn);
+    }
+
+    /// What has happened, by the name of its event if it has one. Whatever else is in the stanza was heard when it came.
+    fn take_event(
+        &mut self,
+        via: &Via,
+        stanza: &Stanza,
+        fmuc: &Fmuc,
+        dot: Option<Dot>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(peer) = self.link(via).map(|link| link.peer.clone()) else {
+            return;
+        };
         // What Openfire says in the name of the room itself is said of somebody in another stanza.
         let own_words = |from: &Jid| {
             let node = dot.as_ref().map(|dot| dot.node.as_str());

@@ -11,7 +11,7 @@ use super::base36;
 use super::child::{self, Child};
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Node, Output, Turn};
+use super::node::{Node, Output, Turn};
 use super::settings::{Federation, Settings};
 use super::{Extension, Fmuc};
 use crate::log::{Dot, Entry, NodeId, Reach, Stamp};
@@ -40,9 +40,20 @@ impl Node {
             .have
             .as_deref()
             .and_then(|have| Element::restore(have).ok());
+        let record = record.filter(|record| record.is("node", NS));
+        let written = record
+            .as_ref()
+            .and_then(|record| base36::read(record.attr("epoch")?));
+        // How far it has everything is written down now and then: before that there are its events alone.
+        let own = stored.events.iter().map(|event| &event.dot);
+        let own = own.filter(|dot| dot.node == node.id);
+        if let Some(life) = own.map(|dot| dot.epoch).max().max(written) {
+            node.have = crate::log::Have::new(node.settings.have);
+            node.begin_life(life);
+        }
         let mut here = Vec::new();
-        if let Some(record) = record.filter(|record| record.is("node", NS)) {
-            node.live_on(&record, now);
+        if let Some(record) = record {
+            node.live_on(&record);
             let all = record.children().filter(|child| child.is("here", NS));
             here.extend(all.filter_map(|one| {
                 Some((
@@ -80,12 +91,8 @@ impl Node {
     }
 
     /// The life that was written down goes on.
-    fn live_on(&mut self, record: &Element, now: Now) {
+    fn live_on(&mut self, record: &Element) {
         let number = |element: &Element, name| element.attr(name).and_then(base36::read);
-        if let Some(epoch) = number(record, "epoch") {
-            self.have = crate::log::Have::new(self.settings.have);
-            self.begin_life(epoch);
-        }
         for one in record.children().filter(|child| child.is("n", NS)) {
             let (Some(node), Some(epoch), Some(seq)) = (
                 one.attr("node").map(NodeId::new),
@@ -99,7 +106,6 @@ impl Node {
                 self.go_on_from(seq);
             }
         }
-        let _ = now;
     }
 
     fn remember(
@@ -111,11 +117,8 @@ impl Node {
     ) {
         let dot = &stored.dot;
         if dot.node == self.id {
-            match self.log.is_empty() && dot.epoch > self.epoch {
-                // Nothing else was written down yet.
-                true => self.begin_life(dot.epoch),
-                false if dot.epoch != self.epoch => return,
-                false => {}
+            if dot.epoch != self.epoch {
+                return;
             }
             self.go_on_from(dot.seq);
             match &event {
@@ -202,12 +205,7 @@ impl Node {
         self.write_down_all(turn);
         for child in self.children.values().filter(|child| child.link.is_ext()) {
             let fmuc = Fmuc::default().with(Extension::Rejoin);
-            turn.send(
-                &child.link,
-                Class::Control,
-                child.link.write_own(&fmuc),
-                None,
-            );
+            turn.send(&child.link, child.link.write_own(&fmuc), None);
         }
         self.leave_of_old(turn);
     }

@@ -16,7 +16,7 @@ use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::Speech;
 use super::local::{is_fleeting, portable};
-use super::node::{Class, Matter, Node, Output, Turn};
+use super::node::{Matter, Node, Output, Turn};
 use super::parent::State;
 use super::{Extension, Fmuc, Mode};
 use crate::log::{Dot, Range, Reach, Vector};
@@ -360,7 +360,7 @@ impl Node {
                 fmuc.extensions.push(Extension::Gone(alias, *seq..=*seq));
             }
             let stanza = link.write_own(&fmuc);
-            turn.send(link, Class::Control, stanza, None);
+            turn.send(link, stanza, None);
         }
     }
 
@@ -445,7 +445,7 @@ impl Node {
             let mut fmuc = Fmuc::from(passing.event.author().clone());
             fmuc.extensions = child.link.aliases.write(dot);
             let stanza = child.link.write_own(&fmuc);
-            turn.send(&child.link, Class::Live, stanza, Some(dot));
+            turn.send(&child.link, stanza, Some(dot));
         }
     }
 }

@@ -7,7 +7,7 @@ use xmpp_core::xml::Element;
 use super::Fmuc;
 use super::crowd::{Sight, Via};
 use super::link::parting_item;
-use super::node::{Class, Matter, Node, Turn};
+use super::node::{Matter, Node, Turn};
 use crate::ns;
 use crate::room::Role;
 use crate::room::elsewhere::Parting;
@@ -183,6 +183,6 @@ impl Node {
         }
         let presence = Stanza::presence(kind).with_children(x.as_ref());
         let stanza = link.write_request(jid, &nick, presence, parting);
-        turn.send(&*link, Class::Control, stanza, None);
+        turn.send(&*link, stanza, None);
     }
 }

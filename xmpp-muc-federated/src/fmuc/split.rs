@@ -6,7 +6,7 @@ use xmpp_core::xml::{Element, ns::CLIENT};
 
 use super::crowd::{Known, Sight, Via};
 use super::event::{Event, Passing};
-use super::node::{Class, Node, Turn};
+use super::node::{Node, Turn};
 use super::settings::OnLoss;
 use super::{Alias, Extension, Fmuc};
 use crate::log::NodeId;
@@ -432,7 +432,7 @@ impl Node {
                 fmuc.extensions.push(what(alias));
             }
             let stanza = link.write_own(&fmuc);
-            turn.send(&*link, Class::Control, stanza, None);
+            turn.send(&*link, stanza, None);
         }
     }
 

@@ -9,13 +9,13 @@ use xmpp_core::stanza::Stanza;
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
-use super::node::{Class, Node, Turn};
+use super::node::{Node, Turn};
 use super::parent::State;
 use super::settings::Dialect;
 use super::{Extension, Fmuc, Hello};
 use crate::log::{NodeId, Reach, Vector};
 use crate::room::elsewhere::Parting;
-use delta::{envelope, wanted_history};
+use delta::{Delta, envelope, wanted_history};
 
 impl Node {
     /// All that a room that joins has to know: who is here, what has been said, and the subject, in the order of XEP-0045 §7.1.
@@ -38,9 +38,11 @@ impl Node {
         let path = self.path();
         let have = self.vector();
         let anew = hello.is_none_or(|hello| hello.fresh);
-        let mut delta = self.delta(vector, &via, anew);
         let ext = hello.is_some();
-        if first || !ext {
+        let bound = |delta: &mut Delta| {
+            if !first && ext {
+                return;
+            }
             let most = self
                 .children
                 .get(peer)
@@ -50,12 +52,15 @@ impl Node {
                     _ => child.link.bandwidth.history,
                 });
             let most = if again && !ext { 0 } else { most };
-            delta.bound_history(most, wanted, |one| envelope(one, peer, &self.room));
-        }
+            delta.bound_history(most, wanted, vector, |one| envelope(one, peer, &self.room));
+        };
+        let mut delta = self.delta(vector, &via, anew);
+        bound(&mut delta);
         // Somebody who has left meanwhile may be among what is forgotten.
-        let reset = ext && !first && !delta.gone.is_empty();
+        let reset = ext && !delta.gone.is_empty();
         if reset {
             delta = self.delta(vector, &via, true);
+            bound(&mut delta);
         }
         let joiner = super::parent::fmuc_of(join).and_then(|fmuc| fmuc.from);
         let joiner = joiner
@@ -82,7 +87,7 @@ impl Node {
             let known = self.crowd.digest_behind(&via);
             let sync = Fmuc::default().with(sync).with(Extension::Crowd(known));
             let stanza = link.write_own(&sync);
-            turn.send(link, Class::Control, stanza, None);
+            turn.send(link, stanza, None);
         }
         if !ext {
             let said = |one: &Passing| !matches!(one.event, Event::Here(_));
@@ -110,10 +115,10 @@ impl Node {
             let crowd = self.crowd.digest_before(&via, peer);
             let synced = Fmuc::default().with(Extension::Synced);
             let stanza = link.write_own(&synced.with(Extension::Crowd(crowd)));
-            turn.send(link, Class::Control, stanza, None);
+            turn.send(link, stanza, None);
         } else {
             for stanza in link.write_subject(subject.as_ref()) {
-                turn.send(link, Class::Control, stanza, None);
+                turn.send(link, stanza, None);
             }
         }
     }
@@ -139,7 +144,7 @@ impl Node {
         if parent.state == State::Idle {
             if self.door.answers(&link.peer, most, turn.now.instant) {
                 let leave = link.write_own(&Fmuc::default().with(Extension::Leave));
-                turn.send(link, Class::Control, leave, None);
+                turn.send(link, leave, None);
             }
             return;
         }
@@ -233,6 +238,8 @@ impl Node {
         let child = self.children.get(peer);
         if let Some(promised) = child.and_then(|child| child.promised.clone()) {
             self.adopt(&via, &promised, turn);
+            // What was not told is no event that is stored.
+            self.write_down_all(turn);
         }
         self.drop_stale(&via, turn);
         let crowd = self.crowd.digest_behind(&via);
@@ -294,6 +301,7 @@ impl Node {
                         self.forgo(via, range, turn);
                     }
                 }
+                Extension::Last(origin) => self.lags(via, *origin, turn),
                 Extension::Path(path) if *via == Via::Parent => self.path_changed(path, turn),
                 Extension::Collision { nick, from } if *via == Via::Parent => {
                     self.collided(nick, from, turn);
@@ -342,12 +350,7 @@ impl Node {
         for child in self.children.values() {
             if child.link.is_ext() {
                 let fmuc = Fmuc::default().with(Extension::Path(path.clone()));
-                turn.send(
-                    &child.link,
-                    Class::Control,
-                    child.link.write_own(&fmuc),
-                    None,
-                );
+                turn.send(&child.link, child.link.write_own(&fmuc), None);
             }
         }
     }

@@ -4,7 +4,7 @@ use xmpp_core::stanza::Stanza;
 
 use super::event::{Event, Passing};
 use super::link::Link;
-use super::node::{Class, Turn};
+use super::node::Turn;
 use super::{Extension, Fmuc};
 use crate::log::Dot;
 use crate::room::elsewhere::{Occupant, Parting};
@@ -12,12 +12,6 @@ use crate::room::elsewhere::{Occupant, Parting};
 impl Link {
     /// Tells the peer of an event, now, or when it is time.
     pub(super) fn tell(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
-        let class = match &passing.event {
-            Event::Here(_) if passing.dot.is_none() => Class::Presence,
-            Event::Here(_) | Event::Gone { .. } | Event::Subject { .. } => Class::Control,
-            Event::Said { .. } if passing.late.is_some() => Class::CatchUp,
-            Event::Said { .. } => Class::Live,
-        };
         if let Event::Gone { jid, .. } = &passing.event
             && (passing.dot.is_none() || !self.is_ext())
             && !self.announced.contains_key(jid)
@@ -26,7 +20,7 @@ impl Link {
         }
         self.introduce_author(passing, turn);
         for (stanza, dot) in self.stanzas(passing, turn) {
-            turn.send(self, class, stanza, dot.as_ref());
+            turn.send(self, stanza, dot.as_ref());
         }
     }
 
@@ -49,13 +43,17 @@ impl Link {
         let mut stanzas = Vec::new();
         for one in introduction.iter().chain([passing]) {
             let dot = one.dot.clone();
-            let written = self.write(one).into_iter();
+            let written = self.write(one);
+            if let Some(dot) = dot.as_ref().filter(|_| !written.is_empty()) {
+                self.was_told(dot, turn.now.instant);
+            }
+            let written = written.into_iter();
             stanzas.extend(written.map(|stanza| (stanza, dot.clone())));
         }
         stanzas
     }
 
-    /// In which way those are there of whom it is time to tell.
+    /// In which way those are there of whom it is time to tell, and after a silence what was told last.
     pub(super) fn tell_due(&mut self, turn: &mut Turn<'_>) {
         for occupant in self.pace.due(turn.now.instant) {
             let passing = Passing {
@@ -64,9 +62,10 @@ impl Link {
                 late: None,
             };
             for stanza in self.write(&passing) {
-                turn.send(self, Class::Presence, stanza, None);
+                turn.send(self, stanza, None);
             }
         }
+        self.tell_tail(turn);
     }
 
     /// Introduces somebody who is there.
@@ -78,7 +77,7 @@ impl Link {
             late: None,
         };
         for (stanza, _) in self.stanzas(&passing, turn) {
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
         }
     }
 
@@ -86,7 +85,7 @@ impl Link {
     pub(super) fn leave_all(&mut self, turn: &mut Turn<'_>) {
         if self.is_ext() {
             let stanza = self.write_own(&Fmuc::default().with(Extension::Leave));
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
             return self.forget_all();
         }
         // They are known there until the answer comes.
@@ -97,7 +96,7 @@ impl Link {
             .collect();
         for (jid, nick) in all {
             let stanza = self.write_gone(&jid, &nick, &Parting::default(), None);
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
         }
     }
 }

@@ -19,6 +19,7 @@ mod openfire;
 mod returned;
 mod review;
 mod script;
+mod tail;
 mod wires;
 mod world;
 
@@ -26,8 +27,8 @@ use xmpp_core::{BareJid, Jid};
 
 use self::world::{Setup, World};
 use super::{
-    Accept, Class, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output,
-    Peer, PresenceLevel, Settings,
+    Accept, Dialect, Extension, Federation, Input, LinkProfile, LinkState, Node, Output, Peer,
+    PresenceLevel, Settings,
 };
 
 /// The rooms of the design, and one more.

@@ -60,6 +60,8 @@ pub enum Extension {
     },
     /// `<o/>`: whose event this stanza is.
     Origin(Origin),
+    /// `<last/>`: the last event of a node that was told before a silence. Who lacks it has missed it.
+    Last(Origin),
     /// `<t/>`: when the subject was changed, as the author's clock has it, and which of its changes at that moment this one is: of two changes the later one stays.
     Changed(Timestamp, u32),
     /// `<want/>`: these are missing.
@@ -259,14 +261,8 @@ impl Extension {
                 node: node(element.attr("n").ok_or(WireError::Extension)?)?,
                 epoch: number(element, "e")?,
             },
-            "o" => {
-                let origin = element.attr("i").and_then(|i| i.split_once('.'));
-                let (alias, seq) = origin.ok_or(WireError::Extension)?;
-                Extension::Origin(Origin {
-                    alias: base36::read(alias).ok_or(WireError::Extension)?,
-                    seq: base36::read(seq).ok_or(WireError::Extension)?,
-                })
-            }
+            "o" => Extension::Origin(origin(element)?),
+            "last" => Extension::Last(origin(element)?),
             "t" => {
                 let stamp = element.attr("s").and_then(|stamp| stamp.split_once('.'));
                 let (at, count) = stamp.ok_or(WireError::Extension)?;
@@ -325,10 +321,8 @@ impl Extension {
                 .with_attr("a", &base36::write(*alias))
                 .with_attr("n", node.as_str())
                 .with_attr("e", &base36::write(*epoch)),
-            Extension::Origin(Origin { alias, seq }) => {
-                let (alias, seq) = (base36::write(*alias), base36::write(*seq));
-                new("o").with_attr("i", &format!("{alias}.{seq}"))
-            }
+            Extension::Origin(origin) => write_origin(new("o"), *origin),
+            Extension::Last(origin) => write_origin(new("last"), *origin),
             Extension::Changed(at, count) => {
                 let at = base36::write(at.0.max(0).unsigned_abs());
                 let count = base36::write(u64::from(*count));
@@ -417,6 +411,23 @@ fn node(name: &str) -> Result<NodeId, WireError> {
 fn number(element: &Element, name: &str) -> Result<u64, WireError> {
     let number = element.attr(name).and_then(base36::read);
     number.ok_or(WireError::Extension)
+}
+
+/// `i='ALIAS.SEQ'`
+fn origin(element: &Element) -> Result<Origin, WireError> {
+    let parts = || {
+        let (alias, seq) = element.attr("i")?.split_once('.')?;
+        Some(Origin {
+            alias: base36::read(alias)?,
+            seq: base36::read(seq)?,
+        })
+    };
+    parts().ok_or(WireError::Extension)
+}
+
+fn write_origin(element: Element, Origin { alias, seq }: Origin) -> Element {
+    let (alias, seq) = (base36::write(alias), base36::write(seq));
+    element.with_attr("i", &format!("{alias}.{seq}"))
 }
 
 /// `i='ALIAS.FROM-TO'`

@@ -48,6 +48,9 @@ pub enum Seen {
     Unknown,
 }
 
+/// How often something is asked for.
+const ASKED_MAX: u32 = 3;
+
 /// One node.
 #[derive(Debug)]
 struct Known {
@@ -62,8 +65,8 @@ struct Known {
 struct Gap {
     seqs: RangeInclusive<u64>,
     since: Instant,
-    /// Somebody was asked for it.
-    asked: bool,
+    /// How often somebody was asked for it.
+    asked: u32,
 }
 
 impl Have {
@@ -90,6 +93,23 @@ impl Have {
             *known = Known::new(dot.epoch);
         }
         known.see(dot.seq, self.limits.gaps, now)
+    }
+
+    /// Takes note that an event has happened which is not here: until it comes it is missing, as if one after it had come.
+    pub fn expect(&mut self, dot: &Dot, now: Instant) {
+        let full = self.nodes.len() >= self.limits.nodes;
+        let known = match self.nodes.entry(dot.node.clone()) {
+            Entry::Vacant(_) if full => return,
+            Entry::Vacant(new) => new.insert(Known::new(dot.epoch)),
+            Entry::Occupied(known) => known.into_mut(),
+        };
+        if dot.epoch > known.epoch {
+            *known = Known::new(dot.epoch);
+        }
+        if dot.epoch == known.epoch && dot.seq > known.top {
+            known.miss(dot.seq, self.limits.gaps, now);
+            known.top = dot.seq;
+        }
     }
 
     /// Takes over that everything up to here is there, or will never be: what a node is given instead of the events themselves.
@@ -156,13 +176,13 @@ impl Have {
         self.nodes.iter().map(reach).collect()
     }
 
-    /// What has been missing for so long, and nobody was asked for; from now on somebody was.
+    /// What has been missing for so long: it is to be asked for. An answer may be lost, so it is wanted three times, each time after twice as long.
     pub fn wanted(&mut self, patience: Duration, now: Instant) -> Vec<Range> {
         let mut wanted = Vec::new();
         for (node, known) in &mut self.nodes {
             for gap in &mut known.gaps {
-                if !gap.asked && gap.since + patience <= now {
-                    gap.asked = true;
+                if gap.due(patience).is_some_and(|due| due <= now) {
+                    gap.asked += 1;
                     wanted.push((node.clone(), known.epoch, gap.seqs.clone()));
                 }
             }
@@ -173,14 +193,15 @@ impl Have {
     /// When there is next something [wanted](Have::wanted).
     pub fn next_wanted(&self, patience: Duration) -> Option<Instant> {
         let gaps = self.nodes.values().flat_map(|known| &known.gaps);
-        let open = gaps.filter(|gap| !gap.asked);
-        open.map(|gap| gap.since + patience).min()
+        gaps.filter_map(|gap| gap.due(patience)).min()
     }
+}
 
-    /// Whoever was asked is gone: what is missing is asked for once more.
-    pub fn ask_again(&mut self) {
-        let gaps = self.nodes.values_mut().flat_map(|known| &mut known.gaps);
-        gaps.for_each(|gap| gap.asked = false);
+impl Gap {
+    /// When it is next asked for, if it still is.
+    fn due(&self, patience: Duration) -> Option<Instant> {
+        let pause = patience.saturating_mul(1 << self.asked.min(ASKED_MAX));
+        (self.asked < ASKED_MAX).then(|| self.since + pause)
     }
 }
 
@@ -196,16 +217,12 @@ impl Known {
     fn see(&mut self, seq: u64, most_gaps: usize, now: Instant) -> Seen {
         if seq > self.top {
             let next = self.top + 1;
-            self.top = seq;
             if seq == next {
+                self.top = seq;
                 return Seen::Next;
             }
-            self.gaps.push(Gap {
-                seqs: next..=seq - 1,
-                since: now,
-                asked: false,
-            });
-            self.bound(most_gaps);
+            self.miss(seq - 1, most_gaps, now);
+            self.top = seq;
             return Seen::Ahead;
         }
         if self.has(seq) {
@@ -214,6 +231,16 @@ impl Known {
         self.fill(seq..=seq);
         self.bound(most_gaps);
         Seen::Late
+    }
+
+    /// What comes after the last that was seen, up to this one, is missing.
+    fn miss(&mut self, last: u64, most_gaps: usize, now: Instant) {
+        self.gaps.push(Gap {
+            seqs: self.top + 1..=last,
+            since: now,
+            asked: 0,
+        });
+        self.bound(most_gaps);
     }
 
     fn has(&self, seq: u64) -> bool {

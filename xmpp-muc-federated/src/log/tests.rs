@@ -80,7 +80,30 @@ fn a_node_tells_new_events_from_old_ones_and_notices_what_is_missing() {
 }
 
 #[test]
-fn what_is_missing_is_asked_for_once_and_after_a_while() {
+fn the_last_event_before_a_silence_is_missing_when_one_hears_of_it() {
+    let now = start();
+    let patience = Duration::from_secs(5);
+    let mut have = Have::new(HaveLimits::default());
+    have.see(&dot("a:1.1"), now);
+    for (told, wanted) in [
+        ("a:1.1", None),
+        ("a:0.9", None),
+        ("a:1.3", Some((node("a"), 1, 2..=3))),
+        ("b:2.1", Some((node("b"), 2, 1..=1))),
+        ("a:1.3", None),
+    ] {
+        have.expect(&dot(told), now);
+        let missing = have.wanted(patience, now + patience);
+        assert_eq!(missing, wanted.into_iter().collect::<Vec<_>>(), "{told}");
+    }
+    assert!(!have.has(&dot("a:1.3")) && !have.has(&dot("b:2.1")));
+    assert_eq!(have.vector(), vector(&["a:1.1", "b:2.0"]));
+    assert_eq!(have.see(&dot("a:1.3"), now), Seen::Late);
+    assert_eq!(have.see(&dot("a:1.4"), now), Seen::Next);
+}
+
+#[test]
+fn what_is_missing_is_asked_for_after_a_while_and_not_for_ever() {
     let now = start();
     let patience = Duration::from_secs(5);
     let mut have = Have::new(HaveLimits::default());
@@ -90,14 +113,17 @@ fn what_is_missing_is_asked_for_once_and_after_a_while() {
     let later = now + patience;
     assert_eq!(have.wanted(patience, later), [(node("a"), 1, 1..=3)]);
     assert_eq!(have.wanted(patience, later), []);
-    assert_eq!(have.next_wanted(patience), None);
-    // Whoever was asked is gone, and some of it has come meanwhile.
+    // The answer may be lost; some of it has come meanwhile.
+    assert_eq!(have.next_wanted(patience), Some(now + patience * 2));
     have.see(&dot("a:1.2"), later);
-    have.ask_again();
-    assert_eq!(
-        have.wanted(patience, later),
-        [(node("a"), 1, 1..=1), (node("a"), 1, 3..=3)]
-    );
+    for times in [2, 4] {
+        assert_eq!(have.wanted(patience, now + patience * (times - 1)), []);
+        assert_eq!(
+            have.wanted(patience, now + patience * times),
+            [(node("a"), 1, 1..=1), (node("a"), 1, 3..=3)]
+        );
+    }
+    assert_eq!(have.next_wanted(patience), None);
     have.give_up(&(node("a"), 1, 1..=3));
     assert_eq!(have.vector(), vector(&["a:1.4"]));
 }

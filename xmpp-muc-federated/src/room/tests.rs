@@ -8,6 +8,7 @@ mod exit;
 mod federate;
 mod ghost;
 mod history;
+mod hostile;
 mod invite;
 mod message;
 mod moderator;

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod federation;
+mod gather;
 mod world;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use futures::task::AtomicWaker;
 use xmpp_core::BareJid;
-use xmpp_core::s2s::links::{Down, LinkEvent};
+use xmpp_core::s2s::links::{Down, LinkEvent, LinkId};
 
 use super::lock;
 use super::table::Post;
@@ -23,6 +23,8 @@ pub(super) struct Ways {
 struct Domain {
     rooms: Vec<Arc<Post>>,
     last: Last,
+    /// What our stanzas go over, and whether it acknowledges them.
+    link: Option<(LinkId, bool)>,
 }
 
 /// What was heard last of the streams to a domain.
@@ -54,9 +56,15 @@ impl Ways {
     /// Something has happened to a link of the server. `service` is the domain whose rooms these are.
     pub(super) fn hear(&self, event: &LinkEvent, service: &BareJid) {
         match event {
-            LinkEvent::Up { pair, resumed, .. } if pair.from() == service => {
+            LinkEvent::Up {
+                pair,
+                resumed,
+                link,
+            } if pair.from() == service => {
                 self.up(pair.to(), *resumed);
+                self.goes_over(pair.to(), *link, *resumed);
             }
+            LinkEvent::Acked(link, _) => self.acknowledged(*link),
             LinkEvent::Down { pair, why, .. } if pair.from() == service => {
                 self.down(pair.to(), why);
             }
@@ -73,6 +81,25 @@ impl Ways {
             Last::Suspended => Vec::new(),
             _ => vec![LinkState::Up { resumed }],
         });
+    }
+
+    fn goes_over(&self, domain: &BareJid, link: LinkId, resumed: bool) {
+        let mut domains = lock(&self.domains);
+        if let Some(it) = domains.get_mut(domain) {
+            let still = resumed && it.link.is_some_and(|(_, acknowledges)| acknowledges);
+            it.link = Some((link, still));
+        }
+    }
+
+    /// A peer has acknowledged something: it will all that goes over that link.
+    fn acknowledged(&self, link: LinkId) {
+        let mut domains = lock(&self.domains);
+        for (domain, it) in domains.iter_mut() {
+            if it.link == Some((link, false)) {
+                it.link = Some((link, true));
+                it.tell(domain, &[LinkState::Acknowledged]);
+            }
+        }
     }
 
     fn down(&self, domain: &BareJid, why: &Down) {
@@ -102,10 +129,13 @@ impl Ways {
         }
     }
 
-    fn enter(&self, domain: &BareJid, post: &Arc<Post>) {
+    fn enter(&self, name: &BareJid, post: &Arc<Post>) {
         let mut domains = lock(&self.domains);
-        let domain = domains.entry(domain.clone()).or_default();
+        let domain = domains.entry(name.clone()).or_default();
         domain.rooms.push(post.clone());
+        if domain.link.is_some_and(|(_, acknowledges)| acknowledges) {
+            post.signals.push(name, LinkState::Acknowledged);
+        }
     }
 
     fn leave(&self, domain: &BareJid, post: &Arc<Post>) {
@@ -134,12 +164,18 @@ impl Signals {
     fn push(&self, domain: &BareJid, state: LinkState) {
         let mut waiting = lock(&self.waiting);
         let states = waiting.entry(domain.clone()).or_default();
+        // That another stream acknowledges has nothing to do with this one.
+        if matches!(state, LinkState::Up { .. }) {
+            states.retain(|one| *one != LinkState::Acknowledged);
+        }
         match (state, states.last_mut()) {
             (LinkState::Down, _) => *states = vec![state],
             (LinkState::Up { resumed }, Some(LinkState::Up { resumed: before })) => {
                 *before &= resumed;
             }
             (LinkState::Up { .. }, _) => states.push(state),
+            (LinkState::Acknowledged, Some(LinkState::Acknowledged)) => {}
+            (LinkState::Acknowledged, _) => states.push(state),
         }
         drop(waiting);
         self.reader.wake();
@@ -258,6 +294,18 @@ mod tests {
             .iter()
             .map(|state| ("a".to_owned(), *state))
             .collect()
+    }
+
+    /// XEP-0198 §4: what is acknowledged need not be asked for.
+    #[test]
+    fn a_room_hears_that_a_stream_acknowledges_as_long_as_it_does() {
+        const ACK: LinkState = LinkState::Acknowledged;
+        let acked = |link| LinkEvent::Acked(LinkId::Out(link), 3);
+        let events = [up("a", false), acked(1), acked(2), acked(1)];
+        assert_eq!(heard(&events), of_a(&[UP, ACK]));
+        let events = [up("a", false), acked(1), up("a", false)];
+        assert_eq!(heard(&events), of_a(&[UP]));
+        assert_eq!(heard(&[acked(1)]), []);
     }
 
     #[test]

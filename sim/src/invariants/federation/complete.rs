@@ -1,5 +1,5 @@
 //! Who is in the room from before something is said until all is healed has been told it: if they had seen its author by then, and no server has begun anew
-//! since (what one has forgotten then nobody may have), and somebody has stayed in its author's room (else it waits for the next one who enters that), and nobody keeps too little.
+//! with nothing since (what one has forgotten then nobody may have), and somebody has stayed in its author's room (else it waits for the next one who enters that), and nobody keeps too little.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ pub fn check(record: &Record) -> Result<(), String> {
     let last_restart = record.restarts.last();
     for (number, said) in record.said.iter().enumerate() {
         let quiet = said.at >= record.quiet;
-        let forgotten = last_restart.is_some_and(|restart| *restart >= said.at)
+        let forgotten = last_restart
+            .is_some_and(|restart| *restart >= said.at && !record.plan.kept)
             || !record.stayed(record.plan.people[said.by].room, said.at);
         if forgotten || (record.plan.log.is_some() && !quiet) {
             continue;

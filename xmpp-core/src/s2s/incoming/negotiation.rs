@@ -66,7 +66,7 @@ impl Incoming {
         let Some(policy) = known.policy else {
             return Err(StreamCondition::PolicyViolation.into());
         };
-        self.be_patient(policy.patience);
+        self.be_patient();
         if !modern && policy.tls && !self.link.tls {
             let error = StreamError::new(StreamCondition::UnsupportedVersion);
             return Err(error.with_text("encryption is required").into());
@@ -88,9 +88,16 @@ impl Incoming {
         Ok(())
     }
 
-    /// From the first header on it is known for how long the peer is waited for.
-    fn be_patient(&mut self, patience: u32) {
-        if patience <= 1 || std::mem::replace(&mut self.patient, true) {
+    /// From the first header on it is known for how long the peer is waited for, if it is who it says: until that is proven it may not have the time.
+    pub(super) fn be_patient(&mut self) {
+        let (Some(pair), Some(known)) = (&self.pair, self.known) else {
+            return;
+        };
+        let receiver = self.link.receiver.as_ref();
+        let proven = receiver.is_some_and(|receiver| receiver.has_sender(pair.from()));
+        let patience = known.policy.map_or(1, |policy| policy.patience);
+        let may = known.patient || self.authenticated || proven;
+        if patience <= 1 || !may || std::mem::replace(&mut self.patient, true) {
             return;
         }
         let before = self.link.settings.timeouts.login;

@@ -777,6 +777,29 @@ fn a_peer_with_patience_has_so_many_times_longer_for_its_proof() {
     assert_ne!(words(&b.wait(settings().timeouts.header.as_secs())), "");
 }
 
+/// The header proves nothing, and there may be others that say the same.
+#[test]
+fn a_peer_that_may_not_have_its_patience_has_it_once_it_is_proven() {
+    let mut known = known(true, Proof::Either);
+    known.policy.as_mut().unwrap().patience = 20;
+    known.patient = false;
+    let mut b = tls();
+    b.receive(HEADER);
+    b.tell(Input::Known(ours(), known));
+    assert_ne!(words(&b.wait(settings().timeouts.login.as_secs())), "");
+
+    let mut b = tls();
+    b.receive(HEADER);
+    b.tell(Input::Known(ours(), known));
+    let soon = b.machine.next_timeout();
+    b.receive(RESULT);
+    b.tell(Input::Known(ours(), known));
+    assert!(b.machine.link.is_proven());
+    assert!(b.machine.patient && b.machine.next_timeout() > soon);
+    let keepalive = settings().timeouts.keepalive;
+    assert_eq!(b.machine.link.settings.timeouts.keepalive, keepalive * 20);
+}
+
 #[test]
 fn the_next_time_out_is_that_of_the_oldest_question() {
     let mut b = proven(tls());

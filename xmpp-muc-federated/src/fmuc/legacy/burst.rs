@@ -12,7 +12,7 @@ use crate::fmuc::crowd::Via;
 use crate::fmuc::event::{Event, Passing};
 use crate::fmuc::link::{Link, Speech};
 use crate::fmuc::local::portable;
-use crate::fmuc::node::{Class, Node, Turn};
+use crate::fmuc::node::{Node, Turn};
 use crate::fmuc::parent::fmuc_of;
 use crate::fmuc::receive::said_at;
 use crate::fmuc::settings::Dialect;
@@ -151,7 +151,7 @@ impl Link {
     /// A part of a burst; nothing of it may overtake another.
     pub(in crate::fmuc) fn tell_in_order(&mut self, passing: &Passing, turn: &mut Turn<'_>) {
         for (stanza, _) in self.stanzas(passing, turn) {
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
         }
     }
 
@@ -167,7 +167,16 @@ impl Link {
         }
         let presence = Stanza::presence(PresenceType::Available);
         let stanza = self.write_of_theirs(joiner, nick_there, presence);
-        turn.send(self, Class::Control, stanza, None);
+        turn.send(self, stanza, None);
+    }
+}
+
+/// What a burst begins with: somebody who is there, something of old, or its end. What is said now has nothing to do with it.
+pub(in crate::fmuc) fn begins_burst(stanza: &Stanza) -> bool {
+    match stanza.kind() {
+        Kind::Presence(PresenceType::Available) => true,
+        Kind::Message(_) => said_at(stanza).is_some() || ends_burst(stanza),
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@ use super::REMOVED;
 use super::known_nick;
 use crate::fmuc::crowd::{Known, Sight, Via};
 use crate::fmuc::event::{Event, Passing};
-use crate::fmuc::node::{Class, Node, Turn};
+use crate::fmuc::node::{Node, Turn};
 use crate::fmuc::{Extension, Fmuc};
 use crate::log::Dot;
 use crate::room::elsewhere::{Occupant, Parting, Refusal};
@@ -153,7 +153,7 @@ impl Node {
             let refuse = Extension::Refuse(condition.to_owned());
             let stanza = link.write_own(&fmuc.with(refuse));
             let link = &*link;
-            turn.send(link, Class::Control, stanza, None);
+            turn.send(link, stanza, None);
         }
     }
 

@@ -24,7 +24,8 @@ pub struct Timers {
     pub join: Duration,
     /// For the answer after the last has left: 15 / 60 / 600 s.
     pub left: Duration,
-    /// For an acknowledgement (XEP-0198), before the link counts as down: 60 / 180 / 1800 s.
+    /// How long it may take until a stream that is dead is found to be: what was sent before that, and has no number by which it would be missed, is taken to have arrived.
+    /// 60 / 180 / 1800 s.
     pub dead: Duration,
     /// For a link that is down, before those behind it leave: 120 s / 600 s / for ever.
     pub grace: Option<Duration>,
@@ -32,7 +33,7 @@ pub struct Timers {
     pub echo: Duration,
     /// For an event that is missing, before it is asked for: 5 / 20 / 120 s.
     pub gap: Duration,
-    /// For an acknowledgement of the last event, before the peer is told how far it should be, where streams acknowledge nothing: 30 s / 60 s / never.
+    /// For more to happen, before the peer is told how far it should be, where streams [acknowledge](super::super::LinkState::Acknowledged) nothing: 30 s / 60 s / never.
     pub tail: Option<Duration>,
     /// For more to be sent together with what there is: not at all / 250 ms / 10 s.
     pub batch: Duration,

@@ -7,7 +7,7 @@ use xmpp_core::{BareJid, Jid};
 use crate::fmuc::crowd::{Sight, Via};
 use crate::fmuc::event::{Event, Passing};
 use crate::fmuc::link::{Link, extended};
-use crate::fmuc::node::{Class, Node, Turn};
+use crate::fmuc::node::{Node, Turn};
 use crate::fmuc::{Extension, Fmuc};
 use crate::log::{Entry, NodeId, Range, Vector};
 use crate::ns;
@@ -115,26 +115,30 @@ impl Node {
 }
 
 impl Delta {
-    /// No more than so many messages, the newest; nothing of those who are gone, of whom a room that joins does not know.
+    /// Of the nodes of which a room that joins knows nothing no more than so many messages, the newest, and nothing of those who are gone. What it has missed
+    /// of others is no history.
     pub(super) fn bound_history(
         &mut self,
         most: usize,
         wanted: Wanted,
+        vector: &Vector,
         envelope: impl Fn(&Passing) -> usize,
     ) {
+        let unknown = |node: &NodeId| vector.get(node).is_none();
+        let of_old = |one: &Passing| one.dot.as_ref().is_none_or(|dot| unknown(&dot.node));
         self.passing
-            .retain(|one| !matches!(one.event, Event::Gone { .. }));
-        let said = |one: &&Passing| one.event.is_said();
+            .retain(|one| !matches!(one.event, Event::Gone { .. }) || !of_old(one));
+        let said = |one: &&Passing| one.event.is_said() && of_old(one);
         let newest = self.passing.iter().rev().filter(said);
         let newest = newest.map(|one| (one.late.unwrap_or(Timestamp(0)), envelope(one)));
         let count = wanted.count(newest, most);
         let mut excess = self.passing.iter().filter(said).count() - count;
         self.passing.retain(|one| {
-            let drop = one.event.is_said() && excess > 0;
+            let drop = said(&one) && excess > 0;
             excess -= usize::from(drop);
             !drop
         });
-        self.gone.clear();
+        self.gone.retain(|(node, ..)| !unknown(node));
         self.skipped = true;
     }
 }
@@ -154,7 +158,7 @@ impl Link {
                     ..Fmuc::default()
                 };
                 let stanza = self.write_own(&fmuc);
-                turn.send(self, Class::Control, stanza, None);
+                turn.send(self, stanza, None);
             }
         }
         let (mut all, mut skipped) = (Vec::new(), delta.skipped || delta.compares);
@@ -182,7 +186,7 @@ impl Link {
             }
         }
         for (stanza, dot) in all {
-            turn.send(self, Class::CatchUp, stanza, dot.as_ref());
+            turn.send(self, stanza, dot.as_ref());
         }
         if apart || (ends && none) {
             let mut fmuc = Fmuc::default();
@@ -195,7 +199,7 @@ impl Link {
                 fmuc.extensions.extend(end);
             }
             let stanza = self.write_own(&fmuc);
-            turn.send(self, Class::Control, stanza, None);
+            turn.send(self, stanza, None);
         }
     }
 }

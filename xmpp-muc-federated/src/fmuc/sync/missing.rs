@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::delta::{Delta, repeated};
 use crate::fmuc::child;
 use crate::fmuc::crowd::Via;
-use crate::fmuc::node::{Class, Node, Turn};
+use crate::fmuc::node::{Node, Turn};
 use crate::fmuc::parent::State;
-use crate::fmuc::{Alias, Extension, Fmuc};
-use crate::log::Range;
+use crate::fmuc::{Alias, Extension, Fmuc, Origin};
+use crate::log::{Dot, Range};
 
 impl Node {
     /// What a peer asks for again.
@@ -41,8 +41,26 @@ impl Node {
                     ..Fmuc::default()
                 };
                 let stanza = link.write_own(&fmuc);
-                turn.send(&*link, Class::Control, stanza, None);
+                turn.send(&*link, stanza, None);
             }
+        }
+    }
+
+    /// A peer says which event of a node it has told last: what is not here is missing.
+    pub(super) fn lags(&mut self, via: &Via, last: Origin, turn: &mut Turn<'_>) {
+        let named = self.link(via);
+        let Some((node, epoch)) = named.and_then(|link| link.aliases.of_theirs(last.alias)) else {
+            return;
+        };
+        let dot = Dot {
+            node: node.clone(),
+            epoch,
+            seq: last.seq,
+        };
+        let may = self.may_name(via, &dot.node, epoch, turn.now);
+        if dot.node != self.id && may.is_ok() && !self.have.has(&dot) {
+            self.have.expect(&dot, turn.now.instant);
+            self.routes.entry(dot.node).or_insert_with(|| via.clone());
         }
     }
 
@@ -62,7 +80,7 @@ impl Node {
                 fmuc.extensions.extend(definition);
                 fmuc.extensions.push(Extension::Want(alias, seqs));
                 let stanza = link.write_own(&fmuc);
-                turn.send(&*link, Class::Control, stanza, None);
+                turn.send(&*link, stanza, None);
             }
         }
     }
@@ -130,7 +148,7 @@ impl Node {
                     ..Fmuc::default()
                 };
                 let stanza = link.write_own(&fmuc);
-                turn.send(&*link, Class::Control, stanza, None);
+                turn.send(&*link, stanza, None);
             }
         }
     }

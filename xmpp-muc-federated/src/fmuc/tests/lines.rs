@@ -78,6 +78,7 @@ fn element(extension: &Extension) -> Option<String> {
         Extension::Crowd(_) => return None,
         Extension::Alias { .. } => return None,
         Extension::Origin(origin) => format!("o.{}", origin.seq),
+        Extension::Last(origin) => format!("last.{}", origin.seq),
         Extension::Changed(..) => return None,
         Extension::Want(_, seqs) => format!("want.{}-{}", seqs.start(), seqs.end()),
         Extension::Gone(_, seqs) => format!("gone.{}-{}", seqs.start(), seqs.end()),

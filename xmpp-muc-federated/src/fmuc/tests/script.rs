@@ -7,7 +7,7 @@ use xmpp_core::stanza::{MessageType, PresenceType, Stanza};
 use xmpp_core::xml::{Element, ns::CLIENT};
 use xmpp_core::{BareJid, Jid};
 
-use super::{Input, LinkState, World, address, letter, person};
+use super::{Input, LinkState, ROOMS, World, address, letter, person};
 use crate::ns;
 
 impl World {
@@ -129,6 +129,7 @@ impl World {
             _ => panic!("nothing happens by {line:?}"),
         }
         self.settle();
+        self.acknowledge();
     }
 
     fn enter(&mut self, who: &str, room: char, nick: &str) {
@@ -169,6 +170,7 @@ impl World {
                 LinkState::Up { .. } => {
                     self.cut.remove(&pair);
                 }
+                LinkState::Acknowledged => {}
             }
         }
         for (at, peer) in [(one, other), (other, one)] {
@@ -177,10 +179,27 @@ impl World {
         }
     }
 
+    /// The streams that are there have acknowledged what went over them.
+    fn acknowledge(&mut self) {
+        let state = LinkState::Acknowledged;
+        let all: Vec<char> = self.nodes.keys().copied().collect();
+        let peers = || ROOMS.iter().map(|(peer, _)| *peer);
+        let pairs = all
+            .iter()
+            .flat_map(|at| peers().map(move |peer| (*at, peer)));
+        for (at, peer) in pairs {
+            if self.acknowledged && at != peer && !self.cut.contains(&(at, peer)) {
+                let domain = BareJid::new(address(peer).domain()).unwrap();
+                self.handle(at, Input::Link { domain, state });
+            }
+        }
+    }
+
     /// Time passes; whatever is due meanwhile happens when it is.
     pub(super) fn wait(&mut self, time: Duration) {
         let end = self.now.instant + time;
         loop {
+            self.acknowledge();
             let due = self
                 .nodes
                 .values()

@@ -49,13 +49,8 @@ impl World {
         for output in out {
             match output {
                 Output::Room(output) => self.perform_room(at, output),
-                Output::Send {
-                    peer,
-                    stanza,
-                    class,
-                    ..
-                } => {
-                    self.sent.push((class, self.now.instant));
+                Output::Send { peer, stanza, .. } => {
+                    self.sent.push(self.now.instant);
                     self.send(at, &peer, stanza);
                 }
                 Output::Notice(notice) => {

@@ -12,9 +12,7 @@ use xmpp_core::stanza::Stanza;
 use xmpp_core::time::{Now, Timestamp};
 
 use super::openfire::Openfire;
-use super::{
-    Accept, Class, Federation, Node, Peer, ROOMS, Settings, address, domain_of_people, person,
-};
+use super::{Accept, Federation, Node, Peer, ROOMS, Settings, address, domain_of_people, person};
 use crate::room::{self, Config, Room};
 use crate::store::{Change, FederationChange, StoredFederation, StoredRoom};
 
@@ -37,12 +35,14 @@ pub(super) struct World {
     pub(super) xml: Vec<((char, char), String)>,
     /// All that an operator was told.
     pub(super) notices: Vec<String>,
-    /// The classes of what was sent from room to room, and when.
-    pub(super) sent: Vec<(Class, Instant)>,
+    /// When something was sent from room to room.
+    pub(super) sent: Vec<Instant>,
     /// The last stanza that each client has received.
     pub(super) last: BTreeMap<String, Stanza>,
     /// What each room has stored of itself and of its other nodes.
     pub(super) stored: BTreeMap<char, Stored>,
+    /// Streams acknowledge what they carry (XEP-0198): default yes.
+    pub(super) acknowledged: bool,
     pub(super) setups: BTreeMap<char, Setup>,
 }
 
@@ -112,6 +112,7 @@ impl World {
             sent: Vec::new(),
             last: BTreeMap::new(),
             stored: BTreeMap::new(),
+            acknowledged: true,
             setups: BTreeMap::new(),
         };
         for room in rooms.split_whitespace() {

@@ -343,3 +343,35 @@ fn who_becomes_a_moderator_meanwhile_hears_the_rest_all_the_same() {
     assert_eq!(with("@crowd.example"), CROWD);
     assert_eq!(told.len(), 200 + CROWD + 3);
 }
+
+/// RFC 7622 §3.3: a localpart has 1023 bytes at most, and no symbols.
+#[test]
+fn a_room_has_an_address_as_long_as_one_may_be() {
+    let world = World::new();
+    let hag = world.login("hag@example.org/pda");
+    for (name, fits) in [
+        ("x".repeat(1023), true),
+        ("あ".repeat(341), true),
+        ("x".repeat(1024), false),
+        ("あ".repeat(342), false),
+        ("😀".into(), false),
+        ("a b".into(), false),
+    ] {
+        let address = xmpp_core::Jid::new(&room(&name));
+        assert_eq!(address.is_ok(), fits, "{name:.20}");
+        if fits {
+            let stored = hag.found(&name);
+            assert!(stored.contains("type='result'"), "{stored:.200}");
+            hag.say(&room(&name), "Fair is foul");
+            assert_eq!(hag.heard(), ["Fair is foul"]);
+            hag.leave(&name);
+            world.advance(Duration::from_secs(61));
+            assert_eq!(world.rooms(), [""; 0]);
+            // It comes back from the store.
+            hag.enter(&witch(&name));
+            assert_eq!(hag.heard(), ["Fair is foul"], "{name:.20}");
+            hag.leave(&name);
+            world.advance(Duration::from_secs(61));
+        }
+    }
+}

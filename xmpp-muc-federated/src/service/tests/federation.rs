@@ -85,6 +85,26 @@ fn b18_what_is_between_rooms_reaches_no_user() {
     assert_eq!(told(""), 1);
 }
 
+/// RFC 6120 §8.2.3: whoever asks for something is answered, by the server here (RFC 6121 §8.5.3.1 has `<service-unavailable/>`).
+#[test]
+fn a_request_that_is_between_rooms_is_answered_and_reaches_no_user() {
+    let world = federating(Vec::new());
+    let hag = world.login("hag@example.org/pda");
+    let witch = world.outside("witch@rooms.example.net", 100);
+    let request = "<iq type='get' id='q' from='witch@rooms.example.net' to='hag@example.org/pda'>\
+                   <fmuc xmlns='http://isode.com/protocol/fmuc' from='witch@example.net/pda'/></iq>";
+    let origin = Origin {
+        source: xmpp_core::mailbox::Source::Remote(bare("rooms.example.net")),
+        sm: None,
+    };
+    let _ = world.server.route(Stanza::parse(request).unwrap(), origin);
+    world.settle();
+    assert_eq!(hag.read(), [""; 0]);
+    let answers = witch.read();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers[0].contains("service-unavailable"), "{answers:?}");
+}
+
 /// Others would take what happens in it for what has happened before.
 #[test]
 fn a_room_that_is_made_again_at_once_is_in_another_life() {

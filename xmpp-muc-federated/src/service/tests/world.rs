@@ -288,6 +288,8 @@ pub(super) struct Store {
 struct State {
     fails: bool,
     held: bool,
+    /// After so many calls more it does nothing.
+    free: Option<usize>,
     refused: Option<&'static str>,
     /// After so many calls more it fails.
     good: Option<usize>,
@@ -314,7 +316,14 @@ impl Store {
     /// From now on it does nothing, or goes on.
     pub(super) fn hold(&self, held: bool) {
         let mut state = self.state.lock().unwrap();
-        state.held = held;
+        (state.held, state.free) = (held, None);
+        state.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    /// After so many calls more it does nothing.
+    pub(super) fn hold_after(&self, calls: usize) {
+        let mut state = self.state.lock().unwrap();
+        (state.held, state.free) = (false, Some(calls));
         state.waiting.drain(..).for_each(Waker::wake);
     }
 
@@ -326,12 +335,16 @@ impl Store {
     async fn begin(&self) -> Result<()> {
         std::future::poll_fn(|cx| {
             let mut state = self.state.lock().unwrap();
+            state.held |= state.free == Some(0);
             match state.held {
                 true => {
                     state.waiting.push(cx.waker().clone());
                     Poll::Pending
                 }
-                false => Poll::Ready(()),
+                false => {
+                    state.free = state.free.and_then(|free| free.checked_sub(1));
+                    Poll::Ready(())
+                }
             }
         })
         .await;

@@ -151,6 +151,7 @@ pub(super) fn known(policy: Policy) -> Known {
         ours: true,
         certified: true,
         policy: Some(policy),
+        patient: true,
     }
 }
 

@@ -4,7 +4,7 @@ use super::Connection;
 use crate::io::tls::PeerTls;
 use crate::io::zlib::Unpacker;
 use crate::s2s::links;
-use crate::s2s::{self, Ask, Compression, Known, Output, Pair};
+use crate::s2s::{self, Ask, Compression, Known, Output, Pair, Policy};
 use crate::stream::Input;
 
 impl Connection {
@@ -51,6 +51,7 @@ impl Connection {
         if let Some(ticket) = &mut self.ticket {
             ticket.logged_in();
         }
+        self.patience = self.patience.max(patience(self.shared.policy(pair.from())));
         self.reader.set_limits(self.shared.config.xml.clone());
         self.handle.facts().accepted(&pair);
         if !self.senders.contains(pair.from()) {
@@ -69,13 +70,21 @@ impl Connection {
         let certifies = |tls: &PeerTls| tls.certifies(shown, pair.from());
         let certified = policy.is_some() && shared.tls.as_ref().is_some_and(certifies);
         self.handle.facts().certified |= certified;
-        self.patience = policy
-            .map_or(1, |policy| policy.patience)
-            .max(self.patience);
+        let patience = patience(policy);
+        let ticket = self.ticket.as_mut();
+        let patient = certified || ticket.is_none_or(|ticket| ticket.may_stay(patience as usize));
+        if patient {
+            self.patience = self.patience.max(patience);
+        }
         Known {
             ours: shared.server.hosts(pair.to().as_str()),
             certified,
             policy,
+            patient,
         }
     }
+}
+
+fn patience(policy: Option<Policy>) -> u32 {
+    policy.map_or(1, |policy| policy.patience)
 }

@@ -279,3 +279,31 @@ async fn strangers_have_so_many_connections_and_no_more() {
     })
     .await;
 }
+
+/// Whoever says to be a peer behind a slow link has its time, but not for as many connections as they please.
+#[tokio::test]
+async fn who_says_to_be_a_peer_with_patience_has_its_times_on_few_connections() {
+    let net = Net::default();
+    let mut with = With::plain();
+    with.config.accept.before_login_per_address = 30;
+    with.config.timeouts.login = Duration::from_millis(500);
+    let slow = Policy {
+        tls: false,
+        patience: 40,
+        ..Policy::default()
+    };
+    let exceptions = &mut with.rules.exceptions;
+    exceptions.insert("slow.example".parse().unwrap(), Some(slow));
+    let a = Site::with(&net, "a.example", with);
+    let mut held = [Raw::to(&a), Raw::to(&a)];
+    for raw in &mut held {
+        raw.open("slow.example", "a.example").await;
+    }
+    let rest = held[1].until("</stream:stream>").await;
+    // RFC 6120 §4.9.3.4
+    assert!(rest.contains("<connection-timeout"), "{rest}");
+    a.until("the first one stays", |links| {
+        links.len() == 1 && links[0].state == State::Opening
+    })
+    .await;
+}

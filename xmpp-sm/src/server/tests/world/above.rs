@@ -59,6 +59,7 @@ impl World {
             ours: true,
             certified: true,
             policy,
+            patient: true,
         };
         self.tell(side, link, s2s::Input::Known(pair, known));
     }
