@@ -133,11 +133,15 @@ impl Node {
         self.have.see(dot, now.instant);
         if let Event::Subject { stamp, .. } = &event {
             self.clock.see(stamp, now.utc);
-            self.subject = Some(Passing {
-                event: event.clone(),
-                dot: Some(dot.clone()),
-                late: None,
-            });
+            // The latest, not the one that came last.
+            let newer = |old: &Passing| matches!(&old.event, Event::Subject { stamp: old, .. } if old < stamp);
+            if self.subject.as_ref().is_none_or(newer) {
+                self.subject = Some(Passing {
+                    event: event.clone(),
+                    dot: Some(dot.clone()),
+                    late: None,
+                });
+            }
         }
         let entry = Entry {
             dot: dot.clone(),

@@ -158,3 +158,14 @@ fn a_life_goes_on_of_which_only_events_were_stored() {
     let seen = world.run("heal A B\nhm enters B\nwait 60");
     assert_eq!(count(&seen, "hm: M Alice: before"), 1, "{seen:#?}");
 }
+
+/// Of two subjects the later one counts, whichever was stored last.
+#[test]
+fn the_subject_after_a_restart_is_the_latest() {
+    let mut world = World::new("A B>A C>B");
+    world.run("al enters A\nhm enters B\nwait 60\nhold A B\nhold B A\nal subject A old\nwait 5\nhm subject B new\nrelease A B\nrelease B A\nwait 60");
+    world.restart('B');
+    let seen = world.run("cut A B\nmb enters C\nwait 60");
+    assert_eq!(count(&seen, "old"), 0, "{seen:#?}");
+    assert!(count(&seen, "new") > 0, "{seen:#?}");
+}
