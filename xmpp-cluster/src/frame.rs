@@ -3,7 +3,7 @@
 //! A frame is a message of Protocol Buffers (`frame/wire.rs` is its schema), so a release can add fields and kinds that
 //! the one before it passes over. What a node does not know it must be able to do without: a frame of an
 //! unknown kind is dropped, an unknown [`Parcel`] is acknowledged and dropped, and both are counted. What cannot be done without
-//! is sent to nodes only whose [`Versions`](crate::node::Versions) say that they read it.
+//! is sent to nodes only whose [`Versions`] say that they read it.
 //!
 //! No frame is trusted: whatever does not read as one is an [`Error`], and the transport has proven who has sent it.
 
