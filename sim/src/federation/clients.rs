@@ -5,7 +5,7 @@ use xmpp_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use xmpp_core::xml::{Element, ns::CLIENT};
 use xmpp_muc_federated::{ns, room};
 
-use super::{Fault, Told, World, address};
+use super::{Fault, Told, UNHEARD, World, address};
 
 impl World {
     pub(super) fn perform_room(&mut self, at: usize, output: room::Output) {
@@ -72,10 +72,17 @@ impl World {
             let mut here = people.filter(|(_, one)| below.contains(&one.room));
             let some = here.any(|(who, _)| self.is_in(who));
             match (some, self.empty[room]) {
-                (true, _) => self.empty[room] = None,
+                (true, _) => {
+                    self.empty[room] = None;
+                    self.unheard.remove(&room);
+                }
                 (false, None) => {
                     self.empty[room] = Some(self.time);
                     self.record.empties.push((self.time, room));
+                    let parent = self.record.plan.parents[room];
+                    if parent.is_some_and(|parent| self.wires.is_cut(room, parent)) {
+                        self.unheard.insert(room, UNHEARD);
+                    }
                 }
                 (false, Some(_)) => {}
             }

@@ -42,7 +42,7 @@ impl Fault {
         (Fault::Leak, "clean"),
         (Fault::Impersonate, "owned"),
         (Fault::Swell, "bounded"),
-        (Fault::Forget, "complete"),
+        (Fault::Forget, "once"),
     ];
 
     /// How many changes a store forgets.

@@ -236,6 +236,11 @@ impl Wires {
         self.plan(due, Happening::Link { at, peer, state });
     }
 
+    /// Whether nothing goes from one to the other.
+    pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cut.contains(&(from, to))
+    }
+
     /// A side knows now that the way is cut.
     pub(super) fn noticed(&mut self, at: usize, peer: usize) {
         if self.cut.contains(&(at, peer)) {

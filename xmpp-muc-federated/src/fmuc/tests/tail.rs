@@ -169,3 +169,21 @@ fn the_subject_after_a_restart_is_the_latest() {
     assert_eq!(count(&seen, "old"), 0, "{seen:#?}");
     assert!(count(&seen, "new") > 0, "{seen:#?}");
 }
+
+/// D21: the queue to the other server is full, so what is said comes back: that is an outage, and when there is room again nothing is lost.
+#[test]
+fn d21_a_full_queue_to_the_other_server_is_an_outage_and_nothing_is_lost() {
+    let mut world = pair(LinkProfile::Lan, true);
+    world.cut.insert(('B', 'A'));
+    let mut seen = world.run("hm says B one\nhm says B two\nhm says B three\nwait 10");
+    assert_eq!(count(&seen, "al: M"), 0, "{seen:#?}");
+    world.cut.remove(&('B', 'A'));
+    seen.extend(world.run("wait 600"));
+    let told = seen.iter().filter(|line| line.contains("al: M Hamlet"));
+    let told: Vec<_> = told.filter_map(|line| line.split(": ").nth(2)).collect();
+    assert_eq!(told.len(), 3, "{seen:#?}");
+    for (line, text) in told.iter().zip(["one", "two", "three"]) {
+        assert!(line.starts_with(text), "{seen:#?}");
+    }
+    assert_eq!(count(&seen, "al: U"), 0, "{seen:#?}");
+}
