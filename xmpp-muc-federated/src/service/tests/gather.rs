@@ -80,31 +80,36 @@ fn nothing_that_the_room_says_overtakes_what_it_has_gathered() {
         nick("crone")
     ));
     hag.say(COVEN, "3");
+    // … a request of somebody's, …
+    hag.send(&format!(
+        "<iq type='get' id='request' to='{}'><query xmlns='jabber:iq:version'/></iq>",
+        nick("crone")
+    ));
+    hag.say(COVEN, "4");
     // … an answer, …
     crone.send(&format!("<iq type='get' id='ask' to='{COVEN}'>{INFO}</iq>"));
-    hag.say(COVEN, "4");
+    hag.say(COVEN, "5");
     // … and the room anew.
     crone.send(&format!(
         "<presence to='{}'><x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x></presence>",
         nick("crone")
     ));
-    hag.say(COVEN, "5");
+    hag.say(COVEN, "6");
     assert_eq!(crone.read(), [""; 0], "they are a batch");
     world.store.hold(false);
     world.settle();
     let read = crone.read();
     let of = |stanza: &String| match stanza {
         s if s.contains("<body>") => bodies(std::slice::from_ref(s)).concat(),
+        s if s.contains("jabber:iq:version") => "request".to_owned(),
         s if s.contains("id='ask'") => "answer".to_owned(),
         s if s.contains("<subject") => "subject".to_owned(),
         s if s.contains("<status code='110'/>") => "crone".to_owned(),
         _ => "hag".to_owned(),
     };
     let read: Vec<_> = read.iter().map(of).collect();
-    assert_eq!(
-        read,
-        ["1", "2", "3", "answer", "4", "hag", "crone", "subject", "5"]
-    );
+    let order = "1 2 3 request 4 answer 5 hag crone subject 6";
+    assert_eq!(read.join(" "), order);
 }
 
 #[test]
