@@ -456,15 +456,20 @@ impl Node {
         }
     }
 
-    /// Whether this is an event that comes before it is known what was lost with the link. It is told once more, after what came before it.
+    /// Whether this is an event, or says that others are none, and comes before it is known what was lost with the link. It is told once more, after what came before it.
     fn is_premature(&mut self, peer: &BareJid, fmuc: &Fmuc) -> bool {
         let Some(child) = self.children.get_mut(peer) else {
             return false;
         };
-        let mut extensions = fmuc.extensions.iter();
+        let of_events = |one: &Extension| {
+            matches!(
+                one,
+                Extension::Origin(_) | Extension::Gone(..) | Extension::Synced
+            )
+        };
         let premature = child.link.is_ext()
             && matches!(child.state, State::Suspect { .. })
-            && extensions.any(|one| matches!(one, Extension::Origin(_)));
+            && fmuc.extensions.iter().any(of_events);
         child.link.missed |= premature;
         premature
     }

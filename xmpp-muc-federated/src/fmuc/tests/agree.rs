@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use xmpp_core::stanza::Stanza;
+
 use super::World;
 
 /// A room that begins anew without a store has its subject from the others, in its own name: nobody speaks for the life before.
@@ -192,6 +194,32 @@ fn a_nick_that_was_lost_is_not_taken_back() {
     assert_eq!(seen.iter().find(lost), None, "{seen:#?}");
     assert!(
         seen.iter().any(|line| line.starts_with("ro: P Bob~")),
+        "{seen:#?}"
+    );
+}
+
+/// What is said in a session before of events that are none is not believed once it is known that something was lost: they are told once more.
+#[test]
+fn a_session_that_is_over_takes_no_events_away() {
+    let mut world = World::new("A B>A");
+    world.run("al enters A\nhm enters B\nwait 60\nhold B A\nhm says B Words, words, words.");
+    let said = world.all_taken('B', 'A').remove(0);
+    let text = said.to_string();
+    let (_, name) = text.split_once("i='").unwrap();
+    let (name, _) = name.split_once('\'').unwrap();
+    world.run("cut A B");
+    let gone = format!(
+        "<presence from='{}' to='{}'><fmuc xmlns='http://isode.com/protocol/fmuc'>\
+         <gone xmlns='urn:x-fmuc:1' i='{name}-{}'/></fmuc></presence>",
+        said.from().unwrap().bare_str(),
+        said.to().unwrap(),
+        name.split_once('.').unwrap().1,
+    );
+    world.deliver(('B', 'A'), Stanza::parse(&gone).unwrap());
+    let seen = world.run("release B A\nheal A B\nwait 60");
+    assert!(
+        seen.iter()
+            .any(|line| line.starts_with("al: M Hamlet: Words, words, words.")),
         "{seen:#?}"
     );
 }
