@@ -1,13 +1,23 @@
 //! What the server holds in memory of a local account while anybody works with it.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, Weak};
 
-use crate::store::{self, RosterItem, Stores};
+use crate::store::{self, RosterItem, StoreError, Stores};
 use crate::{BareJid, Jid};
+
+mod held;
+mod shared;
+
+pub use held::Accounts;
+pub use shared::{AccountChange, AccountEvents, AccountWatcher, Before};
+
+/// Set in an account's state when it is loaded.
+const LOADED: u64 = 1;
+
+/// How often a change is tried that others come before.
+const TRIES: usize = 64;
 
 /// A local account: its roster and its block list, loaded once and shared by all
 /// its sessions and by everyone who deals with it at the moment.
@@ -17,7 +27,8 @@ use crate::{BareJid, Jid};
 pub struct Account {
     jid: BareJid,
     data: RwLock<Data>,
-    loaded: AtomicBool,
+    /// How often it was said that the store has something else, and in the lowest bit whether it has been loaded since.
+    state: AtomicU64,
     /// Whether the block list has entries: most have none, and every stanza asks.
     blocks: AtomicBool,
     order: futures::lock::Mutex<()>,
@@ -26,6 +37,8 @@ pub struct Account {
 
 #[derive(Default)]
 struct Data {
+    /// Whether it has been loaded ever.
+    known: bool,
     exists: bool,
     roster: Roster,
     blocked: Vec<Jid>,
@@ -48,6 +61,20 @@ impl Roster {
     /// All items, ordered by JID.
     pub fn items(&self) -> &[RosterItem] {
         &self.items
+    }
+
+    /// What is another item here than it was in `before`, or is only in one of both: as it was, and as it is.
+    pub fn differences(&self, before: &Roster) -> Vec<(Option<RosterItem>, Option<RosterItem>)> {
+        let gone = before
+            .items
+            .iter()
+            .filter(|item| self.item(item.jid.as_str()).is_none());
+        let gone = gone.map(|item| (Some(item.clone()), None));
+        let changed = self.items.iter().filter_map(|item| {
+            let was = before.item(item.jid.as_str());
+            (was != Some(item)).then(|| (was.cloned(), Some(item.clone())))
+        });
+        gone.chain(changed).collect()
     }
 
     fn position(&self, contact: &str) -> Result<usize, usize> {
@@ -122,50 +149,65 @@ impl Account {
     /// sends keeps the order of the changes. It may not wait, and is not called when
     /// nothing changes.
     ///
+    /// If another node has changed the roster meanwhile, it is loaded anew and `change` is asked once more.
+    ///
     /// An account that does not exist has no roster to change: [`ChangeError::NoAccount`].
     pub async fn change_roster<E>(
         &self,
         stores: &Stores,
         contact: &BareJid,
-        change: impl FnOnce(&Roster, Option<&RosterItem>) -> Result<ItemChange, E>,
+        mut change: impl FnMut(&Roster, Option<&RosterItem>) -> Result<ItemChange, E>,
         announce: impl FnOnce(&Changed),
     ) -> Result<Changed, ChangeError<E>> {
         let _order = self.order.lock().await;
-        let (change, before) = {
-            let data = self.read();
-            if !data.exists {
-                return Err(ChangeError::NoAccount);
+        for _ in 0..TRIES {
+            self.refresh(stores).await?;
+            let (change, before, since) = {
+                let data = self.read();
+                if !data.exists {
+                    return Err(ChangeError::NoAccount);
+                }
+                let before = data.roster.item(contact.as_str());
+                let change = change(&data.roster, before).map_err(ChangeError::Refused)?;
+                (change, before.cloned(), data.roster.version)
+            };
+            let (version, after) = match change {
+                ItemChange::Keep => {
+                    return Ok(Changed {
+                        version: since,
+                        after: before.clone(),
+                        before,
+                    });
+                }
+                ItemChange::Put(item) => {
+                    let put = stores.rosters.put_since(&self.jid, &item, since);
+                    (put.await?, Some(item))
+                }
+                ItemChange::Remove => {
+                    let remove = stores.rosters.remove_since(&self.jid, contact, since);
+                    (remove.await?, None)
+                }
+            };
+            let Some(version) = version else {
+                // Another node was faster, and what it has done is not seen here yet.
+                self.outdate();
+                continue;
+            };
+            match &after {
+                Some(item) => self.write().roster.put(version, item.clone()),
+                None => self.write().roster.remove(version, contact.as_str()),
             }
-            let before = data.roster.item(contact.as_str());
-            let change = change(&data.roster, before).map_err(ChangeError::Refused)?;
-            (change, before.cloned())
-        };
-        let (version, after) = match change {
-            ItemChange::Keep => {
-                return Ok(Changed {
-                    version: self.read().roster.version,
-                    after: before.clone(),
-                    before,
-                });
-            }
-            ItemChange::Put(item) => {
-                let version = stores.rosters.put(&self.jid, &item).await?;
-                self.write().roster.put(version, item.clone());
-                (version, Some(item))
-            }
-            ItemChange::Remove => {
-                let version = stores.rosters.remove(&self.jid, contact).await?;
-                self.write().roster.remove(version, contact.as_str());
-                (version, None)
-            }
-        };
-        let changed = Changed {
-            version,
-            before,
-            after,
-        };
-        announce(&changed);
-        Ok(changed)
+            let changed = Changed {
+                version,
+                before,
+                after,
+            };
+            announce(&changed);
+            self.tell(AccountChange::Data);
+            return Ok(changed);
+        }
+        let busy = "others change the roster all the time";
+        Err(StoreError::Unavailable(busy.into()).into())
     }
 
     /// Changes the block list: `change` gets the present one and answers what is added
@@ -185,6 +227,7 @@ impl Account {
         announce: impl FnOnce(&BlockListChange, &[Jid]),
     ) -> Result<(), ChangeError<E>> {
         let _order = self.order.lock().await;
+        self.refresh(stores).await?;
         if !self.exists() {
             return Err(ChangeError::NoAccount);
         }
@@ -197,35 +240,51 @@ impl Account {
         self.write().blocked.clone_from(&list);
         self.blocks.store(!list.is_empty(), Ordering::Release);
         announce(&change, &list);
+        if change != BlockListChange::default() {
+            self.tell(AccountChange::Data);
+        }
         Ok(())
     }
 
     /// As long as this is held, neither the roster nor the block list changes.
-    pub(crate) async fn unchanged(&self) -> impl Drop + Send + '_ {
-        self.order.lock().await
+    pub(crate) async fn unchanged(&self, stores: &Stores) -> impl Drop + Send + '_ {
+        let order = self.order.lock().await;
+        if let Err(error) = self.refresh(stores).await {
+            tracing::warn!(account = %self.jid, %error, "account not loaded anew");
+        }
+        order
     }
 
     /// Deletes the account, and answers what its roster was; `None` if there is none. No
     /// change of the roster or the block list comes in between or is made later.
     pub(crate) async fn delete(&self, stores: &Stores) -> store::Result<Option<Vec<RosterItem>>> {
         let _order = self.order.lock().await;
+        self.refresh(stores).await?;
         let roster = self.roster(|roster| roster.items().to_vec());
         // Also if this is not waited for to its end, or fails half way.
-        self.loaded.store(false, Ordering::Release);
+        self.outdate();
         if !stores.delete(&self.jid).await? {
             return Ok(None);
         }
         *self.write() = Data::default();
         self.blocks.store(false, Ordering::Release);
+        self.tell(AccountChange::Removed);
         Ok(Some(roster))
     }
 
+    /// Loads it, if it was not yet, or not since it was [outdated](Account::outdate).
     async fn load(&self, stores: &Stores) -> store::Result<()> {
-        if self.loaded.load(Ordering::Acquire) {
+        if self.is_loaded() {
             return Ok(());
         }
         let _order = self.order.lock().await;
-        if self.loaded.load(Ordering::Acquire) {
+        self.refresh(stores).await
+    }
+
+    /// The same for who has the order of changes.
+    async fn refresh(&self, stores: &Stores) -> store::Result<()> {
+        let state = self.state.load(Ordering::Acquire);
+        if state & LOADED != 0 {
             return Ok(());
         }
         let (exists, roster, blocked) = futures::try_join!(
@@ -235,8 +294,8 @@ impl Account {
         )?;
         let mut items = roster.items;
         items.sort_by(|a, b| a.jid.as_str().cmp(b.jid.as_str()));
-        self.blocks.store(!blocked.is_empty(), Ordering::Release);
-        *self.write() = Data {
+        let data = Data {
+            known: true,
             exists,
             roster: Roster {
                 version: roster.version,
@@ -244,8 +303,42 @@ impl Account {
             },
             blocked,
         };
-        self.loaded.store(true, Ordering::Release);
+        self.blocks
+            .store(!data.blocked.is_empty(), Ordering::Release);
+        let before = std::mem::replace(&mut *self.write(), data);
+        // If it was outdated once more meanwhile, it stays so.
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .state
+            .compare_exchange(state, state | LOADED, success, failure);
+        if before.known
+            && let Some(home) = self.home.upgrade()
+            && let Some(watch) = home.watch.get()
+        {
+            let Data {
+                roster, blocked, ..
+            } = before;
+            watch(self, &Before { roster, blocked });
+        }
         Ok(())
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.state.load(Ordering::Acquire) & LOADED != 0
+    }
+
+    /// The store has something else: it is loaded anew before it is changed, or asked for, the next time.
+    fn outdate(&self) {
+        let next = |state: u64| Some((state & !LOADED).wrapping_add(2));
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.state.fetch_update(success, failure, next);
+    }
+
+    /// Tells other nodes.
+    fn tell(&self, change: AccountChange) {
+        if let Some(home) = self.home.upgrade() {
+            home.tell(&self.jid, change);
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Data> {
@@ -332,79 +425,5 @@ pub(crate) fn covers(entry: &Jid, jid: &Jid) -> bool {
         (_, Some(_)) => entry == jid,
         (Some(_), None) => entry.as_str() == jid.bare_str(),
         (None, None) => entry.as_str() == jid.domain(),
-    }
-}
-
-const SHARDS: usize = 64;
-
-/// The accounts in memory. Each is there as long as somebody holds it.
-pub struct Accounts {
-    hasher: RandomState,
-    shards: [Mutex<HashMap<BareJid, Weak<Account>>>; SHARDS],
-}
-
-impl Accounts {
-    /// None in memory.
-    pub fn new() -> Arc<Accounts> {
-        Arc::new(Accounts {
-            hasher: RandomState::new(),
-            shards: std::array::from_fn(|_| Mutex::default()),
-        })
-    }
-
-    /// The account, loaded from the stores if nobody holds it yet. Ask
-    /// [`Account::exists`] whether there is one.
-    pub async fn load(
-        self: &Arc<Accounts>,
-        jid: &BareJid,
-        stores: &Stores,
-    ) -> store::Result<Arc<Account>> {
-        let account = self.entry(jid);
-        account.load(stores).await?;
-        Ok(account)
-    }
-
-    /// The account if it is in memory.
-    pub fn held(&self, jid: &BareJid) -> Option<Arc<Account>> {
-        let account = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade)?;
-        account.loaded.load(Ordering::Acquire).then_some(account)
-    }
-
-    /// The account has been created in the store: what is in memory of the time before is
-    /// loaded anew when it is next asked for.
-    pub(crate) async fn created(&self, jid: &BareJid) {
-        // The lock is let go before the account is: its drop may take the same one.
-        let account = self.shard(jid).get(jid.as_str()).and_then(Weak::upgrade);
-        let Some(account) = account else { return };
-        // A load that has begun may have read what was there before.
-        let _order = account.order.lock().await;
-        if !account.exists() {
-            account.loaded.store(false, Ordering::Release);
-        }
-    }
-
-    // Entered before it is loaded, so that two loaders share one account.
-    fn entry(self: &Arc<Accounts>, jid: &BareJid) -> Arc<Account> {
-        let mut shard = self.shard(jid);
-        if let Some(account) = shard.get(jid.as_str()).and_then(Weak::upgrade) {
-            return account;
-        }
-        let account = Arc::new(Account {
-            jid: jid.clone(),
-            data: RwLock::default(),
-            loaded: AtomicBool::new(false),
-            blocks: AtomicBool::new(false),
-            order: futures::lock::Mutex::new(()),
-            home: Arc::downgrade(self),
-        });
-        shard.insert(jid.clone(), Arc::downgrade(&account));
-        account
-    }
-
-    fn shard(&self, jid: &BareJid) -> MutexGuard<'_, HashMap<BareJid, Weak<Account>>> {
-        let at = (self.hasher.hash_one(jid.as_str()) >> 58) as usize % SHARDS;
-        self.shards[at]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,6 +20,20 @@ pub trait Directory: Send + Sync + 'static {
     /// is returned in the error.
     fn bind(&self, resource: Arc<Resource>) -> Result<(), Arc<Resource>>;
 
+    /// Enters the resource of a session that lives here from now on, and has lived on another node: the entry of that one,
+    /// with the same [id](Resource::id), makes room for it, and over there nothing is ended. An address that another session has is
+    /// refused as by [`bind`](Directory::bind).
+    fn adopt(&self, resource: Arc<Resource>) -> Result<(), Arc<Resource>> {
+        let Err(holder) = self.bind(resource.clone()) else {
+            return Ok(());
+        };
+        if holder.id() != resource.id() || holder.session().is_some() {
+            return Err(holder);
+        }
+        self.unbind(holder.jid(), holder.id());
+        self.bind(resource)
+    }
+
     /// Applies a change to a bound resource, and passes it on to whoever mirrors it.
     fn update(&self, resource: &Resource, change: Change);
 

@@ -7,6 +7,7 @@
 mod connection;
 mod control;
 pub mod dial;
+mod elsewhere;
 mod handover;
 mod limits;
 mod listener;
@@ -19,6 +20,7 @@ mod tls;
 mod wire;
 mod zlib;
 
+pub use elsewhere::{Elsewhere, HandedOut, Movable, NAME, Offer, WAITING};
 pub use limits::AcceptLimits;
 pub use listener::{Driver, DriverConfig, Listener, Security};
 pub use surroundings::{OsRandom, SystemClock, TokioSpawn, surroundings};

@@ -5,8 +5,8 @@
 //! not be given before the stanza is safe.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::im::offline::DELAY;
 use crate::session::SessionId;
@@ -35,6 +35,21 @@ pub struct Mailbox(Arc<dyn Inbox>);
 pub trait Inbox: Send + Sync {
     /// Takes a stanza, or gives it back at once. Never waits.
     fn push(&self, envelope: Envelope) -> Settlement;
+
+    /// The node that the session behind this mailbox lives on, if it is another one of the same
+    /// domain. By default there is none.
+    fn node(&self) -> Option<&dyn Node> {
+        None
+    }
+}
+
+/// Another node of the same domain, on which sessions live. What is [pushed](Inbox::push) to one of its
+/// sessions has been through the filters of the session's account, and goes to
+/// [`Server::accept_for`](crate::server::Server::accept_for) over there.
+pub trait Node: Send + Sync {
+    /// Takes a stanza for an account that has sessions there, whole, or gives it back at once: all that is to be done
+    /// with it is done there ([`Server::accept`](crate::server::Server::accept)). Never waits.
+    fn route(&self, envelope: Envelope) -> Settlement;
 }
 
 impl Mailbox {
@@ -58,6 +73,16 @@ impl Mailbox {
             settle: None,
             kept: false,
         })
+    }
+
+    /// Hands over what another mailbox was given.
+    pub(crate) fn pass(&self, envelope: Envelope) -> Settlement {
+        self.0.push(envelope)
+    }
+
+    /// The node that the session behind it lives on, if it is another one.
+    pub fn node(&self) -> Option<&dyn Node> {
+        self.0.node()
     }
 }
 
@@ -321,13 +346,16 @@ impl From<Stanza> for Envelope {
 #[derive(Clone, Debug)]
 pub struct Share(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     recipients: AtomicUsize,
     /// What stands for it where it is written down; 0 as long as it is not.
     #[cfg_attr(not(feature = "io"), allow(dead_code))]
     name: AtomicU64,
+    /// For one recipient on this node, where another keeps the share: whom to tell there.
+    elsewhere: Option<Mutex<Option<Told>>>,
 }
+
+type Told = Box<dyn FnOnce(Outcome) + Send>;
 
 impl Share {
     /// A message with so many recipients; each gets a clone.
@@ -335,6 +363,19 @@ impl Share {
         Share(Arc::new(Shared {
             recipients: AtomicUsize::new(recipients),
             name: AtomicU64::new(0),
+            elsewhere: None,
+        }))
+    }
+
+    /// One recipient's share in a message of which another node knows the others, and keeps the share. `told` hears
+    /// once what has become of it: [`Outcome::Returned`] as soon as it is given up, and nothing is done
+    /// here to have the message delivered after all; or [`Outcome::Settled`] when nobody can give it up any more.
+    pub fn elsewhere(told: impl FnOnce(Outcome) + Send + 'static) -> Share {
+        Share(Arc::new(Shared {
+            // Itself, and those whom it does not know: it is never the last.
+            recipients: AtomicUsize::new(2),
+            name: AtomicU64::new(0),
+            elsewhere: Some(Mutex::new(Some(Box::new(told)))),
         }))
     }
 
@@ -368,7 +409,37 @@ impl Share {
     /// One of the recipients will not get it; `true` if none of the others has got it or
     /// still may. To be called once for each recipient at most.
     pub fn give_up(&self) -> bool {
+        self.0.tell(Outcome::Returned);
         self.0.recipients.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+impl Shared {
+    fn tell(&self, outcome: Outcome) {
+        let Some(elsewhere) = &self.elsewhere else {
+            return;
+        };
+        let told = elsewhere.lock();
+        let told = told.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(told) = told {
+            told(outcome);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.tell(Outcome::Settled);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = self.recipients.load(Ordering::Relaxed);
+        f.debug_struct("Shared")
+            .field("recipients", &left)
+            .field("elsewhere", &self.elsewhere.is_some())
+            .finish()
     }
 }
 

@@ -138,6 +138,10 @@ pub struct Metrics {
     pub overflowed_sessions: Counter,
     /// Sessions of an earlier run that were taken up.
     pub restored_sessions: Counter,
+    /// Sessions that came from other nodes.
+    pub arrived_sessions: Counter,
+    /// Sessions that went to other nodes.
+    pub departed_sessions: Counter,
     /// Sessions of an earlier run that could not be read.
     pub unreadable_sessions: Counter,
     logins: Counters<{ Mechanism::ALL.len() }>,

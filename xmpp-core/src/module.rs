@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
-use crate::account::Account;
+use crate::account::{Account, AccountWatcher};
 use crate::directory::Resources;
 use crate::im::form;
 use crate::mailbox::{Origin, Settlement, Share};
@@ -24,7 +24,7 @@ use crate::store::RosterItem;
 use crate::stream::{BoxStream, Feature, Layer};
 use crate::time::Timestamp;
 use crate::xml::Element;
-use crate::{BareJid, Jid};
+use crate::{BareJid, FullJid, Jid};
 
 /// One extension's handlers, filters and disco features.
 pub trait Module: Send + Sync + 'static {
@@ -200,6 +200,18 @@ pub trait PresenceHandler: Send + Sync + 'static {
     /// whether it was available.
     fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch;
 
+    /// A session of an account has ended with the node on which it lived: whoever may see it is told that it is not available. By default
+    /// nobody is.
+    fn lost(&self, jid: &FullJid, account: &Arc<Account>, server: &Server) -> Dispatch {
+        let _ = (jid, account, server);
+        Dispatch::DONE
+    }
+
+    /// Another node has been met: a session that lives here is shown those of its contacts' resources that `theirs` picks. By default it is not.
+    fn met(&self, session: &Arc<Session>, theirs: &dyn Fn(&Resource) -> bool, server: &Server) {
+        let _ = (session, theirs, server);
+    }
+
     /// Ends what there is between an account and a contact that is no longer in its roster
     /// (RFC 6121 §2.5.2), because the account has been removed. `item` is what was there.
     fn part(&self, item: &RosterItem, account: &Arc<Account>, server: &Server) -> Dispatch;
@@ -228,6 +240,11 @@ pub trait OfflineHandler: Send + Sync + 'static {
         missed: Option<&Arc<Session>>,
         server: &Server,
     ) -> Result<(), StanzaError>;
+
+    /// Another node has stored messages for an account: a session here that can take them gets them. By default nothing is done.
+    fn stored(&self, account: &BareJid, server: &Server) {
+        let _ = (account, server);
+    }
 }
 
 /// Follows the lives of sessions. Calls do not wait; what takes longer is spawned
@@ -260,12 +277,15 @@ pub enum SessionEvent {
     Detached,
     /// Another connection took it up.
     Attached,
-    /// It was put away when the server stopped before, and has been taken up in this run. It is
-    /// what it was, and waits for its client; available, if it was, and nobody has been told.
+    /// It was put away when the server stopped before, and has been taken up in this run; or it lived on another
+    /// node. It is what it was, and waits for its client; available, if it was, and nobody has been told.
     Restored {
         /// When it was put away.
         since: Timestamp,
     },
+    /// Another node has it now, as it is, and it is no longer in the directory here: what is kept of it here can be
+    /// forgotten, and nobody is to be told.
+    Moved,
     /// It has ended and is no longer in the directory. What it had not been
     /// given has been dealt with.
     Ended,
@@ -379,6 +399,7 @@ pub struct Hooks {
     pub(crate) outbound: Vec<Arc<dyn OutboundFilter>>,
     pub(crate) inbound: Vec<Arc<dyn InboundFilter>>,
     pub(crate) watchers: Vec<Arc<dyn SessionWatcher>>,
+    pub(crate) account_watchers: Vec<Arc<dyn AccountWatcher>>,
     pub(crate) keepers: Vec<(&'static str, Arc<dyn SessionKeeper>)>,
     pub(crate) presence: Option<Arc<dyn PresenceHandler>>,
     pub(crate) offline: Option<Arc<dyn OfflineHandler>>,
@@ -530,6 +551,11 @@ impl Hooks {
     /// Follows sessions.
     pub fn watch(&mut self, watcher: Arc<dyn SessionWatcher>) {
         self.watchers.push(watcher);
+    }
+
+    /// Follows what other nodes change of accounts.
+    pub fn watch_accounts(&mut self, watcher: Arc<dyn AccountWatcher>) {
+        self.account_watchers.push(watcher);
     }
 
     /// Keeps something of each session over a restart, in an element of this namespace.

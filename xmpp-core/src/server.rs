@@ -30,6 +30,9 @@ mod answers;
 mod builder;
 mod config;
 mod delivery;
+#[cfg(feature = "io")]
+pub(crate) mod moving;
+mod nodes;
 mod ranges;
 #[cfg(feature = "io")]
 pub(crate) mod restart;
@@ -320,6 +323,13 @@ impl Server {
             return Dispatch::DONE;
         };
         match self.inner.router.route(&stanza, &to, &origin) {
+            Route::Account(account) => self.ask_where_it_is_known(stanza, to, origin, account),
+            route => self.follow(route, stanza, to, origin),
+        }
+    }
+
+    fn follow(&self, route: Route, stanza: Stanza, to: Jid, origin: Origin) -> Dispatch {
+        match route {
             Route::Deliver {
                 account,
                 to: recipients,

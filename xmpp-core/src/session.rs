@@ -190,6 +190,8 @@ pub struct Session {
     directed: Mutex<Vec<Jid>>,
     feeds: Mutex<VecDeque<Box<dyn Feed>>>,
     end: Mutex<Option<StreamError>>,
+    /// Whether another node is about to have it.
+    moving: AtomicBool,
     /// Its own entry, from when it is bound to its end.
     entry: Mutex<Option<Arc<Resource>>>,
 }
@@ -202,6 +204,13 @@ pub trait Feed: Send + Sync + 'static {
     /// The next stanzas; called when those of the call before have been written.
     /// Empty at the end.
     async fn next(&mut self) -> Vec<Stanza>;
+
+    /// The session goes on in another process, unless it stays: what has been given is where nothing loses it. `true` if
+    /// what has not been given is found again there, as what is in a store is; else the burst is pulled
+    /// to its end before. If the session stays, [`next`](Feed::next) is called again.
+    async fn pause(&mut self) -> bool {
+        false
+    }
 }
 
 /// Bursts that wait for one session at a time.
@@ -219,6 +228,7 @@ impl Session {
             directed: Mutex::default(),
             feeds: Mutex::default(),
             end: Mutex::default(),
+            moving: AtomicBool::new(false),
             entry: Mutex::default(),
         }
     }
@@ -318,6 +328,17 @@ impl Session {
     /// Why the session is to end, if it is.
     pub fn ending(&self) -> Option<StreamError> {
         lock(&self.end).clone()
+    }
+
+    /// Whether it is handed to another node, which may show it as its own already
+    /// ([`Driver::hand_out`](crate::io::Driver::hand_out)).
+    pub fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Acquire)
+    }
+
+    #[cfg(feature = "io")]
+    pub(crate) fn set_moving(&self, moving: bool) {
+        self.moving.store(moving, Ordering::Release);
     }
 
     /// Remembers its entry; [`leave`](Session::leave) has to follow, since the entry leads

@@ -123,6 +123,29 @@ pub trait Rosters: Send + Sync {
     async fn put(&self, account: &BareJid, item: &RosterItem) -> Result<u64>;
     /// Removes the item; returns the new version, which has grown also if there was none.
     async fn remove(&self, account: &BareJid, contact: &BareJid) -> Result<u64>;
+    /// As [`put`](Rosters::put), if the version of the last change is still `since`; `None`, and nothing has
+    /// changed, if it is another. It is for accounts that several servers work with.
+    ///
+    /// By default it is `put`: enough for a store that one server uses alone.
+    async fn put_since(
+        &self,
+        account: &BareJid,
+        item: &RosterItem,
+        since: u64,
+    ) -> Result<Option<u64>> {
+        let _ = since;
+        self.put(account, item).await.map(Some)
+    }
+    /// As [`remove`](Rosters::remove), on the same condition, and with such a default.
+    async fn remove_since(
+        &self,
+        account: &BareJid,
+        contact: &BareJid,
+        since: u64,
+    ) -> Result<Option<u64>> {
+        let _ = since;
+        self.remove(account, contact).await.map(Some)
+    }
     /// Deletes the whole roster, because the account is being deleted.
     async fn forget(&self, account: &BareJid) -> Result<()>;
 }
@@ -181,6 +204,21 @@ pub trait Offline: Send + Sync {
     /// Deletes the messages with these ids (as many as a page has), and no others. One
     /// that is not there is no error.
     async fn delete(&self, account: &BareJid, ids: &[u64]) -> Result<()>;
+    /// Has `holder` alone give out an account's messages, of several servers that might: `true` if it may until `until`, because at
+    /// `now` nobody else may. Whoever has the right can have it for longer, and gives it up with an `until` that
+    /// is not after `now`.
+    ///
+    /// By default everybody may: enough for a store that one server uses alone.
+    async fn claim(
+        &self,
+        account: &BareJid,
+        holder: u64,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool> {
+        let _ = (account, holder, now, until);
+        Ok(true)
+    }
     /// How many messages wait.
     async fn count(&self, account: &BareJid) -> Result<usize>;
     /// Deletes all messages, because the account is being deleted.

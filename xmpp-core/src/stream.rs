@@ -73,8 +73,8 @@ pub enum Input {
     /// this stream or has carried it. For a layer that resumes; without one it is refused.
     Resumed(Resume),
     /// Say what is to be written down of this stream, so that it can go on in another process
-    /// ([`Output::Suspended`]). Nothing more happens to it but [`Input::Close`], if it does not
-    /// get that far.
+    /// ([`Output::Suspended`]). If it does not get that far, it goes on as if
+    /// nothing had been asked, or ends ([`Input::Close`]).
     Suspend,
     /// First of all inputs: go on with a stream that was suspended, without a connection. Whoever
     /// resumes streams says [`Output::Resumable`] and [`Output::Detach`].

@@ -18,6 +18,7 @@ use xmpp_core::{BareJid, Jid};
 #[tokio::test]
 async fn memory_conforms() {
     conformance::all(async || Stores::memory()).await;
+    conformance::shared(async || Stores::memory()).await;
 }
 
 #[tokio::test]

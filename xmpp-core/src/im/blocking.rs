@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::account::{Account, BlockListChange, ChangeError, covers};
+use crate::account::{Account, AccountWatcher, Before, BlockListChange, ChangeError, covers};
 use crate::im::presence;
 use crate::mailbox::Source;
 use crate::module::{
@@ -37,7 +37,32 @@ impl Module for Blocking {
             on.iq(Scope::Account, name, NS, self.clone());
         }
         on.outbound(self.clone());
+        on.watch_accounts(self.clone());
         on.inbound(self);
+    }
+}
+
+/// What other nodes have changed.
+impl AccountWatcher for Blocking {
+    fn reloaded(&self, account: &Account, before: &Before, server: &Server) {
+        if !account.exists() {
+            return;
+        }
+        let left = account.blocked(<[Jid]>::to_vec);
+        let without = |list: &[Jid], other: &[Jid]| -> Vec<Jid> {
+            let only = list.iter().filter(|jid| !other.contains(jid));
+            only.cloned().collect()
+        };
+        let removed = without(&before.blocked, &left);
+        if !removed.is_empty() {
+            push(account, &items("unblock", &removed), server);
+            reappear(account, &removed, &left, server);
+        }
+        let added = without(&left, &before.blocked);
+        if !added.is_empty() {
+            push(account, &items("block", &added), server);
+            disappear(account, &added, &without(&left, &added), server);
+        }
     }
 }
 
@@ -191,7 +216,8 @@ async fn unblock(
 /// presence notifications from the user in accordance with the rules defined in RFC 3921)."
 fn disappear(account: &Account, added: &[Jid], before: &[Jid], server: &Server) {
     let contacts = watchers(account, added, before);
-    for resource in server.directory().resources(account.jid().as_str()).iter() {
+    let resources = server.directory().resources(account.jid().as_str());
+    for resource in resources.iter().filter(|r| server.speaks_for(r)) {
         let mut told = match resource.is_available() {
             true => contacts.clone(),
             false => Vec::new(),
@@ -259,14 +285,16 @@ fn is_in(list: &[Jid], jid: &Jid) -> bool {
 fn available(account: &Account, server: &Server) -> Vec<Arc<Resource>> {
     let resources = server.directory().resources(account.jid().as_str());
     let available = resources.iter().filter(|resource| resource.is_available());
-    available.cloned().collect()
+    let ours = available.filter(|resource| server.speaks_for(resource));
+    ours.cloned().collect()
 }
 
 /// §3.3: "The server MUST also send an IQ-set to all of the user's resources that have
 /// requested the blocklist, containing the blocked item(s)"; §3.4, §3.5 the same.
 fn push(account: &Account, change: &Element, server: &Server) {
     let resources = server.directory().resources(account.jid().as_str());
-    for resource in resources.iter().filter(|r| r.knows_block_list()) {
+    let told = resources.iter().filter(|r| r.knows_block_list());
+    for resource in told.filter(|resource| server.speaks_for(resource)) {
         let id = u64::from_be_bytes(server.random());
         let push = Stanza::iq(IqType::Set, &format!("block-{id:016x}"))
             .with_from(Jid::from(account.jid()))

@@ -168,7 +168,8 @@ impl InboundFilter for Carbons {
 impl SessionWatcher for Carbons {
     fn session(&self, event: SessionEvent, session: &Arc<Session>, server: &Server) {
         let account = session.bare();
-        if event == SessionEvent::Ended && server.directory().resources(account.as_str()).is_empty()
+        if matches!(event, SessionEvent::Ended | SessionEvent::Moved)
+            && server.directory().resources(account.as_str()).is_empty()
         {
             self.lock().remove(account.as_str());
         }

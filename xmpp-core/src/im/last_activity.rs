@@ -180,13 +180,23 @@ impl SessionKeeper for LastActivity {
 
 impl SessionWatcher for LastActivity {
     fn session(&self, event: SessionEvent, session: &Arc<Session>, server: &Server) {
-        if event != SessionEvent::Ended {
-            return;
+        match event {
+            SessionEvent::Ended => {}
+            SessionEvent::Moved => {
+                self.lock().remove(&session.id());
+                return;
+            }
+            _ => return,
         }
         let status = self.lock().remove(&session.id()).unwrap_or_default();
         let account = session.account().clone();
         let resources = server.directory().resources(account.jid().as_str());
-        if !account.exists() || !resources.is_empty() {
+        // One on another node may be ending at this moment as well, and see this one there. As long as it is there nobody asks
+        // for what is stored.
+        let is_last = resources
+            .iter()
+            .all(|resource| resource.session().is_none());
+        if !account.exists() || !is_last {
             return;
         }
         let departure = Departure {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::account::Account;
+use crate::account::{Account, AccountWatcher, Before};
 use crate::mailbox::Origin;
 use crate::module::{Delivery, Dispatch, Hooks, InboundFilter, Module, PresenceHandler, Verdict};
 use crate::server::Server;
@@ -13,7 +13,7 @@ use crate::stanza::{Kind, PresenceType, Stanza};
 use crate::store::RosterItem;
 use crate::stream::{Feature, FeatureContext};
 use crate::xml::Element;
-use crate::{BareJid, Jid};
+use crate::{BareJid, FullJid, Jid};
 
 use super::subscription::{Act, Grade, State};
 
@@ -34,7 +34,39 @@ impl Module for Presence {
     fn register(self: Arc<Self>, on: &mut Hooks) {
         on.stream_feature(Arc::new(PreApproval));
         on.inbound(self.clone());
+        on.watch_accounts(self.clone());
         on.presence(self);
+    }
+}
+
+/// What other nodes have changed: who sees the account's resources here now, or not any more, and who asks to.
+impl AccountWatcher for Presence {
+    fn reloaded(&self, account: &Account, before: &Before, server: &Server) {
+        if !account.exists() {
+            return;
+        }
+        for (before, after) in account.roster(|roster| roster.differences(&before.roster)) {
+            let Some(contact) = before.as_ref().or(after.as_ref()).map(|item| &item.jid) else {
+                continue;
+            };
+            let sees = |item: &Option<RosterItem>| {
+                let item = item.as_ref();
+                item.is_some_and(|item| item.subscription.from())
+            };
+            if account.blocks(contact.as_jid()) {
+                continue;
+            }
+            match (sees(&before), sees(&after)) {
+                (false, true) => server.leave_to_itself(show(account, contact, server)),
+                // It may have been told of one of them after its node had hidden all.
+                (true, false) => server.leave_to_itself(hide(account, contact, server)),
+                _ => {}
+            }
+            let asks = |item: &Option<RosterItem>| item.as_ref()?.pending_in.clone();
+            if let Some(request) = asks(&after).filter(|_| asks(&before).is_none()) {
+                subscribing::show_request(&request, account, server);
+            }
+        }
     }
 }
 
@@ -96,6 +128,14 @@ impl PresenceHandler for Presence {
     fn ended(&self, session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
         broadcast::ended(session, resource, server)
     }
+
+    fn lost(&self, jid: &FullJid, account: &Arc<Account>, server: &Server) -> Dispatch {
+        broadcast::lost(jid, account, server)
+    }
+
+    fn met(&self, session: &Arc<Session>, theirs: &dyn Fn(&Resource) -> bool, server: &Server) {
+        broadcast::met(session, theirs, server);
+    }
 }
 
 impl InboundFilter for Presence {
@@ -128,11 +168,13 @@ pub(super) fn part(item: &RosterItem, account: &Arc<Account>, server: &Server) -
     Dispatch::all(steps)
 }
 
-/// Sends a contact the present presence of each available resource of an account (§3.1.5).
+/// Sends a contact the present presence of each available resource of an account (§3.1.5), but for those whose node
+/// does so itself, since it alone knows when it is not present any more.
 fn show(account: &Account, contact: &BareJid, server: &Server) -> Dispatch {
     let resources = server.directory().resources(account.jid().as_str());
     let shown = resources
         .iter()
+        .filter(|resource| server.speaks_for(resource))
         .filter_map(|resource| show_one(resource, &Jid::from(contact), server));
     Dispatch::all(shown)
 }

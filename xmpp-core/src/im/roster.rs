@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::account::{self, Account, ChangeError, Changed, ItemChange};
+use crate::account::{self, Account, AccountWatcher, Before, ChangeError, Changed, ItemChange};
 use crate::im::presence;
 use crate::module::{Hooks, IqHandler, Module, Request, Scope, Verb};
 use crate::server::{AccountLimits, Server};
@@ -29,7 +29,36 @@ impl Module for Roster {
     fn register(self: Arc<Self>, on: &mut Hooks) {
         on.feature(Scope::Server, NS);
         on.stream_feature(Arc::new(Versioning));
-        on.iq(Scope::Account, "query", NS, self);
+        on.iq(Scope::Account, "query", NS, self.clone());
+        on.watch_accounts(self);
+    }
+}
+
+/// What other nodes have changed. Of several changes the last one says the version: a client that misses one of
+/// them has the version of before, and gets the whole roster the next time.
+impl AccountWatcher for Roster {
+    fn reloaded(&self, account: &Account, before: &Before, server: &Server) {
+        if !account.exists() {
+            return;
+        }
+        let (version, mut changes) = account.roster(|roster| {
+            let changes = roster.differences(&before.roster);
+            (roster.version, changes)
+        });
+        changes.retain(|(before, after)| differ(before.as_ref(), after.as_ref()));
+        let last = changes.len().saturating_sub(1);
+        for (n, (item_before, after)) in changes.into_iter().enumerate() {
+            let changed = Changed {
+                version: if n == last {
+                    version
+                } else {
+                    before.roster.version
+                },
+                before: item_before,
+                after,
+            };
+            push(account, &changed, server);
+        }
     }
 }
 
@@ -133,8 +162,8 @@ async fn put(
                 .unwrap_or_else(|| RosterItem::new(contact.clone()));
             // §2.4.1: no name and an empty one are the same. The empty one says that the
             // item is the user's own, and not just a stranger's request.
-            item.name = Some(name);
-            item.groups = groups;
+            item.name = Some(name.clone());
+            item.groups.clone_from(&groups);
             Ok(ItemChange::Put(item))
         },
         // §2.3.2: "MUST also send a roster push containing the new roster item to all of
@@ -173,7 +202,7 @@ async fn remove(
     Ok(())
 }
 
-/// Tells all interested resources of an account what has changed. To be called where
+/// Tells the interested resources of an account what has changed, but for those whose node does so itself. To be called where
 /// changes are announced ([`Account::change_roster`]): §2.6.3: "Roster pushes MUST occur
 /// in order of modification".
 pub(super) fn push(account: &Account, changed: &Changed, server: &Server) {
@@ -193,7 +222,7 @@ pub(super) fn push(account: &Account, changed: &Changed, server: &Server) {
         .with_from(Jid::from(account.jid()))
         .with_child(&query);
     for resource in server.directory().resources(account.jid().as_str()).iter() {
-        if resource.is_interested() {
+        if resource.is_interested() && server.speaks_for(resource) {
             let push = push.clone().with_to(Jid::from(resource.jid()));
             server.tell(push, resource);
         }
@@ -203,10 +232,15 @@ pub(super) fn push(account: &Account, changed: &Changed, server: &Server) {
 /// The same, but silent when clients see no difference. §2.6.3: "internal states related
 /// to roster processing within the server that would not result in a roster push".
 pub(super) fn push_difference(account: &Account, changed: &Changed, server: &Server) {
-    let seen = |item: &Option<RosterItem>| item.as_ref().filter(|i| i.is_visible()).map(element);
-    if seen(&changed.before) != seen(&changed.after) {
+    if differ(changed.before.as_ref(), changed.after.as_ref()) {
         push(account, changed, server);
     }
+}
+
+/// Whether clients see a difference.
+fn differ(before: Option<&RosterItem>, after: Option<&RosterItem>) -> bool {
+    let seen = |item: Option<&RosterItem>| item.filter(|item| item.is_visible()).map(element);
+    seen(before) != seen(after)
 }
 
 /// Whether another contact fits in.

@@ -43,6 +43,7 @@ mod burst;
 mod charge;
 mod end;
 mod inbound;
+mod moving;
 mod outbound;
 mod questions;
 mod restart;
@@ -105,6 +106,8 @@ enum Doing {
     Asked(BoxFuture<'static, Answered>),
     Dispatching(BoxFuture<'static, Settlement>),
     Securing(BoxFuture<'static, io::Result<(Wire, sasl::Channel)>>),
+    /// Other nodes are asked for its stream.
+    Fetching(BoxFuture<'static, Fetched>),
     /// The connection is about to be handed over.
     Leaving(Box<(Arc<Control>, Resume)>),
     /// It has been, and may come back.
@@ -124,6 +127,9 @@ enum Keeping {
 #[derive(Default)]
 struct Unwritten(Vec<Envelope>);
 
+/// Whether another node had the stream, and who has it here now.
+type Fetched = Result<(Arc<Control>, Resume), NotResumed>;
+
 /// The answer to a question, and the session that came with it.
 pub(super) struct Answered {
     answer: Answer,
@@ -138,6 +144,10 @@ enum Feeding {
     Pulling(BoxFuture<'static, Page>),
     /// The last page is being written; then the next is pulled.
     Writing(Box<dyn Feed>),
+    /// The session may go to another node: what has been given is to be forgotten where it was stored.
+    Pausing(BoxFuture<'static, (Box<dyn Feed>, bool)>),
+    /// It has been.
+    Paused(Box<dyn Feed>),
 }
 
 enum Phase {
@@ -216,7 +226,7 @@ impl Connection {
         if let Some(busy) = self.poll_stage(scratch, now, cx) {
             return busy;
         }
-        if self.check_end(scratch, now, cx) {
+        if self.check_end(scratch, now, cx) || self.poll_wanted(scratch, now, cx) {
             return true;
         }
         let mut busy = self.poll_doing(scratch, now, cx);
@@ -271,10 +281,13 @@ impl Connection {
             Output::Resume { account, resume } => {
                 match self.shared.resumable.find(&resume.id, &account) {
                     Ok(control) => self.doing = Doing::Leaving(Box::new((control, resume))),
-                    Err(reason) => {
-                        let answer = Answer::NotResumed(reason);
-                        self.input(Input::Answered(answer), scratch, now, cx);
-                    }
+                    Err(reason) => match self.fetch(resume, account, reason) {
+                        Some(fetching) => self.doing = Doing::Fetching(fetching),
+                        None => {
+                            let answer = Answer::NotResumed(reason);
+                            self.input(Input::Answered(answer), scratch, now, cx);
+                        }
+                    },
                 }
             }
             Output::Resumable(id) => self.enter(id),
@@ -381,7 +394,7 @@ impl Connection {
                 let busy = self.deliver_waiting(scratch, now, cx);
                 // What came with a connection that was taken over, or behind more than can wait.
                 let reads = matches!(self.doing, Doing::Nothing) && !self.unread.is_empty();
-                if !reads || self.is_laden() {
+                if !reads || self.is_laden() || self.is_moving() {
                     return busy;
                 }
             }
@@ -423,6 +436,22 @@ impl Connection {
                         tracing::debug!(%error, "TLS handshake failed");
                         self.lost(scratch, now, cx);
                         return true;
+                    }
+                }
+            }
+            Doing::Fetching(future) => {
+                let Poll::Ready(fetched) = future.as_mut().poll(cx) else {
+                    return false;
+                };
+                self.doing = Doing::Nothing;
+                match fetched {
+                    Ok(found) => {
+                        self.doing = Doing::Leaving(Box::new(found));
+                        return true;
+                    }
+                    Err(reason) => {
+                        let answer = Answer::NotResumed(reason);
+                        self.input(Input::Answered(answer), scratch, now, cx);
                     }
                 }
             }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
+use super::elsewhere::Wanted;
 use super::handover::Handover;
 use crate::stream::NotResumed;
 
@@ -16,6 +17,9 @@ pub(super) struct Control {
     settled: AtomicBool,
     waker: AtomicWaker,
     offer: Mutex<Offer>,
+    /// Whether there is something in `want`.
+    wanted: AtomicBool,
+    want: Mutex<Option<Box<Wanted>>>,
 }
 
 /// Whether another connection wants to take this one's place.
@@ -102,8 +106,29 @@ impl Control {
         }
     }
 
-    /// Refuses what is offered now and later.
+    /// Another node wants the session. Who wanted it before and has not been heard is refused.
+    pub(super) fn want(&self, wanted: Wanted) {
+        *self.lock_want() = Some(Box::new(wanted));
+        self.wanted.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Takes what another node wants.
+    pub(super) fn take_wanted(&self) -> Option<Box<Wanted>> {
+        if !self.wanted.load(Ordering::Acquire) {
+            return None;
+        }
+        self.wanted.store(false, Ordering::Release);
+        self.lock_want().take()
+    }
+
+    fn lock_want(&self) -> MutexGuard<'_, Option<Box<Wanted>>> {
+        self.want.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses what is offered now and later, and who wants the session.
     pub(super) fn close_offers(&self) {
+        drop(self.take_wanted());
         let refused = std::mem::replace(&mut *self.lock(), Offer::Closed);
         refused.refuse();
     }

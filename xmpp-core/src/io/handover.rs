@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::channel::oneshot;
 
 use super::control::Control;
+use super::elsewhere::Movable;
 use super::limits::Ticket;
 use super::wire::Wire;
-use crate::BareJid;
 use crate::stream::{NotResumed, Resume};
 use crate::xml::Reader;
+use crate::{BareJid, FullJid};
 
 /// Ended streams whose count of handled stanzas is remembered, so that the client of one can
 /// tell what has not come through (§5: "the server MAY also include a 'h' attribute").
@@ -82,13 +83,39 @@ struct Table {
 
 struct Entry {
     account: BareJid,
+    jid: FullJid,
+    /// Whether the client logged in without an account.
+    guest: bool,
     control: Arc<Control>,
 }
 
 impl Resumable {
     /// A stream can be resumed from now on.
-    pub(super) fn enter(&self, id: Arc<str>, account: BareJid, control: Arc<Control>) {
-        self.lock().live.insert(id, Entry { account, control });
+    pub(super) fn enter(&self, id: Arc<str>, jid: FullJid, guest: bool, control: Arc<Control>) {
+        let entry = Entry {
+            account: jid.to_bare(),
+            jid,
+            guest,
+            control,
+        };
+        self.lock().live.insert(id, entry);
+    }
+
+    /// Who has the stream of that name, whosever it is.
+    pub(super) fn control(&self, id: &str) -> Option<Arc<Control>> {
+        let table = self.lock();
+        Some(table.live.get(id)?.control.clone())
+    }
+
+    /// The streams that can go on elsewhere.
+    pub(super) fn list(&self) -> Vec<Movable> {
+        let table = self.lock();
+        let ours = table.live.iter().filter(|(_, entry)| !entry.guest);
+        let list = ours.map(|(name, entry)| Movable {
+            jid: entry.jid.clone(),
+            name: name.clone(),
+        });
+        list.collect()
     }
 
     /// A stream cannot be resumed any more; so many stanzas were handled on it.
@@ -135,7 +162,8 @@ mod tests {
         let streams = Resumable::default();
         let find = |id: &str, account| streams.find(id, account).map(|_| ());
         let unknown = Err(NotResumed::Unknown(None));
-        streams.enter("one".into(), romeo.clone(), Arc::default());
+        let garden = romeo.with_resource("garden").unwrap();
+        streams.enter("one".into(), garden, false, Arc::default());
         assert_eq!(find("one", &romeo), Ok(()));
         assert_eq!(find("one", &juliet), unknown);
         assert_eq!(find("two", &romeo), unknown);
@@ -150,7 +178,8 @@ mod tests {
         let streams = Resumable::default();
         for n in 0..=ENDED {
             let id: Arc<str> = n.to_string().into();
-            streams.enter(id.clone(), romeo.clone(), Arc::default());
+            let garden = romeo.with_resource("garden").unwrap();
+            streams.enter(id.clone(), garden, false, Arc::default());
             streams.leave(&id, Some(1));
         }
         let find = |id: &str| streams.find(id, &romeo).map(|_| ()).unwrap_err();

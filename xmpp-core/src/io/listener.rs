@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use super::connection::Connection;
 use super::control::{Call, Control};
+use super::elsewhere::{Elsewhere, WAITING};
 use super::handover::Resumable;
 use super::limits::{AcceptLimits, Admission, Ticket};
 use super::throttle::{Throttle, ThrottleLimits};
@@ -79,6 +80,10 @@ pub(super) struct Shared {
     tls: Option<Tls>,
     admission: Arc<Admission>,
     pub(super) resumable: Resumable,
+    /// Who knows of the streams of other nodes.
+    pub(super) elsewhere: OnceLock<Arc<dyn Elsewhere>>,
+    /// How long a client waits for them.
+    pub(super) patience: Duration,
     connections: Mutex<Connections>,
     next: AtomicU64,
     stopping: AtomicBool,
@@ -92,13 +97,26 @@ pub(super) struct Shared {
 }
 
 /// How the driver treats connections.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct DriverConfig {
     /// How many connections are taken.
     pub accept: AcceptLimits,
     /// How failed logins are slowed.
     pub throttle: ThrottleLimits,
+    /// How long a client that resumes waits for other nodes to be asked for its stream
+    /// ([`Driver::set_elsewhere`]); default [`WAITING`].
+    pub elsewhere: Duration,
+}
+
+impl Default for DriverConfig {
+    fn default() -> DriverConfig {
+        DriverConfig {
+            accept: AcceptLimits::default(),
+            throttle: ThrottleLimits::default(),
+            elsewhere: WAITING,
+        }
+    }
 }
 
 impl Driver {
@@ -124,6 +142,8 @@ impl Driver {
                 tls,
                 admission: Arc::new(Admission::new(config.accept)),
                 resumable: Resumable::default(),
+                elsewhere: OnceLock::new(),
+                patience: config.elsewhere,
                 connections: Mutex::default(),
                 next: AtomicU64::new(0),
                 stopping: AtomicBool::new(false),

@@ -14,6 +14,15 @@ use crate::server::restart::{Kept, Restored};
 use crate::store;
 use crate::stream::{BoxStream, StartTls, Stream};
 
+/// Where a session comes from that is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// The store, which has it until it is resumed.
+    Store,
+    /// Another node, which has let go of it.
+    Node,
+}
+
 impl Driver {
     /// Stops accepting and puts away every session whose stream can be resumed (XEP-0198 §5): it is
     /// written to the store ([`Sessions`](store::Sessions)), and its connection is cut without a
@@ -77,7 +86,7 @@ impl Driver {
         let restored = all.len();
         // All are bound by now: what becomes of those whose time is over is for the others too.
         for one in all {
-            tokio::spawn(shared.take_up(one));
+            tokio::spawn(shared.take_up(one, From::Store));
         }
         let metrics = shared.server.metrics();
         metrics.restored_sessions.add(restored as u64);
@@ -87,9 +96,10 @@ impl Driver {
 
 impl Shared {
     /// The task of a session that waits for its client.
-    fn take_up(
+    pub(super) fn take_up(
         self: &Arc<Shared>,
         restored: Restored,
+        from: From,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let now = self.server.now();
         let settings = self.settings.clone();
@@ -99,7 +109,7 @@ impl Shared {
         let place = self.enter(control.clone());
         let span = tracing::debug_span!("connection", id = place.id, restored = true);
         let mut connection = Connection::new(self.clone(), control, None, Wire::Gone, stream, None);
-        connection.restore(restored, now);
+        connection.restore(restored, from, now);
         let drive = async move {
             connection.await;
             drop(place);

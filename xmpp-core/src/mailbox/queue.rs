@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 
 use super::owed::{Asked, is_owed};
-use super::{Budget, Envelope, Inbox, Later, Origin, Reason, Settlement, Share, Source};
+use super::{Budget, Envelope, Inbox, Later, Mailbox, Origin, Reason, Settlement, Share, Source};
 use crate::stanza::{IqType, Kind, Stanza};
 
 /// Bytes that may wait in a queue for an answer to be taken though the memory of all is used, and its reserve with it.
@@ -105,6 +105,11 @@ struct State {
     asked: Asked,
     overflowed: bool,
     closed: bool,
+    /// How many of `items` come from where the reader was before; what still comes from there is put behind these, before
+    /// what has come here.
+    arriving: Option<Arriving>,
+    /// Where all that comes goes on to: the reader is on another node now.
+    diverted: Option<Mailbox>,
     /// Whether messages that were refused may not be on their way to the reader yet.
     detoured: bool,
     /// Those of which it is not yet settled what becomes of them.
@@ -114,6 +119,15 @@ struct State {
     bursts: VecDeque<Option<u64>>,
     /// Stanzas that have left the queue.
     left: u64,
+}
+
+/// A queue whose reader comes from another node.
+#[derive(Debug)]
+struct Arriving {
+    /// How many have come from there.
+    late: usize,
+    /// Whether what a store has comes before them.
+    bursts: bool,
 }
 
 /// When the turn of a burst comes.
@@ -170,6 +184,11 @@ impl Queue {
     /// Has a burst added by `add`, which answers whether it is.
     pub(crate) fn add_burst(&self, turn: Turn, add: impl FnOnce() -> bool) {
         let mut state = self.lock();
+        // What was stored since the reader left the other node is younger than what waited there.
+        let turn = match &state.arriving {
+            Some(arriving) if !arriving.bursts => Turn::Last,
+            _ => turn,
+        };
         let behind = match turn {
             Turn::First => None,
             Turn::Last => Some(state.left + state.items.len() as u64),
@@ -215,6 +234,86 @@ impl Queue {
         state.overflowed = first && !waiting.is_empty();
         state.bytes += size;
         state.items = waiting;
+    }
+
+    /// Takes all that waits, bursts or not, and stays open: it may be [put back](Queue::put_back).
+    #[cfg(feature = "io")]
+    pub(crate) fn take_all(&self) -> VecDeque<Envelope> {
+        let taken = self.lock().take(usize::MAX, usize::MAX, &self.budget);
+        present(taken.flatten()).unwrap_or_default()
+    }
+
+    /// Has these, which waited on the node where the reader was before; bursts that are added come before them, or behind. What
+    /// [comes late](Queue::late) from there gets in behind these, and before what comes here; until [`arrived`](Queue::arrived).
+    #[cfg(feature = "io")]
+    pub(crate) fn arrive(&self, waiting: VecDeque<Envelope>, bursts: bool) {
+        let late = waiting.len();
+        self.restore(waiting, false);
+        self.lock().arriving = Some(Arriving { late, bursts });
+    }
+
+    /// Nothing comes late any more.
+    #[cfg(feature = "io")]
+    pub(crate) fn arrived(&self) {
+        self.lock().arriving = None;
+    }
+
+    /// Takes a stanza that has come over another node, perhaps the one where the reader was before.
+    pub(crate) fn late(&self, envelope: Envelope) -> Settlement {
+        self.admit(envelope, |state, envelope| match &mut state.arriving {
+            Some(arriving) => {
+                state.items.insert(arriving.late, envelope);
+                arriving.late += 1;
+            }
+            None => state.items.push_back(envelope),
+        })
+    }
+
+    /// Takes so many of the oldest.
+    #[cfg(feature = "io")]
+    pub(crate) fn take_first(&self, most: usize) -> VecDeque<Envelope> {
+        if most == 0 {
+            return VecDeque::new();
+        }
+        let taken = self.lock().take(usize::MAX, most, &self.budget);
+        taken.flatten().unwrap_or_default()
+    }
+
+    /// Has these in front again, whatever the bounds.
+    #[cfg(feature = "io")]
+    pub(crate) fn put_back(&self, mut waiting: VecDeque<Envelope>) {
+        let size: usize = waiting.iter().map(|e| e.stanza.size()).sum();
+        let mut state = self.lock();
+        if !state.closed {
+            self.budget.take_anyway(size);
+            state.bytes += size;
+        }
+        state.left = state.left.saturating_sub(waiting.len() as u64);
+        waiting.append(&mut state.items);
+        state.items = waiting;
+        drop(state);
+        self.reader.wake();
+    }
+
+    /// All that waits goes on to `to`, and all that comes from now on behind it, in order: whoever still knows this
+    /// queue needs to know no better.
+    #[cfg(feature = "io")]
+    pub(crate) fn divert(&self, to: Mailbox) -> Diverted {
+        let mut diverted = Diverted::default();
+        let mut state = self.lock();
+        self.budget.give(std::mem::take(&mut state.bytes));
+        // Under the lock, so that nothing that comes meanwhile overtakes these.
+        for envelope in present(Some(std::mem::take(&mut state.items))).unwrap_or_default() {
+            diverted.pass(envelope, &to);
+        }
+        state.diverted = Some(to);
+        diverted
+    }
+
+    /// Whether bursts wait whose turn comes after some stanzas here.
+    #[cfg(feature = "io")]
+    pub(crate) fn has_bursts_in_turn(&self) -> bool {
+        self.lock().bursts.iter().any(Option::is_some)
     }
 
     /// Whether bursts wait.
@@ -382,6 +481,27 @@ fn present(taken: Option<VecDeque<Envelope>>) -> Option<VecDeque<Envelope>> {
     })
 }
 
+/// What became of that which waited in a queue that was [diverted](Queue::divert).
+#[cfg(feature = "io")]
+#[derive(Default)]
+pub(crate) struct Diverted {
+    /// Those for which somebody waits, with what tells of them now.
+    pub(crate) awaited: Vec<(Envelope, Later)>,
+    /// Those that were not taken.
+    pub(crate) refused: VecDeque<Envelope>,
+}
+
+#[cfg(feature = "io")]
+impl Diverted {
+    fn pass(&mut self, envelope: Envelope, to: &Mailbox) {
+        match to.pass(envelope.record()) {
+            Settlement::Done => envelope.settle(super::Outcome::Settled),
+            Settlement::Later(later) => self.awaited.push((envelope, later)),
+            Settlement::Failed(_) => self.refused.push_back(envelope),
+        }
+    }
+}
+
 impl Drop for Detour {
     fn drop(&mut self) {
         self.0.lock().detours -= 1;
@@ -391,9 +511,19 @@ impl Drop for Detour {
 }
 
 impl Inbox for Queue {
-    fn push(&self, mut envelope: Envelope) -> Settlement {
+    fn push(&self, envelope: Envelope) -> Settlement {
+        self.admit(envelope, |state, envelope| state.items.push_back(envelope))
+    }
+}
+
+impl Queue {
+    fn admit(&self, mut envelope: Envelope, put: impl FnOnce(&mut State, Envelope)) -> Settlement {
         let size = envelope.stanza.size();
         let mut state = self.lock();
+        if let Some(to) = state.diverted.clone() {
+            drop(state);
+            return to.pass(envelope);
+        }
         // A copy is lost if it is not taken, and says itself when it was sent.
         let is_behind =
             state.detoured && envelope.stanza.is_kept() && envelope.origin.source != Source::Copy;
@@ -433,7 +563,7 @@ impl Inbox for Queue {
         state.asked.given(&envelope.stanza);
         state.bytes += size;
         let first = state.items.is_empty();
-        state.items.push_back(envelope);
+        put(&mut state, envelope);
         drop(state);
         if first {
             self.reader.wake();

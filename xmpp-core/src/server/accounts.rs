@@ -1,15 +1,19 @@
 //! The server's accounts: found, created and removed while it runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 
 use super::Server;
 use crate::BareJid;
-use crate::account::Account;
+use crate::account::{Account, AccountChange};
 use crate::stanza::{Condition, StanzaError};
 use crate::store::{self, StoreError};
 use crate::stream::{StreamCondition, StreamError};
+
+/// How long a store that does not answer is left alone before an account is loaded anew.
+const RELOAD: Duration = Duration::from_secs(2);
 
 impl Server {
     /// The account of a local bare JID, loaded if nobody holds it.
@@ -26,6 +30,78 @@ impl Server {
     /// it is next asked for.
     pub async fn account_created(&self, jid: &BareJid) {
         self.inner.accounts.created(jid).await;
+        self.inner.accounts.tell(jid, AccountChange::Data);
+    }
+
+    /// To be called when another node of the domain, with the same stores, has changed an account
+    /// ([`AccountEvents`](crate::account::AccountEvents)). What is in memory of it is loaded anew before it is changed or asked for the next time, and at
+    /// once if somebody works with it; its sessions here are told what has changed.
+    pub fn account_changed(&self, jid: &BareJid, change: AccountChange) {
+        match change {
+            AccountChange::Data => {
+                if let Some(account) = self.inner.accounts.outdate(jid) {
+                    self.load_anew(account);
+                }
+            }
+            AccountChange::Removed => {
+                if let Some(account) = self.inner.accounts.outdate(jid) {
+                    self.load_anew(account);
+                }
+                self.end_all(jid);
+            }
+            AccountChange::Messages => {
+                if let Some(handler) = &self.inner.hooks.offline {
+                    handler.stored(jid, self);
+                }
+            }
+        }
+    }
+
+    /// To be called when such calls may have been missed, because another node could not be reached: all accounts in memory are loaded anew.
+    pub fn accounts_changed(&self) {
+        for account in self.inner.accounts.outdate_all() {
+            self.load_anew(account);
+        }
+    }
+
+    /// Whether other nodes work with the same accounts.
+    pub(crate) fn shares_accounts(&self) -> bool {
+        self.inner.accounts.are_shared()
+    }
+
+    /// Tells other nodes what has changed of an account.
+    pub(crate) fn tell_nodes(&self, account: &BareJid, change: AccountChange) {
+        self.inner.accounts.tell(account, change);
+    }
+
+    /// What sets this run of this server apart from all others.
+    pub(crate) fn run(&self) -> u64 {
+        self.inner.run
+    }
+
+    /// As long as the store does not answer it is asked again every now and then, if somebody works with the account.
+    fn load_anew(&self, account: Arc<Account>) {
+        let (server, jid) = (self.clone(), account.jid().clone());
+        let account = Arc::downgrade(&account);
+        self.spawn(async move {
+            while account.strong_count() > 0 && server.account(&jid).await.is_err() {
+                server.rest(RELOAD).await;
+            }
+        });
+    }
+
+    /// Has modules see what other nodes have changed.
+    pub(super) fn watch_accounts(&self) {
+        let inner = Arc::downgrade(&self.inner);
+        self.inner.accounts.watch(move |account, before| {
+            let Some(inner) = inner.upgrade() else {
+                return;
+            };
+            let server = Server { inner };
+            for watcher in &server.inner.hooks.account_watchers {
+                watcher.reloaded(account, before, &server);
+            }
+        });
     }
 
     /// Removes an account, whoever asks for that: all that the stores keep of it goes, its

@@ -57,7 +57,7 @@ impl Server {
             Some((handler, request)) => {
                 let unchanged = match &request.target {
                     Target::Account(account) if handler.is_snapshot(&request) => {
-                        Some(account.unchanged().await)
+                        Some(account.unchanged(self.stores()).await)
                     }
                     _ => None,
                 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::{Config, Domain, Inner, Random, Server, Spawn};
-use crate::account::Accounts;
+use crate::account::{AccountEvents, Accounts};
 use crate::directory::{Directory, LocalDirectory};
 use crate::mailbox::{Budget, Mailbox};
 use crate::metrics::Metrics;
@@ -21,6 +21,7 @@ pub struct Builder {
     directory: Option<Arc<dyn Directory>>,
     router: Option<Box<MakeRouter>>,
     remote: Option<Mailbox>,
+    events: Option<Arc<dyn AccountEvents>>,
     modules: Vec<Arc<dyn Module>>,
 }
 
@@ -72,6 +73,7 @@ impl Builder {
             directory: None,
             router: None,
             remote: None,
+            events: None,
             modules: Vec::new(),
         }
     }
@@ -113,6 +115,13 @@ impl Builder {
     /// [`io::s2s::Gate::mailbox`](crate::io::s2s::Gate::mailbox). Without it they come back with `<remote-server-not-found/>`.
     pub fn remote(mut self, mailbox: Mailbox) -> Builder {
         self.remote = Some(mailbox);
+        self
+    }
+
+    /// Who tells other nodes of the same domains, with the same stores, what changes of accounts here. Without it this server has
+    /// them alone.
+    pub fn account_events(mut self, events: Arc<dyn AccountEvents>) -> Builder {
+        self.events = Some(events);
         self
     }
 
@@ -178,7 +187,7 @@ impl Builder {
                 remote: self.remote,
                 hooks,
                 stores,
-                accounts: Accounts::new(),
+                accounts: Accounts::new(self.events),
                 clock,
                 random,
                 spawn,
@@ -188,6 +197,7 @@ impl Builder {
                 sessions: AtomicU64::new(1),
             }),
         };
+        server.watch_accounts();
         for module in &self.modules {
             module.ready(&server)?;
         }

@@ -16,30 +16,50 @@ use crate::stream::{StreamCondition, StreamError};
 use crate::{BareJid, Jid};
 
 impl Server {
+    /// To sessions of one of our accounts, of which `account` are all. Its filters run where some of
+    /// its sessions live: here if one does, as all of them have the same account.
     pub(super) fn deliver(
+        &self,
+        stanza: Stanza,
+        origin: Origin,
+        account: Resources,
+        recipients: Recipients,
+    ) -> Dispatch {
+        let session = match &recipients {
+            // To a full JID: the node of its session knows more of it than others.
+            Recipients::One(one) if one.session().is_none() && !to_bare(&stanza) => None,
+            _ => account.iter().find_map(|resource| resource.session()),
+        };
+        match session {
+            Some(session) => {
+                let of = session.account();
+                self.deliver_filtered(stanza, origin, of, &account, recipients)
+            }
+            None => self.deliver_elsewhere(stanza, origin, account, recipients),
+        }
+    }
+
+    /// The same, once it is known whose filters are to run here.
+    pub(super) fn deliver_filtered(
         &self,
         mut stanza: Stanza,
         origin: Origin,
-        account: crate::directory::Resources,
+        account: &Arc<Account>,
+        resources: &Resources,
         recipients: Recipients,
     ) -> Dispatch {
-        // All resources of an account share it; one on another node is filtered there.
-        let session = recipients.as_slice().iter().find_map(|r| r.session());
-        let mut share = None;
-        if let Some(session) = session {
-            let mut delivery = Delivery {
-                stanza: &mut stanza,
-                account: session.account(),
-                resources: &account,
-                to: Some(&recipients),
-                origin: &origin,
-                share: None,
-            };
-            if let Some(refused) = self.filter_inbound(&mut delivery) {
-                return refused;
-            }
-            share = delivery.share;
+        let mut delivery = Delivery {
+            stanza: &mut stanza,
+            account,
+            resources,
+            to: Some(&recipients),
+            origin: &origin,
+            share: None,
+        };
+        if let Some(refused) = self.filter_inbound(&mut delivery) {
+            return refused;
         }
+        let share = delivery.share;
         match recipients {
             Recipients::One(one) => self.hand_over(stanza, origin, &one, share),
             Recipients::Many(many) => self.fan_out(stanza, origin, &many, share),
@@ -101,9 +121,16 @@ impl Server {
     }
 
     /// To the most available resources of an account; kept if there are none.
-    pub(super) fn to_the_able(&self, stanza: Stanza, origin: Origin, account: BareJid) -> Dispatch {
+    fn to_the_able(
+        &self,
+        stanza: Stanza,
+        origin: Origin,
+        account: BareJid,
+        reach: Reach,
+    ) -> Dispatch {
         let all = self.inner.directory.resources(account.as_str());
-        match &able(&all)[..] {
+        let near = |resource: &Resource| reach == Reach::All || resource.session().is_some();
+        match &able(&all, near)[..] {
             [] => self.keep_accepted(stanza, account, None),
             many => self.fan_out(stanza, origin, many, None),
         }
@@ -129,7 +156,7 @@ impl Server {
                             settlement
                         }))
                     }
-                    None => self.keep(stanza, origin, account),
+                    None => self.keep_accepted(stanza, account, None),
                 }
             }
             // RFC 6121 §8.5.3.2.2, §8.5.4: as if the resource were not there
@@ -171,7 +198,7 @@ impl Server {
         };
         let all = self.inner.directory.resources(to.bare_str());
         let resource = match to.is_bare() {
-            true => able(&all).into_iter().next(),
+            true => able(&all, |_| true).into_iter().next(),
             false => crate::directory::find(&all, to.as_str()),
         };
         let reason = Reason::Full;
@@ -199,14 +226,14 @@ impl Server {
         let server = self.clone();
         Dispatch::Pending(Box::pin(async move {
             for envelope in left {
-                server.reroute(envelope).await;
+                server.reroute(envelope, Reach::All).await;
             }
             Settlement::Done
         }))
     }
 
     /// What waited for a session that has ended.
-    pub(super) async fn reroute(&self, envelope: Envelope) {
+    pub(super) async fn reroute(&self, envelope: Envelope, reach: Reach) {
         let Envelope {
             mut stanza,
             mut origin,
@@ -230,7 +257,10 @@ impl Server {
             // It had been accepted for this account: it is delivered to another
             // resource or kept, as if sent to the bare JID.
             _ if stanza.is_kept() => match stanza.to().map(Jid::to_bare) {
-                Some(account) => self.to_the_able(stanza, origin, account).finish().await,
+                Some(account) => {
+                    let given = self.to_the_able(stanza, origin, account, reach);
+                    given.finish().await
+                }
                 None => Settlement::Done,
             },
             Kind::Iq(IqType::Get | IqType::Set) => {
@@ -323,9 +353,24 @@ impl Server {
     }
 }
 
+/// Which sessions are looked at for one that takes what another was not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Wherever they live.
+    All,
+    /// Those that live here. What another node did not take comes to an end here: two nodes that do not agree who is there
+    /// would give it to each other without end. Nodes that have somebody for it hear that it was stored.
+    Here,
+}
+
+fn to_bare(stanza: &Stanza) -> bool {
+    stanza.to().is_some_and(Jid::is_bare)
+}
+
 /// The most available resources of an account (RFC 6121 §8.5.2.1.1).
-fn able(all: &Resources) -> Vec<Arc<Resource>> {
-    let able = all.iter().filter_map(|r| Some((r.priority()?, r)));
+fn able(all: &Resources, near: impl Fn(&Resource) -> bool) -> Vec<Arc<Resource>> {
+    let near = all.iter().filter(|resource| near(resource));
+    let able = near.filter_map(|r| Some((r.priority()?, r)));
     let able: Vec<_> = able.filter(|(priority, _)| *priority >= 0).collect();
     let top = able.iter().map(|(priority, _)| *priority).max();
     let most = able.iter().filter(|(priority, _)| Some(*priority) == top);

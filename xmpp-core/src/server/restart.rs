@@ -124,9 +124,29 @@ impl Server {
                 return None;
             }
         };
+        let at = record.at;
+        let restored = self.revive(record, account, |queue, waiting, bursts| {
+            queue.restore(waiting, !bursts);
+        })?;
+        self.watch(
+            SessionEvent::Restored { since: at },
+            &restored.bound.session,
+        );
+        Some(restored)
+    }
+
+    /// Binds a session as it was written down, if it is this account's. Its watchers have yet to be told.
+    /// `fill` gives its queue, of which nobody else knows yet,
+    /// what waited, and whether bursts come before that.
+    pub(super) fn revive(
+        &self,
+        record: Record,
+        account: Arc<Account>,
+        fill: impl FnOnce(&Queue, VecDeque<Envelope>, bool),
+    ) -> Option<Restored> {
         let Record {
             id,
-            at,
+            at: _,
             mut stream,
             resumption,
             seen,
@@ -142,43 +162,29 @@ impl Server {
         }
         stream.resumption = Some(resumption);
         let queue = Queue::new(self.inner.config.session_queue, self.inner.budget.clone());
-        queue.restore(waiting, !bursts);
+        fill(&queue, waiting, bursts);
         let session = Arc::new(Session::new(id, stream.jid.clone(), account, queue));
         for jid in &directed {
             session.direct_presence(jid, usize::MAX);
         }
         let resource = Arc::new(Resource::local(&session));
         session.enter(resource.clone());
-        if self.inner.directory.bind(resource.clone()).is_err() {
+        // It is never seen as less than it is.
+        let changes = seen.changes();
+        changes.iter().cloned().for_each(|c| resource.apply(c));
+        if self.inner.directory.adopt(resource.clone()).is_err() {
             // One of the same name that came later, and both were kept.
             session.leave();
             session.queue().close();
             return None;
         }
         self.inner.metrics.sessions.came();
-        self.show(&resource, seen);
+        for change in changes {
+            self.inner.directory.update(&resource, change);
+        }
         self.remind(&session, &elements);
-        self.watch(SessionEvent::Restored { since: at }, &session);
         let bound = Bound { session, resource };
         Some(Restored { bound, stream })
-    }
-
-    fn show(&self, resource: &Arc<Resource>, seen: Seen) {
-        let Seen {
-            available,
-            interested,
-            carbons,
-            block_list,
-        } = seen;
-        let changes = [
-            available.map(|(presence, priority)| Change::Available(presence, priority)),
-            interested.then_some(Change::Interested),
-            carbons.then_some(Change::Carbons(true)),
-            block_list.then_some(Change::BlockList),
-        ];
-        for change in changes.into_iter().flatten() {
-            self.inner.directory.update(resource, change);
-        }
     }
 
     fn remind(&self, session: &Arc<Session>, kept: &[Element]) {
@@ -228,6 +234,24 @@ impl Server {
                 false
             }
         }
+    }
+}
+
+impl Seen {
+    fn changes(self) -> Vec<Change> {
+        let Seen {
+            available,
+            interested,
+            carbons,
+            block_list,
+        } = self;
+        let changes = [
+            available.map(|(presence, priority)| Change::Available(presence, priority)),
+            interested.then_some(Change::Interested),
+            carbons.then_some(Change::Carbons(true)),
+            block_list.then_some(Change::BlockList),
+        ];
+        changes.into_iter().flatten().collect()
     }
 }
 

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use futures::task::ArcWake;
 
-use super::{Bound, BuildError, Config, Domain, Random, Served, Server, Spawn, Surroundings};
+use super::{
+    Bound, BuildError, Builder, Config, Domain, Random, Served, Server, Spawn, Surroundings,
+};
 use crate::mailbox::Origin;
 use crate::module::{Dispatch, Module, SessionEvent};
 use crate::sasl::{Credentials, MIN_ITERATIONS, Secret};
@@ -27,6 +29,10 @@ use crate::store::{RosterItem, Stores, Subscription};
 use crate::time::{Clock, Now, Timestamp};
 use crate::xml::ns;
 use crate::{BareJid, FullJid, Jid};
+
+mod pair;
+
+pub(crate) use pair::Pair;
 
 /// The domain of every [`World`].
 pub(crate) const DOMAIN: &str = "example.org";
@@ -71,18 +77,29 @@ impl World {
         modules: Vec<Arc<dyn Module>>,
         configure: impl FnOnce(&mut Config),
     ) -> Result<World, BuildError> {
-        let tasks = Arc::new(Tasks::default());
-        let clock = Arc::new(ManualClock::default());
-        let server = Server::builder()
-            .domain(Domain::new(bare(DOMAIN), Secret::from([7; 32])))
+        let builder = World::builder()
             .configure(configure)
             .stores(stores)
-            .modules(modules)
-            .build(Surroundings {
-                clock: clock.clone(),
-                random: Arc::new(Counted::default()),
-                spawn: tasks.clone(),
-            })?;
+            .modules(modules);
+        World::run_by(builder, Counted::default(), Arc::default(), Arc::default())
+    }
+
+    fn builder() -> Builder {
+        Server::builder().domain(Domain::new(bare(DOMAIN), Secret::from([7; 32])))
+    }
+
+    /// What the builder has, with this randomness, these tasks and this clock.
+    fn run_by(
+        builder: Builder,
+        random: Counted,
+        tasks: Arc<Tasks>,
+        clock: Arc<ManualClock>,
+    ) -> Result<World, BuildError> {
+        let server = builder.build(Surroundings {
+            clock: clock.clone(),
+            random: Arc::new(random),
+            spawn: tasks.clone(),
+        })?;
         Ok(World {
             server,
             tasks,
@@ -423,6 +440,12 @@ impl Clock for ManualClock {
 /// Every draw is another, and the same in every run.
 #[derive(Default)]
 struct Counted(AtomicU64);
+
+impl From<u64> for Counted {
+    fn from(first: u64) -> Counted {
+        Counted(AtomicU64::new(first))
+    }
+}
 
 impl Random for Counted {
     fn fill(&self, bytes: &mut [u8]) {

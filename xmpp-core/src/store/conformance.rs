@@ -71,6 +71,13 @@ pub async fn all(make: impl AsyncFn() -> Stores) {
     stores_delete_deletes_everything(make().await).await;
 }
 
+/// What a store has to do besides that several servers work with at once: the methods of [`Rosters`](super::Rosters) and
+/// [`Offline`](super::Offline) that by default leave everything to everybody.
+pub async fn shared(make: impl AsyncFn() -> Stores) {
+    rosters::shared(&make).await;
+    offline::shared(&make).await;
+}
+
 async fn deleting_an_account_deletes_everything_of_it(stores: Stores) {
     let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
     fill(&stores, &ann).await;

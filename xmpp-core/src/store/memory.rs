@@ -125,6 +125,8 @@ struct Held {
     roster_version: u64,
     roster: BTreeMap<BareJid, RosterItem>,
     offline: VecDeque<OfflineMessage>,
+    /// Who gives them out, and until when.
+    offline_claim: Option<(u64, Timestamp)>,
     /// By name and namespace.
     private_xml: BTreeMap<(String, String), String>,
     vcard: Option<String>,
@@ -237,6 +239,36 @@ impl Rosters for Memory {
         })
     }
 
+    async fn put_since(
+        &self,
+        account: &BareJid,
+        item: &RosterItem,
+        since: u64,
+    ) -> Result<Option<u64>> {
+        self.change(account, |held, number| {
+            (held.roster_version == since).then(|| {
+                held.roster.insert(item.jid.clone(), item.clone());
+                held.roster_version = number;
+                number
+            })
+        })
+    }
+
+    async fn remove_since(
+        &self,
+        account: &BareJid,
+        contact: &BareJid,
+        since: u64,
+    ) -> Result<Option<u64>> {
+        self.change(account, |held, number| {
+            (held.roster_version == since).then(|| {
+                held.roster.remove(contact);
+                held.roster_version = number;
+                number
+            })
+        })
+    }
+
     async fn forget(&self, account: &BareJid) -> Result<()> {
         self.clear(account, |held| {
             held.roster.clear();
@@ -284,6 +316,30 @@ impl Offline for Memory {
                     held.offline.remove(at);
                 }
             }
+        })
+    }
+
+    async fn claim(
+        &self,
+        account: &BareJid,
+        holder: u64,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool> {
+        if until <= now {
+            let others = |claim: &(u64, Timestamp)| claim.0 != holder;
+            self.clear(account, |held| {
+                held.offline_claim = held.offline_claim.filter(others)
+            })?;
+            return Ok(true);
+        }
+        self.change(account, |held, _| {
+            let claim = &mut held.offline_claim;
+            let free = claim.is_none_or(|(by, until)| by == holder || until <= now);
+            if free {
+                *claim = Some((holder, until));
+            }
+            free
         })
     }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::deliveries::{PAGE, PAGE_BYTES};
 use super::*;
 use crate::server::AccountLimits;
 use crate::server::testing::{Client, World, bare};

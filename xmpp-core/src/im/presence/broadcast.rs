@@ -11,7 +11,7 @@ use crate::session::{Change, Resource, Session};
 use crate::stanza::{Condition, PresenceType, Stanza};
 use crate::store::RosterItem;
 use crate::xml::ns;
-use crate::{BareJid, Jid};
+use crate::{BareJid, FullJid, Jid};
 
 use super::{between, successor};
 
@@ -73,13 +73,40 @@ pub(super) fn unavailable(stanza: Stanza, session: &Arc<Session>, server: &Serve
 pub(super) fn ended(session: &Arc<Session>, resource: &Resource, server: &Server) -> Dispatch {
     let stanza = Stanza::presence(PresenceType::Unavailable).with_from(Jid::from(resource.jid()));
     let left = leave(stanza, session, resource.is_available(), server);
-    // Its address may have been bound anew on another server of ours, and shown there already.
-    match server
-        .bound(resource.jid())
-        .and_then(|bound| bound.presence())
-    {
-        Some(presence) => Dispatch::all([left, tell(&presence, session.account(), server)]),
+    show_again(left, resource.jid(), session.account(), server)
+}
+
+/// The same for one that has ended with its node. To whom it had directed presence nobody knows.
+pub(super) fn lost(jid: &FullJid, account: &Account, server: &Server) -> Dispatch {
+    let stanza = Stanza::presence(PresenceType::Unavailable).with_from(Jid::from(jid));
+    let left = tell(&stanza, account, server);
+    show_again(left, jid, account, server)
+}
+
+/// The address of one that has left may have been bound anew on another server of ours, and shown there already.
+fn show_again(left: Dispatch, jid: &FullJid, account: &Account, server: &Server) -> Dispatch {
+    match server.bound(jid).and_then(|bound| bound.presence()) {
+        Some(presence) => Dispatch::all([left, tell(&presence, account, server)]),
         None => left,
+    }
+}
+
+/// Shows a session those of its contacts' and of its account's resources that `theirs` picks, as if they had become available now.
+pub(super) fn met(session: &Arc<Session>, theirs: &dyn Fn(&Resource) -> bool, server: &Server) {
+    let account = session.account();
+    let Some(resource) = server.resource(session).filter(|r| r.is_available()) else {
+        return;
+    };
+    let shown = contacts(account, |item| item.subscription.to());
+    let directory = server.directory();
+    for contact in shown.iter().chain([account.jid()]) {
+        let all = directory.resources(contact.as_str());
+        for other in all.iter().filter(|other| theirs(other)) {
+            if let Some(presence) = other.presence() {
+                let presence = presence.with_to(Jid::from(resource.jid()));
+                let _ = resource.mailbox().push(presence, Origin::SERVER);
+            }
+        }
     }
 }
 

@@ -174,8 +174,9 @@ fn announce(act: Act, stanza: &Stanza, changed: &Changed, account: &Account, ser
     if inbound(act, State::of(changed.before.as_ref())).deliver {
         for resource in server.directory().resources(account.jid().as_str()).iter() {
             let wanted = match act {
-                // §3.1.3: "MUST send that subscription request to all available resources"
-                Act::Subscribe => resource.is_available(),
+                // §3.1.3: "MUST send that subscription request to all available resources". On another node one may become
+                // available meanwhile: that node sees to its own.
+                Act::Subscribe => resource.is_available() && server.speaks_for(resource),
                 // §3.1.6, §3.2.3, §3.3.3: "to all of the user's interested resources. [...]
                 // This MUST occur before sending the roster push"
                 _ => resource.is_interested(),
@@ -187,6 +188,18 @@ fn announce(act: Act, stanza: &Stanza, changed: &Changed, account: &Account, ser
         }
     }
     roster::push_difference(account, changed, server);
+}
+
+/// Shows the clients of an account here a request that has come on another node.
+pub(super) fn show_request(request: &str, account: &Account, server: &Server) {
+    let Ok(request) = Stanza::restore(request) else {
+        return; // it was parsed when it came
+    };
+    for resource in server.directory().resources(account.jid().as_str()).iter() {
+        if resource.is_available() && server.speaks_for(resource) {
+            let _ = resource.mailbox().push(request.clone(), Origin::SERVER);
+        }
+    }
 }
 
 /// What becomes of a roster item that takes on another state. A contact that the user

@@ -44,6 +44,28 @@ impl Drop for Loan {
     }
 }
 
+/// Has a burst forget where it was stored what of it has been given; whether what has not been given can be had elsewhere.
+pub(super) fn pause(mut feed: Box<dyn Feed>) -> BoxFuture<'static, (Box<dyn Feed>, bool)> {
+    Box::pin(async move {
+        let is_stored = feed.pause().await;
+        (feed, is_stored)
+    })
+}
+
+/// The end of a burst that was being paused.
+pub(super) fn unpause(
+    paused: BoxFuture<'static, (Box<dyn Feed>, bool)>,
+) -> BoxFuture<'static, Page> {
+    Box::pin(async move {
+        let (feed, _) = paused.await;
+        Page {
+            feed,
+            stanzas: Vec::new(),
+            _loan: None,
+        }
+    })
+}
+
 /// The next part of a burst, as soon as there is memory for it. Its end, and what the feed
 /// does when the part before has been written, wait for nothing.
 pub(super) fn pull(mut feed: Box<dyn Feed>, budget: &Arc<Budget>) -> BoxFuture<'static, Page> {

@@ -67,6 +67,7 @@ impl Connection {
             }
             // The last part of it has been written.
             Feeding::Pulling(page) => Some(page),
+            Feeding::Pausing(paused) => Some(burst::unpause(paused)),
             _ => None,
         };
         let Some(session) = self.session.take() else {

@@ -32,6 +32,7 @@ impl Connection {
             || scratch.write.len() >= CHUNK
             || self.detached
             || self.shared.is_settling()
+            || self.is_moving()
         {
             return false;
         }
@@ -47,6 +48,7 @@ impl Connection {
     fn is_crowded(&self) -> bool {
         !self.detached
             && !self.shared.is_settling()
+            && !self.is_moving()
             && self
                 .session
                 .as_ref()
@@ -107,7 +109,7 @@ impl Connection {
                 Doing::Securing(_) => return,
                 _ => return self.unread = input.to_vec(),
             }
-            if self.is_laden() {
+            if self.is_laden() || self.is_moving() {
                 return self.unread = input.to_vec();
             }
             match self.reader.next(&mut input) {

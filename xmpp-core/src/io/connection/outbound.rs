@@ -18,10 +18,13 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
-        if self.is_held() {
+        let (moving, in_turn) = (self.is_moving(), self.has_bursts_in_turn());
+        if self.is_held() && !moving {
             return false;
         }
         match std::mem::replace(&mut self.feed, Feeding::Nothing) {
+            // A store has it still, where the session goes.
+            Feeding::Nothing if moving && !in_turn => return false,
             Feeding::Nothing => match session.take_feed() {
                 Some(feed) => {
                     self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()))
@@ -41,6 +44,26 @@ impl Connection {
                     self.feed = Feeding::Writing(page.feed);
                 }
             },
+            // What only this process has goes into the stream before the session goes away.
+            Feeding::Writing(feed) if moving && in_turn => {
+                self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()));
+            }
+            Feeding::Writing(feed) if moving => self.feed = Feeding::Pausing(burst::pause(feed)),
+            Feeding::Pausing(mut pausing) => match pausing.as_mut().poll(cx) {
+                Poll::Pending => {
+                    self.feed = Feeding::Pausing(pausing);
+                    return false;
+                }
+                Poll::Ready((feed, true)) => self.feed = Feeding::Paused(feed),
+                Poll::Ready((feed, false)) => {
+                    self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()));
+                }
+            },
+            Feeding::Paused(feed) if moving && !in_turn => {
+                self.feed = Feeding::Paused(feed);
+                return false;
+            }
+            Feeding::Paused(feed) => self.feed = Feeding::Writing(feed),
             // What nobody takes stays where it is for now, and so does what comes behind it: in
             // the store it is safer.
             Feeding::Writing(feed) if self.is_written(scratch) && !self.detached => {
@@ -64,7 +87,9 @@ impl Connection {
         let Some(session) = &self.session else {
             return false;
         };
-        if self.is_held() || !matches!(self.feed, Feeding::Nothing) || !self.unsent.is_empty() {
+        let pressed = self.is_moving() && self.has_bursts_in_turn();
+        let waits = self.is_held() || !self.unsent.is_empty();
+        if waits && !pressed || !matches!(self.feed, Feeding::Nothing) {
             return false;
         }
         let Some(envelopes) = session.take(4 * CHUNK) else {

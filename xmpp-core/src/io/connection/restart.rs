@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 
+use super::moving::Frozen;
 use super::{Connection, Doing, Feeding, Keeping, Phase, Scratch, burst};
+use crate::io::restart::From;
 use crate::mailbox::{Envelope, Outcome, Settlement};
 use crate::server::restart::{Restored, alone};
 use crate::session::Session;
@@ -21,6 +23,8 @@ pub(super) enum Stage {
     Releasing(BoxFuture<'static, bool>),
     /// It is being written down. What waited in its queue is kept until that is done.
     Keeping(BoxFuture<'static, bool>, VecDeque<Envelope>),
+    /// Another node may have it by now.
+    Frozen(Box<Frozen>),
     /// It could not be.
     NotKept(VecDeque<Envelope>),
 }
@@ -81,6 +85,7 @@ impl Connection {
                 Some(burst::pull(feed, server.budget()))
             }
             Feeding::Pulling(page) => Some(page),
+            Feeding::Pausing(paused) => Some(burst::unpause(paused)),
             _ => None,
         };
         let Some(resumable) = &mut self.resumable else {
@@ -135,6 +140,7 @@ impl Connection {
                     Some(true)
                 }
             },
+            Stage::Frozen(frozen) => Some(self.poll_frozen(frozen, scratch, now, cx)),
             Stage::NotKept(waiting) => {
                 *stage = Stage::NotKept(waiting);
                 let error = StreamError::new(StreamCondition::SystemShutdown);
@@ -155,6 +161,10 @@ impl Connection {
             Stage::NotKept(waiting) | Stage::Keeping(_, waiting) => {
                 left.extend(waiting);
                 left.into_iter().map(alone).collect()
+            }
+            Stage::Frozen(frozen) => {
+                left.extend(frozen.waiting);
+                left
             }
             Stage::Running | Stage::Releasing(_) => left,
         }
@@ -193,7 +203,7 @@ impl Connection {
 impl Connection {
     /// Goes on with a session of an earlier run, without a connection. If no layer resumes its
     /// stream, it ends.
-    pub(in crate::io) fn restore(&mut self, restored: Restored, now: Now) {
+    pub(in crate::io) fn restore(&mut self, restored: Restored, from: From, now: Now) {
         let Restored { bound, stream } = restored;
         let Some(resumption) = &stream.resumption else {
             return;
@@ -209,7 +219,7 @@ impl Connection {
                 Output::Resumable(id) => {
                     self.enter(id);
                     if let Some(resumable) = &mut self.resumable {
-                        resumable.stored = true;
+                        resumable.stored = from == From::Store;
                     }
                 }
                 Output::Hold(true) => self.keeping = Keeping::Enough,
@@ -231,7 +241,9 @@ impl Connection {
             let left = sent.into_iter().map(|sent| sent.late(&domain)).collect();
             let leaving: BoxFuture<'static, Settlement> = Box::pin(async move {
                 let left = server.end_with(&session, left).finish().await;
-                server.release_session(session.bare(), &name).await;
+                if from == From::Store {
+                    server.release_session(session.bare(), &name).await;
+                }
                 left
             });
             leaving

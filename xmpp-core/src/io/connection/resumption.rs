@@ -4,11 +4,15 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use futures::future::BoxFuture;
+
 use super::restart::Stage;
-use super::{Connection, Doing, Phase, Scratch};
+use super::{Connection, Doing, Fetched, Phase, Scratch};
+use crate::BareJid;
+use crate::io::elsewhere::Wanted;
 use crate::io::handover::{Handover, Refused};
 use crate::io::wire::Wire;
-use crate::stream::{Answer, Input, NotResumed, StreamError};
+use crate::stream::{Answer, Input, NotResumed, Resume, StreamError};
 use crate::time::Now;
 use crate::xml::Reader;
 
@@ -21,6 +25,8 @@ pub(super) struct Resumable {
     /// It is of an earlier run, and the store has it still.
     pub(super) stored: bool,
     pub(super) stage: Stage,
+    /// Another node wants it.
+    pub(super) wanted: Option<Box<Wanted>>,
 }
 
 // The earlier connection's part: it keeps the stream.
@@ -28,14 +34,15 @@ impl Connection {
     /// The stream can be resumed from now on.
     pub(super) fn enter(&mut self, id: Arc<str>) {
         let Some(session) = &self.session else { return };
-        let account = session.bare().clone();
-        let control = self.control.clone();
-        self.shared.resumable.enter(id.clone(), account, control);
+        let (jid, control) = (session.jid().clone(), self.control.clone());
+        let guest = self.anonymous;
+        self.shared.resumable.enter(id.clone(), jid, guest, control);
         self.resumable = Some(Box::new(Resumable {
             id,
             offer: None,
             stored: false,
             stage: Stage::Running,
+            wanted: None,
         }));
     }
 
@@ -99,6 +106,9 @@ impl Connection {
             return;
         };
         resumable.stored &= !released;
+        if !released {
+            resumable.wanted = None;
+        }
         match &resumable.offer {
             Some(offer) if released => {
                 let resume = offer.resume.clone();
@@ -123,7 +133,7 @@ impl Connection {
     /// XEP-0198 §5: "If the former stream is resumed and the server still has the stream for
     /// the previously-identified session open at this time, the server SHOULD send a
     /// 'conflict' stream error and close that stream." As far as it can be written at once.
-    fn replace_wire(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) {
+    pub(super) fn replace_wire(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) {
         let mut last = std::mem::take(&mut self.unsent);
         last.append(&mut scratch.write);
         StreamError::conflict().write(&mut last);
@@ -139,6 +149,10 @@ impl Connection {
         let Some(offer) = self.take_offer() else {
             return;
         };
+        // Its client is here, so nobody else has it.
+        if let Some(resumable) = &mut self.resumable {
+            resumable.wanted = None;
+        }
         let Handover {
             wire,
             reader,
@@ -165,6 +179,21 @@ impl Connection {
 
 // The new connection's part: it gives itself up.
 impl Connection {
+    /// Asks other nodes for a stream that is not here, for this reason.
+    pub(super) fn fetch(
+        &self,
+        resume: Resume,
+        account: BareJid,
+        here: NotResumed,
+    ) -> Option<BoxFuture<'static, Fetched>> {
+        // It was here, and has ended.
+        if here != NotResumed::Unknown(None) {
+            return None;
+        }
+        let fetching = self.shared.fetch(&resume.id, account)?;
+        Some(Box::pin(async move { Ok((fetching.await?, resume)) }))
+    }
+
     /// Hands everything over but the stream.
     pub(super) fn hand_over(&mut self, scratch: &mut Scratch) {
         let Doing::Leaving(leaving) = std::mem::replace(&mut self.doing, Doing::Nothing) else {

@@ -322,3 +322,39 @@ async fn forgotten_messages_are_gone(stores: Stores) {
     assert_eq!(texts(&*store, &ann).await, [""; 0], "forgotten");
     assert_eq!(texts(&*store, &bob).await, ["1", "2"], "of another");
 }
+
+/// Tests claims.
+pub(super) async fn shared(make: impl AsyncFn() -> Stores) {
+    one_gives_messages_out_at_a_time(make().await).await;
+}
+
+async fn one_gives_messages_out_at_a_time(stores: Stores) {
+    let store = stores.offline;
+    let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
+    let claim = async |account, holder, now, until| {
+        ok(store
+            .claim(account, holder, Timestamp(now), Timestamp(until))
+            .await)
+    };
+    let (one, two) = (u64::MAX, 1);
+    assert!(claim(&ann, one, 100, 200).await, "nobody has it");
+    assert!(!claim(&ann, two, 199, 300).await, "another has it");
+    assert!(claim(&bob, two, 199, 300).await, "of another account");
+    assert!(claim(&ann, one, 150, 250).await, "for longer");
+    assert!(
+        !claim(&ann, two, 249, 300).await,
+        "another has it for longer"
+    );
+    assert!(claim(&ann, two, 250, 350).await, "its time is over");
+    assert!(!claim(&ann, one, 260, 360).await, "now the other has it");
+    assert!(claim(&ann, one, 260, 260).await);
+    assert!(
+        !claim(&ann, one, 260, 360).await,
+        "not the holder's to give up"
+    );
+    assert!(claim(&ann, two, 260, 260).await);
+    assert!(claim(&ann, one, 260, 360).await, "given up");
+    let claims = at_once((10..30).map(|holder| claim(&bob, holder, 300, 400))).await;
+    let claimed = claims.into_iter().filter(|claimed| *claimed).count();
+    assert_eq!(claimed, 1, "claims at once");
+}

@@ -13,6 +13,55 @@ pub async fn rosters(make: impl AsyncFn() -> Stores) {
     a_forgotten_roster_is_gone_and_its_version_does_not_return(make().await).await;
 }
 
+/// Tests changes on a condition.
+pub(super) async fn shared(make: impl AsyncFn() -> Stores) {
+    a_change_is_made_on_its_condition_only(make().await).await;
+    of_changes_on_the_same_condition_one_is_made(make().await).await;
+}
+
+async fn a_change_is_made_on_its_condition_only(stores: Stores) {
+    let store = stores.rosters;
+    let (ann, bob) = (bare("ann@example.com"), bare("bob@example.com"));
+    let mut item = RosterItem::new(bob.clone());
+    ok(store.put(&bob, &item).await);
+    assert_eq!(ok(store.put_since(&ann, &item, 1 << 40).await), None);
+    assert_eq!(ok(store.remove_since(&ann, &bob, 1 << 40).await), None);
+    assert_eq!(ok(store.load(&ann).await).version, 0, "nothing has changed");
+    let first = ok(store.put_since(&ann, &item, 0).await).expect("no version before");
+    assert!(first > 0, "the version has not grown from 0");
+    let kept = item.clone();
+    item.name = Some("Bob".into());
+    for since in [0, first - 1, first + 1] {
+        assert_eq!(ok(store.put_since(&ann, &item, since).await), None);
+        assert_eq!(ok(store.remove_since(&ann, &bob, since).await), None);
+    }
+    let roster = ok(store.load(&ann).await);
+    assert_eq!((roster.version, roster.items), (first, vec![kept]));
+    let second = ok(store.put_since(&ann, &item, first).await).expect("the same version");
+    assert!(second > first, "version {second} after {first}");
+    assert_eq!(ok(store.load(&ann).await).items, [item.clone()]);
+    let third = ok(store.remove_since(&ann, &bob, second).await).expect("the same version");
+    let roster = ok(store.load(&ann).await);
+    assert_eq!((roster.version, roster.items), (third, vec![]));
+    assert!(third > second, "version {third} after {second}");
+}
+
+async fn of_changes_on_the_same_condition_one_is_made(stores: Stores) {
+    let store = stores.rosters;
+    let ann = bare("ann@example.com");
+    let mut since = 0;
+    for round in 0..20 {
+        let items = (0..10).map(|n| RosterItem::new(bare(&format!("c{round}.{n}@example.com"))));
+        let items: Vec<_> = items.collect();
+        let puts = items.iter().map(|item| store.put_since(&ann, item, since));
+        let made: Vec<_> = at_once(puts).await.into_iter().filter_map(ok).collect();
+        let roster = ok(store.load(&ann).await);
+        assert_eq!(made, [roster.version], "changes that were made");
+        assert_eq!(roster.items.len(), round + 1, "items after {round} rounds");
+        since = roster.version;
+    }
+}
+
 async fn a_roster_begins_empty_and_grows(stores: Stores) {
     let store = stores.rosters;
     let ann = bare("ann@example.com");
