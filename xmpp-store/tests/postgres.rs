@@ -6,6 +6,8 @@
 
 #[path = "postgres/cluster.rs"]
 mod cluster;
+#[path = "nodes/edits.rs"]
+mod edits;
 #[path = "kill/oracle.rs"]
 mod oracle;
 
@@ -41,6 +43,18 @@ async fn sql(url: &str) -> Client {
     client
 }
 
+/// Each with connections of its own.
+#[tokio::test]
+async fn two_servers_change_one_roster() {
+    let cluster = Cluster::start(None);
+    let [first, second] = [
+        connect(&cluster.local()).await,
+        connect(&cluster.local()).await,
+    ];
+    let stores = [first, second].map(|store| Stores::from_one(Arc::new(store)));
+    edits::edits_on_two_servers_are_not_lost(stores).await;
+}
+
 #[tokio::test]
 async fn postgres_conforms() {
     let cluster = Cluster::start(None);
@@ -57,6 +71,7 @@ async fn postgres_conforms() {
         Arc::new(Postgres::connect(options).await.unwrap())
     };
     conformance::all(async || Stores::from_one(new().await)).await;
+    conformance::shared(async || Stores::from_one(new().await)).await;
     rooms::conformance::rooms(async || new().await as Arc<dyn rooms::Rooms>).await;
     assert!(made.into_inner() > 30, "the suite needs many stores");
 }

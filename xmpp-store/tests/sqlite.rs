@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "nodes/edits.rs"]
+mod edits;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +37,15 @@ async fn sqlite_conforms() {
         folders.lock().unwrap().push(folder);
         Stores::from_one(Arc::new(store))
     };
-    conformance::all(make).await;
+    conformance::all(&make).await;
+    conformance::shared(make).await;
+}
+
+#[tokio::test]
+async fn two_servers_change_one_roster() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = Stores::from_one(Arc::new(open(&folder)));
+    edits::edits_on_two_servers_are_not_lost([stores.clone(), stores]).await;
 }
 
 #[tokio::test]

@@ -84,7 +84,8 @@ impl Accounts for Postgres {
              e AS (DELETE FROM vcard WHERE account = $1),
              f AS (DELETE FROM blocked WHERE account = $1),
              g AS (DELETE FROM session WHERE account = $1),
-             h AS (DELETE FROM account_key WHERE account = $1)
+             h AS (DELETE FROM account_key WHERE account = $1),
+             i AS (DELETE FROM offline_claim WHERE account = $1)
              DELETE FROM account WHERE jid = $1 RETURNING 1",
         ));
         Ok(!rows.await?.is_empty())
@@ -146,7 +147,8 @@ fn create(account: &BareJid, credentials: &Credentials) -> Write {
          d AS (DELETE FROM private_xml USING new WHERE account = jid),
          e AS (DELETE FROM vcard USING new WHERE account = jid),
          f AS (DELETE FROM blocked USING new WHERE account = new.jid),
-         g AS (DELETE FROM session USING new WHERE account = jid)
+         g AS (DELETE FROM session USING new WHERE account = jid),
+         h AS (DELETE FROM offline_claim USING new WHERE account = jid)
          SELECT 1 FROM new",
     );
     with_keys(write, credentials).with(account.domain().to_owned())

@@ -68,6 +68,30 @@ impl Offline for Postgres {
         Ok(counted.transpose()?.unwrap_or(0) as usize)
     }
 
+    async fn claim(
+        &self,
+        account: &BareJid,
+        holder: u64,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool> {
+        let holder = holder.cast_signed();
+        if until <= now {
+            let delete = "DELETE FROM offline_claim WHERE account = $1 AND holder = $2";
+            let write = Write::new(account, 0, delete).with(holder);
+            return self.write(write).await.map(|_| true);
+        }
+        let write = Write::new(
+            account,
+            0,
+            "INSERT INTO offline_claim AS claim (account, holder, until) VALUES ($1, $2, $4)
+             ON CONFLICT (account) DO UPDATE SET holder = excluded.holder, until = excluded.until
+             WHERE claim.holder = excluded.holder OR claim.until <= $3 RETURNING 1",
+        );
+        let write = write.with(holder).with(now.0).with(until.0);
+        Ok(!self.write(write).await?.is_empty())
+    }
+
     async fn forget(&self, account: &BareJid) -> Result<()> {
         let delete = "DELETE FROM offline WHERE account = $1";
         self.write(Write::new(account, 0, delete)).await.map(drop)

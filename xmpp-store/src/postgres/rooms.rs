@@ -121,6 +121,26 @@ impl Rooms for Postgres {
         rows.iter().map(|row| parsed(row, 0)).collect()
     }
 
+    async fn states(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, String)>> {
+        let select = "SELECT jid, state FROM room
+             WHERE hashtextextended(service, 0) = hashtextextended($1, 0) AND service = $1
+             AND jid > $2 ORDER BY jid LIMIT $3";
+        // No room is called so.
+        let after = after.map_or("", BareJid::as_str);
+        let rows = self
+            .read(select, &[&service.as_str(), &after, &clamp(limit)])
+            .await?;
+        let states = rows
+            .iter()
+            .map(|row| Ok((parsed(row, 0)?, column(row, 1)?)));
+        states.collect()
+    }
+
     async fn count(&self, service: &BareJid) -> Result<usize> {
         let select = "SELECT count(*) FROM room
              WHERE hashtextextended(service, 0) = hashtextextended($1, 0) AND service = $1";

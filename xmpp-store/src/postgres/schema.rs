@@ -48,6 +48,11 @@ pub(super) const STEPS: &[Step] = &[
         sql: include_str!("schema/0005.sql"),
         needs: 1,
     },
+    // Beside a release that does not know it messages may be given out twice.
+    Step {
+        sql: include_str!("schema/0006.sql"),
+        needs: 1,
+    },
 ];
 
 /// Held while a server migrates: the two numbers of an advisory lock ("xmpp", "stor").

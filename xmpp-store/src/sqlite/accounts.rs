@@ -162,6 +162,7 @@ fn clear(db: &Connection, account: &BareJid) -> rusqlite::Result<()> {
         "DELETE FROM roster WHERE account = ?1",
         "DELETE FROM roster_item WHERE account = ?1",
         "DELETE FROM offline WHERE account = ?1",
+        "DELETE FROM offline_claim WHERE account = ?1",
         "DELETE FROM private_xml WHERE account = ?1",
         "DELETE FROM vcard WHERE account = ?1",
         "DELETE FROM blocked WHERE account = ?1",

@@ -88,6 +88,32 @@ impl Offline for Sqlite {
         .await
     }
 
+    async fn claim(
+        &self,
+        account: &BareJid,
+        holder: u64,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool> {
+        let (account, holder) = (account.clone(), holder.cast_signed());
+        self.write(0, move |db| {
+            if until <= now {
+                db.prepare_cached("DELETE FROM offline_claim WHERE account = ?1 AND holder = ?2")?
+                    .execute(params![account.as_str(), holder])?;
+                return Ok(true);
+            }
+            let claimed = db
+                .prepare_cached(
+                    "INSERT INTO offline_claim (account, holder, until) VALUES (?1, ?2, ?4)
+                     ON CONFLICT (account) DO UPDATE SET holder = ?2, until = ?4
+                     WHERE holder = ?2 OR until <= ?3",
+                )?
+                .execute(params![account.as_str(), holder, now.0, until.0])?;
+            Ok(claimed > 0)
+        })
+        .await
+    }
+
     async fn forget(&self, account: &BareJid) -> Result<()> {
         let account = account.clone();
         self.write(0, move |db| {

@@ -129,6 +129,28 @@ impl Rooms for Sqlite {
         .await
     }
 
+    async fn states(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, String)>> {
+        let service = service.clone();
+        // No room is called so.
+        let after = after.map_or(String::new(), |after| after.as_str().to_owned());
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT jid, state FROM room
+                 WHERE service = ?1 AND jid > ?2 ORDER BY jid LIMIT ?3",
+            )?
+            .query_map(params![service.as_str(), after, clamp(limit)], |row| {
+                Ok((parsed(row, 0)?, row.get(1)?))
+            })?
+            .collect()
+        })
+        .await
+    }
+
     async fn count(&self, service: &BareJid) -> Result<usize> {
         let service = service.clone();
         self.read(move |db| {

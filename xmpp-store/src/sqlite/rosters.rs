@@ -1,7 +1,7 @@
 //! Rosters.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use xmpp_core::BareJid;
 use xmpp_core::store::{Ask, Result, RosterItem, Rosters, StoreError, StoredRoster, Subscription};
 
@@ -32,39 +32,31 @@ impl Rosters for Sqlite {
     }
 
     async fn put(&self, account: &BareJid, item: &RosterItem) -> Result<u64> {
-        let groups = join(&item.groups)?;
-        let (account, item) = (account.clone(), item.clone());
-        let texts = [&item.name, &item.pending_in].into_iter().flatten();
-        let octets = groups.len() + texts.map(String::len).sum::<usize>();
-        self.write(octets, move |db| {
-            db.prepare_cached(
-                "INSERT OR REPLACE INTO roster_item
-                 (account, contact, name, group_names, subscription, ask, approved, pending_in)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                account.as_str(),
-                item.jid.as_str(),
-                item.name,
-                groups,
-                item.subscription.as_str(),
-                item.ask.is_some(),
-                item.approved,
-                item.pending_in,
-            ])?;
-            next_version(db, &account)
-        })
-        .await
+        let changed = self.put_if(account, item, None).await?;
+        changed.ok_or_else(unconditional)
     }
 
     async fn remove(&self, account: &BareJid, contact: &BareJid) -> Result<u64> {
-        let (account, contact) = (account.clone(), contact.clone());
-        self.write(0, move |db| {
-            db.prepare_cached("DELETE FROM roster_item WHERE account = ?1 AND contact = ?2")?
-                .execute([account.as_str(), contact.as_str()])?;
-            next_version(db, &account)
-        })
-        .await
+        let changed = self.remove_if(account, contact, None).await?;
+        changed.ok_or_else(unconditional)
+    }
+
+    async fn put_since(
+        &self,
+        account: &BareJid,
+        item: &RosterItem,
+        since: u64,
+    ) -> Result<Option<u64>> {
+        self.put_if(account, item, Some(since)).await
+    }
+
+    async fn remove_since(
+        &self,
+        account: &BareJid,
+        contact: &BareJid,
+        since: u64,
+    ) -> Result<Option<u64>> {
+        self.remove_if(account, contact, Some(since)).await
     }
 
     async fn forget(&self, account: &BareJid) -> Result<()> {
@@ -80,6 +72,79 @@ impl Rosters for Sqlite {
         })
         .await
     }
+}
+
+impl Sqlite {
+    /// Puts an item, if the version is still `since`.
+    async fn put_if(
+        &self,
+        account: &BareJid,
+        item: &RosterItem,
+        since: Option<u64>,
+    ) -> Result<Option<u64>> {
+        let groups = join(&item.groups)?;
+        let (account, item) = (account.clone(), item.clone());
+        let texts = [&item.name, &item.pending_in].into_iter().flatten();
+        let octets = groups.len() + texts.map(String::len).sum::<usize>();
+        self.write(octets, move |db| {
+            if !is_still(db, &account, since)? {
+                return Ok(None);
+            }
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO roster_item
+                 (account, contact, name, group_names, subscription, ask, approved, pending_in)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                account.as_str(),
+                item.jid.as_str(),
+                item.name,
+                groups,
+                item.subscription.as_str(),
+                item.ask.is_some(),
+                item.approved,
+                item.pending_in,
+            ])?;
+            next_version(db, &account).map(Some)
+        })
+        .await
+    }
+
+    /// Removes an item, if the version is still `since`.
+    async fn remove_if(
+        &self,
+        account: &BareJid,
+        contact: &BareJid,
+        since: Option<u64>,
+    ) -> Result<Option<u64>> {
+        let (account, contact) = (account.clone(), contact.clone());
+        self.write(0, move |db| {
+            if !is_still(db, &account, since)? {
+                return Ok(None);
+            }
+            db.prepare_cached("DELETE FROM roster_item WHERE account = ?1 AND contact = ?2")?
+                .execute([account.as_str(), contact.as_str()])?;
+            next_version(db, &account).map(Some)
+        })
+        .await
+    }
+}
+
+/// Whether a roster has the version that it is to have. The change that this is part of is made after all before it, and none
+/// comes in between.
+fn is_still(db: &Connection, account: &BareJid, since: Option<u64>) -> rusqlite::Result<bool> {
+    let Some(since) = since else {
+        return Ok(true);
+    };
+    let version: Option<u64> = db
+        .prepare_cached("SELECT version FROM roster WHERE account = ?1")?
+        .query_row([account.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(version.unwrap_or_default() == since)
+}
+
+fn unconditional() -> StoreError {
+    StoreError::Other("a change without a condition was not made".into())
 }
 
 fn next_version(db: &Connection, account: &BareJid) -> rusqlite::Result<u64> {
