@@ -50,6 +50,7 @@ pub use view::{Direction, LinkView, Stage};
 pub use wire::{Extension, Fmuc, Have, Hello, Mode, Origin, WireError};
 
 use xmpp_core::stanza::Stanza;
+use xmpp_core::xml::Element;
 
 use crate::log::Dot;
 use crate::ns;
@@ -57,4 +58,14 @@ use crate::ns;
 /// Whether this is between rooms.
 pub(crate) fn is_between_rooms(stanza: &Stanza) -> bool {
     stanza.payload().has("fmuc", ns::FMUC)
+}
+
+/// Whether the other room waits for this before it goes on, and nothing comes after it that could go with it: it begins a session, or ends what is caught up with in
+/// one.
+pub(crate) fn is_waited_for(stanza: &Stanza) -> bool {
+    let fmuc = stanza.payload().child("fmuc", ns::FMUC);
+    let ends = |child: &Element| {
+        child.ns() == ns::SYNC && matches!(child.name(), "join" | "rejoin" | "synced")
+    };
+    fmuc.is_some_and(|fmuc| fmuc.element().children().any(ends))
 }

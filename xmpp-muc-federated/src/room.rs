@@ -32,6 +32,7 @@ mod ghost;
 mod history;
 mod invite;
 mod list;
+mod live;
 mod message;
 mod nick;
 mod occupants;
@@ -56,6 +57,7 @@ pub use config::{AllowPm, Config, Whois};
 pub use federate::FederatedBy;
 pub use outline::Listing;
 pub use record::RecordError;
+pub(crate) use record::creator_of;
 
 use affiliations::Affiliations;
 use history::History;

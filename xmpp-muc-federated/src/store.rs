@@ -49,6 +49,14 @@ pub trait Rooms: Send + Sync {
         after: Option<&BareJid>,
         limit: usize,
     ) -> Result<Vec<BareJid>>;
+    /// The [states](StoredRoom::state) of the rooms of a service, listed or not, in the order of their names, those after `after`, which need not exist, at
+    /// most `limit`.
+    async fn states(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, String)>>;
     /// How many rooms of a service there are, listed or not.
     async fn count(&self, service: &BareJid) -> Result<usize>;
 }

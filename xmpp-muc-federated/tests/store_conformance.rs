@@ -74,7 +74,7 @@ macro_rules! faults {
 
         use Fault::*;
 
-        const FAULTS: [Fault; 73] = [$($fault,)*];
+        const FAULTS: [Fault; 80] = [$($fault,)*];
     };
 }
 
@@ -144,6 +144,13 @@ faults! {
     StateForgetsFederation,
     DestroyLeavesFederation,
     FederationMixes,
+    StatesAreListed,
+    StatesMixServices,
+    StatesLackText,
+    StatesReverse,
+    StatesIncludeAfter,
+    StatesNeedAfter,
+    StatesIgnoreLimit,
     LinkedAreListed,
     LinkedAreAll,
     LinkedComeForEachLink,
@@ -588,6 +595,44 @@ impl Rooms for Faulty {
             limit
         };
         Ok(all.into_iter().skip(begin).take(limit).collect())
+    }
+
+    async fn states(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, String)>> {
+        let mut all = self.inner.states(service, None, usize::MAX).await?;
+        match self.fault {
+            Some(StatesAreListed) => {
+                let listed = self.inner.list(service, None, usize::MAX).await?;
+                all.retain(|(room, _)| listed.iter().any(|one| one.room == *room));
+            }
+            Some(StatesMixServices) => {
+                let other = bare("rooms.example.com");
+                all.extend(self.inner.states(&other, None, usize::MAX).await?);
+                all.sort_unstable();
+            }
+            Some(StatesLackText) => all.iter_mut().for_each(|(_, state)| state.clear()),
+            Some(StatesReverse) => all.reverse(),
+            _ => {}
+        }
+        let is_after = |room: &BareJid| match (after, self.fault) {
+            (None, _) => true,
+            (Some(after), Some(StatesIncludeAfter)) => room >= after,
+            (Some(after), _) => room > after,
+        };
+        let needs = |after: &BareJid| {
+            self.has(StatesNeedAfter) && !all.iter().any(|(room, _)| room == after)
+        };
+        if after.is_some_and(needs) {
+            return Ok(Vec::new());
+        }
+        all.retain(|(room, _)| is_after(room));
+        let ignores = self.has(StatesIgnoreLimit);
+        all.truncate(if ignores { usize::MAX } else { limit });
+        Ok(all)
     }
 
     async fn linked(

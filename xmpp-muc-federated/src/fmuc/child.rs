@@ -522,8 +522,9 @@ impl Node {
         if resumed || plain {
             return self.child_back(peer, turn);
         }
-        // Something may be lost: unless that room joins anew by itself, it is asked to.
+        // Something may be lost, also if the link is down once more before it was asked: unless that room joins anew by itself, it is asked to.
         if matches!(child.state, State::Suspect { .. }) {
+            child.link.missed = true;
             child.ask = Some(turn.now.instant + child.link.timers.gap);
         }
     }

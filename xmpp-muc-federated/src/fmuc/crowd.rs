@@ -1,11 +1,12 @@
 //! Everybody who is in a federated room, here and elsewhere (§5.1 of the design).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sha2::{Digest as _, Sha256};
 
 use xmpp_core::{BareJid, Jid};
 
+use super::roster::key;
 use crate::log::{Dot, NodeId};
 use crate::room::elsewhere::{Occupant, Parting};
 
@@ -61,6 +62,8 @@ pub(super) struct Crowd {
     all: BTreeMap<Jid, Known>,
     /// How many are behind each link, and here.
     counts: BTreeMap<Via, usize>,
+    /// Those who are lost from sight, by the nicks that they have here as they are compared: who takes one of them finds whose it is.
+    lost: BTreeMap<String, BTreeSet<Jid>>,
     gone: BTreeMap<Jid, Dot>,
     order: VecDeque<Jid>,
 }
@@ -77,8 +80,52 @@ impl Crowd {
     pub(super) fn insert(&mut self, known: Known) {
         self.gone.remove(&known.occupant.jid);
         self.count(&known.via);
-        let before = self.all.insert(known.occupant.jid.clone(), known);
+        self.note_lost(&known);
+        let before = self.all.remove(&known.occupant.jid);
         self.discount(before.as_ref());
+        // The note of who was known before is that of who is known now, if both are lost under one nick.
+        if let Some(before) = before.filter(|before| !before.is_lost_as(&known)) {
+            self.forget_lost(&before);
+        }
+        self.all.insert(known.occupant.jid.clone(), known);
+    }
+
+    /// Changes what is known of somebody: under which nick they are here, or whether they are seen.
+    pub(super) fn change(&mut self, jid: &Jid, change: impl FnOnce(&mut Known)) {
+        if let Some(mut known) = self.all.get(jid).cloned() {
+            change(&mut known);
+            self.insert(known);
+        }
+    }
+
+    /// Those who are lost from sight under this nick, or one that looks the same.
+    pub(super) fn lost_as(&self, nick: &str) -> impl Iterator<Item = &Known> {
+        let lost = match self.lost.is_empty() {
+            true => None,
+            false => self.lost.get(&key(nick)),
+        };
+        let lost = lost.into_iter().flatten();
+        lost.filter_map(|jid| self.all.get(jid))
+    }
+
+    fn note_lost(&mut self, known: &Known) {
+        if known.sight == Sight::Lost {
+            let lost = self.lost.entry(key(&known.occupant.nick)).or_default();
+            lost.insert(known.occupant.jid.clone());
+        }
+    }
+
+    fn forget_lost(&mut self, known: &Known) {
+        if known.sight != Sight::Lost {
+            return;
+        }
+        let key = key(&known.occupant.nick);
+        if let Some(lost) = self.lost.get_mut(&key) {
+            lost.remove(&known.occupant.jid);
+            if lost.is_empty() {
+                self.lost.remove(&key);
+            }
+        }
     }
 
     /// They are behind another link now, and under this nick there.
@@ -103,6 +150,9 @@ impl Crowd {
         }
         let gone = self.all.remove(jid);
         self.discount(gone.as_ref());
+        if let Some(gone) = &gone {
+            self.forget_lost(gone);
+        }
         gone
     }
 
@@ -212,6 +262,12 @@ fn digest<'a>(people: impl Iterator<Item = (&'a Jid, &'a str)>) -> u32 {
 }
 
 impl Known {
+    /// Whether both are lost from sight under the same nick.
+    fn is_lost_as(&self, other: &Known) -> bool {
+        let lost = |known: &Known| known.sight == Sight::Lost;
+        lost(self) && lost(other) && key(&self.occupant.nick) == key(&other.occupant.nick)
+    }
+
     /// Somebody here.
     pub(super) fn here(occupant: Occupant, dot: Option<Dot>) -> Known {
         Known {
@@ -224,5 +280,60 @@ impl Known {
             others: Vec::new(),
             stale: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xmpp_core::stanza::{PresenceType, Stanza};
+
+    use super::*;
+    use crate::room::{Affiliation, Role};
+
+    fn known(n: usize, nick: &str, sight: Sight) -> Known {
+        let occupant = Occupant {
+            jid: format!("p{n}@example.lit/x").parse().unwrap(),
+            nick: nick.to_owned(),
+            affiliation: Affiliation::None,
+            role: Role::Participant,
+            presence: Stanza::presence(PresenceType::Available),
+        };
+        Known {
+            sight,
+            ..Known::here(occupant, None)
+        }
+    }
+
+    fn lost_as(crowd: &Crowd, nick: &str) -> Vec<String> {
+        let lost = crowd.lost_as(nick);
+        lost.map(|known| known.occupant.jid.to_string()).collect()
+    }
+
+    #[test]
+    fn who_is_lost_is_found_by_their_nick_and_nobody_else_is_looked_at() {
+        let mut crowd = Crowd::default();
+        for n in 0..1000 {
+            crowd.insert(known(n, &format!("Nick {n}"), Sight::Lost));
+        }
+        assert_eq!(lost_as(&crowd, "nick  7"), ["p7@example.lit/x"]);
+        assert_eq!(lost_as(&crowd, "Nick"), [""; 0]);
+        let jid = known(7, "", Sight::Lost).occupant.jid;
+        // Another nick, seen again, lost once more, gone: one place for each.
+        crowd.change(&jid, |known| known.occupant.nick = "Other".to_owned());
+        assert_eq!(lost_as(&crowd, "Nick 7"), [""; 0]);
+        assert_eq!(lost_as(&crowd, "other"), ["p7@example.lit/x"]);
+        crowd.change(&jid, |known| known.sight = Sight::Shown);
+        assert_eq!(lost_as(&crowd, "Other"), [""; 0]);
+        crowd.insert(known(7, "Other", Sight::Lost));
+        crowd.insert(known(7, "other", Sight::Lost));
+        assert_eq!(lost_as(&crowd, "Other"), ["p7@example.lit/x"]);
+        crowd.insert(known(8, "Other", Sight::Lost));
+        assert_eq!(lost_as(&crowd, "Other").len(), 2);
+        crowd.remove(&jid, None);
+        assert_eq!(lost_as(&crowd, "Other"), ["p8@example.lit/x"]);
+        for n in 0..1000 {
+            crowd.remove(&known(n, "", Sight::Lost).occupant.jid, None);
+        }
+        assert!(crowd.lost.is_empty() && crowd.counts.is_empty());
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Link {
     pub(super) withheld: Withheld,
     /// The one on whose behalf it was joined.
     pub(super) named: Option<Jid>,
+    /// And by which event.
+    pub(super) named_by: Option<Dot>,
     /// Whom the peer knows to be on this side, and under which nick.
     pub(super) announced: Roster,
     /// Who is on the other side, and under which nick there: only without our extension.
@@ -126,6 +128,7 @@ impl Link {
             pace: Pace::new(presence, bandwidth.interval),
             withheld: Withheld::default(),
             named: None,
+            named_by: None,
             announced: Roster::default(),
             theirs: Roster::default(),
             upward: false,

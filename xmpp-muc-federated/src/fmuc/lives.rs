@@ -28,9 +28,14 @@ impl Lives {
             // Of an older one nobody will come again within its second.
             last.retain(|_, begun| *begun >= second);
         }
-        if before.is_some() || last.len() < REMEMBERED {
-            last.insert(room.clone(), life);
+        if before.is_none() && last.len() >= REMEMBERED {
+            // So many within a second, or the clock was set back from a later time: one of that makes room. Its room hears from the others of the life that
+            // it had; one that is made again within its second may be alone with others that are.
+            let latest = last.iter().max_by_key(|(_, begun)| **begun);
+            let latest = latest.map(|(room, _)| room.clone());
+            latest.and_then(|latest| last.remove(&latest));
         }
+        last.insert(room.clone(), life);
         life
     }
 }
@@ -88,5 +93,21 @@ mod tests {
         let life = lives.begin(&one_more, at(2.0));
         assert_eq!(lives.begin(&one_more, at(2.0)), life + 1);
         assert_eq!(lives.last.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_begins_after_the_clock_was_set_back_is_remembered_too() {
+        let lives = Lives::default();
+        for n in 0..REMEMBERED {
+            lives.begin(&room(n), at(1000.0));
+        }
+        for n in [REMEMBERED, REMEMBERED + 1] {
+            let life = lives.begin(&room(n), at(1.0));
+            assert_eq!(life, by_clock(at(1.0)));
+        }
+        for n in [REMEMBERED, REMEMBERED + 1] {
+            assert_eq!(lives.begin(&room(n), at(1.0)), by_clock(at(1.0)) + 1);
+        }
+        assert_eq!(lives.last.lock().unwrap().len(), REMEMBERED);
     }
 }

@@ -61,7 +61,7 @@ impl Node {
     }
 
     fn present(&mut self, occupant: Occupant, turn: &mut Turn<'_>) {
-        self.displace(turn);
+        self.displace(&occupant.nick, turn);
         let known = self.crowd.get(&occupant.jid);
         let same = known.is_some_and(|known| known.occupant.stands_as(&occupant));
         let dot = (!same).then(|| self.dot(turn.now));

@@ -122,9 +122,13 @@ impl Pace {
 
     /// The link is down: in which way they are there is told when it is up.
     pub(super) fn postpone(&mut self, passing: &Passing) {
-        // Who goes, or comes again, is told of by that event.
-        if passing.dot.is_some()
-            && let Event::Here(Occupant { jid, .. }) | Event::Gone { jid, .. } = &passing.event
+        // Who comes again is told of by that event; of who goes nothing is told any more, be it that there is no event of it.
+        let over = match &passing.event {
+            Event::Here(occupant) if passing.dot.is_some() => Some(&occupant.jid),
+            Event::Gone { jid, .. } => Some(jid),
+            _ => None,
+        };
+        if let Some(jid) = over
             && let Some(told) = self.told.remove(jid)
         {
             self.later.remove(&(told.next, jid.clone()));

@@ -74,6 +74,12 @@ impl Held {
         self.all.iter().filter_map(|one| one.until).min()
     }
 
+    /// Whether something that somebody would do waits.
+    pub(super) fn is_of(&self, jid: &Jid) -> bool {
+        let mut all = self.all.iter();
+        all.any(|one| one.passing.event.author() == jid)
+    }
+
     fn take(&mut self, dot: &Dot) -> Option<Waiting> {
         let at = self.all.iter().position(|one| one.dot == *dot)?;
         self.all.remove(at)

@@ -15,9 +15,11 @@ use crate::room::elsewhere::Parting;
 impl Node {
     /// Somebody who is elsewhere was taken out of the room here.
     pub(super) fn ask_to_expel(&mut self, jid: &Jid, parting: &Parting, turn: &mut Turn<'_>) {
-        if let Some(known) = self.crowd.get_mut(jid) {
-            known.sight = Sight::Suppressed;
-            known.expelled = Some(Box::new(parting.clone()));
+        if self.crowd.get(jid).is_some() {
+            self.crowd.change(jid, |known| {
+                known.sight = Sight::Suppressed;
+                known.expelled = Some(Box::new(parting.clone()));
+            });
             self.pass_request(
                 jid,
                 PresenceType::Unavailable,

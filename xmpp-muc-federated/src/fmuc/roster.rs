@@ -81,6 +81,6 @@ impl Roster {
 }
 
 /// The nick as it is compared (RFC 8266).
-fn key(nick: &str) -> String {
+pub(super) fn key(nick: &str) -> String {
     nickname(nick).map_or_else(|_| nick.to_owned(), |key| key.into_owned())
 }

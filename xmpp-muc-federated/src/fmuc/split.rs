@@ -198,17 +198,15 @@ impl Node {
         Some(node)
     }
 
-    /// Somebody may have taken a nick here of one who has not been heard of for too long: they have another one now, and are told of under it. Else
-    /// whoever hears of both would give one of them another for itself alone.
-    pub(super) fn displace(&mut self, turn: &mut Turn<'_>) {
+    /// Somebody has this nick here from now on. If it was that of one who has not been heard of for too long, they have another one now, and are told of
+    /// under it. Else whoever hears of both would give one of them another for itself alone.
+    pub(super) fn displace(&mut self, nick: &str, turn: &mut Turn<'_>) {
         if self.splits.all.is_empty() {
             return;
         }
-        let lost = self.crowd.iter().filter(|known| {
+        let lost = self.crowd.lost_as(nick).filter(|known| {
             let (jid, nick) = (&known.occupant.jid, &known.occupant.nick);
-            known.sight == Sight::Lost
-                && !self.is_lost(known)
-                && self.other_holder(nick, &jid.to_bare()).is_some()
+            !self.is_lost(known) && self.other_holder(nick, &jid.to_bare()).is_some()
         });
         for known in lost.cloned().collect::<Vec<_>>() {
             let bare = known.occupant.jid.to_bare();
@@ -217,9 +215,9 @@ impl Node {
                 nick,
                 ..known.occupant
             };
-            if let Some(known) = self.crowd.get_mut(&occupant.jid) {
-                known.occupant = occupant.clone();
-            }
+            let there = occupant.clone();
+            self.crowd
+                .change(&occupant.jid, |known| known.occupant = there);
             let passing = Passing {
                 event: Event::Here(occupant),
                 dot: None,
@@ -257,14 +255,12 @@ impl Node {
 
     /// Somebody has not been heard of for too long: here, and where nothing is known of nodes, they are gone.
     fn lose(&mut self, via: &Via, jid: &xmpp_core::Jid, turn: &mut Turn<'_>) {
-        let Some(known) = self.crowd.get_mut(jid) else {
+        let known = self.crowd.get(jid);
+        let Some(known) = known.filter(|known| known.sight == Sight::Shown) else {
             return;
         };
-        if known.sight != Sight::Shown {
-            return;
-        }
-        known.sight = Sight::Lost;
         let nick = known.occupant.nick.clone();
+        self.crowd.change(jid, |known| known.sight = Sight::Lost);
         let parting = Parting {
             codes: vec![TECHNICAL],
             ..Parting::default()
@@ -310,9 +306,8 @@ impl Node {
     /// Shows somebody who is shown as they look now.
     fn look(&mut self, via: &Via, known: &Known, now: &Occupant, turn: &mut Turn<'_>) {
         let sight = self.show(via, now, Some(known), turn);
-        if let Some(known) = self.crowd.get_mut(&known.occupant.jid) {
-            known.sight = sight;
-        }
+        let jid = &known.occupant.jid;
+        self.crowd.change(jid, |known| known.sight = sight);
     }
 
     fn find_again(&mut self, via: &Via, jid: &xmpp_core::Jid, turn: &mut Turn<'_>) {
@@ -328,10 +323,11 @@ impl Node {
         let mut occupant = known.occupant.clone();
         occupant.nick = self.free_nick(via, jid, &known.nick_there, turn);
         let sight = self.show(via, &occupant, None, turn);
-        if let Some(known) = self.crowd.get_mut(jid) {
+        let there = occupant.clone();
+        self.crowd.change(jid, |known| {
             known.sight = sight;
-            known.occupant = occupant.clone();
-        }
+            known.occupant = there;
+        });
         let other_nick = occupant.nick != known.occupant.nick;
         let event = Event::Here(occupant);
         let passing = Passing {
@@ -402,7 +398,7 @@ impl Node {
         }
         let mut others: Vec<Via> = self.children.keys().cloned().map(Via::Child).collect();
         others.push(Via::Parent);
-        // Of one that begins a session now they are told in it, or have been already.
+        // One that begins a session now is told in it, or has been already.
         let live = |other: &Via| match other {
             Via::Here => false,
             Via::Parent => self.parent.as_ref().is_some_and(|one| one.is_live()),
@@ -411,7 +407,10 @@ impl Node {
                 child.is_some_and(|child| child.state == super::child::State::Joined)
             }
         };
-        others.retain(|other| other != via && live(other));
+        let (live, down): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .filter(|other| other != via)
+            .partition(live);
         let vector = self.have.vector();
         let epochs: Vec<_> = nodes
             .iter()
@@ -421,7 +420,13 @@ impl Node {
         if epochs.is_empty() {
             return;
         }
-        for other in others {
+        // One that is down is told in the next session, so there has to be one.
+        for other in down {
+            if let Some(link) = self.link(&other) {
+                link.missed |= link.is_ext();
+            }
+        }
+        for other in live {
             let Some(link) = self.link(&other).filter(|link| link.is_ext()) else {
                 continue;
             };

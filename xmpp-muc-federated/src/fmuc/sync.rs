@@ -6,6 +6,7 @@ mod missing;
 use xmpp_core::BareJid;
 use xmpp_core::stanza::Stanza;
 
+use super::child;
 use super::crowd::Via;
 use super::event::{Event, Passing};
 use super::link::{Link, Speech};
@@ -347,11 +348,17 @@ impl Node {
     /// All who have joined this room hear by which way it hangs on the root.
     pub(super) fn tell_path(&mut self, turn: &mut Turn<'_>) {
         let path = self.path();
-        for child in self.children.values() {
-            if child.link.is_ext() {
-                let fmuc = Fmuc::default().with(Extension::Path(path.clone()));
-                turn.send(&child.link, child.link.write_own(&fmuc), None);
+        for child in self.children.values_mut() {
+            if !child.link.is_ext() {
+                continue;
             }
+            if child.state != child::State::Joined {
+                // It is told when it joins anew.
+                child.link.missed = true;
+                continue;
+            }
+            let fmuc = Fmuc::default().with(Extension::Path(path.clone()));
+            turn.send(&child.link, child.link.write_own(&fmuc), None);
         }
     }
 

@@ -15,19 +15,19 @@ use crate::store::StoredMessage;
 /// The newest messages of a room, as they are sent to those who enter.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    kept: VecDeque<Kept>,
+    pub(super) kept: VecDeque<Kept>,
     /// Of all that are kept.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// Messages since the store was last told how many are of use.
-    untold: usize,
+    pub(super) untold: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
-    at: Timestamp,
+pub(super) struct Kept {
+    pub(super) at: Timestamp,
     /// Without `to`, with its stamp.
-    stanza: Arc<Stanza>,
-    bytes: usize,
+    pub(super) stanza: Arc<Stanza>,
+    pub(super) bytes: usize,
     chars: usize,
 }
 
@@ -73,21 +73,14 @@ impl History {
 
     /// One more, which is stamped, among those of its time: it may come late from elsewhere. The oldest go.
     pub(super) fn push(&mut self, stanza: Stanza, at: Timestamp, bounds: Bounds) {
-        let text = stanza.to_string();
-        let (bytes, chars) = (text.len(), text.chars().count());
-        if bytes > bounds.bytes {
+        let kept = Kept::new(stanza, at);
+        if kept.bytes > bounds.bytes {
             return;
         }
         self.untold += 1;
-        self.bytes += bytes;
+        self.bytes += kept.bytes;
         let before = self.kept.iter().rev().take_while(|kept| kept.at > at);
         let place = self.kept.len() - before.count();
-        let kept = Kept {
-            at,
-            stanza: Arc::new(stanza),
-            bytes,
-            chars,
-        };
         self.kept.insert(place, kept);
         self.trim(bounds);
     }
@@ -127,6 +120,18 @@ impl History {
         let oldest = self.kept.len() - count;
         let all = self.kept.range(oldest..);
         all.map(|kept| kept.stanza.clone()).collect()
+    }
+}
+
+impl Kept {
+    pub(super) fn new(stanza: Stanza, at: Timestamp) -> Kept {
+        let text = stanza.to_string();
+        Kept {
+            at,
+            stanza: Arc::new(stanza),
+            bytes: text.len(),
+            chars: text.chars().count(),
+        }
     }
 }
 

@@ -15,14 +15,14 @@ use crate::store::{Change, Entry};
 /// The last invitations: who was not invited declines nothing.
 #[derive(Debug, Default)]
 pub(super) struct Invitations {
-    last: VecDeque<(BareJid, BareJid)>,
+    pub(super) last: VecDeque<(BareJid, BareJid)>,
 }
 
 /// So many of them.
 const INVITATIONS_MAX: usize = 256;
 
 impl Invitations {
-    fn note(&mut self, inviter: BareJid, invitee: BareJid) {
+    pub(super) fn note(&mut self, inviter: BareJid, invitee: BareJid) {
         if self.last.len() >= INVITATIONS_MAX {
             self.last.pop_front();
         }

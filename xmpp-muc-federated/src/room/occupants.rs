@@ -53,13 +53,13 @@ pub(super) struct Claim {
 
 /// The place of an occupant, as long as they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Seat(usize);
+pub(super) struct Seat(pub(super) usize);
 
 /// All occupants, in the order of their seats.
 #[derive(Debug, Default)]
 pub(super) struct Occupants {
-    seats: Vec<Option<Occupant>>,
-    free: Vec<usize>,
+    pub(super) seats: Vec<Option<Occupant>>,
+    pub(super) free: Vec<usize>,
     /// By the nick as it is compared (RFC 8266).
     nicks: HashMap<String, Seat>,
     /// Of clients here alone: who is elsewhere does nothing here.
@@ -79,16 +79,23 @@ impl Occupants {
 
     /// Takes a seat, if the nick is free.
     pub(super) fn enter(&mut self, occupant: Occupant) -> Option<Seat> {
-        let key = key(occupant.address.resource());
-        if self.nicks.contains_key(&key) {
+        if self.named(occupant.address.resource()).is_some() {
             return None;
         }
-        self.everybody.take();
         let at = self.free.pop().unwrap_or_else(|| {
             self.seats.push(None);
             self.seats.len() - 1
         });
-        let seat = Seat(at);
+        self.sit(Seat(at), occupant).then_some(Seat(at))
+    }
+
+    /// Takes this seat, which is there and nobody's, if the nick is free.
+    pub(super) fn sit(&mut self, seat: Seat, occupant: Occupant) -> bool {
+        let key = key(occupant.address.resource());
+        if self.nicks.contains_key(&key) {
+            return false;
+        }
+        self.everybody.take();
         for session in &occupant.sessions {
             self.sessions.insert(session.jid.clone(), seat);
         }
@@ -96,8 +103,8 @@ impl Occupants {
             self.elsewhere.insert(claim.session.jid.clone(), seat);
         }
         self.nicks.insert(key, seat);
-        self.seats[at] = Some(occupant);
-        Some(seat)
+        self.seats[seat.0] = Some(occupant);
+        true
     }
 
     /// Leaves a seat, with all sessions.

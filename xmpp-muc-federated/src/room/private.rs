@@ -18,19 +18,19 @@ use crate::ns;
 /// The last private messages: an error for one of them is its sender's, and does not mean that the recipient is gone.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    senders: HashMap<Key, Sender>,
+    pub(super) senders: HashMap<Key, Sender>,
     /// The oldest first; some are forgotten already.
-    order: VecDeque<Key>,
+    pub(super) order: VecDeque<Key>,
     /// Those of each client, the oldest first.
     of: HashMap<Jid, VecDeque<Key>>,
 }
 
 #[derive(Clone, Debug)]
-struct Sender {
+pub(super) struct Sender {
     /// The client that sent it.
-    jid: Jid,
+    pub(super) jid: Jid,
     /// It is at another node: it hears nothing from here but by way of it.
-    elsewhere: bool,
+    pub(super) elsewhere: bool,
 }
 
 /// Which message it was.
@@ -42,7 +42,7 @@ const SENT_MAX: usize = 4096;
 const SENT_SHARE: usize = 256;
 
 impl Sent {
-    fn note(&mut self, key: Key, sender: Sender) {
+    pub(super) fn note(&mut self, key: Key, sender: Sender) {
         if self.senders.contains_key(&key) {
             return;
         }

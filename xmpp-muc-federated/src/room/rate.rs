@@ -12,7 +12,7 @@ use crate::settings::Limits;
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     /// When the bucket of a user will be full again.
-    full: HashMap<BareJid, Instant>,
+    pub(super) full: HashMap<BareJid, Instant>,
     /// With so many, those that are full are thrown away.
     sweep: usize,
 }

@@ -27,6 +27,12 @@ const VERSION: &str = "1";
 #[error("a room's record cannot be read: {0}")]
 pub struct RecordError(String);
 
+impl RecordError {
+    pub(super) fn new(what: impl std::fmt::Display) -> RecordError {
+        RecordError(what.to_string())
+    }
+}
+
 impl Room {
     /// A room as it was stored, with the newest of its history, the oldest first.
     ///
@@ -37,13 +43,12 @@ impl Room {
         history: &[StoredMessage],
         settings: Arc<Settings>,
     ) -> Result<Room, RecordError> {
-        let bad = |error: &dyn std::fmt::Display| RecordError(error.to_string());
-        let record = Element::restore(&stored.state).map_err(|error| bad(&error))?;
+        let record = Element::restore(&stored.state).map_err(RecordError::new)?;
         if !record.is("room", NS) {
-            return Err(RecordError(format!("it is a <{}/>", record.name())));
+            return Err(RecordError::new(format!("it is a <{}/>", record.name())));
         }
         if record.attr("version") != Some(VERSION) {
-            return Err(RecordError("it is of another version".to_owned()));
+            return Err(RecordError::new("it is of another version"));
         }
         let mut room = Room::new(jid, settings);
         room.locked = false;
@@ -100,6 +105,12 @@ impl Room {
             .chain(messages)
             .collect()
     }
+}
+
+/// Who has made the room that has written this down of itself, if it says.
+pub(crate) fn creator_of(state: &str) -> Option<BareJid> {
+    let record = Element::restore(state).ok()?;
+    record.attr("creator")?.parse().ok()
 }
 
 fn subject(element: &Element) -> Option<Subject> {

@@ -17,22 +17,22 @@ use crate::settings::Limits;
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     /// By the id that the recipient has seen.
-    waiting: HashMap<Arc<str>, Request>,
+    pub(super) waiting: HashMap<Arc<str>, Request>,
     /// The oldest first; some are answered already.
-    order: VecDeque<(Instant, Arc<str>)>,
+    pub(super) order: VecDeque<(Instant, Arc<str>)>,
     /// How many of a client wait.
     of: HashMap<Jid, usize>,
 }
 
 #[derive(Debug)]
-struct Request {
+pub(super) struct Request {
     /// The client that has asked, and its id.
-    from: Jid,
-    id: Arc<str>,
+    pub(super) from: Jid,
+    pub(super) id: Arc<str>,
     /// Whom it has asked.
-    asked: FullJid,
+    pub(super) asked: FullJid,
     /// Who has to answer.
-    real: Jid,
+    pub(super) real: Jid,
 }
 
 /// Requests that are answered and whose places are not looked for yet.
@@ -46,7 +46,7 @@ impl Requests {
         self.waiting.len() < limits.requests && own < (limits.requests / SHARE).max(1)
     }
 
-    fn insert(&mut self, id: Arc<str>, request: Request, until: Instant) {
+    pub(super) fn insert(&mut self, id: Arc<str>, request: Request, until: Instant) {
         *self.of.entry(request.from.clone()).or_default() += 1;
         // One that nobody answers does not keep the places of all that come behind it.
         if self.order.len() > 2 * self.waiting.len() + ANSWERED {

@@ -10,6 +10,7 @@ mod ghost;
 mod history;
 mod hostile;
 mod invite;
+mod live;
 mod message;
 mod moderator;
 mod nick;

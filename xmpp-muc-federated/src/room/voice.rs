@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Who has asked for voice lately. At most as many as have been visitors in that time.
 #[derive(Debug, Default)]
 pub(super) struct VoiceRequests {
-    asked: HashMap<BareJid, Instant>,
+    pub(super) asked: HashMap<BareJid, Instant>,
 }
 
 impl VoiceRequests {

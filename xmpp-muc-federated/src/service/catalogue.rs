@@ -210,6 +210,15 @@ mod tests {
             self.inner.linked(service, after, limit).await
         }
 
+        async fn states(
+            &self,
+            service: &BareJid,
+            after: Option<&BareJid>,
+            limit: usize,
+        ) -> Result<Vec<(BareJid, String)>> {
+            self.inner.states(service, after, limit).await
+        }
+
         async fn count(&self, service: &BareJid) -> Result<usize> {
             self.inner.count(service).await
         }

@@ -1,14 +1,22 @@
 //! Who may make rooms (XEP-0045 §10.1.1), and how many.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use xmpp_core::server::Server;
 use xmpp_core::stanza::{Condition, StanzaError};
+use xmpp_core::store::{Result as Stored, StoreError};
 use xmpp_core::{BareJid, Jid};
 
 use super::limits::Limits;
 use super::{House, lock};
+use crate::room::creator_of;
+use crate::store::Rooms;
+
+/// Rooms that are read from the store at a time.
+const PAGE: usize = 500;
+/// Rooms that may be gone while a page is read: with more, it is read again.
+const GONE_MAX: usize = 10_000;
 
 /// Who may make rooms. Those who [administer](crate::Settings::admins) the rooms may always, unless nobody may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +32,7 @@ pub enum Creation {
     Nobody,
 }
 
-/// Who has made which rooms: those in memory, and those stored ones that have been in memory since the start.
+/// Who has made which rooms: those in memory, and those that are stored.
 #[derive(Debug)]
 pub(super) struct Creators {
     user: usize,
@@ -38,6 +46,8 @@ struct Made {
     rooms: HashMap<BareJid, (BareJid, bool)>,
     users: HashMap<BareJid, usize>,
     domains: HashMap<BareJid, usize>,
+    /// Which are gone since the page was asked for that the store is reading: it may have them still.
+    gone: Option<HashSet<BareJid>>,
 }
 
 impl House {
@@ -85,6 +95,37 @@ impl Creators {
         }
     }
 
+    /// Takes in who has made the rooms that are stored, as they say themselves. Those that have come into memory meanwhile know better.
+    pub(super) async fn load(
+        &self,
+        service: &BareJid,
+        store: &dyn Rooms,
+        is_foreign: impl Fn(&BareJid) -> bool,
+    ) -> Stored<()> {
+        let mut after = None;
+        loop {
+            lock(&self.made).gone = Some(HashSet::new());
+            let page = store.states(service, after.as_ref(), PAGE).await;
+            let mut made = lock(&self.made);
+            let gone = made.gone.take().unwrap_or_default();
+            let page = page?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            if gone.len() >= GONE_MAX {
+                let why = "more rooms are gone than can be told from those that are stored";
+                return Err(StoreError::Unavailable(why.into()));
+            }
+            after = Some(last.clone());
+            for (room, state) in page {
+                if let Some(creator) = creator_of(&state).filter(|_| !gone.contains(&room)) {
+                    let is_foreign = is_foreign(&creator);
+                    made.add(&room, creator, is_foreign);
+                }
+            }
+        }
+    }
+
     /// Whether this user may have one room more.
     fn has_more(&self, user: &BareJid, is_foreign: bool) -> bool {
         let made = lock(&self.made);
@@ -96,20 +137,17 @@ impl Creators {
 
     /// A room is this user's, who has made it just now or before it was stored.
     pub(super) fn made(&self, room: &BareJid, user: BareJid, is_foreign: bool) {
-        let mut made = lock(&self.made);
-        if made.rooms.contains_key(room) {
-            return;
-        }
-        *made.users.entry(user.clone()).or_default() += 1;
-        if is_foreign {
-            *made.domains.entry(user.domain_jid()).or_default() += 1;
-        }
-        made.rooms.insert(room.clone(), (user, is_foreign));
+        lock(&self.made).add(room, user, is_foreign);
     }
 
     /// There is no such room any more.
     pub(super) fn gone(&self, room: &BareJid) {
         let mut made = lock(&self.made);
+        if let Some(gone) = &mut made.gone
+            && gone.len() < GONE_MAX
+        {
+            gone.insert(room.clone());
+        }
         let Some((user, is_foreign)) = made.rooms.remove(room) else {
             return;
         };
@@ -117,6 +155,19 @@ impl Creators {
         if is_foreign {
             less(&mut made.domains, &user.domain_jid());
         }
+    }
+}
+
+impl Made {
+    fn add(&mut self, room: &BareJid, user: BareJid, is_foreign: bool) {
+        if self.rooms.contains_key(room) {
+            return;
+        }
+        *self.users.entry(user.clone()).or_default() += 1;
+        if is_foreign {
+            *self.domains.entry(user.domain_jid()).or_default() += 1;
+        }
+        self.rooms.insert(room.clone(), (user, is_foreign));
     }
 }
 

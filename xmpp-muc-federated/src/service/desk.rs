@@ -84,14 +84,14 @@ impl Desk {
 
     /// Learns which rooms there are. If that takes more than one try, nobody waits for it.
     async fn load(&self) {
-        if self.table.house.load().await {
+        if self.table.house.load(&self.server).await {
             return;
         }
         let (server, house) = (self.server.clone(), self.table.house.clone());
         self.server.spawn(async move {
             while server.closing().now_or_never().is_none() {
                 server.rest(house.options.limits.retry).await;
-                if house.load().await {
+                if house.load(&server).await {
                     return;
                 }
             }
@@ -158,10 +158,15 @@ impl Desk {
 }
 
 impl House {
-    /// Takes the rooms that are stored into the catalogue; whether that is done.
-    async fn load(&self) -> bool {
+    /// Takes the rooms that are stored into the catalogue, and counts them as those of who has made them; whether that is done.
+    async fn load(&self, server: &Server) -> bool {
+        let (service, store) = (&self.options.address, &*self.options.store);
+        let mut loaded = self.catalogue.load(service, store).await;
+        if loaded.is_ok() {
+            let is_foreign = |user: &BareJid| !server.is_local(user.domain());
+            loaded = self.creators.load(service, store, is_foreign).await;
+        }
         let options = &self.options;
-        let loaded = self.catalogue.load(&options.address, &*options.store).await;
         if let Err(error) = &loaded {
             self.metrics.store_errors.increment();
             tracing::error!(service = %options.address, %error, "rooms not listed");

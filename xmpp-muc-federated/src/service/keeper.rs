@@ -22,6 +22,7 @@ use super::unsaved::Unsaved;
 use crate::fmuc::{self, LinkState, is_between_rooms};
 use crate::ns;
 use crate::room::{Output, Room, refusal};
+use crate::store::Change;
 
 mod load;
 mod nodes;
@@ -50,8 +51,8 @@ pub(super) struct Keeper {
     history: Loan,
     outlet: Outlet,
     unsaved: Unsaved,
-    /// The turn has changed something that is stored.
-    changed: bool,
+    /// What the turn has changed, as long as its answer may be to come.
+    own: Vec<Change>,
     /// Its links to other nodes; `None` where rooms are not federated.
     lines: Option<Lines>,
     /// When what is unsaved is tried again.
@@ -86,7 +87,7 @@ impl Keeper {
             room: None,
             stored: false,
             unsaved: Unsaved::default(),
-            changed: false,
+            own: Vec::new(),
             retry: None,
             idle: None,
             shown: Shown::default(),
@@ -311,7 +312,6 @@ impl Keeper {
         let Some(room) = &mut self.room else {
             return;
         };
-        self.changed = false;
         let now = self.server.now();
         let mut outputs = std::mem::take(&mut self.outputs);
         room.handle(what, now, &mut outputs);
@@ -331,6 +331,14 @@ impl Keeper {
             }
         }
         self.outputs = outputs;
+        self.add_own();
+    }
+
+    /// What the turn has changed is to be stored with what others have.
+    fn add_own(&mut self) {
+        for change in self.own.drain(..) {
+            self.unsaved.add(change);
+        }
     }
 
     /// Does what the room wants done.
@@ -339,17 +347,14 @@ impl Keeper {
             Output::Send(stanza) => self.outlet.send(stanza).await,
             Output::Broadcast(stanza, to) => self.outlet.broadcast(stanza, to).await,
             Output::Burst(to, stanzas) => self.outlet.burst(to, stanzas).await,
-            Output::Store(change) => {
-                self.changed = true;
-                self.unsaved.add(change);
-            }
+            Output::Store(change) => self.own.push(change),
             Output::Answer(answer) => {
                 // What was said before does not wait for the store.
                 self.outlet.send_gathered().await;
                 // What has changed nothing waits for nothing.
-                let stored = match self.changed {
-                    true => self.save().await,
-                    false => Ok(()),
+                let stored = match self.own.is_empty() {
+                    true => Ok(()),
+                    false => self.save_own().await,
                 };
                 let answer = match stored {
                     Ok(()) => answer,

@@ -121,7 +121,8 @@ impl Outlet {
         }
     }
 
-    async fn send_batch(&mut self, peer: &BareJid) {
+    /// Sends what waits for more, and does not wait for it.
+    pub(super) async fn send_batch(&mut self, peer: &BareJid) {
         let Some(batch) = self.batches.remove(peer) else {
             return;
         };

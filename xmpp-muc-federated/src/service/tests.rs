@@ -310,6 +310,48 @@ fn what_could_not_be_stored_is_tried_again_and_who_asked_is_told() {
     assert_eq!(listed[0].name.as_deref(), Some("Cave"));
 }
 
+/// Two who have their turn together do not answer for each other.
+#[test]
+fn what_the_store_refuses_of_one_is_no_answer_to_another() {
+    let world = World::new();
+    let hag = world.login("hag@example.org/pda");
+    hag.enter(&nick("firstwitch"));
+    hag.configure(COVEN, &[("muc#roomconfig_persistentroom", "1")]);
+    hag.read();
+    world.store.refuse("poison");
+    let ban = |id: &str, reason: &str| {
+        format!(
+            "<iq type='set' from='hag@example.org/pda' to='{COVEN}' id='{id}'><query xmlns='http://jabber.org/protocol/muc#admin'>\
+             <item affiliation='outcast' jid='{id}@x.example'><reason>{reason}</reason></item></query></iq>"
+        )
+    };
+    let said = format!(
+        "<message type='groupchat' from='hag@example.org/pda' to='{COVEN}'><body>poison</body></message>"
+    );
+    // All are there before the room's task runs.
+    for stanza in [said, ban("a", "weed"), ban("b", "poison"), ban("c", "brew")] {
+        let stanza = Stanza::parse(&stanza).unwrap();
+        let _ = world.server.route(stanza, Origin::SERVER);
+    }
+    world.settle();
+    let read = hag.read();
+    let answers = read.iter().filter(|stanza| stanza.starts_with("<iq"));
+    let answers: Vec<_> = answers
+        .map(|answer| (answer.contains("type='error'"), answer.contains("id='b'")))
+        .collect();
+    assert_eq!(
+        answers,
+        [(false, false), (true, true), (false, false)],
+        "{read:?}"
+    );
+    let stored = world.run(world.store.inner.load(&bare(COVEN))).unwrap();
+    let banned = stored.unwrap().affiliations.into_iter();
+    let banned = banned.filter(|entry| entry.affiliation == crate::room::Affiliation::Outcast);
+    let mut banned: Vec<_> = banned.map(|entry| entry.jid.to_string()).collect();
+    banned.sort();
+    assert_eq!(banned, ["a@x.example", "c@x.example"]);
+}
+
 /// Changes are stored together; one that no store takes is as good as lost, and the others are not.
 #[test]
 fn what_the_store_refuses_takes_nothing_else_with_it() {
@@ -549,26 +591,15 @@ fn who_enters_a_crowd_from_elsewhere_is_told_of_it_little_by_little_and_in_order
     let world = World::with(|options| options.creation = Creation::Anyone);
     let crowd = world.outside("crowd.example", 1 << 20);
     let slow = world.outside("slow.example", 250);
-    let enter = |user: &str, nick: &str| {
-        let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
-        world.inject(&format!(
-            "<presence from='{user}' to='{COVEN}/{nick}'>{x}</presence>"
-        ));
-    };
-    enter("u0@crowd.example/x", "n0");
-    world.inject(&format!(
-        "<iq type='set' id='c' from='u0@crowd.example/x' to='{COVEN}'>\
-         <query xmlns='http://jabber.org/protocol/muc#owner'>\
-         <x xmlns='jabber:x:data' type='submit'/></query></iq>"
-    ));
+    world.opened_by("u0@crowd.example/x", "n0");
     for n in 1..CROWD {
-        enter(&format!("u{n}@crowd.example/x"), &format!("n{n}"));
+        world.enters(&format!("u{n}@crowd.example/x"), &format!("n{n}"));
         crowd.read();
     }
     // Those who came last were told little by little as well.
     world.advance(Duration::from_millis(100));
     crowd.read();
-    enter("hag@slow.example/pda", "hag");
+    world.enters("hag@slow.example/pda", "hag");
     world.inject(&format!(
         "<message type='groupchat' from='u0@crowd.example/x' to='{COVEN}'><body>x</body></message>"
     ));

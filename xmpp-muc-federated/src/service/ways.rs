@@ -16,7 +16,14 @@ use crate::fmuc::LinkState;
 /// The domains that rooms of a service have links to.
 #[derive(Default)]
 pub(super) struct Ways {
-    domains: Mutex<HashMap<BareJid, Domain>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    domains: HashMap<BareJid, Domain>,
+    /// The domains whose link has not acknowledged anything yet.
+    unproven: HashMap<LinkId, BTreeSet<BareJid>>,
 }
 
 #[derive(Default)]
@@ -64,7 +71,7 @@ impl Ways {
                 self.up(pair.to(), *resumed);
                 self.goes_over(pair.to(), *link, *resumed);
             }
-            LinkEvent::Acked(link, _) => self.acknowledged(*link),
+            LinkEvent::Acked(link, _) => _ = self.acknowledged(*link),
             LinkEvent::Down { pair, why, .. } if pair.from() == service => {
                 self.down(pair.to(), why);
             }
@@ -84,22 +91,33 @@ impl Ways {
     }
 
     fn goes_over(&self, domain: &BareJid, link: LinkId, resumed: bool) {
-        let mut domains = lock(&self.domains);
-        if let Some(it) = domains.get_mut(domain) {
-            let still = resumed && it.link.is_some_and(|(_, acknowledges)| acknowledges);
-            it.link = Some((link, still));
+        let mut known = lock(&self.known);
+        let Some(it) = known.domains.get_mut(domain) else {
+            return;
+        };
+        let still = resumed && it.link.is_some_and(|(_, acknowledges)| acknowledges);
+        let before = it.link.replace((link, still));
+        known.forget(domain, before);
+        if !still {
+            known
+                .unproven
+                .entry(link)
+                .or_default()
+                .insert(domain.clone());
         }
     }
 
-    /// A peer has acknowledged something: it will all that goes over that link.
-    fn acknowledged(&self, link: LinkId) {
-        let mut domains = lock(&self.domains);
-        for (domain, it) in domains.iter_mut() {
-            if it.link == Some((link, false)) {
+    /// A peer has acknowledged something: it will all that goes over that link. Gives how many domains were looked at: it comes often, and is news once.
+    fn acknowledged(&self, link: LinkId) -> usize {
+        let mut known = lock(&self.known);
+        let unproven = known.unproven.remove(&link).unwrap_or_default();
+        for domain in &unproven {
+            if let Some(it) = known.domains.get_mut(domain) {
                 it.link = Some((link, true));
                 it.tell(domain, &[LinkState::Acknowledged]);
             }
         }
+        unproven.len()
     }
 
     fn down(&self, domain: &BareJid, why: &Down) {
@@ -112,8 +130,8 @@ impl Ways {
     }
 
     fn seen(&self, domain: &BareJid) {
-        let mut domains = lock(&self.domains);
-        if let Some(it) = domains.get_mut(domain)
+        let mut known = lock(&self.known);
+        if let Some(it) = known.domains.get_mut(domain)
             && it.last == Last::Down
         {
             it.last = Last::Nothing;
@@ -122,16 +140,16 @@ impl Ways {
     }
 
     fn change(&self, domain: &BareJid, now: Last, told: impl Fn(Last) -> Vec<LinkState>) {
-        let mut domains = lock(&self.domains);
-        if let Some(it) = domains.get_mut(domain) {
+        let mut known = lock(&self.known);
+        if let Some(it) = known.domains.get_mut(domain) {
             let last = std::mem::replace(&mut it.last, now);
             it.tell(domain, &told(last));
         }
     }
 
     fn enter(&self, name: &BareJid, post: &Arc<Post>) {
-        let mut domains = lock(&self.domains);
-        let domain = domains.entry(name.clone()).or_default();
+        let mut known = lock(&self.known);
+        let domain = known.domains.entry(name.clone()).or_default();
         domain.rooms.push(post.clone());
         if domain.link.is_some_and(|(_, acknowledges)| acknowledges) {
             post.signals.push(name, LinkState::Acknowledged);
@@ -139,13 +157,29 @@ impl Ways {
     }
 
     fn leave(&self, domain: &BareJid, post: &Arc<Post>) {
-        let mut domains = lock(&self.domains);
-        let Some(it) = domains.get_mut(domain) else {
+        let mut known = lock(&self.known);
+        let Some(it) = known.domains.get_mut(domain) else {
             return;
         };
         it.rooms.retain(|other| !Arc::ptr_eq(other, post));
         if it.rooms.is_empty() {
-            domains.remove(domain);
+            let gone = known.domains.remove(domain);
+            known.forget(domain, gone.and_then(|gone| gone.link));
+        }
+    }
+}
+
+impl Known {
+    /// What goes to a domain does not go over this any more.
+    fn forget(&mut self, domain: &BareJid, link: Option<(LinkId, bool)>) {
+        let Some((link, false)) = link else {
+            return;
+        };
+        if let Some(unproven) = self.unproven.get_mut(&link) {
+            unproven.remove(domain);
+            if unproven.is_empty() {
+                self.unproven.remove(&link);
+            }
         }
     }
 }
@@ -279,10 +313,10 @@ mod tests {
         }
         let heard = post.signals.next().now_or_never().unwrap_or_default();
         drop(interest);
-        assert!(
-            lock(&ways.domains).is_empty(),
-            "somebody still wants to hear"
-        );
+        let known = lock(&ways.known);
+        let left = (known.domains.len(), known.unproven.len());
+        assert_eq!(left, (0, 0), "somebody still wants to hear");
+        drop(known);
         heard
             .into_iter()
             .map(|(domain, state)| (domain.to_string(), state))
@@ -306,6 +340,31 @@ mod tests {
         let events = [up("a", false), acked(1), up("a", false)];
         assert_eq!(heard(&events), of_a(&[UP]));
         assert_eq!(heard(&[acked(1)]), []);
+    }
+
+    #[test]
+    fn an_acknowledgement_costs_what_it_is_news_for() {
+        let (ways, post) = (Arc::new(Ways::default()), post());
+        let mut interest = Interest::new(ways.clone(), post.clone());
+        let domains = (0..1000).map(|n| bare(&format!("d{n}")));
+        interest.set(domains.clone().collect());
+        // Ten to a link, as one stream carries several domains.
+        for (n, domain) in domains.enumerate() {
+            ways.goes_over(&domain, LinkId::Out(n as u64 / 10), false);
+        }
+        let acknowledged = |link| ways.acknowledged(LinkId::Out(link));
+        assert_eq!([7, 7, 8, 1000, 7].map(acknowledged), [10, 0, 10, 0, 0]);
+        let heard = post.signals.next().now_or_never().unwrap_or_default();
+        assert_eq!(heard.len(), 20);
+        // Another stream has to say it anew, one that goes on with the session does not.
+        ways.goes_over(&bare("d70"), LinkId::Out(2000), false);
+        ways.goes_over(&bare("d71"), LinkId::Out(2001), true);
+        assert_eq!([2000, 2001].map(acknowledged), [1, 0]);
+        // Nor does one whose place another has taken.
+        ways.goes_over(&bare("d0"), LinkId::Out(2002), false);
+        assert_eq!([0, 2002].map(acknowledged), [9, 1]);
+        drop(interest);
+        assert!(lock(&ways.known).unproven.is_empty());
     }
 
     #[test]

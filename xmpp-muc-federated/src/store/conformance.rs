@@ -44,6 +44,7 @@ pub async fn rooms(make: impl AsyncFn() -> Arc<dyn Rooms>) {
     calls_take_effect_in_their_order(&*make().await).await;
     rooms_do_not_mix(&*make().await).await;
     listed_rooms_come_page_by_page(&*make().await).await;
+    states_come_page_by_page(&*make().await).await;
     services_do_not_mix(&*make().await).await;
     long_addresses_are_kept(&*make().await).await;
     federation::suite(make).await;
@@ -322,6 +323,48 @@ async fn listed_rooms_come_page_by_page(store: &dyn Rooms) {
     let after = bare("ab@rooms.example.org");
     let page = ok(store.list(&service(), Some(&after), 1).await);
     assert_eq!(addresses(&page), ["b@rooms.example.org"], "after another");
+}
+
+async fn states_come_page_by_page(store: &dyn Rooms) {
+    let service = bare("rooms.example.org");
+    let first = ok(store.states(&service, None, 9).await);
+    assert!(first.is_empty(), "states at first {first:?}");
+    let mut wanted = Vec::new();
+    for (n, name) in ["b", "a", "\u{e4}", "z", "aa", "a-", "0", "c"]
+        .into_iter()
+        .enumerate()
+    {
+        let room = bare(&format!("{name}@rooms.example.org"));
+        // Whether it may be listed does not matter.
+        let state = Change::State {
+            state: format!("<{name}/>"),
+            listed: n % 2 == 0,
+            name: None,
+        };
+        ok(store.apply(&room, &[state]).await);
+        wanted.push((room, format!("<{name}/>")));
+    }
+    let (gone, _) = wanted.remove(3);
+    ok(store.apply(&gone, &[Change::Destroyed]).await);
+    let elsewhere = bare("b@rooms.example.com");
+    ok(store.apply(&elsewhere, &[state("elsewhere", None)]).await);
+    wanted.sort_unstable();
+
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = ok(store.states(&service, after.as_ref(), 3).await);
+        assert!(page.len() <= 3, "a page of more states than was asked for");
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        found.extend(page);
+        assert!(found.len() <= wanted.len(), "there is no end of states");
+    }
+    assert_eq!(found, wanted, "all states");
+    // It need not exist.
+    let after = bare("ab@rooms.example.org");
+    let page = ok(store.states(&service, Some(&after), 1).await);
+    assert_eq!(page, [(bare("b@rooms.example.org"), "<b/>".to_owned())]);
 }
 
 async fn services_do_not_mix(store: &dyn Rooms) {

@@ -137,6 +137,20 @@ impl Rooms for Memory {
         Ok(linked.take(limit).map(|(room, _)| room.clone()).collect())
     }
 
+    async fn states(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, String)>> {
+        let rooms = self.rooms();
+        let from = after.map_or(Unbounded, Excluded);
+        let rest = rooms.range::<BareJid, _>((from, Unbounded));
+        let states = rest.filter(|(room, _)| is_of(room, service));
+        let states = states.map(|(room, held)| (room.clone(), held.state.clone()));
+        Ok(states.take(limit).collect())
+    }
+
     async fn count(&self, service: &BareJid) -> Result<usize> {
         let rooms = self.rooms();
         Ok(rooms.keys().filter(|room| is_of(room, service)).count())

@@ -208,6 +208,7 @@ impl Link {
         join: Option<Extension>,
     ) -> Stanza {
         self.named = Some(occupant.jid.clone());
+        self.named_by = dot.cloned();
         let nick = self.nick_there(&occupant.jid, &occupant.nick);
         self.announced.insert(occupant.jid.clone(), nick.clone());
         self.wait_no_more(&occupant.jid);

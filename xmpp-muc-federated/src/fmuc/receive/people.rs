@@ -42,13 +42,11 @@ impl Node {
             if !news {
                 return;
             }
-            let event = Event::Here(occupant);
-            let passing = Passing {
-                event,
-                dot,
-                late: None,
-            };
-            return self.publish(via, &passing, turn);
+            // Who has not heard of what came after it would take them for there.
+            if let Some(Dot { node, epoch, seq }) = dot {
+                self.tell_gone(via, &[(node, epoch, seq..=seq)], turn);
+            }
+            return;
         }
         let before = self.crowd.get(&jid).cloned();
         let nick_there = occupant.nick.clone();
@@ -67,7 +65,7 @@ impl Node {
         if sight != Sight::Suppressed {
             sight = self.show(via, &occupant, before.as_ref(), turn);
         }
-        self.displace(turn);
+        self.displace(&occupant.nick, turn);
         let lasting = dot.clone().or_else(|| before.as_ref()?.dot.clone());
         self.crowd.insert(Known {
             occupant: occupant.clone(),

@@ -4,13 +4,14 @@ use xmpp_core::stanza::Stanza;
 use xmpp_core::time::Timestamp;
 use xmpp_core::{BareJid, Jid};
 
-use crate::fmuc::crowd::{Sight, Via};
+use crate::fmuc::crowd::{Known, Sight, Via};
 use crate::fmuc::event::{Event, Passing};
 use crate::fmuc::link::{Link, extended};
 use crate::fmuc::node::{Node, Turn};
 use crate::fmuc::{Extension, Fmuc};
 use crate::log::{Entry, NodeId, Range, Vector};
 use crate::ns;
+use crate::room::elsewhere::Parting;
 use crate::room::{Room, Wanted};
 
 /// What is to be told to one who lacks it.
@@ -43,8 +44,12 @@ impl Node {
             Via::Child(peer) => self.children.get(peer).map(|child| &child.link),
             Via::Here => None,
         };
-        // By the stanza that has joined.
-        let told = |jid: &Jid| link.is_some_and(|link| link.named.as_ref() == Some(jid));
+        // By the stanza that has joined, if nothing has become of them since.
+        let told = |known: &Known| {
+            link.is_some_and(|link| {
+                link.named.as_ref() == Some(&known.occupant.jid) && link.named_by == known.dot
+            })
+        };
         let ext = link.is_some_and(Link::is_ext);
         let unsure = |jid: &Jid| link.is_some_and(|link| link.unsure.contains_key(jid));
         // Nothing is known of what a peer was told by a life before this one: in which way they are there whose coming it knows may be news.
@@ -60,7 +65,7 @@ impl Node {
             let covered = known.dot.as_ref().is_some_and(|dot| vector.covers(dot));
             if (known.sight != Sight::Lost || ext)
                 && (!covered || anew || unsure(jid))
-                && (!told(jid) || unsure(jid))
+                && (!told(known) || unsure(jid))
             {
                 delta.passing.push(Passing {
                     event: Event::Here(known.occupant.clone()),
@@ -92,6 +97,28 @@ impl Node {
                     }
                 }
             }
+        }
+        // On whose behalf it was joined, and who was forgotten meanwhile, which is no event.
+        let goes = |jid: &Jid| {
+            let gone =
+                |one: &Passing| matches!(&one.event, Event::Gone { jid: gone, .. } if gone == jid);
+            delta.passing.iter().any(gone)
+        };
+        if let Some(jid) = link.and_then(|link| link.named.as_ref())
+            && ext
+            && self.crowd.get(jid).is_none()
+            && !self.held.is_of(jid)
+            && !goes(jid)
+        {
+            delta.passing.push(Passing {
+                event: Event::Gone {
+                    jid: jid.clone(),
+                    nick: String::new(),
+                    parting: Parting::default(),
+                },
+                dot: None,
+                late: None,
+            });
         }
         delta.passing.extend(subject.cloned());
         delta.gone = missing.gone;

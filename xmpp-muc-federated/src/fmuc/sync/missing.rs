@@ -120,7 +120,7 @@ impl Node {
 
     /// Tells all links but this one that these events will not come, and of what they were not told; those of which it speaks with the next event need not hear
     /// of it now.
-    pub(super) fn tell_gone(&mut self, via: &Via, ranges: &[Range], turn: &mut Turn<'_>) {
+    pub(in crate::fmuc) fn tell_gone(&mut self, via: &Via, ranges: &[Range], turn: &mut Turn<'_>) {
         // A life that has begun, and in which nothing has happened, is none of them.
         let ranges = ranges.iter().filter(|(.., seqs)| !seqs.is_empty());
         let ranges: &[Range] = &ranges.cloned().collect::<Vec<_>>();

@@ -223,3 +223,114 @@ fn a_session_that_is_over_takes_no_events_away() {
         "{seen:#?}"
     );
 }
+
+/// A link that was up anew for a moment is not as it was, though the next one is resumed.
+#[test]
+fn what_was_lost_before_the_last_outage_is_lost() {
+    let mut world = World::new("A B>A");
+    world.run(
+        "al enters A\nhm enters B\nwait 60\nhold B A\nhm leaves B\ncut A B\nwait 60\nrelease B A",
+    );
+    world.run("heal A B\ncut A B\nwait 1\nresume A B\nwait 60");
+    let seen = world.run("ha enters A");
+    assert!(!seen.contains(&"ha: P Hamlet".to_owned()), "{seen:#?}");
+    assert!(world.nodes[&'A'].children.is_empty());
+}
+
+/// Which nodes can be heard of again is told also to a room whose own link was down at that moment, and nothing else was missed.
+#[test]
+fn who_is_heard_of_again_while_a_link_is_down_is_told_when_it_is_up() {
+    let mut world = World::new("A B>A C>A");
+    world.run("al enters A\nhm enters B\nmb enters C\nwait 60");
+    // C hears that B is cut off; that it is back happens while C's own way stands still.
+    world.run(
+        "cut A B\nwait 5\nhold A C\nhold C A\ncut A C\nheal A B\nwait 1\nrelease A C\nrelease C A",
+    );
+    let seen = world.run("resume A C\nwait 600");
+    assert!(
+        !seen.iter().any(|line| line.starts_with("mb: U Hamlet")),
+        "{seen:#?}"
+    );
+}
+
+/// By which way the room that it has joined hangs on the root is told to a room when its link is up: not into the link that is down.
+#[test]
+fn the_way_to_the_root_is_not_told_into_a_link_that_is_down() {
+    let mut world = World::new("A B>A C>B");
+    world.run("cut A B\nhm enters B\nmb enters C\nwait 60\ncut B C\nwait 1");
+    let seen = world.run("heal A B\nal enters A\nwait 10");
+    assert!(
+        !seen.iter().any(|line| line.starts_with("B>C")),
+        "{seen:#?}"
+    );
+    world.run("resume B C\nwait 60");
+    let path: Vec<_> = world.nodes[&'C']
+        .ancestors
+        .iter()
+        .map(|node| node.as_str().to_owned())
+        .collect();
+    let way = [super::address('B'), super::address('A')];
+    assert_eq!(path, way.map(|room| room.to_string()));
+}
+
+/// On whose behalf a room joins is told of by that; what becomes of them until there is an answer is told like anything else.
+#[test]
+fn what_becomes_of_the_one_who_is_named_while_a_room_joins_is_told() {
+    let mut world = World::new("A B>A");
+    world.run("al enters A\ncut A B\nhm enters B\nop enters B\nwait 1\nhold A B\nheal A B\nwait 1");
+    world.run("hm sends B <presence to='x/Prince'/>");
+    let seen = world.run("release A B\nwait 5");
+    assert!(
+        seen.iter().any(|line| line.starts_with("al: P Prince")),
+        "{seen:#?}"
+    );
+    assert_eq!(world.roster('A'), ["Alice", "Ophelia", "Prince"]);
+}
+
+/// Who is named by a join, and forgotten before there is an answer, is gone: that a room leaves is no event of anybody's.
+#[test]
+fn who_was_named_by_a_join_and_is_forgotten_is_not_there() {
+    let mut world = World::new("A B>A C>B");
+    world.run("al enters A\ncut A B\nbc enters C\nhm enters B\nwait 1\nhold A B\nheal A B\nwait 1");
+    let mut federation = world.setups[&'C'].federation.clone();
+    federation.parents.clear();
+    world.handle('C', super::Input::Configure(federation));
+    world.settle();
+    world.run("release A B\nwait 60");
+    assert_eq!(world.roster('A'), ["Alice", "Hamlet"]);
+}
+
+/// Of one who is forgotten while a link is down nothing is told when it is up, be it that something of them was yet to be told.
+#[test]
+fn who_is_forgotten_is_not_told_of_any_more() {
+    let mut world = World::new("A B>A C>B");
+    world.run(
+        "al enters A\nhm enters B\nwait 60\nhold B A\nmb enters C\nwait 1\ncut A B\nrelease B A",
+    );
+    world.run("mb sends C <presence to='x/Macbeth'><show>dnd</show></presence>\nwait 5");
+    let mut federation = world.setups[&'C'].federation.clone();
+    federation.parents.clear();
+    world.handle('C', super::Input::Configure(federation));
+    world.settle();
+    world.run("heal A B\nwait 600");
+    assert_eq!(world.roster('A'), ["Alice", "Hamlet"]);
+}
+
+/// That somebody has come, and it is known already that they are gone, is not told to a room that has never heard of either.
+#[test]
+fn who_is_gone_by_the_time_that_one_hears_of_their_coming_is_not_introduced() {
+    let mut world = World::new("A B>A C>A");
+    world.run("al enters A\nhm enters B\nwait 60\nhold B A\nop enters B\nop leaves B");
+    let mut stanzas = world.all_taken('B', 'A');
+    stanzas.reverse();
+    let (gone, here) = (stanzas.remove(0), stanzas.remove(0));
+    world.deliver(('B', 'A'), gone);
+    world.run("mb enters C\nwait 1");
+    world.deliver(('B', 'A'), here);
+    let seen = world.run("release B A\nwait 60");
+    assert!(
+        !seen.iter().any(|line| line.contains("P Ophelia")),
+        "{seen:#?}"
+    );
+    assert_eq!(world.roster('C'), ["Alice", "Hamlet", "Macbeth"]);
+}

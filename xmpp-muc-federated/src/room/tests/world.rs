@@ -41,7 +41,7 @@ struct Client {
 
 /// What goes wrong in the test of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     /// The broadcast of so many is lost.
     Lost(usize),
     /// Other nodes are not told of so many an event.
@@ -50,8 +50,8 @@ enum Fault {
     Disordered,
 }
 
-struct World {
-    bench: Bench,
+pub(super) struct World {
+    pub(super) bench: Bench,
     chance: u64,
     clients: BTreeMap<String, Client>,
     /// There are other nodes.
@@ -67,7 +67,7 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, fault: Option<Fault>) -> World {
+    pub(super) fn new(seed: u64, fault: Option<Fault>) -> World {
         let limits = Limits {
             burst: 1_000_000,
             sessions: 2,
@@ -130,7 +130,7 @@ impl World {
         out
     }
 
-    fn below(&mut self, most: usize) -> usize {
+    pub(super) fn below(&mut self, most: usize) -> usize {
         self.chance ^= self.chance << 13;
         self.chance ^= self.chance >> 7;
         self.chance ^= self.chance << 17;
@@ -141,11 +141,16 @@ impl World {
         of[self.below(of.len())]
     }
 
-    fn something(&mut self) -> String {
-        let (who, nick) = (
-            format!("{}/{}", self.one(&USERS), self.one(&CLIENTS)),
-            self.one(&NICKS),
-        );
+    pub(super) fn somebody(&mut self) -> String {
+        format!("{}/{}", self.one(&USERS), self.one(&CLIENTS))
+    }
+
+    pub(super) fn nick(&mut self) -> &'static str {
+        self.one(&NICKS)
+    }
+
+    pub(super) fn something(&mut self) -> String {
+        let (who, nick) = (self.somebody(), self.nick());
         let show = format!("<show>{}</show>", self.one(&["away", "dnd", "xa"]));
         let x = format!("<x xmlns='{}'/>", ns::MUC);
         let admin = |item: &str| {
@@ -220,7 +225,7 @@ impl World {
         }
     }
 
-    fn perform(&mut self, output: &Output) {
+    pub(super) fn perform(&mut self, output: &Output) {
         match output {
             Output::Send(stanza) | Output::Answer(stanza) => {
                 let to = stanza.to().expect("what is sent has an address").clone();

@@ -72,6 +72,7 @@ impl Keeper {
         for output in made {
             self.perform(output).await;
         }
+        self.add_own();
         self.table.house.metrics.created.increment();
         // If it fails it is tried again.
         let _ = self.save().await;

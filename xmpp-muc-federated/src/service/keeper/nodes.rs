@@ -9,7 +9,7 @@ use super::super::federation::nobody_here;
 use super::super::held::{Happening, Held};
 use super::super::lines::Lines;
 use super::Keeper;
-use crate::fmuc::{LinkState, Matter, Notice};
+use crate::fmuc::{LinkState, Matter, Notice, is_waited_for};
 
 impl Keeper {
     /// The streams to servers of other nodes have gone down, or come up.
@@ -63,7 +63,11 @@ impl Keeper {
             (Some(federal), Some(federation)) => federal.pause(peer, federation),
             _ => Duration::ZERO,
         };
+        let is_waited_for = is_waited_for(&stanza);
         self.outlet.send_together(peer, stanza, pause).await;
+        if is_waited_for {
+            self.outlet.send_batch(peer).await;
+        }
     }
 
     /// What those who run the service should know.

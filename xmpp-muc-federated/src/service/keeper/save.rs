@@ -41,6 +41,13 @@ impl Keeper {
         refused.map_or(Ok(()), Err)
     }
 
+    /// Stores what this turn has changed, apart from what others have: if the store refuses one of theirs, that is no answer to this.
+    pub(super) async fn save_own(&mut self) -> Result<(), StanzaError> {
+        let _ = self.save().await;
+        self.add_own();
+        self.save().await
+    }
+
     /// These are stored.
     fn took(&mut self, changes: &[Change]) {
         for change in changes {

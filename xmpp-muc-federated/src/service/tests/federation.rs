@@ -105,6 +105,41 @@ fn a_request_that_is_between_rooms_is_answered_and_reaches_no_user() {
     assert!(answers[0].contains("service-unavailable"), "{answers:?}");
 }
 
+/// Over a line on which an answer takes half a minute, a session is three messages that nothing else can go with.
+#[test]
+fn what_is_said_waits_for_more_and_what_the_other_room_waits_for_does_not() {
+    let federation = fmuc::Federation {
+        accept: fmuc::Accept::Any,
+        profile: fmuc::LinkProfile::Hf,
+        ..fmuc::Federation::default()
+    };
+    let world = federating(vec![(bare(COVEN), Arc::new(federation))]);
+    let other = world.outside("room@rooms.example.net", 100);
+    let hag = world.login("hag@example.org/pda");
+    hag.enter(&nick("firstwitch"));
+    world.inject(&format!(
+        "<presence from='room@rooms.example.net/Hamlet' to='{COVEN}/Hamlet'>\
+         <fmuc xmlns='http://isode.com/protocol/fmuc' from='hamlet@example.net/p'>\
+         <join xmlns='urn:x-fmuc:1' v='1' m='pp' s='7f3a.1' f='1'><h a='1' n='room@rooms.example.net' e='mhpb0g' s='1'/></join>\
+         <o xmlns='urn:x-fmuc:1' i='1.1'/></fmuc><x xmlns='http://jabber.org/protocol/muc'/>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><item/></x></presence>"
+    ));
+    // All that it is told, at once.
+    let told = other.read();
+    assert!(
+        told.first().is_some_and(|first| first.contains("<sync ")),
+        "{told:?}"
+    );
+    assert!(
+        told.last().is_some_and(|last| last.contains("<synced")),
+        "{told:?}"
+    );
+    hag.say(COVEN, "Double, double");
+    assert_eq!(other.read(), [""; 0]);
+    world.advance(Duration::from_secs(10));
+    assert_eq!(world::bodies(&other.read()), ["Double, double"]);
+}
+
 /// Others would take what happens in it for what has happened before.
 #[test]
 fn a_room_that_is_made_again_at_once_is_in_another_life() {

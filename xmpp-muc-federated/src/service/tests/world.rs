@@ -20,6 +20,7 @@ use xmpp_core::store::{Result, StoreError, Stores};
 use xmpp_core::time::{Clock, Now, Timestamp};
 use xmpp_core::{BareJid, FullJid, Jid, im};
 
+use super::COVEN;
 use crate::room::Config as RoomConfig;
 use crate::service::{Options, Service};
 use crate::settings::Settings;
@@ -155,6 +156,24 @@ impl World {
         let stanza = Stanza::parse(stanza).unwrap();
         let dispatch = self.server.route(stanza, Origin::SERVER);
         let _ = self.run(dispatch.finish());
+    }
+
+    /// Somebody of another server enters the coven.
+    pub(super) fn enters(&self, user: &str, nick: &str) {
+        let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
+        self.inject(&format!(
+            "<presence from='{user}' to='{COVEN}/{nick}'>{x}</presence>"
+        ));
+    }
+
+    /// The same as the first, who takes it as it is.
+    pub(super) fn opened_by(&self, user: &str, nick: &str) {
+        self.enters(user, nick);
+        self.inject(&format!(
+            "<iq type='set' id='c' from='{user}' to='{COVEN}'>\
+             <query xmlns='http://jabber.org/protocol/muc#owner'>\
+             <x xmlns='jabber:x:data' type='submit'/></query></iq>"
+        ));
     }
 
     /// The rooms in memory.
@@ -403,6 +422,16 @@ impl Rooms for Store {
     ) -> Result<Vec<BareJid>> {
         self.begin().await?;
         self.inner.linked(service, after, limit).await
+    }
+
+    async fn states(
+        &self,
+        service: &BareJid,
+        after: Option<&BareJid>,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, String)>> {
+        self.begin().await?;
+        self.inner.states(service, after, limit).await
     }
 
     async fn count(&self, service: &BareJid) -> Result<usize> {
