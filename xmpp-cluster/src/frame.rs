@@ -7,6 +7,10 @@
 //!
 //! No frame is trusted: whatever does not read as one is an [`Error`], and the transport has proven who has sent it.
 
+mod accounts;
+mod served;
+pub mod standby;
+mod stanzas;
 mod table;
 mod wire;
 
@@ -17,6 +21,9 @@ use xmpp_sm::Counter;
 
 use crate::node::{Incarnation, Life, NodeId, SiteId, Versions};
 
+pub use accounts::AccountChanged;
+pub use served::{SERVED, Served};
+pub use stanzas::{Carried, End, Outcome, Push, Route, Verdict};
 pub use table::{Change, Delta, Entry, Page, Pull, Resumable};
 
 /// The version of what this release writes.
@@ -121,6 +128,30 @@ pub struct Ack {
 pub enum Parcel {
     /// Changes of its sender's slice of the session table.
     Table(Delta),
+    /// A stanza for one session.
+    Push(Box<Push>),
+    /// A stanza for an account.
+    Route(Box<Route>),
+    /// What has become of one of these.
+    Outcome(Outcome),
+    /// A session's address is taken over.
+    End(End),
+    /// An account has changed in the store that both share.
+    AccountChanged(AccountChanged),
+    /// What its sender serves beside accounts.
+    Served(Served),
+    /// What has happened to sessions that the addressee keeps replicas of.
+    Log(standby::Log),
+    /// How far that has come.
+    Logged(standby::Logged),
+    /// What was accepted for a session that is the addressee's.
+    Yield(standby::Yield),
+    /// That it is safe.
+    Yielded(standby::Yielded),
+    /// The question whose the sender's sessions are.
+    Whose(standby::Whose),
+    /// The answer.
+    Mine(standby::Mine),
     /// Of a later version.
     Unknown,
 }

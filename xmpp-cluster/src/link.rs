@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use xmpp_core::machine::Machine;
-use xmpp_core::time::Now;
+use xmpp_core::time::{Now, Timestamp};
 use xmpp_sm::{AckError, Counter, Outbound};
 
 use crate::frame::{Ack, Body, Data};
@@ -73,6 +73,9 @@ pub enum Output {
     Deliver(Bytes),
     /// The other side has so many parcels more.
     Acked(usize),
+    /// The other side has given up what it had sent and this one may not have: answers may be among it. Comes before what it has
+    /// sent since.
+    Reset,
     /// The other side acknowledges what makes no sense; nothing has changed.
     Nonsense(AckError),
 }
@@ -105,9 +108,15 @@ pub struct Link {
     resend: Option<Instant>,
     /// How often that was done in vain.
     attempts: u32,
+    /// Up to which parcel, sent when, an acknowledgement tells how long the way is.
+    probe: Option<(Counter, Instant)>,
+    round_trip: Option<Duration>,
     heard: Heard,
     counts: Counts,
 }
+
+/// Epochs of one link, one for each time that it is given up; then follow those of a link that was made later.
+const EPOCHS: u64 = 1 << 16;
 
 /// The other direction.
 #[derive(Debug, Default)]
@@ -120,18 +129,22 @@ struct Heard {
 }
 
 impl Link {
-    /// A link that has carried nothing, to a node that is not known to be there.
-    pub fn new(limits: Limits) -> Link {
+    /// A link that has carried nothing, to a node that is not known to be there. Of two for the same pair of lives (the first was
+    /// forgotten by one side alone) the later one is made with the later `since`.
+    pub fn new(limits: Limits, since: Timestamp) -> Link {
+        let since = u64::try_from(since.0).unwrap_or_default();
         Link {
             limits,
             up: false,
-            epoch: 1,
+            epoch: since.saturating_add(1).saturating_mul(EPOCHS),
             sent: Outbound::default(),
             sent_bytes: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             resend: None,
             attempts: 0,
+            probe: None,
+            round_trip: None,
             heard: Heard::default(),
             counts: Counts::default(),
         }
@@ -156,6 +169,7 @@ impl Link {
         self.backlog_bytes = 0;
         self.resend = None;
         self.attempts = 0;
+        self.probe = None;
         let mut all = std::mem::take(&mut self.sent).into_waiting();
         all.append(&mut self.backlog);
         all
@@ -176,6 +190,11 @@ impl Link {
         self.sent_bytes + self.backlog_bytes
     }
 
+    /// How long an acknowledgement takes, smoothed; `None` before the first.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// What it counts.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -188,6 +207,9 @@ impl Link {
             return;
         }
         if data.epoch > heard.epoch {
+            if heard.epoch != 0 || !data.epoch.is_multiple_of(EPOCHS) {
+                out.push(Output::Reset);
+            }
             *heard = Heard {
                 epoch: data.epoch,
                 ..Heard::default()
@@ -222,6 +244,7 @@ impl Link {
             Ok(had) => {
                 self.sent_bytes -= had.iter().map(Bytes::len).sum::<usize>();
                 self.attempts = 0;
+                self.measure(now);
                 self.resend =
                     (!self.sent.waiting().is_empty()).then(|| now.instant + self.limits.resend);
                 out.push(Output::Acked(had.len()));
@@ -230,6 +253,21 @@ impl Link {
             Err(AckError::Backwards { .. }) => {}
             Err(error) => out.push(Output::Nonsense(error)),
         }
+    }
+
+    fn measure(&mut self, now: Now) {
+        let acked = self.sent.acked();
+        let Some((_, sent)) = self
+            .probe
+            .take_if(|(until, _)| acked.since(*until).is_some())
+        else {
+            return;
+        };
+        let took = now.instant.saturating_duration_since(sent);
+        self.round_trip = Some(match self.round_trip {
+            Some(before) => (before * 7 + took) / 8,
+            None => took,
+        });
     }
 
     /// Sends what fits into the window, and what is owed.
@@ -252,6 +290,7 @@ impl Link {
             self.backlog = VecDeque::new();
         }
         if self.sent.waiting().len() > first {
+            self.probe.get_or_insert((self.sent.count(), now.instant));
             self.resend.get_or_insert(now.instant + self.limits.resend);
             self.transmit(first, out);
         }
@@ -262,6 +301,8 @@ impl Link {
 
     /// Sends what is under way once more.
     fn again(&mut self, now: Now, out: &mut Vec<Output>) {
+        // Which copy is acknowledged nobody can say.
+        self.probe = None;
         self.counts.resent += self.sent.waiting().len() as u64;
         self.attempts = (self.attempts + 1).min(3);
         self.resend = Some(now.instant + self.limits.resend * (1 << self.attempts));

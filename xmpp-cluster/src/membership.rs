@@ -160,7 +160,7 @@ impl Membership {
     }
 
     /// Notices whether this node was held up. Whoever calls does so before anything of what has come is looked at.
-    fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
+    pub(crate) fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
         let Some(last) = self.last.replace(now) else {
             return;
         };

@@ -19,11 +19,17 @@ use crate::node::{Incarnation, Life, NodeId};
 
 use slice::{Next, Slice};
 
-/// Entries of a page, at most: with presences of some hundred bytes they are well within a [frame](crate::frame::FRAME).
+/// Entries of a page, at most.
 pub const PAGE: usize = 500;
 
-/// Bytes of a page's presences, at most.
+/// Bytes of a page after which it ends: with an entry of the greatest size behind them they are within a [frame](crate::frame::FRAME).
 pub const PAGE_BYTES: usize = 512 << 10;
+
+/// Bytes of a presence that others are told of, at most.
+pub const PRESENCE: usize = 256 << 10;
+
+/// Bytes of an entry besides its texts, at most, as a frame has them.
+const OVERHEAD: usize = 96;
 
 /// The table as one node has it.
 #[derive(Debug)]
@@ -45,6 +51,8 @@ pub enum Output {
     Removed(NodeId, Box<Entry>),
     /// This is to be asked of that node.
     Pull(Pull),
+    /// A node's slice has been read to its end.
+    Read(NodeId),
 }
 
 /// One has to do with what is not one's own.
@@ -115,6 +123,17 @@ impl Table {
                 .into_iter()
                 .flat_map(move |slice| slice.of(account).map(move |entry| (node, entry)))
         })
+    }
+
+    /// What a node's slice has of an address.
+    pub fn entry(&self, node: &NodeId, jid: &FullJid) -> Option<&Entry> {
+        self.slices.get(node)?.get(jid)
+    }
+
+    /// All that have one address, each with its node.
+    pub fn of<'a>(&'a self, jid: &'a FullJid) -> impl Iterator<Item = (&'a NodeId, &'a Entry)> {
+        let nodes = self.accounts.get(jid.bare_str()).into_iter().flatten();
+        nodes.filter_map(move |node| Some((node, self.entry(node, jid)?)))
     }
 
     /// The resources of one node.
@@ -197,7 +216,7 @@ impl Table {
         let mut rest = slice.after(pull.from.as_ref());
         let mut until = None;
         for (stamp, entry) in rest.by_ref() {
-            bytes += entry.presence.as_ref().map_or(0, |presence| presence.len());
+            bytes += size(entry);
             entries.push((stamp, entry.clone()));
             if entries.len() == PAGE || bytes > PAGE_BYTES {
                 until = Some(entry.jid.clone());
@@ -238,7 +257,7 @@ impl Table {
                 round: page.round,
             })),
             Next::Again => self.pull(&from.node, out),
-            Next::Done => {}
+            Next::Done => out.push(Output::Read(from.node.clone())),
         }
         Ok(())
     }
@@ -324,6 +343,14 @@ impl Table {
             }
         }
     }
+}
+
+/// How much of a page an entry takes.
+fn size(entry: &Entry) -> usize {
+    let presence = entry.presence.as_ref().map_or(0, |presence| presence.len());
+    let stream = entry.resumable.as_ref();
+    let stream = stream.map_or(0, |stream| stream.id.len());
+    entry.jid.as_str().len() + presence + stream + OVERHEAD
 }
 
 #[cfg(test)]

@@ -7,6 +7,12 @@
 
 pub mod conformance;
 pub mod local;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(all(test, any(feature = "nats", feature = "zenoh")))]
+mod network;
+#[cfg(feature = "zenoh")]
+pub mod zenoh;
 
 use std::time::Duration;
 
@@ -19,6 +25,7 @@ use crate::node::{NodeId, NodeInfo, SiteId};
 /// An engine, for one node.
 ///
 /// * [`send`](Transport::send) and [`publish`](Transport::publish) never wait. What does not go is [`SendError`]; what goes may be lost all the same.
+/// * A frame has at most [`FRAME`](crate::frame::FRAME) bytes, and so has a question and an answer. What has more does not go.
 /// * Of what one node sends another in one [`Class`] the order is kept as long as nothing is lost.
 /// * A frame is given to a node once at most, and whole. Where it says that it comes from, it does: an engine that cannot prove that
 ///   to itself is none for strangers' networks.

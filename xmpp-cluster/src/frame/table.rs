@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use xmpp_core::FullJid;
 use xmpp_core::session::SessionId;
+use xmpp_core::time::Timestamp;
 
 use crate::node::Life;
 
@@ -13,6 +14,9 @@ pub struct Entry {
     pub jid: FullJid,
     /// Its session.
     pub session: SessionId,
+    /// When the address was bound, by its node's clock, and later than any other session that the node knew to have it then: of two
+    /// sessions with one address the later one keeps it.
+    pub since: Timestamp,
     /// How often the session has moved: the greater one is right.
     pub generation: u32,
     /// The stream, if it can be resumed.

@@ -8,6 +8,10 @@ use xmpp_core::time::Timestamp;
 use xmpp_sm::Counter;
 
 use super::Error;
+use super::accounts::WireAccountChanged;
+use super::served::WireServed;
+use super::standby::{WireLog, WireLogged, WireMine, WireWhose, WireYield, WireYielded};
+use super::stanzas::{WireEnd, WireOutcome, WirePush, WireRoute};
 use super::table::{Change, Delta, Entry, Page, Pull, Resumable};
 use crate::node::{Incarnation, Life, Versions};
 
@@ -96,7 +100,10 @@ pub(super) struct Ack {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Parcel {
-    #[prost(oneof = "Content", tags = "1")]
+    #[prost(
+        oneof = "Content",
+        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15"
+    )]
     content: Option<Content>,
 }
 
@@ -104,6 +111,30 @@ pub(super) struct Parcel {
 enum Content {
     #[prost(message, tag = "1")]
     Table(WireDelta),
+    #[prost(message, boxed, tag = "2")]
+    Push(Box<WirePush>),
+    #[prost(message, boxed, tag = "3")]
+    Route(Box<WireRoute>),
+    #[prost(message, tag = "4")]
+    Outcome(WireOutcome),
+    #[prost(message, tag = "5")]
+    End(WireEnd),
+    #[prost(message, tag = "6")]
+    AccountChanged(WireAccountChanged),
+    #[prost(message, tag = "7")]
+    Served(WireServed),
+    #[prost(message, tag = "10")]
+    Log(WireLog),
+    #[prost(message, tag = "11")]
+    Logged(WireLogged),
+    #[prost(message, tag = "12")]
+    Yield(WireYield),
+    #[prost(message, tag = "13")]
+    Yielded(WireYielded),
+    #[prost(message, tag = "14")]
+    Whose(WireWhose),
+    #[prost(message, tag = "15")]
+    Mine(WireMine),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -158,6 +189,8 @@ struct WireEntry {
     carbons: bool,
     #[prost(bool, tag = "11")]
     block_list: bool,
+    #[prost(sint64, tag = "12")]
+    since: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -275,6 +308,20 @@ impl From<&super::Parcel> for Parcel {
         Parcel {
             content: match parcel {
                 super::Parcel::Table(delta) => Some(Content::Table(delta.into())),
+                super::Parcel::Push(push) => Some(Content::Push(Box::new((&**push).into()))),
+                super::Parcel::Route(route) => Some(Content::Route(Box::new((&**route).into()))),
+                super::Parcel::Outcome(outcome) => Some(Content::Outcome(outcome.into())),
+                super::Parcel::End(end) => Some(Content::End(end.into())),
+                super::Parcel::AccountChanged(changed) => {
+                    Some(Content::AccountChanged(changed.into()))
+                }
+                super::Parcel::Served(served) => Some(Content::Served(served.into())),
+                super::Parcel::Log(log) => Some(Content::Log(log.into())),
+                super::Parcel::Logged(logged) => Some(Content::Logged(logged.into())),
+                super::Parcel::Yield(piece) => Some(Content::Yield(piece.into())),
+                super::Parcel::Yielded(yielded) => Some(Content::Yielded(yielded.into())),
+                super::Parcel::Whose(whose) => Some(Content::Whose(whose.into())),
+                super::Parcel::Mine(mine) => Some(Content::Mine(mine.into())),
                 super::Parcel::Unknown => None,
             },
         }
@@ -313,6 +360,7 @@ impl From<&Entry> for WireEntry {
             interested: entry.interested,
             carbons: entry.carbons,
             block_list: entry.block_list,
+            since: entry.since.0,
         }
     }
 }
@@ -446,6 +494,20 @@ impl TryFrom<Parcel> for super::Parcel {
     fn try_from(parcel: Parcel) -> Result<super::Parcel, Error> {
         Ok(match parcel.content {
             Some(Content::Table(delta)) => super::Parcel::Table(delta.try_into()?),
+            Some(Content::Push(push)) => super::Parcel::Push(Box::new((*push).try_into()?)),
+            Some(Content::Route(route)) => super::Parcel::Route(Box::new((*route).try_into()?)),
+            Some(Content::Outcome(outcome)) => super::Parcel::Outcome(outcome.try_into()?),
+            Some(Content::End(end)) => super::Parcel::End(end.try_into()?),
+            Some(Content::AccountChanged(changed)) => {
+                super::Parcel::AccountChanged(changed.try_into()?)
+            }
+            Some(Content::Served(served)) => super::Parcel::Served(served.try_into()?),
+            Some(Content::Log(log)) => super::Parcel::Log(log.try_into()?),
+            Some(Content::Logged(logged)) => super::Parcel::Logged(logged.into()),
+            Some(Content::Yield(piece)) => super::Parcel::Yield(piece.try_into()?),
+            Some(Content::Yielded(yielded)) => super::Parcel::Yielded(yielded.into()),
+            Some(Content::Whose(whose)) => super::Parcel::Whose(whose.into()),
+            Some(Content::Mine(mine)) => super::Parcel::Mine(mine.into()),
             None => super::Parcel::Unknown,
         })
     }
@@ -480,6 +542,7 @@ impl TryFrom<WireEntry> for Entry {
                 run: entry.run,
                 n: entry.n,
             },
+            since: Timestamp(entry.since),
             generation: entry.generation,
             resumable: entry.resumption.map(|id| Resumable { id, max: entry.max }),
             priority: priority.map_err(|_| Error::Without("priority"))?,
@@ -526,7 +589,7 @@ impl TryFrom<WirePage> for Page {
     }
 }
 
-fn full(text: &str) -> Result<FullJid, Error> {
+pub(super) fn full(text: &str) -> Result<FullJid, Error> {
     // What is written is prepared already; else two nodes would have two names for one resource.
     let jid = FullJid::new(text).ok().filter(|jid| jid.as_str() == text);
     jid.ok_or(Error::Without("address"))

@@ -9,7 +9,7 @@ use xmpp_core::machine::Machine;
 use xmpp_core::time::{Now, Timestamp};
 use xmpp_sm::Counter;
 
-use super::{Input, Limits, Link, Output};
+use super::{EPOCHS, Input, Limits, Link, Output};
 use crate::frame::{Ack, Body, Data};
 
 /// A step of the world.
@@ -60,6 +60,8 @@ struct World {
     /// The last that has come from each side.
     last: [Option<u32>; 2],
     acked: [usize; 2],
+    /// How often each was told that the other has given up.
+    resets: [u32; 2],
     next: u32,
     now: Now,
     fault: Fault,
@@ -86,12 +88,16 @@ fn small() -> Limits {
 impl World {
     fn new(fault: Fault) -> World {
         World {
-            sides: [Link::new(small()), Link::new(small())],
+            sides: [
+                Link::new(small(), Timestamp(0)),
+                Link::new(small(), Timestamp(0)),
+            ],
             wires: Default::default(),
             given: Default::default(),
             had: Default::default(),
             last: [None; 2],
             acked: [0; 2],
+            resets: [0; 2],
             next: 0,
             now: start(),
             fault,
@@ -228,6 +234,7 @@ impl World {
                         return Err("acknowledged and not there".into());
                     }
                 }
+                Output::Reset => self.resets[side] += 1,
                 Output::Nonsense(error) => return Err(error.to_string()),
             }
         }
@@ -338,10 +345,10 @@ fn turn(link: &mut Link, now: Now, input: Input) -> Vec<Output> {
 #[test]
 fn an_acknowledgement_rides_on_what_is_sent() {
     let now = start();
-    let mut link = Link::new(Limits::default());
+    let mut link = Link::new(Limits::default(), Timestamp(0));
     turn(&mut link, now, Input::Up);
     assert_eq!(
-        turn(&mut link, now, data(7, 0, &[b"one", b"two"])),
+        turn(&mut link, now, data(7 * EPOCHS, 0, &[b"one", b"two"])),
         [
             Output::Deliver(Bytes::from_static(b"one")),
             Output::Deliver(Bytes::from_static(b"two"))
@@ -349,10 +356,10 @@ fn an_acknowledgement_rides_on_what_is_sent() {
     );
     link.send(Bytes::from_static(b"three")).unwrap();
     let with_it = Output::Transmit(Body::Data(Data {
-        epoch: 1,
+        epoch: EPOCHS,
         after: Counter(0),
         parcels: vec![Bytes::from_static(b"three")],
-        ack: Some(ack(7, 2, false)),
+        ack: Some(ack(7 * EPOCHS, 2, false)),
     }));
     assert_eq!(turn(&mut link, now, Input::Flush), [with_it]);
     assert_eq!(turn(&mut link, now, Input::Flush), []);
@@ -361,29 +368,29 @@ fn an_acknowledgement_rides_on_what_is_sent() {
 #[test]
 fn what_is_missing_is_asked_for_and_sent_at_once_but_not_for_every_frame_behind_it() {
     let now = start();
-    let mut link = Link::new(Limits::default());
+    let mut link = Link::new(Limits::default(), Timestamp(0));
     turn(&mut link, now, Input::Up);
-    assert_eq!(turn(&mut link, now, data(1, 3, &[b"late"])), []);
-    let gap = Output::Transmit(Body::Ack(ack(1, 0, true)));
+    assert_eq!(turn(&mut link, now, data(EPOCHS, 3, &[b"late"])), []);
+    let gap = Output::Transmit(Body::Ack(ack(EPOCHS, 0, true)));
     assert_eq!(turn(&mut link, now, Input::Flush), [gap]);
     assert_eq!(link.counts().early, 1);
 
     link.send(Bytes::from_static(b"x")).unwrap();
     turn(&mut link, now, Input::Flush);
-    let again = turn(&mut link, now, Input::Ack(ack(1, 0, true)));
+    let again = turn(&mut link, now, Input::Ack(ack(EPOCHS, 0, true)));
     assert!(matches!(&again[..], [Output::Transmit(Body::Data(_))]));
-    assert_eq!(turn(&mut link, now, Input::Ack(ack(1, 0, true))), []);
+    assert_eq!(turn(&mut link, now, Input::Ack(ack(EPOCHS, 0, true))), []);
     assert_eq!(link.counts().resent, 1);
 }
 
 #[test]
 fn an_acknowledgement_of_more_than_was_sent_changes_nothing() {
     let now = start();
-    let mut link = Link::new(Limits::default());
+    let mut link = Link::new(Limits::default(), Timestamp(0));
     turn(&mut link, now, Input::Up);
     link.send(Bytes::from_static(b"x")).unwrap();
     turn(&mut link, now, Input::Flush);
-    let out = turn(&mut link, now, Input::Ack(ack(1, 2, false)));
+    let out = turn(&mut link, now, Input::Ack(ack(EPOCHS, 2, false)));
     assert!(matches!(&out[..], [Output::Nonsense(_)]));
     assert_eq!(link.len(), 1);
     assert_eq!(
@@ -392,7 +399,7 @@ fn an_acknowledgement_of_more_than_was_sent_changes_nothing() {
         "another epoch"
     );
     assert_eq!(
-        turn(&mut link, now, Input::Ack(ack(1, 1, false))),
+        turn(&mut link, now, Input::Ack(ack(EPOCHS, 1, false))),
         [Output::Acked(1)]
     );
 }
@@ -400,7 +407,7 @@ fn an_acknowledgement_of_more_than_was_sent_changes_nothing() {
 #[test]
 fn silence_is_met_ever_more_slowly() {
     let mut now = start();
-    let mut link = Link::new(Limits::default());
+    let mut link = Link::new(Limits::default(), Timestamp(0));
     turn(&mut link, now, Input::Up);
     link.send(Bytes::from_static(b"x")).unwrap();
     turn(&mut link, now, Input::Flush);
@@ -418,13 +425,13 @@ fn silence_is_met_ever_more_slowly() {
 
 #[test]
 fn a_parcel_beyond_the_bounds_is_refused() {
-    let mut link = Link::new(small());
+    let mut link = Link::new(small(), Timestamp(0));
     let mut taken = 0;
     while link.send(Bytes::from_static(&[0; 10])).is_ok() {
         taken += 1;
     }
     assert_eq!(taken, 25, "of 256 bytes");
-    let mut link = Link::new(small());
+    let mut link = Link::new(small(), Timestamp(0));
     while link.send(Bytes::new()).is_ok() {}
     assert_eq!(link.len(), 40);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use xmpp_core::time::Timestamp;
 
 use super::*;
 
@@ -17,6 +18,7 @@ fn entry(jid: &str, n: u64) -> Entry {
     Entry {
         jid: FullJid::new(jid).unwrap(),
         session: SessionId { run: 1, n },
+        since: Timestamp(0),
         generation: 0,
         resumable: None,
         priority: Some(0),
@@ -42,17 +44,40 @@ fn shown(table: &Table, node: &NodeId) -> BTreeMap<String, Entry> {
 
 /// Everything that is pulled, until nothing more is.
 fn pull_all(owner: &Table, reader: &mut Table, mut out: Vec<Output>) -> Vec<Output> {
-    let mut seen = Vec::new();
+    let (mut seen, mut ends) = (Vec::new(), 0);
     while let Some(output) = out.pop() {
         match output {
             Output::Pull(pull) => {
                 let page = owner.page(&pull).unwrap();
                 reader.paged(&owner.me, page, &mut out).unwrap();
             }
+            Output::Read(_) => ends += 1,
             other => seen.push(other),
         }
     }
+    assert_eq!(ends, 1, "and then it is known to be all");
     seen
+}
+
+#[test]
+fn a_page_of_the_longest_addresses_fits_into_a_frame() {
+    let mut a = Table::new(life("a", 1));
+    let [local, domain] = [1023, 63].map(|length| "a".repeat(length));
+    for n in 0..PAGE as u64 + 1 {
+        let resource = format!("{n:01023}");
+        a.put(entry(&format!("{local}@{domain}/{resource}"), n));
+    }
+    let pull = Pull {
+        of: a.me.clone(),
+        from: None,
+        round: 1,
+    };
+    let frame = crate::frame::Frame {
+        from: a.me.clone(),
+        to: None,
+        body: crate::frame::Body::Page(a.page(&pull).unwrap()),
+    };
+    assert!(crate::frame::Frame::decode(frame.encode()).is_ok());
 }
 
 #[test]
@@ -257,6 +282,7 @@ fn agree(seed: u64, fault: Fault) -> Result<(), String> {
                     }
                 }
                 Output::Pull(pull) => pulls.push_back(pull),
+                Output::Read(_) => {}
             }
         }
         if told != shown(&reader, &owner.me.node) {

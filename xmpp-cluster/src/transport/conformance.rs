@@ -50,11 +50,13 @@ pub async fn transport<T: Transport>(make: impl Fn() -> T) {
     let mut c = join(make(), "conformance-c", "south").await;
     names_are_unique(&a, &make).await;
     order_is_kept(&a, &mut b).await;
+    order_is_kept_in_each_class(&a, &mut b).await;
     frames_are_whole(&a, &mut b).await;
     scopes_are_kept(&a, &mut b, &mut c).await;
     requests_are_answered(&a, &mut b).await;
     nobody_is_unreachable(&a).await;
-    who_has_left_is_gone(&mut a, b, c).await;
+    who_does_not_read_holds_up_nobody(&a, &mut b, &c).await;
+    who_has_left_is_gone(&mut a, b, c, &make).await;
 }
 
 async fn join<T: Transport>(transport: T, name: &str, site: &str) -> Node<T> {
@@ -105,6 +107,43 @@ async fn order_is_kept<T: Transport>(a: &Node<T>, b: &mut Node<T>) {
     }
 }
 
+/// What goes first may pass the rest by, but not its own kind.
+async fn order_is_kept_in_each_class<T: Transport>(a: &Node<T>, b: &mut Node<T>) {
+    const CLASSES: [Class; 3] = [Class::Control, Class::Live, Class::CatchUp];
+    for n in 0..200u8 {
+        for class in CLASSES {
+            let frame = Bytes::from(vec![class as u8, n]);
+            assert_eq!(a.transport.send(&b.id, class, frame), Ok(()));
+        }
+    }
+    let mut next = [0; CLASSES.len()];
+    while next != [200; CLASSES.len()] {
+        let frame = b.frame().await.1;
+        let expected = &mut next[usize::from(frame[0])];
+        assert_eq!(frame[1], *expected, "of the class {}", frame[0]);
+        *expected += 1;
+    }
+}
+
+/// "an engine drops frames when that is full, rather than to wait."
+async fn who_does_not_read_holds_up_nobody<T: Transport>(
+    a: &Node<T>,
+    b: &mut Node<T>,
+    deaf: &Node<T>,
+) {
+    for _ in 0..2 * ROOM {
+        // Whether it goes or is refused: it comes back.
+        let _ = a
+            .transport
+            .send(&deaf.id, Class::CatchUp, Bytes::from_static(&[0; 64]));
+    }
+    let sent = a
+        .transport
+        .send(&b.id, Class::Control, Bytes::from_static(b"heard"));
+    assert_eq!(sent, Ok(()), "what goes first has room of its own");
+    assert_eq!(b.frame().await.1, "heard");
+}
+
 /// "A frame is given to a node once at most, and whole."
 async fn frames_are_whole<T: Transport>(a: &Node<T>, b: &mut Node<T>) {
     for size in [0, 1, 70_000, FRAME] {
@@ -113,6 +152,11 @@ async fn frames_are_whole<T: Transport>(a: &Node<T>, b: &mut Node<T>) {
         assert_eq!(sent, Ok(()));
         assert!(b.frame().await.1 == frame, "a frame of {size} bytes");
     }
+    let over = Bytes::from(vec![0; FRAME + 1]);
+    let sent = a.transport.send(&b.id, Class::CatchUp, over.clone());
+    assert_eq!(sent, Err(SendError::Full), "a frame that is too long");
+    let published = a.transport.publish(Scope::All, over);
+    assert_eq!(published, Err(SendError::Full), "one for all as well");
 }
 
 async fn scopes_are_kept<T: Transport>(a: &Node<T>, b: &mut Node<T>, c: &mut Node<T>) {
@@ -124,21 +168,21 @@ async fn scopes_are_kept<T: Transport>(a: &Node<T>, b: &mut Node<T>, c: &mut Nod
     };
     publish(Scope::Site("north".parse().expect("a name")), "north");
     publish(Scope::All, "all");
-    assert_eq!(b.frame().await.1, "north");
-    assert_eq!(b.frame().await.1, "all");
+    // In any order: they may go different ways.
+    let mut heard = [b.frame().await.1, b.frame().await.1];
+    heard.sort();
+    assert_eq!(heard, ["all", "north"]);
     assert_eq!(c.frame().await.1, "all", "what is for one site stays there");
 }
 
 async fn requests_are_answered<T: Transport>(a: &Node<T>, b: &mut Node<T>) {
-    let ask = || {
-        a.transport
-            .request(&b.id, Bytes::from_static(b"?"), PATIENCE)
-    };
-    let answer = async {
+    let (id, question) = (b.id.clone(), Bytes::from_static(b"?"));
+    let ask = || a.transport.request(&id, question.clone(), PATIENCE);
+    let answer = async |b: &mut Node<T>| {
         loop {
             match b.events.next().await.expect("events go on") {
                 Event::Request(from, frame, answer) => {
-                    assert_eq!((&from, &frame[..]), (&a.id, &b"?"[..]));
+                    assert_eq!((&from, &frame), (&a.id, &question));
                     return answer;
                 }
                 Event::Frame(..) => panic!("a request is no frame"),
@@ -148,9 +192,18 @@ async fn requests_are_answered<T: Transport>(a: &Node<T>, b: &mut Node<T>) {
     };
     let (answered, ()) = futures::join!(
         ask(),
-        answer.map(|answer| answer.give(Bytes::from_static(b"!")))
+        answer(b).map(|answer| answer.give(Bytes::from_static(b"!")))
     );
     assert_eq!(answered, Ok(Bytes::from_static(b"!")));
+    let long = Bytes::from(vec![7; FRAME]);
+    let (answered, ()) = futures::join!(ask(), answer(b).map(|answer| answer.give(long.clone())));
+    assert!(answered == Ok(long), "an answer may be as long as a frame");
+    let (answered, ()) = futures::join!(ask(), answer(b).map(drop));
+    assert_eq!(
+        answered,
+        Err(RequestError::Unreachable),
+        "that is no answer"
+    );
 }
 
 async fn nobody_is_unreachable<T: Transport>(a: &Node<T>) {
@@ -169,7 +222,12 @@ async fn nobody_is_unreachable<T: Transport>(a: &Node<T>) {
 }
 
 /// "After `leave` nothing comes and nothing goes."
-async fn who_has_left_is_gone<T: Transport>(a: &mut Node<T>, b: Node<T>, c: Node<T>) {
+async fn who_has_left_is_gone<T: Transport>(
+    a: &mut Node<T>,
+    b: Node<T>,
+    c: Node<T>,
+    make: &impl Fn() -> T,
+) {
     b.transport.leave().await;
     b.transport.leave().await;
     let sent = b
@@ -185,9 +243,18 @@ async fn who_has_left_is_gone<T: Transport>(a: &mut Node<T>, b: Node<T>, c: Node
         .send(&a.id, Class::Live, Bytes::from_static(b"last"));
     assert_eq!(sent, Ok(()));
     assert_eq!(a.frame().await.1, "last", "nothing of who has left");
-    // Its name is free.
-    let again = join(b.transport, b.id.as_str(), "north").await;
-    again.transport.leave().await;
+    // Its name is free, for itself and for its next life.
+    for transport in [b.transport, make()] {
+        let mut again = join(transport, b.id.as_str(), "north").await;
+        let hello = Bytes::from_static(b"hello");
+        let sent = a.transport.send(&again.id, Class::Live, hello.clone());
+        assert_eq!(sent, Ok(()));
+        assert_eq!(again.frame().await, (a.id.clone(), hello.clone()));
+        let sent = again.transport.send(&a.id, Class::Live, hello.clone());
+        assert_eq!(sent, Ok(()));
+        assert_eq!(a.frame().await, (again.id.clone(), hello));
+        again.transport.leave().await;
+    }
     c.transport.leave().await;
     a.transport.leave().await;
 }

@@ -12,6 +12,7 @@ use futures::future::{Either, select};
 use xmpp_core::time::Clock;
 
 use super::{Answer, Class, Event, JoinError, RequestError, Scope, SendError, Transport};
+use crate::frame::FRAME;
 use crate::node::{NodeId, NodeInfo};
 
 /// A net within one process. Clone is cheap and names the same net.
@@ -130,6 +131,9 @@ impl Transport for Local {
     }
 
     fn send(&self, to: &NodeId, _class: Class, frame: Bytes) -> Result<(), SendError> {
+        if frame.len() > FRAME {
+            return Err(SendError::Full);
+        }
         let me = self.me().ok_or(SendError::Unreachable)?.life.node;
         let event = Event::Frame(me.clone(), frame);
         self.net.lock().give(&me, to, event)
@@ -168,6 +172,9 @@ impl Transport for Local {
     }
 
     fn publish(&self, scope: Scope, frame: Bytes) -> Result<(), SendError> {
+        if frame.len() > FRAME {
+            return Err(SendError::Full);
+        }
         let me = self.me().ok_or(SendError::Unreachable)?.life.node;
         let mut net = self.net.lock();
         let within = |seat: &Seat| match &scope {
