@@ -16,12 +16,13 @@ mod server;
 mod store;
 mod wires;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use xmpp_core::machine::Machine as _;
 use xmpp_core::stanza::Stanza;
 use xmpp_core::time::{Now, Timestamp};
+use xmpp_core::xml::ns::CLIENT;
 use xmpp_core::{BareJid, Jid};
 use xmpp_muc_federated::fmuc::{Input, LinkState, Node, Output};
 
@@ -32,7 +33,7 @@ pub use plan::{Deed, NICKS, Person, Plan, ROOMS};
 pub use record::{Record, Roster, Said, Stay, Told};
 
 use store::Store;
-use wires::{Happening, Wires};
+use wires::{Fate, Happening, Wires};
 
 /// After this long all that was broken has come to rest: longer than a room waits at most before it tries once more.
 const REST: Duration = Duration::from_secs(40 * 60);
@@ -76,6 +77,8 @@ struct World {
     /// Rooms that the last one has left while the way to the one that they join was cut: what is yet to be said of it.
     unheard: BTreeMap<usize, &'static [&'static str]>,
     lives: u64,
+    /// What is told after the next one, by a planted fault.
+    shuffled: Option<((usize, usize), Stanza)>,
 }
 
 impl World {
@@ -102,6 +105,7 @@ impl World {
                 swollen: Vec::new(),
                 empties: Vec::new(),
                 restarts: Vec::new(),
+                missed: BTreeSet::new(),
                 quiet: Duration::ZERO,
                 restless: Vec::new(),
                 people: (0..plan.people.len())
@@ -110,6 +114,7 @@ impl World {
                 plan,
             },
             lives: 0,
+            shuffled: None,
         };
         for room in 0..rooms {
             let node = world.begin(room);
@@ -207,11 +212,11 @@ impl World {
 
     fn arrive(&mut self, happening: Happening) {
         match happening {
-            Happening::Stanza {
-                from: _,
-                to,
-                stanza,
-            } => {
+            Happening::Stanza { from, to, stanza } => {
+                if number(&stanza).is_some() {
+                    let lost = self.wires.unnoticed(from, to);
+                    self.record.missed.extend(lost.map(|number| (to, number)));
+                }
                 self.handle(to, Input::Stanza(stanza));
             }
             Happening::Returned { from, stanza } => self.handle(from, Input::Returned(stanza)),
@@ -263,22 +268,28 @@ impl World {
             false => to,
         };
         let empty = self.empty[child].is_some_and(|since| self.time >= since + EMPTY);
+        // Below it somebody may be thought to be there.
+        let parents = &plan.parents;
+        let below = plan.below(child).filter(|room| *room != child);
+        let known = !{ below }.any(|room| {
+            let above = parents[room];
+            above.is_some_and(|above| self.wires.is_cut(room, above))
+        });
         // That nobody is there the other one has not been told: it asks, once, and is told.
-        let mut excused = false;
-        if empty
-            && let Some(rest) = self.unheard.get_mut(&child)
-            && let [next, after @ ..] = *rest
-        {
-            excused = stanza.to_string().contains(next);
-            *rest = if excused { after } else { rest };
-        }
-        if empty && !excused {
+        let rest = self.unheard.get(&child).copied().unwrap_or_default();
+        let next = rest
+            .first()
+            .is_some_and(|next| stanza.to_string().contains(next));
+        if empty && known && !next {
             self.record.needless.push((self.time, line.clone()));
         }
         let Some(stanza) = self.tamper(from, to, stanza) else {
             return;
         };
         let fate = self.wires.send(from, to, stanza, self.time, &mut self.rng);
+        if empty && next && fate == Fate::Goes {
+            self.unheard.insert(child, &rest[1..]);
+        }
         self.note(format!("{line}{fate}"));
         if self.wires.underway() > UNDERWAY {
             self.record
@@ -287,6 +298,12 @@ impl World {
             self.wires.drain();
         }
     }
+}
+
+/// The message in a stanza: its number in [`Record::said`].
+fn number(stanza: &Stanza) -> Option<usize> {
+    let body = stanza.payload().child("body", CLIENT)?;
+    body.element().text().strip_prefix('m')?.parse().ok()
 }
 
 /// `a0.lit`

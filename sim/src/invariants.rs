@@ -5,6 +5,7 @@ mod accounted;
 mod addressed;
 mod answered;
 mod bounded;
+mod cluster;
 mod complete;
 mod connections;
 mod federation;
@@ -92,6 +93,21 @@ impl Story for crate::reliable::Record {
 impl Town for crate::reliable::Record {
     fn left(&self) -> &Left {
         &self.left
+    }
+}
+
+impl Story for crate::cluster::Record {
+    const INVARIANTS: &'static [Invariant<crate::cluster::Record>] = &[
+        of("agreed", cluster::agreed::check),
+        of("complete", cluster::complete::check),
+        of("once", cluster::once::check),
+        of("ordered", cluster::ordered::check),
+        of("reached", cluster::reached::check),
+        of("warned", cluster::warned::check),
+    ];
+
+    fn seed(&self) -> u64 {
+        self.seed
     }
 }
 

@@ -6,7 +6,7 @@
 //!   real servers.
 //! * [`client`]: clients that say exactly what they are told to.
 //! * [`chat`]: towns of people who chat and to whom things happen; [`reliable`]: towns of
-//!   devices whose streams are managed; [`federation`]: rooms on several servers that are one;
+//!   devices whose streams are managed; [`federation`]: rooms on several servers that are one; [`cluster`]: nodes of one domain;
 //!   [`invariants`]: what has to hold there; [`faults`]:
 //!   proofs that it would be noticed if it did not.
 //!
@@ -14,6 +14,7 @@
 
 pub mod chat;
 pub mod client;
+pub mod cluster;
 pub mod dialogue;
 pub mod faults;
 pub mod federation;

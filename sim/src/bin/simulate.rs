@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use sim::faults::Fault;
 use sim::invariants::{Story, violations};
-use sim::{chat, federation, reliable};
+use sim::{chat, cluster, federation, reliable};
 
 /// Simulates towns, one for each seed, and judges what happened there.
 #[derive(Parser)]
@@ -51,6 +51,8 @@ enum Kind {
     Reliable,
     /// Rooms on several servers that are one, and ways between them that are cut (XEP-0289)
     Federation,
+    /// Nodes of one domain, between which ways are cut, and that die and are held up
+    Cluster,
 }
 
 /// A planted fault: what its name means in each world.
@@ -58,6 +60,7 @@ enum Kind {
 struct Planted {
     server: Option<Fault>,
     rooms: Option<federation::Fault>,
+    nodes: Option<cluster::Fault>,
 }
 
 impl FromStr for Planted {
@@ -65,12 +68,14 @@ impl FromStr for Planted {
 
     fn from_str(name: &str) -> Result<Planted, String> {
         let (server, rooms) = (Fault::from_str(name), federation::Fault::from_str(name));
-        if let (Err(other), Err(_)) = (&server, &rooms) {
+        let nodes = cluster::Fault::from_str(name);
+        if let (Err(other), Err(_), Err(_)) = (&server, &rooms, &nodes) {
             return Err(other.clone());
         }
         Ok(Planted {
             server: server.ok(),
             rooms: rooms.ok(),
+            nodes: nodes.ok(),
         })
     }
 }
@@ -82,6 +87,10 @@ impl Options {
 
     fn federation_fault(&self) -> Option<federation::Fault> {
         self.fault.and_then(|fault| fault.rooms)
+    }
+
+    fn cluster_fault(&self) -> Option<cluster::Fault> {
+        self.fault.and_then(|fault| fault.nodes)
     }
 }
 
@@ -117,7 +126,7 @@ fn main() -> ExitCode {
         (false, _) => 500,
         (true, Kind::Chat) => chat::CASES,
         (true, Kind::Reliable) => reliable::CASES,
-        (true, Kind::Federation) => 0,
+        (true, Kind::Federation | Kind::Cluster) => 0,
     };
     let seeds = options.seeds.clone().map_or(0..all, |Seeds(seeds)| seeds);
     let (next, tally) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
@@ -153,6 +162,7 @@ fn main() -> ExitCode {
             Kind::Chat => "",
             Kind::Reliable => "--world reliable ",
             Kind::Federation => "--world federation ",
+            Kind::Cluster => "--world cluster ",
         }
     );
     ExitCode::FAILURE
@@ -170,6 +180,10 @@ fn judge(seed: u64, options: &Options, tally: &Mutex<Tally>) {
         (Kind::Federation, _) => {
             let record = federation::simulate(seed, options.federation_fault());
             count(&record, record.messages(), options, tally);
+        }
+        (Kind::Cluster, _) => {
+            let record = cluster::simulate(seed, options.cluster_fault());
+            count(&record, record.delivered.len(), options, tally);
         }
         (Kind::Reliable, sweep) => {
             let record = match sweep {

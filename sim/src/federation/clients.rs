@@ -5,7 +5,7 @@ use xmpp_core::stanza::{Kind, MessageType, PresenceType, Stanza};
 use xmpp_core::xml::{Element, ns::CLIENT};
 use xmpp_muc_federated::{ns, room};
 
-use super::{Fault, Told, UNHEARD, World, address};
+use super::{Fault, Told, UNHEARD, World, address, number};
 
 impl World {
     pub(super) fn perform_room(&mut self, at: usize, output: room::Output) {
@@ -132,10 +132,8 @@ fn told(stanza: &Stanza) -> Option<Told> {
         }),
         Kind::Presence(PresenceType::Unavailable) => Some(Told::Gone { nick, codes }),
         Kind::Message(MessageType::Groupchat) => match (text("body"), text("subject")) {
-            (Some(body), _) => Some(Told::Message {
-                number: body
-                    .strip_prefix('m')
-                    .and_then(|number| number.parse().ok()),
+            (Some(_), _) => Some(Told::Message {
+                number: number(stanza),
                 nick,
                 late: payload.has("delay", ns::DELAY),
             }),

@@ -9,7 +9,7 @@ use xmpp_muc_federated::fmuc::Input;
 use xmpp_muc_federated::ns;
 
 use super::record::{Said, Stay};
-use super::{Deed, Fault, NICKS, World, address, jid};
+use super::{Deed, EMPTY, Fault, NICKS, UNHEARD, World, address, jid};
 
 impl World {
     pub(super) fn happen(&mut self, deed: Deed) {
@@ -142,6 +142,10 @@ impl World {
     fn cut(&mut self, edge: usize, notice: [u64; 2]) {
         if let Some(parent) = self.record.plan.parents[edge] {
             let notice = notice.map(Duration::from_millis);
+            // That the last one has left may be on its way, or not even known in the room.
+            if self.empty[edge].is_some_and(|since| self.time < since + EMPTY) {
+                self.unheard.insert(edge, UNHEARD);
+            }
             self.wires.cut(edge, parent, notice, self.time);
         }
     }
@@ -150,12 +154,23 @@ impl World {
         if let Some(parent) = self.record.plan.parents[edge] {
             let notice = notice.map(Duration::from_millis);
             self.wires.heal(edge, parent, notice, self.time);
+            self.stir(edge);
+        }
+    }
+
+    /// What is known above a way of those below it is news from now on: that nobody is there, too.
+    fn stir(&mut self, edge: usize) {
+        let mut above = self.record.plan.parents[edge];
+        while let Some(room) = above {
+            if let Some(since) = &mut self.empty[room] {
+                *since = self.time;
+            }
+            above = self.record.plan.parents[room];
         }
     }
 
     /// A server begins anew: its clients are gone, and what was on its way to it is lost.
     fn restart(&mut self, room: usize, notice: u64) {
-        self.record.restarts.push(self.time);
         for who in 0..self.record.people.len() {
             if self.record.plan.people[who].room == room
                 && let Some(stay) = self.record.stays[who].last_mut()
@@ -171,7 +186,14 @@ impl World {
     }
 
     fn begin_anew(&mut self, room: usize, notice: u64) {
+        self.record.restarts.push((self.time, room));
         self.nodes[room] = self.begin(room);
+        // It asks anew, or is asked.
+        for (child, rest) in &mut self.unheard {
+            if *child == room || self.record.plan.parents[*child] == Some(room) {
+                *rest = UNHEARD;
+            }
+        }
         for other in 0..self.nodes.len() {
             let parents = &self.record.plan.parents;
             if parents[other] == Some(room) || parents[room] == Some(other) {

@@ -15,6 +15,8 @@ pub enum Fault {
     Repeat,
     /// Now and then a message is overtaken by all that is said in more than a minute.
     Overtake,
+    /// Of what a room has missed now and then one message is told after the next one.
+    Shuffle,
     /// Now and then somebody's leave is lost, and nothing tells that it was there.
     Linger,
     /// Now and then a message is lost, and nothing tells that it was there.
@@ -33,9 +35,10 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, with the invariants that they break.
-    pub const ALL: [(Fault, &'static str); 9] = [
+    pub const ALL: [(Fault, &'static str); 10] = [
         (Fault::Repeat, "once"),
         (Fault::Overtake, "causal"),
+        (Fault::Shuffle, "causal"),
         (Fault::Linger, "agreed"),
         (Fault::Drop, "complete"),
         (Fault::Chatter, "spared"),
@@ -70,6 +73,19 @@ impl World {
                 self.wires
                     .delay(from, to, stanza, self.time + Duration::from_secs(100));
                 None
+            }
+            Some(Fault::Shuffle) if said && text.contains("<delay ") => {
+                match self.shuffled.take_if(|(way, _)| *way == (from, to)) {
+                    Some((_, before)) => {
+                        self.wires.send(from, to, stanza, self.time, &mut self.rng);
+                        Some(before)
+                    }
+                    None if self.rng.one_in(2) => {
+                        self.shuffled = Some(((from, to), stanza));
+                        None
+                    }
+                    None => Some(stanza),
+                }
             }
             Some(Fault::Linger) if self.rng.one_in(3) => {
                 Stanza::parse(&without(&text, " type='unavailable", "'")).ok()

@@ -164,6 +164,17 @@ impl Plan {
         }
     }
 
+    /// The rooms from one to another, both included.
+    pub fn way(&self, from: usize, to: usize) -> Vec<usize> {
+        let up = |room: usize| std::iter::successors(Some(room), |room| self.parents[*room]);
+        let top = up(from).find(|room| up(to).any(|other| other == *room));
+        let below = |end: usize| up(end).take_while(move |room| Some(*room) != top);
+        let mut way: Vec<usize> = below(from).chain(top).collect();
+        let down: Vec<usize> = below(to).collect();
+        way.extend(down.into_iter().rev());
+        way
+    }
+
     /// The rooms of the tree below one, itself included.
     pub fn below(&self, top: usize) -> impl Iterator<Item = usize> {
         let is_below = move |room: &usize| {

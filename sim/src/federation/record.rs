@@ -1,6 +1,6 @@
 //! All that happened in a world of federated rooms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -27,8 +27,10 @@ pub struct Record {
     pub swollen: Vec<(Duration, String)>,
     /// When the last one left a room and all those below it.
     pub empties: Vec<(Duration, usize)>,
-    /// When servers began anew.
-    pub restarts: Vec<Duration>,
+    /// When servers began anew, and whose room it was.
+    pub restarts: Vec<(Duration, usize)>,
+    /// Messages that were lost on their way to a room, which has heard later ones before it could notice.
+    pub missed: BTreeSet<(usize, usize)>,
     /// When all was healed, and quiet: from then on all agree.
     pub quiet: Duration,
     /// What has not come to rest at the very end.

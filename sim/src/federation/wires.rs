@@ -7,7 +7,7 @@ use std::time::Duration;
 use xmpp_core::stanza::{Condition, Stanza};
 use xmpp_muc_federated::fmuc::LinkState;
 
-use super::Plan;
+use super::{Plan, number};
 use crate::rng::Rng;
 
 /// All of it.
@@ -28,6 +28,8 @@ pub(super) struct Wires {
     known: BTreeSet<(usize, usize)>,
     /// Until when nothing goes there.
     paused: BTreeMap<(usize, usize), Duration>,
+    /// Messages that were lost on a way since the room that they were for has noticed that anything was.
+    lost: BTreeMap<(usize, usize), BTreeSet<usize>>,
     /// For each side when it has noticed everything so far.
     noticed: BTreeMap<(usize, usize), Duration>,
 }
@@ -71,6 +73,7 @@ impl Wires {
             cut: BTreeSet::new(),
             known: BTreeSet::new(),
             paused: BTreeMap::new(),
+            lost: BTreeMap::new(),
             noticed: BTreeMap::new(),
         }
     }
@@ -114,6 +117,7 @@ impl Wires {
         let way = (from, to);
         if self.cut.contains(&way) {
             if !self.known.contains(&way) {
+                self.lost.entry(way).or_default().extend(number(&stanza));
                 return Fate::Lost;
             }
             let error = stanza.error_reply(&Condition::RemoteServerTimeout.into());
@@ -208,6 +212,7 @@ impl Wires {
         self.due.retain(|_, happening| {
             !matches!(happening, Happening::Link { at, peer, .. } if (*at, *peer) == (anew, other))
         });
+        self.lost.remove(&(other, anew));
         if self.cut.contains(&(anew, other)) {
             // A new server finds out when it tries.
             self.known.insert((anew, other));
@@ -218,9 +223,17 @@ impl Wires {
     }
 
     fn lose(&mut self, one: usize, other: usize) {
-        self.due.retain(|_, happening| {
-            !matches!(happening, Happening::Stanza { from, to, .. } if (*from, *to) == (one, other) || (*from, *to) == (other, one))
-        });
+        let of_it = |happening: &Happening| matches!(happening, Happening::Stanza { from, to, .. } if (*from, *to) == (one, other) || (*from, *to) == (other, one));
+        let (lost, rest) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, happening)| of_it(happening));
+        self.due = rest.into_iter().collect();
+        for (_, happening) in lost {
+            if let Happening::Stanza { from, to, stanza } = happening {
+                let lost = self.lost.entry((from, to)).or_default();
+                lost.extend(number(&stanza));
+            }
+        }
         for way in [(one, other), (other, one)] {
             self.last.remove(&way);
             self.floor.remove(&way);
@@ -241,8 +254,15 @@ impl Wires {
         self.cut.contains(&(from, to))
     }
 
+    /// Messages that were lost on a way, and the room that they were for does not know that anything was.
+    pub(super) fn unnoticed(&self, from: usize, to: usize) -> impl Iterator<Item = usize> {
+        let lost = self.lost.get(&(from, to)).into_iter().flatten();
+        lost.copied()
+    }
+
     /// A side knows now that the way is cut.
     pub(super) fn noticed(&mut self, at: usize, peer: usize) {
+        self.lost.remove(&(peer, at));
         if self.cut.contains(&(at, peer)) {
             self.known.insert((at, peer));
         }

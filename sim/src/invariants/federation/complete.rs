@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::federation::{Record, Stay, Told};
 
 pub fn check(record: &Record) -> Result<(), String> {
-    let last_restart = record.restarts.last();
+    let last_restart = record.restarts.last().map(|(at, _)| at);
     for (number, said) in record.said.iter().enumerate() {
         let quiet = said.at >= record.quiet;
         let forgotten = last_restart
