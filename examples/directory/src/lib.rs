@@ -7,8 +7,8 @@
 //! the session's own; between processes it would be the end of a link.
 //!
 //! What it shows is presence and messages across servers. Rosters are not among it: a server
-//! keeps those of its accounts in memory, so a change on one is seen by the other only after
-//! the account has been loaded anew.
+//! keeps those of its accounts in memory, and the other one has to be told of changes
+//! (`Builder::account_events`, `Server::account_changed`).
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 

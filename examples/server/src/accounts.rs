@@ -316,7 +316,7 @@ fn new_account(jid: &BareJid, password: &str, rounds: u32) -> anyhow::Result<New
 }
 
 /// Has the running server, or in its absence the store itself, do the work.
-fn with_desk<T>(
+pub fn with_desk<T>(
     config: &Config,
     work: impl AsyncFnOnce(&mut Desk) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

@@ -6,6 +6,7 @@
 //! server runs as (and root) can speak it.
 
 mod address;
+pub mod cluster;
 mod desk;
 mod socket;
 
@@ -15,12 +16,13 @@ use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
-use xmpp_core::BareJid;
 use xmpp_core::io::s2s::{Federation, LinkView, State};
 use xmpp_core::sasl::{Credentials, Hash, Keys};
 use xmpp_core::server::Server;
+use xmpp_core::{BareJid, Jid};
 use xmpp_muc_federated::service::Line;
 
+use crate::cluster::Node;
 use crate::rooms::Rooms;
 use crate::store::Store;
 
@@ -65,6 +67,10 @@ pub enum Request {
     Links,
     /// The rooms in memory: as many as a reply has room for.
     Rooms,
+    /// The cluster as this node sees it.
+    Cluster,
+    /// Where an account's resources are, or one of them.
+    Where { jid: String },
 }
 
 /// What comes back.
@@ -75,6 +81,8 @@ pub enum Reply {
     Jids { jids: Vec<String> },
     Links { links: Vec<Link>, more: usize },
     Rooms { rooms: Vec<Room>, more: usize },
+    Cluster { cluster: cluster::Cluster },
+    Places { places: Vec<cluster::Place> },
     Done { done: bool },
     Error { error: String },
 }
@@ -229,6 +237,7 @@ pub struct Office {
     server: Server,
     federation: Option<Federation>,
     rooms: Rooms,
+    node: Option<Node>,
 }
 
 impl Office {
@@ -237,12 +246,14 @@ impl Office {
         server: Server,
         federation: Option<Federation>,
         rooms: Rooms,
+        node: Option<Node>,
     ) -> Office {
         Office {
             store,
             server,
             federation,
             rooms,
+            node,
         }
     }
 
@@ -252,6 +263,11 @@ impl Office {
             let error = format!("{error:#}");
             Reply::Error { error }
         })
+    }
+
+    fn node(&self) -> anyhow::Result<&Node> {
+        let node = self.node.as_ref();
+        node.context("no server runs that is a node of a cluster (`cluster.node`)")
     }
 
     async fn perform(&self, request: Request) -> anyhow::Result<Reply> {
@@ -322,6 +338,16 @@ impl Office {
                     rooms: rooms.collect(),
                     more,
                 })
+            }
+            Request::Cluster => {
+                let cluster = (&self.node()?.status()).into();
+                Ok(Reply::Cluster { cluster })
+            }
+            Request::Where { jid } => {
+                let jid: Jid = jid.parse().with_context(|| jid.clone())?;
+                let mut places = self.node()?.places(&jid);
+                places.truncate(MAX_ROOMS);
+                Ok(Reply::Places { places })
             }
             Request::Backup { path } => {
                 self.store.backup(&path).await?;

@@ -1,6 +1,7 @@
 //! Certificates: those of the operator, and those that the server makes itself.
 
 mod name;
+pub mod nodes;
 mod own;
 
 use std::fs;

@@ -2,6 +2,7 @@
 //!
 //! `server.toml` beside this crate's `Cargo.toml` has every setting with its default.
 
+mod cluster;
 mod environment;
 mod federated;
 mod listen;
@@ -25,6 +26,7 @@ use xmpp_core::im::registration;
 use xmpp_core::sasl::{DEFAULT_ITERATIONS, MAX_ITERATIONS, Mechanism};
 use xmpp_core::server;
 
+pub use cluster::{Cluster, Engine};
 pub use listen::{Addresses, Door, Listen};
 pub use mirror::{
     Accept, AccountExceptions, ContactExceptions, Contacts, Limits, StreamManagement, Throttle,
@@ -59,6 +61,7 @@ pub struct Config {
     pub stream_management: StreamManagement,
     pub s2s: S2s,
     pub rooms: Rooms,
+    pub cluster: Cluster,
     pub shutdown: Shutdown,
     pub log: Log,
     #[serde(deserialize_with = "distinct")]
@@ -82,6 +85,7 @@ impl Default for Config {
             stream_management: StreamManagement::default(),
             s2s: S2s::default(),
             rooms: Rooms::default(),
+            cluster: Cluster::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             domains: vec![Domain::new(
@@ -437,7 +441,8 @@ impl Config {
             &mut self.postgresql.roots,
             &mut self.s2s.authorities,
         ];
-        for path in named.chain(others).flatten() {
+        let cluster = self.cluster.paths();
+        for path in named.chain(others).chain(cluster).flatten() {
             *path = folder.join(&*path);
         }
         self.data = folder.join(&self.data);

@@ -6,6 +6,7 @@
 mod accounts;
 mod admin;
 mod certificate;
+mod cluster;
 mod config;
 mod federation;
 mod folder;
@@ -143,6 +144,10 @@ enum Command {
     /// taken, as XML; and when the two last came to know the same.
     Rooms,
 
+    /// What concerns this server as a node of a cluster (`[cluster]`)
+    #[command(subcommand)]
+    Cluster(Cluster),
+
     /// Copies the SQLite store to a new file while it goes on serving; `restore` goes back
     Backup {
         /// The copy; there must be no such file yet
@@ -159,6 +164,44 @@ enum Command {
         #[arg(value_name = "FILE")]
         from: PathBuf,
         /// Replaces the store that is there: what it has and the backup has not is lost
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Cluster {
+    /// Shows the nodes as the one that runs here sees them, one a line
+    ///
+    /// Of a node: its name, its site, whether it is up (or by way of which other node), how many resources are bound there, how long nothing was
+    /// heard of it; of the link to it: the round trip, what waits, what it has taken and brought, and how much was sent again.
+    /// Below: what was not taken from other nodes, and why.
+    Status,
+
+    /// Shows at which nodes an account's resources are, or one of them
+    Where {
+        /// The account or the resource
+        #[arg(value_name = "JID")]
+        jid: xmpp_core::Jid,
+    },
+
+    /// Makes the certificates by which nodes know each other, each NODE.crt.pem with NODE.key.pem
+    ///
+    /// They are signed by the authority of the folder, authority.crt.pem and authority.key.pem, which is made if it is not there. A node needs
+    /// the authority's certificate and its own certificate and key; the authority's key stays where no node is. For a new certificate of a node
+    /// use --force, and start that node again.
+    Certificates {
+        /// The nodes, each with the host by which others connect to it, e.g. a@a.example.org; without, it can be
+        /// connected to on this machine only
+        #[arg(value_name = "NODE[@HOST]", required = true)]
+        nodes: Vec<certificate::nodes::Node>,
+        /// The folder that they are put in
+        #[arg(long, value_name = "FOLDER", default_value = "cluster")]
+        out: PathBuf,
+        /// How long they are valid
+        #[arg(long, default_value_t = certificate::DAYS, value_parser = value_parser!(u32).range(..=certificate::MAX_DAYS))]
+        days: u32,
+        /// Replaces certificates and keys of these nodes that are there already
         #[arg(long)]
         force: bool,
     },
@@ -253,6 +296,14 @@ fn perform(cli: Cli) -> anyhow::Result<()> {
         } => certificate::generate(&domains, &out, days, force),
         Command::Links => accounts::links(&load()?),
         Command::Rooms => accounts::rooms(&load()?),
+        Command::Cluster(Cluster::Certificates {
+            nodes,
+            out,
+            days,
+            force,
+        }) => certificate::nodes::generate(&nodes, &out, days, force),
+        Command::Cluster(Cluster::Status) => cluster::status(&load()?),
+        Command::Cluster(Cluster::Where { jid }) => cluster::places(&load()?, &jid),
         Command::Backup { to } => accounts::backup(&load()?, &to),
         Command::Restore { from, force } => store::restore(&load()?, &from, force),
     }

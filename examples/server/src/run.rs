@@ -7,7 +7,9 @@ use std::time::SystemTime;
 
 use anyhow::bail;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use xmpp_cluster::io::Ended;
 use xmpp_core::im::{self, registration::Registration, service_contacts::ServiceContacts};
 use xmpp_core::io::s2s::{Federation, Gate};
 use xmpp_core::io::{Driver, Tls, surroundings};
@@ -19,6 +21,7 @@ use xmpp_sm::StreamManagement;
 
 use crate::admin::{Office, Socket};
 use crate::certificate::Identities;
+use crate::cluster::Node;
 use crate::config::{Config, Contacts, Encryption};
 use crate::federation::Embassy;
 use crate::metrics::Expiry;
@@ -61,7 +64,7 @@ pub fn check(config: &Config, insecure: bool) -> anyhow::Result<()> {
     let gate = embassy.as_ref().map(Embassy::gate);
     let kept: Arc<dyn muc::store::Rooms> = Arc::new(muc::store::memory::Memory::new());
     let rooms = Rooms::new(config, &kept, [0; 32])?;
-    build(config, stores, secret, insecure, gate, &rooms)?;
+    build(config, stores, secret, insecure, gate, &rooms, None)?;
     for domain in &config.domains {
         let name = &domain.name.0;
         match &domain.certificate {
@@ -93,7 +96,21 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
         folder::key_for("rooms", &config.data)?,
     )?;
     let stores = store.stores.clone();
-    let server = build(config, stores, secret, insecure, gate, &rooms)?;
+    let node = Node::new(config)?;
+    if node.is_some() && config.postgresql.url.is_none() {
+        tracing::warn!(
+            "without a PostgreSQL database that they share, each node has accounts, rosters and stored messages of its own"
+        );
+    }
+    let server = build(
+        config,
+        stores,
+        secret,
+        insecure,
+        gate,
+        &rooms,
+        node.as_ref(),
+    )?;
     let federation = embassy.map(|embassy| embassy.open(config, &server));
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
     let monitor = Monitor::new(server.clone(), store.clone(), rooms.clone());
@@ -103,8 +120,14 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
         server.clone(),
         federation.clone(),
         rooms.clone(),
+        node.clone(),
     );
     let socket = Socket::listen(&config.socket(), office);
+    // Who comes back to an address is there for the others from the beginning.
+    let mut outside = match &node {
+        Some(node) => Some(node.join(&server).await?),
+        None => None,
+    };
     let restored = driver.restore().await?;
     if restored > 0 {
         tracing::info!(
@@ -160,6 +183,8 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let end = tokio::select! {
         end = reload_until_told => end,
         never = certificate::renew_daily(config, reload) => match never {},
+        // Others have what was this node's, or nothing is heard of them any more.
+        _ = ended(&mut outside) => End::Final,
     };
     let keep = end == End::Restart && config.shutdown.keep_sessions;
     tracing::info!(keep_sessions = keep, "shutting down");
@@ -198,6 +223,9 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
         if timeout(patience, server.close()).await.is_err() {
             tracing::warn!("not everything came to its end");
         }
+        if let Some(node) = &node {
+            node.leave(patience / 2).await;
+        }
     };
     tokio::select! {
         () = close => {}
@@ -208,6 +236,16 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     Ok(())
 }
 
+/// Waits until this node is not of its cluster any more.
+async fn ended(outside: &mut Option<JoinHandle<Ended>>) {
+    let Some(driver) = outside else {
+        return std::future::pending().await;
+    };
+    let ended = driver.await;
+    *outside = None;
+    tracing::error!(?ended, "this node is not of the cluster any more");
+}
+
 /// The server as the settings have it, without anybody to serve.
 pub fn build(
     config: &Config,
@@ -216,6 +254,7 @@ pub fn build(
     insecure: bool,
     gate: Option<&Gate>,
     rooms: &Rooms,
+    node: Option<&Node>,
 ) -> anyhow::Result<Server> {
     let mut builder = Server::builder()
         .stores(stores)
@@ -229,6 +268,9 @@ pub fn build(
             StreamManagement::new(config.stream_management.clone().into())
                 .peers(config.s2s.stream_management.clone().into()),
         );
+    if let Some(node) = node {
+        builder = node.of(builder);
+    }
     if let Some(gate) = gate {
         builder = builder.remote(gate.mailbox());
     }

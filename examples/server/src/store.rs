@@ -14,6 +14,9 @@ use crate::config::Config;
 
 /// The SQLite store in the data folder.
 const FILE: &str = "xmpp.sqlite3";
+/// What is a node's own, while the database is that of all nodes.
+#[cfg(feature = "postgres")]
+const NODE: &str = "node.sqlite3";
 
 #[cfg(not(feature = "postgres"))]
 const WITHOUT_POSTGRES: &str =
@@ -32,7 +35,7 @@ pub struct Store {
 enum Kind {
     Sqlite(Arc<Sqlite>),
     #[cfg(feature = "postgres")]
-    Postgres(Arc<xmpp_store::Postgres>),
+    Postgres(Arc<xmpp_store::Postgres>, Option<Arc<Sqlite>>),
 }
 
 /// Opens the store that the settings name. The data folder is there.
@@ -80,10 +83,19 @@ fn check_postgres(_config: &Config) -> anyhow::Result<()> {
 #[cfg(feature = "postgres")]
 async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
     let postgres = Arc::new(xmpp_store::Postgres::connect(options(config)).await?);
+    let mut stores = Stores::from_one(postgres.clone());
+    let mut own = None;
+    if config.cluster.node.is_some() {
+        // A node takes up all sessions that it finds, and sends all that waits for other servers.
+        let sqlite = Arc::new(Sqlite::open(config.data.join(NODE))?);
+        stores.sessions = sqlite.clone();
+        stores.outbox = sqlite.clone();
+        own = Some(sqlite);
+    }
     Ok(Store {
-        stores: Stores::from_one(postgres.clone()),
+        stores,
         rooms: postgres.clone(),
-        kind: Kind::Postgres(postgres),
+        kind: Kind::Postgres(postgres, own),
     })
 }
 
@@ -123,7 +135,7 @@ impl Store {
         match &self.kind {
             Kind::Sqlite(sqlite) => Ok(sqlite.backup_to(to).await?),
             #[cfg(feature = "postgres")]
-            Kind::Postgres(_) => bail!("the store is PostgreSQL: use pg_dump"),
+            Kind::Postgres(..) => bail!("the store is PostgreSQL: use pg_dump"),
         }
     }
 
@@ -132,7 +144,7 @@ impl Store {
         match &self.kind {
             Kind::Sqlite(sqlite) => sqlite.waiting(),
             #[cfg(feature = "postgres")]
-            Kind::Postgres(postgres) => postgres.waiting(),
+            Kind::Postgres(postgres, _) => postgres.waiting(),
         }
     }
 
@@ -141,7 +153,7 @@ impl Store {
         match &self.kind {
             Kind::Sqlite(sqlite) => sqlite.writing(),
             #[cfg(feature = "postgres")]
-            Kind::Postgres(postgres) => postgres.writing(),
+            Kind::Postgres(postgres, _) => postgres.writing(),
         }
     }
 
@@ -150,7 +162,7 @@ impl Store {
         match &self.kind {
             Kind::Sqlite(sqlite) => sqlite.try_writing().await,
             #[cfg(feature = "postgres")]
-            Kind::Postgres(postgres) => postgres.try_writing().await,
+            Kind::Postgres(postgres, _) => postgres.try_writing().await,
         }
     }
 
@@ -159,7 +171,12 @@ impl Store {
         match &self.kind {
             Kind::Sqlite(sqlite) => sqlite.close().await?,
             #[cfg(feature = "postgres")]
-            Kind::Postgres(postgres) => postgres.close().await,
+            Kind::Postgres(postgres, own) => {
+                postgres.close().await;
+                if let Some(own) = own {
+                    own.close().await?;
+                }
+            }
         }
         Ok(())
     }

@@ -37,8 +37,8 @@ impl Desk {
                 Ok(store) => {
                     let secret = folder::secret(&config.data)?;
                     let (stores, rooms) = (store.stores.clone(), Rooms::default());
-                    let server = run::build(config, stores, secret, false, None, &rooms)?;
-                    let office = Office::new(store.clone(), server, None, rooms);
+                    let server = run::build(config, stores, secret, false, None, &rooms, None)?;
+                    let office = Office::new(store.clone(), server, None, rooms, None);
                     return Ok(Desk::Alone {
                         office: Box::new(office),
                         store,

@@ -156,13 +156,14 @@ mod tests {
             false,
             None,
             &rooms,
+            None,
         )
         .unwrap();
         let path = config.socket();
         let listen = || {
             Socket::listen(
                 &path,
-                Office::new(store.clone(), server.clone(), None, rooms.clone()),
+                Office::new(store.clone(), server.clone(), None, rooms.clone(), None),
             )
             .unwrap()
         };

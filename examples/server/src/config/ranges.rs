@@ -44,6 +44,7 @@ pub fn check(config: &Config) -> Checked {
     check_listen(config)?;
     check_s2s(config)?;
     check_rooms(config)?;
+    check_cluster(config)?;
     let accept = &config.accept;
     positive("accept.connections", accept.connections)?;
     positive("accept.before_login", accept.before_login)?;
@@ -102,6 +103,11 @@ fn check_registration(config: &Config) -> Checked {
     positive("registration.attempts", config.registration.attempts)?;
     positive("registration.remembered", config.registration.remembered)?;
     lasts("registration.window", config.registration.window)
+}
+
+fn check_cluster(config: &Config) -> Checked {
+    let checked = config.cluster.check();
+    checked.or_else(|(setting, reason)| refuse(format!("cluster.{setting}"), reason))
 }
 
 /// What holds for clients' streams holds for those of servers.

@@ -118,6 +118,36 @@ fn an_error_is_told_with_its_line_and_reason() {
 fn what_is_out_of_range_is_told_with_its_line_and_reason() {
     for (text, line, setting, reason) in [
         (
+            "[cluster.times]\nbeat = \"2 s\"\ndead = \"3 s\"",
+            3,
+            "cluster.times.dead",
+            "less than two beats",
+        ),
+        (
+            "[cluster.times]\nbeat = \"1 ms\"",
+            2,
+            "cluster.times.beat",
+            "less than 10 ms",
+        ),
+        (
+            "[cluster]\nnode = \"a\"\n[cluster.zenoh]\nlisten = []",
+            4,
+            "cluster.zenoh.listen",
+            "nobody connects",
+        ),
+        (
+            "[cluster]\nnode = \"a\"\nengine = \"nats\"\n[cluster.nats]\nuser = \"a\"",
+            5,
+            "cluster.nats.user",
+            "go together",
+        ),
+        (
+            "[cluster]\nnode = \"a\"\nengine = \"nats\"\n[cluster.nats]\nservers = []",
+            5,
+            "cluster.nats.servers",
+            "there is none",
+        ),
+        (
             "[rooms]\naddress = \"rooms\"\n[[domains]]\nname = \"a\"\n[[domains]]\nname = \"b\"",
             2,
             "rooms.address",
