@@ -8,6 +8,7 @@
 //! No frame is trusted: whatever does not read as one is an [`Error`], and the transport has proven who has sent it.
 
 mod accounts;
+pub mod moves;
 mod served;
 pub mod standby;
 mod stanzas;
@@ -152,6 +153,22 @@ pub enum Parcel {
     Whose(standby::Whose),
     /// The answer.
     Mine(standby::Mine),
+    /// A session is asked for.
+    Fetch(moves::Fetch),
+    /// The answer, if it is not to be had.
+    NotHere(moves::NotHere),
+    /// A session that the addressee may have.
+    Offer(Box<moves::Offer>),
+    /// More of its record is wanted.
+    More(moves::More),
+    /// Some of it.
+    Piece(moves::Piece),
+    /// The session is bound at the sender's.
+    Taken(moves::Taken),
+    /// Whether it is the addressee's now.
+    Decided(moves::Decided),
+    /// It is not taken.
+    Declined(moves::Declined),
     /// Of a later version.
     Unknown,
 }

@@ -5,6 +5,7 @@ use xmpp_core::account::AccountChange;
 use xmpp_core::mailbox::{Origin, SmPoint, Source};
 use xmpp_core::session::SessionId;
 
+use super::moves::{Decided, Declined, Fetch, More, NotHere, Offer, PIECE, Piece, RECORD, Taken};
 use super::standby::{
     Begin, Claim, Item, ItemId, Known, Log, Logged, Mine, Op, Whose, Yield, Yielded,
 };
@@ -152,6 +153,12 @@ fn samples() -> Vec<(&'static str, Frame)> {
         parcels: vec![Parcel::Served(served).encode()],
         ack: None,
     };
+    let moved = Data {
+        epoch: 6,
+        after: Counter(0),
+        parcels: moves().iter().map(Parcel::encode).collect(),
+        ack: None,
+    };
     let known = Some((b.clone(), Some(Incarnation(5))));
     vec![
         ("beat", frame(None, Body::Beat(beat))),
@@ -161,7 +168,8 @@ fn samples() -> Vec<(&'static str, Frame)> {
         ("page", frame(known.clone(), Body::Page(page))),
         ("stanzas", frame(known.clone(), Body::Data(stanzas))),
         ("replicas", frame(known.clone(), Body::Data(standby))),
-        ("served", frame(known, Body::Data(served))),
+        ("served", frame(known.clone(), Body::Data(served))),
+        ("moves", frame(known, Body::Data(moved))),
     ]
 }
 
@@ -248,11 +256,84 @@ fn standby() -> Vec<Parcel> {
     ]
 }
 
+/// What is said of a session that moves.
+fn moves() -> Vec<Parcel> {
+    let Entry { jid, session, .. } = entry();
+    vec![
+        Parcel::Fetch(Fetch {
+            number: 5,
+            name: "s1".into(),
+            account: jid.to_bare(),
+        }),
+        Parcel::NotHere(NotHere {
+            number: 5,
+            handled: Some(u32::MAX),
+            at: Some("c".parse().unwrap()),
+        }),
+        Parcel::Offer(Box::new(Offer {
+            number: 6,
+            fetch: 5,
+            jid,
+            session,
+            name: "s1".into(),
+            size: 12,
+            first: Bytes::from_static(b"<session"),
+        })),
+        Parcel::More(More { number: 6, from: 8 }),
+        Parcel::Piece(Piece {
+            number: 6,
+            from: 8,
+            bytes: Bytes::from_static(b" v/>"),
+        }),
+        Parcel::Taken(Taken { number: 6 }),
+        Parcel::Decided(Decided {
+            number: 6,
+            gone: true,
+        }),
+        Parcel::Declined(Declined { number: 6 }),
+    ]
+}
+
 #[test]
-fn what_is_told_of_replicas_reads_as_it_was_written() {
-    for parcel in standby() {
+fn what_is_told_of_replicas_and_moves_reads_as_it_was_written() {
+    for parcel in [standby(), moves()].concat() {
         assert_eq!(Parcel::decode(parcel.encode()), Ok(parcel));
     }
+}
+
+#[test]
+fn what_is_said_of_a_move_keeps_its_bounds() {
+    let bad = |change: fn(&mut Offer, &mut Fetch, &mut Piece)| {
+        let mut all = moves();
+        let mut left = 3;
+        let (mut offer, mut fetch, mut piece) = (None, None, None);
+        for parcel in all.drain(..) {
+            match parcel {
+                Parcel::Offer(it) => offer = Some(*it),
+                Parcel::Fetch(it) => fetch = Some(it),
+                Parcel::Piece(it) => piece = Some(it),
+                _ => {}
+            }
+        }
+        let (mut offer, mut fetch, mut piece) = (offer.unwrap(), fetch.unwrap(), piece.unwrap());
+        change(&mut offer, &mut fetch, &mut piece);
+        let all = [
+            Parcel::Offer(Box::new(offer)),
+            Parcel::Fetch(fetch),
+            Parcel::Piece(piece),
+        ];
+        for parcel in all {
+            left -= usize::from(Parcel::decode(parcel.encode()).is_err());
+        }
+        assert_eq!(left, 2, "one of three is refused");
+    };
+    bad(|offer, _, _| offer.size = RECORD as u64 + 1);
+    bad(|offer, _, _| offer.size = offer.first.len() as u64 - 1);
+    bad(|offer, _, _| offer.number = 0);
+    bad(|offer, _, _| offer.first = vec![b' '; PIECE + 1].into());
+    bad(|_, fetch, _| fetch.name = "n".repeat(xmpp_core::io::NAME + 1));
+    bad(|_, fetch, _| fetch.number = 0);
+    bad(|_, _, piece| piece.bytes = vec![b' '; PIECE + 1].into());
 }
 
 fn hex(bytes: &[u8]) -> String {

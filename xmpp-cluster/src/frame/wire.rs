@@ -9,6 +9,9 @@ use xmpp_sm::Counter;
 
 use super::Error;
 use super::accounts::WireAccountChanged;
+use super::moves::{
+    WireDecided, WireFetch, WireMore, WireNotHere, WireNumber, WireOffer, WirePiece,
+};
 use super::served::WireServed;
 use super::standby::{WireLog, WireLogged, WireMine, WireWhose, WireYield, WireYielded};
 use super::stanzas::{WireEnd, WireOutcome, WirePush, WireRoute};
@@ -102,7 +105,7 @@ pub(super) struct Ack {
 pub(super) struct Parcel {
     #[prost(
         oneof = "Content",
-        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27"
     )]
     content: Option<Content>,
 }
@@ -135,6 +138,22 @@ enum Content {
     Whose(WireWhose),
     #[prost(message, tag = "15")]
     Mine(WireMine),
+    #[prost(message, tag = "20")]
+    Fetch(WireFetch),
+    #[prost(message, tag = "21")]
+    NotHere(WireNotHere),
+    #[prost(message, boxed, tag = "22")]
+    Offer(Box<WireOffer>),
+    #[prost(message, tag = "23")]
+    More(WireMore),
+    #[prost(message, tag = "24")]
+    Piece(WirePiece),
+    #[prost(message, tag = "25")]
+    Taken(WireNumber),
+    #[prost(message, tag = "26")]
+    Decided(WireDecided),
+    #[prost(message, tag = "27")]
+    Declined(WireNumber),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -322,6 +341,14 @@ impl From<&super::Parcel> for Parcel {
                 super::Parcel::Yielded(yielded) => Some(Content::Yielded(yielded.into())),
                 super::Parcel::Whose(whose) => Some(Content::Whose(whose.into())),
                 super::Parcel::Mine(mine) => Some(Content::Mine(mine.into())),
+                super::Parcel::Fetch(fetch) => Some(Content::Fetch(fetch.into())),
+                super::Parcel::NotHere(answer) => Some(Content::NotHere(answer.into())),
+                super::Parcel::Offer(offer) => Some(Content::Offer(Box::new((&**offer).into()))),
+                super::Parcel::More(more) => Some(Content::More(more.into())),
+                super::Parcel::Piece(piece) => Some(Content::Piece(piece.into())),
+                super::Parcel::Taken(taken) => Some(Content::Taken((*taken).into())),
+                super::Parcel::Decided(decided) => Some(Content::Decided(decided.into())),
+                super::Parcel::Declined(declined) => Some(Content::Declined((*declined).into())),
                 super::Parcel::Unknown => None,
             },
         }
@@ -508,6 +535,14 @@ impl TryFrom<Parcel> for super::Parcel {
             Some(Content::Yielded(yielded)) => super::Parcel::Yielded(yielded.into()),
             Some(Content::Whose(whose)) => super::Parcel::Whose(whose.into()),
             Some(Content::Mine(mine)) => super::Parcel::Mine(mine.into()),
+            Some(Content::Fetch(fetch)) => super::Parcel::Fetch(fetch.try_into()?),
+            Some(Content::NotHere(answer)) => super::Parcel::NotHere(answer.try_into()?),
+            Some(Content::Offer(offer)) => super::Parcel::Offer(Box::new((*offer).try_into()?)),
+            Some(Content::More(more)) => super::Parcel::More(more.into()),
+            Some(Content::Piece(piece)) => super::Parcel::Piece(piece.try_into()?),
+            Some(Content::Taken(taken)) => super::Parcel::Taken(taken.into()),
+            Some(Content::Decided(decided)) => super::Parcel::Decided(decided.into()),
+            Some(Content::Declined(declined)) => super::Parcel::Declined(declined.into()),
             None => super::Parcel::Unknown,
         })
     }
