@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
         versions: VERSIONS,
     };
     let mut membership = Membership::new(me, Timers::default());
-    let mut link = Link::new(link::Limits::default());
+    let mut link = Link::new(link::Limits::default(), now.utc);
     let mut table = Table::new(life);
     link.handle(link::Input::Up, now, &mut Vec::new());
     // Each frame behind its length.
