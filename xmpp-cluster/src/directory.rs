@@ -19,9 +19,9 @@ use xmpp_core::mailbox::Mailbox;
 use xmpp_core::session::{Change, Resource, Session, SessionId};
 use xmpp_core::stanza::{PresenceType, Stanza};
 use xmpp_core::time::Timestamp;
-use xmpp_core::{FullJid, Jid};
+use xmpp_core::{BareJid, FullJid, Jid};
 
-use crate::frame::{End, Entry, Outcome, Parcel, Served};
+use crate::frame::{End, Entry, Outcome, Parcel, Resumable, Served};
 use crate::io::Cluster;
 use crate::node::{Life, NodeId};
 use crate::table::PRESENCE;
@@ -67,6 +67,35 @@ impl ClusterDirectory {
     /// Where the resource that is shown at this address lives; `None` if that is here, or there is none.
     pub fn life(&self, jid: &FullJid) -> Option<Life> {
         lock(&self.lives).get(jid).cloned()
+    }
+
+    /// The way to a session that lives on another node, whatever is shown.
+    pub(crate) fn way(&self, life: &Life, jid: &FullJid, session: SessionId) -> Mailbox {
+        Mailbox::new(Arc::new(Door::new(self.gate(life), jid.clone(), session)))
+    }
+
+    /// The node, other than this one, that says it has the stream of that name, if it is this account's.
+    pub(crate) fn holder(&self, name: &str, account: &BareJid) -> Option<Life> {
+        self.cluster.look(|node| {
+            let table = node.table();
+            let named = |entry: &Entry| entry.resumable.as_ref().is_some_and(|s| s.id == name);
+            let all = table.resources(account);
+            let all = all.filter(|(at, entry)| **at != node.me().life.node && named(entry));
+            let (at, _) = all.max_by_key(|(at, entry)| rank(at, entry))?;
+            let incarnation = table.life(at)?;
+            let node = at.clone();
+            Some(Life { node, incarnation })
+        })
+    }
+
+    /// Whether that node says it has this session.
+    pub(crate) fn is_at(&self, life: &Life, jid: &FullJid, session: SessionId) -> bool {
+        self.cluster.look(|node| {
+            let table = node.table();
+            let entry = table.entry(&life.node, jid);
+            table.life(&life.node) == Some(life.incarnation)
+                && entry.is_some_and(|entry| entry.session == session)
+        })
     }
 
     /// Stanzas that other nodes were sent and have not said the last of.
@@ -182,31 +211,55 @@ impl Directory for ClusterDirectory {
             let others = others.map(|(_, entry)| Timestamp(entry.since.0.saturating_add(1)));
             others.fold(now, Timestamp::max)
         });
-        let mut entry = Entry {
-            jid: resource.jid().clone(),
-            session: resource.id(),
-            since,
-            generation: 0,
-            resumable: None,
-            priority: None,
-            presence: None,
-            interested: false,
-            carbons: false,
-            block_list: false,
-        };
+        let mut entry = new(&resource, since);
         describe(&resource, &mut entry);
+        self.cluster.put(entry);
+        Ok(())
+    }
+
+    /// It has come from another node: its time stays what it was, and of both, as long as both are there, it is right.
+    fn adopt(&self, resource: Arc<Resource>) -> Result<(), Arc<Resource>> {
+        let mut lives = lock(&self.lives);
+        let jid = resource.jid();
+        let Some(holder) = find(&self.all.resources(jid.bare_str()), jid.as_str()) else {
+            drop(lives);
+            return self.bind(resource);
+        };
+        if holder.id() != resource.id() || holder.session().is_some() {
+            return Err(holder);
+        }
+        let known = self.cluster.look(|node| {
+            let all = node.table().of(jid);
+            let all = all.filter(|(_, entry)| entry.session == resource.id());
+            let last = all.max_by_key(|(at, entry)| rank(at, entry))?;
+            Some(last.1.clone())
+        });
+        let mut entry = known.unwrap_or_else(|| new(&resource, self.cluster.now().utc));
+        entry.generation = entry.generation.saturating_add(1);
+        describe(&resource, &mut entry);
+        self.all.replace(holder.id(), resource.clone());
+        lives.remove(jid);
         self.cluster.put(entry);
         Ok(())
     }
 
     fn update(&self, resource: &Resource, change: Change) {
         let _order = lock(&self.lives);
+        let stream = match &change {
+            Change::Resumable(name) => Some(Resumable {
+                id: name.to_string(),
+                max: 0,
+            }),
+            _ => None,
+        };
         self.all.update(resource, change);
         if resource.session().is_some() {
             let (jid, id) = (resource.jid(), resource.id());
             // One that has ended meanwhile is nobody's any more.
-            self.cluster
-                .update(jid, id, |entry| describe(resource, entry));
+            self.cluster.update(jid, id, |entry| {
+                describe(resource, entry);
+                entry.resumable = stream.or(entry.resumable.take());
+            });
         }
     }
 
@@ -267,6 +320,21 @@ impl Directory for ClusterDirectory {
 /// Which of several sessions with one address has it: the greatest.
 fn rank<'a>(at: &'a NodeId, entry: &Entry) -> (Timestamp, u32, &'a NodeId) {
     (entry.since, entry.generation, at)
+}
+
+fn new(resource: &Resource, since: Timestamp) -> Entry {
+    Entry {
+        jid: resource.jid().clone(),
+        session: resource.id(),
+        since,
+        generation: 0,
+        resumable: None,
+        priority: None,
+        presence: None,
+        interested: false,
+        carbons: false,
+        block_list: false,
+    }
 }
 
 /// What others are told of a resource.

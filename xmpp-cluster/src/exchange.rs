@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use xmpp_core::FullJid;
-use xmpp_core::directory::Directory;
+use xmpp_core::directory::{Directory, find};
 use xmpp_core::mailbox;
 use xmpp_core::module::Dispatch;
 use xmpp_core::server::Server;
@@ -126,7 +126,12 @@ impl Inner {
         let up = cluster.up();
         let nodes = || up.iter().map(|life| &life.node).chain([me]);
         let ours = |jid: &FullJid| rendezvous::first(jid.as_str(), nodes()) == Some(me);
-        let ours: Vec<FullJid> = lost.into_iter().filter(ours).collect();
+        // Some have moved to another node, which the dead one had no time to say.
+        let gone = |jid: &FullJid| {
+            let shown = self.directory.resources(jid.bare_str());
+            find(&shown, jid.as_str()).is_none_or(|shown| shown.priority().is_none())
+        };
+        let ours: Vec<FullJid> = lost.into_iter().filter(ours).filter(gone).collect();
         if ours.is_empty() {
             return;
         }

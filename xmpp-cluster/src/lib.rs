@@ -10,6 +10,7 @@
 //! * [`io`]: drives such a node over an engine.
 //! * [`link`]: from one node to another, in order and once, whatever the way loses.
 //! * [`membership`]: who is there, who can be reached, and by which way.
+//! * [`moves`]: brings sessions from node to node.
 //! * [`news`]: tells the others what changes of accounts.
 //! * [`rendezvous`]: which of several nodes does something.
 //! * [`standby`]: a second copy of each session that can be resumed, in the memory of another node.
@@ -24,6 +25,7 @@ pub mod frame;
 pub mod io;
 pub mod link;
 pub mod membership;
+pub mod moves;
 pub mod news;
 pub mod node;
 pub mod rendezvous;

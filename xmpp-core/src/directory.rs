@@ -100,6 +100,21 @@ impl LocalDirectory {
         }
     }
 
+    /// Enters a resource in the place of the one that this session has at its address, in one step: whoever looks
+    /// finds one of both. The one that was there comes back; if it is not there, nothing has changed.
+    pub fn replace(&self, gone: SessionId, with: Arc<Resource>) -> Option<Arc<Resource>> {
+        let mut shard = write(self.shard(with.jid().bare_str()));
+        let resources = shard.get_mut(with.jid().bare_str())?;
+        let is_it = |r: &Arc<Resource>| r.jid() == with.jid() && r.id() == gone;
+        let gone = resources.iter().find(|r| is_it(r))?.clone();
+        let all = resources.iter().map(|r| match is_it(r) {
+            true => with.clone(),
+            false => r.clone(),
+        });
+        *resources = all.collect();
+        Some(gone)
+    }
+
     fn shard(&self, account: &str) -> &RwLock<HashMap<Box<str>, Resources>> {
         // The top bits: the map inside uses the others.
         &self.accounts[(self.hasher.hash_one(account) >> 58) as usize % SHARDS]

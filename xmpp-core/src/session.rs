@@ -54,6 +54,8 @@ pub enum Change {
     Carbons(bool),
     /// It asked for its block list, and hears of changes from now on (XEP-0191 §3.3).
     BlockList,
+    /// Its stream can be resumed under this name (XEP-0198 §5), on any node. A [`Resource`] does not keep that.
+    Resumable(Arc<str>),
 }
 
 const UNAVAILABLE: i16 = i16::MIN;
@@ -168,6 +170,7 @@ impl Resource {
             Change::Carbons(false) => {
                 self.flags.fetch_and(!CARBONS, Ordering::AcqRel);
             }
+            Change::Resumable(_) => {}
         }
     }
 }

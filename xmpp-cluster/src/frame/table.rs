@@ -38,7 +38,7 @@ pub struct Entry {
 pub struct Resumable {
     /// Its resumption id (XEP-0198 §5).
     pub id: String,
-    /// How long it waits for its client, in seconds.
+    /// How long it waits for its client, in seconds; 0 if that is not told.
     pub max: u32,
 }
 

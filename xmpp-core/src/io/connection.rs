@@ -26,6 +26,7 @@ use super::listener::Shared;
 use super::settlements::Settlements;
 use super::throttle::Attempt;
 use super::wire::Wire;
+use crate::BareJid;
 use crate::machine::Machine as _;
 use crate::mailbox::{Envelope, Settlement, SmPoint};
 use crate::metrics::Tally;
@@ -109,9 +110,23 @@ enum Doing {
     /// Other nodes are asked for its stream.
     Fetching(BoxFuture<'static, Fetched>),
     /// The connection is about to be handed over.
-    Leaving(Box<(Arc<Control>, Resume)>),
+    Leaving(Box<Leaving>),
     /// It has been, and may come back.
-    Offered(oneshot::Receiver<Refused>),
+    Offered(Box<Offered>),
+}
+
+/// A connection that is about to be handed over.
+struct Leaving {
+    to: Arc<Control>,
+    resume: Resume,
+    /// Whose it is, unless other nodes have been asked for the stream already.
+    account: Option<BareJid>,
+}
+
+/// A connection that has been handed over.
+struct Offered {
+    refused: oneshot::Receiver<Refused>,
+    account: Option<BareJid>,
 }
 
 /// What the stream keeps of what it sends until it is acknowledged.
@@ -280,7 +295,13 @@ impl Connection {
             }
             Output::Resume { account, resume } => {
                 match self.shared.resumable.find(&resume.id, &account) {
-                    Ok(control) => self.doing = Doing::Leaving(Box::new((control, resume))),
+                    Ok(to) => {
+                        self.doing = Doing::Leaving(Box::new(Leaving {
+                            to,
+                            resume,
+                            account: Some(account),
+                        }));
+                    }
                     Err(reason) => match self.fetch(resume, account, reason) {
                         Some(fetching) => self.doing = Doing::Fetching(fetching),
                         None => {
@@ -445,8 +466,12 @@ impl Connection {
                 };
                 self.doing = Doing::Nothing;
                 match fetched {
-                    Ok(found) => {
-                        self.doing = Doing::Leaving(Box::new(found));
+                    Ok((to, resume)) => {
+                        self.doing = Doing::Leaving(Box::new(Leaving {
+                            to,
+                            resume,
+                            account: None,
+                        }));
                         return true;
                     }
                     Err(reason) => {
@@ -459,13 +484,14 @@ impl Connection {
                 self.hand_over(scratch);
                 return true;
             }
-            Doing::Offered(refused) => {
-                let Poll::Ready(refused) = Pin::new(refused).poll(cx) else {
+            Doing::Offered(offered) => {
+                let Poll::Ready(refused) = Pin::new(&mut offered.refused).poll(cx) else {
                     return false;
                 };
+                let account = offered.account.take();
                 self.doing = Doing::Nothing;
                 match refused {
-                    Ok((handover, reason)) => self.take_back((handover, reason), scratch, now, cx),
+                    Ok(refused) => self.take_back(refused, account, scratch, now, cx),
                     // The other connection's task has it all.
                     Err(_) => self.phase = Phase::Over,
                 }

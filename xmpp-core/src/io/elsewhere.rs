@@ -203,6 +203,9 @@ impl Driver {
     ///
     /// If it is not here. Then its node has it still, or it has ended there.
     pub async fn take_in(&self, account: &BareJid, offer: Offer) -> Result<(), NotResumed> {
+        if self.shared.is_stopping() {
+            return Err(NotResumed::Unknown(None));
+        }
         let (done, is_done) = oneshot::channel();
         let (shared, account) = (self.shared.clone(), account.clone());
         spawn(async move {
@@ -227,7 +230,9 @@ impl Shared {
         name: &str,
         account: BareJid,
     ) -> Option<BoxFuture<'static, Result<Arc<Control>, NotResumed>>> {
-        let elsewhere = self.elsewhere.get().filter(|_| name.len() <= NAME)?.clone();
+        // What comes to a server that stops would end with it.
+        let asks = name.len() <= NAME && !self.is_stopping();
+        let elsewhere = self.elsewhere.get().filter(|_| asks)?.clone();
         let (shared, name) = (self.clone(), Arc::<str>::from(name));
         Some(Box::pin(async move {
             let limit = shared.patience;

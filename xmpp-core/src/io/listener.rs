@@ -173,7 +173,7 @@ impl Driver {
         tokio::spawn(async move {
             loop {
                 let stop = driver.shared.stop.notified();
-                if driver.shared.stopping.load(Ordering::Acquire) {
+                if driver.shared.is_stopping() {
                     return;
                 }
                 tokio::select! {
@@ -366,6 +366,10 @@ impl Shared {
         tokio::time::timeout(limit, so).await.is_ok()
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
     pub(super) fn set_settling(&self) {
         self.settling.store(true, Ordering::Release);
     }
@@ -393,7 +397,7 @@ impl Shared {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(id, control.clone());
         self.server.metrics().connections.came();
-        if self.stopping.load(Ordering::Acquire) {
+        if self.is_stopping() {
             control.call(Call::Stop);
         }
         let shared = self.clone();

@@ -7,11 +7,12 @@ use std::task::Context;
 use futures::future::BoxFuture;
 
 use super::restart::Stage;
-use super::{Connection, Doing, Fetched, Phase, Scratch};
+use super::{Connection, Doing, Fetched, Leaving, Offered, Phase, Scratch};
 use crate::BareJid;
 use crate::io::elsewhere::Wanted;
 use crate::io::handover::{Handover, Refused};
 use crate::io::wire::Wire;
+use crate::session::Change;
 use crate::stream::{Answer, Input, NotResumed, Resume, StreamError};
 use crate::time::Now;
 use crate::xml::Reader;
@@ -36,7 +37,13 @@ impl Connection {
         let Some(session) = &self.session else { return };
         let (jid, control) = (session.jid().clone(), self.control.clone());
         let guest = self.anonymous;
+        let entry = self.server().resource(session);
         self.shared.resumable.enter(id.clone(), jid, guest, control);
+        // A guest stays where it is.
+        if let Some(entry) = entry.filter(|_| !guest) {
+            let change = Change::Resumable(id.clone());
+            self.server().directory().update(&entry, change);
+        }
         self.resumable = Some(Box::new(Resumable {
             id,
             offer: None,
@@ -199,7 +206,11 @@ impl Connection {
         let Doing::Leaving(leaving) = std::mem::replace(&mut self.doing, Doing::Nothing) else {
             return;
         };
-        let (control, resume) = *leaving;
+        let Leaving {
+            to,
+            resume,
+            account,
+        } = *leaving;
         let fresh = Reader::new(self.server().config().xml.clone());
         let wire = std::mem::replace(&mut self.wire, Wire::Gone);
         let reader = std::mem::replace(&mut self.reader, fresh);
@@ -211,14 +222,16 @@ impl Connection {
         handover.unsent.append(&mut scratch.write);
         self.flushing = false;
         self.detached = true;
-        self.doing = Doing::Offered(refused);
-        control.offer(handover);
+        self.doing = Doing::Offered(Box::new(Offered { refused, account }));
+        to.offer(handover);
     }
 
-    /// It was not taken: the client hears why and may bind a resource.
+    /// It was not taken: the client hears why and may bind a resource. Unless the stream has just gone to
+    /// another node, and follows its client back.
     pub(super) fn take_back(
         &mut self,
         (handover, reason): Refused,
+        account: Option<BareJid>,
         scratch: &mut Scratch,
         now: Now,
         cx: &mut Context<'_>,
@@ -230,6 +243,11 @@ impl Connection {
         self.unread = handover.unread;
         let mut unsent = handover.unsent;
         scratch.write.append(&mut unsent);
+        let resume = handover.resume;
+        if let Some(fetching) = account.and_then(|account| self.fetch(resume, account, reason)) {
+            self.doing = Doing::Fetching(fetching);
+            return;
+        }
         self.input(
             Input::Answered(Answer::NotResumed(reason)),
             scratch,
