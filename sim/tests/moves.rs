@@ -24,7 +24,6 @@ use xmpp_cluster::io::{Cluster, Ended, Handler};
 use xmpp_cluster::moves::{Moves, NotSent};
 use xmpp_cluster::node::{Incarnation, Life, NodeId, NodeInfo};
 use xmpp_cluster::transport::local::Net;
-use xmpp_core::directory::Directory as _;
 use xmpp_core::mailbox::Origin;
 use xmpp_core::server::Server;
 use xmpp_core::stanza::Stanza;
@@ -347,6 +346,43 @@ fn a_session_is_sent_away_and_its_client_notices_only_when_it_is_there() {
         assert!(answer.starts_with("<resumed "), "{answer}");
         assert_eq!(bodies(&hear(&mut romeo).await), ["two"]);
         assert_eq!(three.live("romeo"), [1, 0, 0]);
+    });
+}
+
+#[test]
+fn a_drained_node_gives_away_all_that_can_be_resumed_and_takes_nobody() {
+    run(async {
+        let three = Three::new(7).await;
+        let mut clients = Vec::new();
+        for n in 0..20 {
+            let name = format!("user{n}");
+            let (mut client, id) = three.login(0, &name).await;
+            client.send("<presence/>").await.unwrap();
+            hear(&mut client).await;
+            clients.push((name, client, id));
+        }
+        // She cannot resume.
+        let mut nurse = three.nodes[0].world.login("nurse").await;
+        let drained = three.nodes[0].moves.drain().await;
+        assert_eq!((drained.moved, drained.kept), (20, 0));
+        let account = three.nodes[1].world.account("user0").await;
+        let mut late = three.nodes[0].world.client();
+        let mut rng = three.nodes[0].world.rng();
+        assert!(late.authenticate(&account, &mut rng).await.is_err());
+        let mut places = [0; 3];
+        for (name, client, id) in clients {
+            drop(client);
+            let live = three.live(&name);
+            assert_eq!((live[0], live[1] + live[2]), (0, 1), "{name}");
+            (1..3).for_each(|n| places[n] += live[n]);
+            route(three.server(0), &format!("{name}@example.org"), "on").await;
+            let (mut client, answer) = three.resume(1, &name, &id, 1).await;
+            assert!(answer.starts_with("<resumed "), "{answer}");
+            assert_eq!(bodies(&hear(&mut client).await), ["on"]);
+        }
+        assert!(places[1] > 3 && places[2] > 3, "{places:?}");
+        route(three.server(1), "nurse@example.org/nurse", "still").await;
+        assert_eq!(bodies(&hear(&mut nurse).await), ["still"]);
     });
 }
 

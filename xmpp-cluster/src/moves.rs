@@ -12,6 +12,7 @@
 //! | nothing is heard for [`OFFERED`] | lets go of it if the taker says that it is bound there, and keeps it otherwise | |
 
 mod arrivals;
+mod drain;
 mod offers;
 
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ use crate::io::{Cluster, Handler};
 use crate::node::{Life, NodeId};
 
 use arrivals::Arrivals;
+pub use drain::Drained;
 use offers::Offers;
 
 /// Sessions of this node that are frozen for others, or about to be, at most; a client whose session is one more is told that its stream is unknown.
@@ -51,8 +53,11 @@ pub const DECIDED: usize = 4096;
 /// For how long a session is frozen for a node that says nothing.
 pub const OFFERED: Duration = Duration::from_secs(30);
 
-/// Nodes that are asked for one stream, one after the other, since it has gone on meanwhile.
-const HOPS: usize = 3;
+/// How often it is looked who has a stream: it may have gone on meanwhile, or be on its way.
+const HOPS: usize = 4;
+
+/// The time in between, if nobody is known to have it.
+const LATER: Duration = Duration::from_millis(250);
 
 /// After so long it is tried again to send what found no room.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -147,25 +152,30 @@ struct Asking(Weak<Inner>);
 #[async_trait]
 impl Elsewhere for Asking {
     async fn fetch(&self, name: &str, account: &BareJid) -> Result<io::Offer, NotResumed> {
+        let unknown = NotResumed::Unknown(None);
         let mut hint = None;
-        for _ in 0..HOPS {
-            let inner = self.0.upgrade().ok_or(NotResumed::Unknown(None))?;
-            let of = hint
-                .take()
-                .or_else(|| inner.directory.holder(name, account));
-            let of = of.ok_or(NotResumed::Unknown(None))?;
-            match inner.ask(name, account, of).await {
+        for hop in 0..HOPS {
+            let inner = self.0.upgrade().ok_or(unknown)?;
+            let of = hint.take();
+            let of = of.or_else(|| inner.directory.holder(name, account));
+            let answer = match of {
+                Some(of) => Some(inner.ask(name, account, of).await.ok_or(unknown)?),
+                None => None,
+            };
+            match answer {
                 Some(Answer::Here(offer)) => return Ok(offer),
-                Some(Answer::Not(NotHere { handled, at, .. })) => {
-                    hint = at.and_then(|node| inner.life(&node));
-                    if hint.is_none() {
-                        return Err(NotResumed::Unknown(handled));
-                    }
-                }
-                None => return Err(NotResumed::Unknown(None)),
+                Some(Answer::Not(NotHere {
+                    handled: handled @ Some(_),
+                    ..
+                })) => return Err(NotResumed::Unknown(handled)),
+                Some(Answer::Not(not)) => hint = not.at.and_then(|node| inner.life(&node)),
+                None => {}
+            }
+            if hint.is_none() && hop + 1 < HOPS {
+                inner.server.rest(LATER).await;
             }
         }
-        Err(NotResumed::Unknown(None))
+        Err(unknown)
     }
 }
 

@@ -71,6 +71,10 @@ pub enum Request {
     Cluster,
     /// Where an account's resources are, or one of them.
     Where { jid: String },
+    /// No more clients here, and all sessions that can move to other nodes.
+    Drain,
+    /// One session to another node.
+    Move { jid: String, node: String },
 }
 
 /// What comes back.
@@ -83,6 +87,7 @@ pub enum Reply {
     Rooms { rooms: Vec<Room>, more: usize },
     Cluster { cluster: cluster::Cluster },
     Places { places: Vec<cluster::Place> },
+    Drained { moved: usize, kept: usize },
     Done { done: bool },
     Error { error: String },
 }
@@ -348,6 +353,19 @@ impl Office {
                 let mut places = self.node()?.places(&jid);
                 places.truncate(MAX_ROOMS);
                 Ok(Reply::Places { places })
+            }
+            Request::Drain => {
+                let drained = self.node()?.drain().await;
+                Ok(Reply::Drained {
+                    moved: drained.moved,
+                    kept: drained.kept,
+                })
+            }
+            Request::Move { jid, node } => {
+                let to = node.parse().with_context(|| node.clone())?;
+                let jid = jid.parse().with_context(|| jid.clone())?;
+                self.node()?.send(&jid, &to).await?;
+                Ok(Reply::Done { done: true })
             }
             Request::Backup { path } => {
                 self.store.backup(&path).await?;

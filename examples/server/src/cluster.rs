@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -13,14 +13,15 @@ use xmpp_cluster::directory::ClusterDirectory;
 use xmpp_cluster::exchange::Exchange;
 use xmpp_cluster::frame::VERSIONS;
 use xmpp_cluster::io::{Cluster, Ended, Handler, Status};
+use xmpp_cluster::moves::{Drained, Moves};
 use xmpp_cluster::news::AccountNews;
-use xmpp_cluster::node::{Incarnation, Life, NodeInfo};
+use xmpp_cluster::node::{Incarnation, Life, NodeId, NodeInfo};
 use xmpp_cluster::transport::Transport;
-use xmpp_core::Jid;
 use xmpp_core::directory::Directory as _;
-use xmpp_core::io::SystemClock;
+use xmpp_core::io::{Driver, SystemClock};
 use xmpp_core::server::{Builder, Server};
 use xmpp_core::time::Clock as _;
+use xmpp_core::{FullJid, Jid};
 
 use crate::accounts::with_desk;
 use crate::admin::{Reply, Request, cluster as told};
@@ -33,6 +34,8 @@ pub struct Node {
     cluster: Cluster,
     directory: Arc<ClusterDirectory>,
     news: Arc<AccountNews>,
+    /// Since it has joined.
+    moves: Arc<OnceLock<(Moves, Driver)>>,
 }
 
 impl Node {
@@ -57,6 +60,7 @@ impl Node {
         Ok(Some(Node {
             directory: Arc::new(ClusterDirectory::new(cluster.clone())),
             news: Arc::new(AccountNews::new(cluster.clone())),
+            moves: Arc::default(),
             cluster,
         }))
     }
@@ -68,9 +72,16 @@ impl Node {
     }
 
     /// Joins the cluster, before there are any clients. What it gives ends when the node is not of the cluster any more.
-    pub async fn join(&self, server: &Server) -> anyhow::Result<JoinHandle<Ended>> {
+    pub async fn join(
+        &self,
+        server: &Server,
+        driver: &Driver,
+    ) -> anyhow::Result<JoinHandle<Ended>> {
         let exchange = Exchange::new(self.directory.clone(), server.clone());
-        let handlers: Vec<Arc<dyn Handler>> = vec![self.news.clone(), Arc::new(exchange)];
+        let moves = Moves::new(self.directory.clone(), server.clone(), driver.clone());
+        let _ = self.moves.set((moves.clone(), driver.clone()));
+        let handlers: Vec<Arc<dyn Handler>> =
+            vec![self.news.clone(), Arc::new(exchange), Arc::new(moves)];
         let name = &self.cluster.me().life.node;
         let joined = self.cluster.join(handlers).await;
         let driver = joined.with_context(|| format!("{name} cannot join the cluster"))?;
@@ -80,6 +91,28 @@ impl Node {
     /// Leaves, when the others have what they were sent.
     pub async fn leave(&self, patience: Duration) {
         self.cluster.leave(patience).await;
+    }
+
+    /// Accepts no more clients, and sends the sessions that can be resumed to other nodes.
+    pub async fn drain(&self) -> Drained {
+        match self.moves.get() {
+            Some((moves, _)) if !self.cluster.up().is_empty() => moves.drain().await,
+            _ => Drained::default(),
+        }
+    }
+
+    /// Sends a session of this node to another one.
+    pub async fn send(&self, jid: &FullJid, to: &NodeId) -> anyhow::Result<()> {
+        let (moves, driver) = self.moves.get().context("this node has not joined yet")?;
+        let all = driver.movable();
+        let session = all.iter().find(|session| session.jid == *jid);
+        let session =
+            session.with_context(|| format!("{jid} has no session here that can be resumed"))?;
+        let up = self.cluster.up();
+        let life = up.iter().find(|life| life.node == *to);
+        let life = life.with_context(|| format!("no other node {to} is up"))?;
+        let sent = moves.send_away(&session.name, life).await;
+        sent.with_context(|| format!("{jid} stays here"))
     }
 
     /// What an operator is shown.
@@ -224,6 +257,30 @@ pub fn places(config: &Config, jid: &Jid) -> anyhow::Result<()> {
         writeln!(out, "{:<20} {} {available}", place.node, place.jid)?;
     }
     Ok(out.flush()?)
+}
+
+/// `cluster drain`
+pub fn drain(config: &Config) -> anyhow::Result<()> {
+    let reply = with_desk(config, async |desk| desk.ask(Request::Drain).await)?;
+    let Reply::Drained { moved, kept } = reply else {
+        bail!("unexpected reply: {reply:?}");
+    };
+    println!("moved {moved}, kept {kept}");
+    Ok(())
+}
+
+/// `cluster move`
+pub fn send(config: &Config, jid: &FullJid, to: &NodeId) -> anyhow::Result<()> {
+    let request = || Request::Move {
+        jid: jid.to_string(),
+        node: to.to_string(),
+    };
+    let reply = with_desk(config, async |desk| desk.ask(request()).await)?;
+    let Reply::Done { .. } = reply else {
+        bail!("unexpected reply: {reply:?}");
+    };
+    println!("{jid} is at {to}");
+    Ok(())
 }
 
 #[cfg(test)]

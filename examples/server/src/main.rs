@@ -185,6 +185,22 @@ enum Cluster {
         jid: xmpp_core::Jid,
     },
 
+    /// Accepts no more clients at the node that runs here, and moves its sessions to the others
+    ///
+    /// What can be resumed (XEP-0198) moves, with all that waits for it; its client is cut off and resumes at another node. The node itself
+    /// runs on, for those that cannot; a signal (TERM, INT) ends it, which drains it first as well.
+    Drain,
+
+    /// Moves a session of the node that runs here to another one
+    Move {
+        /// The session, with its resource
+        #[arg(value_name = "JID")]
+        jid: xmpp_core::FullJid,
+        /// The node that it goes to
+        #[arg(value_name = "NODE")]
+        node: xmpp_cluster::node::NodeId,
+    },
+
     /// Makes the certificates by which nodes know each other, each NODE.crt.pem with NODE.key.pem
     ///
     /// They are signed by the authority of the folder, authority.crt.pem and authority.key.pem, which is made if it is not there. A node needs
@@ -303,6 +319,8 @@ fn perform(cli: Cli) -> anyhow::Result<()> {
             force,
         }) => certificate::nodes::generate(&nodes, &out, days, force),
         Command::Cluster(Cluster::Status) => cluster::status(&load()?),
+        Command::Cluster(Cluster::Drain) => cluster::drain(&load()?),
+        Command::Cluster(Cluster::Move { jid, node }) => cluster::send(&load()?, &jid, &node),
         Command::Cluster(Cluster::Where { jid }) => cluster::places(&load()?, &jid),
         Command::Backup { to } => accounts::backup(&load()?, &to),
         Command::Restore { from, force } => store::restore(&load()?, &from, force),

@@ -125,7 +125,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let socket = Socket::listen(&config.socket(), office);
     // Who comes back to an address is there for the others from the beginning.
     let mut outside = match &node {
-        Some(node) => Some(node.join(&server).await?),
+        Some(node) => Some(node.join(&server, &driver).await?),
         None => None,
     };
     let restored = driver.restore().await?;
@@ -193,6 +193,13 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     drop(socket);
     let patience = config.shutdown.patience.0;
     let close = async {
+        // Whoever can go on at another node does.
+        if let Some(node) = &node {
+            match timeout(patience / 2, node.drain()).await {
+                Ok(drained) => tracing::info!(drained.moved, drained.kept, "drained"),
+                Err(_) => tracing::warn!("not drained in time"),
+            }
+        }
         // Who is in a room, here or elsewhere, is still there to hear that it goes.
         if timeout(patience / 2, rooms.close()).await.is_err() {
             tracing::warn!("not all rooms were shut down");

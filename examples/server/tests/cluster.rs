@@ -109,6 +109,92 @@ fn available(client: &mut Client) {
     client.read_until(&["<presence"]);
 }
 
+/// A client with a stream that can be resumed; the stream's name and its full JID.
+fn resumable(server: &Running, user: &str) -> (Client, String, String) {
+    let mut client = server.connect("starttls");
+    assert!(client.login_at("localhost", user, "pw"));
+    client.open("localhost");
+    client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+    let bound = client.read_until(&["</iq>"]);
+    client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let enabled = client.read_until(&["<enabled"]);
+    let between = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap();
+        rest.split_once(to).unwrap().0.to_owned()
+    };
+    let quote = match enabled.contains(" id='") {
+        true => "'",
+        false => "\"",
+    };
+    let id = between(&enabled, &format!(" id={quote}"), quote);
+    (client, id, between(&bound, "<jid>", "</jid>"))
+}
+
+/// A client that resumes a stream; what it is sent up to there.
+#[track_caller]
+fn resume(server: &Running, user: &str, id: &str, h: u32, until: &str) -> (Client, String) {
+    let mut client = server.connect("starttls");
+    assert!(client.login_at("localhost", user, "pw"));
+    client.open("localhost");
+    client.send(&format!(
+        "<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>"
+    ));
+    let heard = client.read_until(&[until, "<failed"]);
+    assert!(heard.contains("<resumed"), "{heard}");
+    (client, heard)
+}
+
+/// Streams are resumed where they were not begun, sessions are sent away, and a node that is drained or stopped leaves nobody behind.
+fn sessions_move(mut nodes: Vec<(Site, Running)>) {
+    let mut romeo = nodes[0].1.bind("romeo", "pw");
+    available(&mut romeo);
+    let (mut juliet, id, jid) = resumable(&nodes[2].1, "juliet");
+    available(&mut juliet);
+    let at = |nodes: &[(Site, Running)], node: &str| {
+        soon(&format!("she is at {node}, available"), || {
+            let place = nodes[0].0.run(&["cluster", "where", &jid]);
+            let place = place.stdout();
+            (place.starts_with(&format!("{node} ")) && place.contains(" available")).then_some(())
+        });
+    };
+    at(&nodes, "c");
+    drop(juliet);
+    romeo.send(&message("juliet@localhost", "while you were away"));
+    let (juliet, heard) = resume(&nodes[1].1, "juliet", &id, 1, "while you were away");
+    assert_eq!(heard.matches("while you were away").count(), 1, "{heard}");
+    at(&nodes, "b");
+    nodes[0]
+        .0
+        .run(&["cluster", "move", &jid, "c"])
+        .fails("no session here");
+    nodes[1]
+        .0
+        .run(&["cluster", "move", &jid, "nowhere"])
+        .fails("is up");
+    nodes[1]
+        .0
+        .run(&["cluster", "move", &jid, "c"])
+        .succeeds("is at c");
+    at(&nodes, "c");
+    drop(juliet);
+    romeo.send(&message("juliet@localhost", "at another place"));
+    nodes[2]
+        .0
+        .run(&["cluster", "drain"])
+        .is("moved 1, kept 0\n");
+    let (juliet, heard) = resume(&nodes[0].1, "juliet", &id, 2, "at another place");
+    assert_eq!(heard.matches("at another place").count(), 1, "{heard}");
+    at(&nodes, "a");
+    // A node that is stopped drains itself.
+    drop(juliet);
+    nodes[0].1.signal("TERM");
+    assert_eq!(nodes[0].1.wait().code(), Some(0), "{}", nodes[0].1.log());
+    let (mut juliet, _) = resume(&nodes[1].1, "juliet", &id, 3, "<resumed");
+    let mut romeo = nodes[1].1.bind("romeo", "pw");
+    romeo.send(&message(&jid, "still the same"));
+    juliet.read_until(&["still the same"]);
+}
+
 /// What is to be seen of any three nodes.
 fn are_one(mut nodes: Vec<(Site, Running)>) {
     let mut romeo = nodes[0].1.bind("romeo", "pw");
@@ -176,6 +262,18 @@ fn are_one(mut nodes: Vec<(Site, Running)>) {
 fn three_nodes_over_zenoh_are_one_server() {
     let (_folder, engine) = zenoh();
     are_one(cluster(engine));
+}
+
+#[test]
+fn sessions_move_between_nodes_over_zenoh() {
+    let (_folder, engine) = zenoh();
+    sessions_move(cluster(engine));
+}
+
+#[test]
+fn sessions_move_between_nodes_over_nats() {
+    let (_server, engine) = nats();
+    sessions_move(cluster(engine));
 }
 
 #[test]

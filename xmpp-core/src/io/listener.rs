@@ -264,6 +264,11 @@ impl Driver {
         self.shared.gone(limit).await
     }
 
+    /// Accepts no more connections; those that are there stay. No session comes from another node any more.
+    pub fn stop_accepting(&self) {
+        self.shared.stop_accepting();
+    }
+
     /// Connections at present.
     pub fn connections(&self) -> usize {
         self.shared.lock().len()
