@@ -422,7 +422,7 @@ impl Node {
                 table::Output::Read(_) => out.push(Output::Event(Event::Synced(of.clone()))),
                 table::Output::Pull(pull) => {
                     if let Some(peer) = self.peers.get_mut(&of.node) {
-                        peer.asked = Some((pull.clone(), now.instant + self.limits.page));
+                        peer.asks(pull.clone(), now.instant + self.limits.page);
                     }
                     self.transmit(of, Body::Pull(pull), out);
                 }

@@ -1,9 +1,11 @@
 //! What the server counts, as Prometheus reads it (text format 0.0.4).
 
+mod cluster;
 mod rooms;
 
 use std::fmt::{self, Write as _};
 
+use xmpp_cluster::io::Status;
 use xmpp_core::mailbox::Depths;
 use xmpp_core::metrics::{Federation, Metrics, Traffic};
 use xmpp_core::server::Server;
@@ -18,10 +20,12 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A certificate: its domain, and when it expires.
 pub type Expiry = (String, Option<Timestamp>);
 
-/// All figures. Labels have few values, all known beforehand: none comes from a client.
+/// All figures. Labels have few values, all known beforehand: none comes from a client. `cluster` is `None` for a server
+/// that is alone.
 pub fn render(
     server: &Server,
     rooms: &Rooms,
+    cluster: Option<&Status>,
     queues: Depths,
     (store, writing): (Waiting, Writing),
     expiries: &[Expiry],
@@ -34,6 +38,7 @@ pub fn render(
     errors(metrics, &mut text);
     federation(&metrics.s2s, &mut text);
     rooms::rooms(rooms, &mut text);
+    cluster::cluster(cluster, &mut text);
 
     waiting(server, queues, store, &mut text);
     let name = "xmpp_store_changes_failed_total";
@@ -404,6 +409,7 @@ mod tests {
         let text = render(
             &server,
             &Rooms::default(),
+            None,
             queues,
             Default::default(),
             &expiries,
@@ -440,6 +446,7 @@ mod tests {
         let text = render(
             &server(),
             &Rooms::default(),
+            None,
             Depths::default(),
             Default::default(),
             &[],

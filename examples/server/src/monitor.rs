@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use xmpp_core::server::Server;
 
+use crate::cluster::Node;
 use crate::metrics::{self, Expiry};
 use crate::rooms::Rooms;
 use crate::store::Store;
@@ -41,18 +42,21 @@ struct Shared {
     server: Server,
     store: Store,
     rooms: Rooms,
+    /// This server's part in a cluster.
+    node: Option<Node>,
     ready: AtomicBool,
     expiries: RwLock<Vec<Expiry>>,
 }
 
 impl Monitor {
     /// Not ready yet.
-    pub fn new(server: Server, store: Store, rooms: Rooms) -> Monitor {
+    pub fn new(server: Server, store: Store, rooms: Rooms, node: Option<Node>) -> Monitor {
         Monitor {
             shared: Arc::new(Shared {
                 server,
                 store,
                 rooms,
+                node,
                 ready: AtomicBool::new(false),
                 expiries: RwLock::default(),
             }),
@@ -143,6 +147,7 @@ impl Monitor {
             server,
             store,
             rooms,
+            node,
             expiries,
             ..
         } = &*self.shared;
@@ -153,7 +158,8 @@ impl Monitor {
         };
         let expiries = expiries.read().unwrap_or_else(PoisonError::into_inner);
         let store = (store.waiting(), store.writing());
-        let text = metrics::render(server, rooms, queues, store, &expiries);
+        let cluster = node.as_ref().map(Node::status);
+        let text = metrics::render(server, rooms, cluster.as_ref(), queues, store, &expiries);
         let mut response = Response::new(Full::from(text));
         let media = hyper::header::HeaderValue::from_static(metrics::MEDIA_TYPE);
         response.headers_mut().insert(CONTENT_TYPE, media);

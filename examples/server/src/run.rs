@@ -113,7 +113,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     )?;
     let federation = embassy.map(|embassy| embassy.open(config, &server));
     let driver = Driver::new(server.clone(), Some(tls.clone()), driver_config(config));
-    let monitor = Monitor::new(server.clone(), store.clone(), rooms.clone());
+    let monitor = Monitor::new(server.clone(), store.clone(), rooms.clone(), node.clone());
     monitor.set_expiries(expiries(&identities));
     let office = Office::new(
         store.clone(),

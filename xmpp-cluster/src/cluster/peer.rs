@@ -29,6 +29,12 @@ pub struct Traffic {
     pub round_trip: Option<Duration>,
     /// What the link counts.
     pub link: link::Counts,
+    /// Parcels that were given up when the node went down, those of the session table among them.
+    pub given_up: u64,
+    /// How often its slice of the session table has been read from the beginning.
+    pub readings: u64,
+    /// Whether it is being read now.
+    pub is_reading: bool,
 }
 
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub(super) struct Peer {
     pub(super) life: Life,
     pub(super) link: Link,
     /// The page that is waited for, and until when.
-    pub(super) asked: Option<(Pull, Instant)>,
+    asked: Option<(Pull, Instant)>,
     traffic: Traffic,
 }
 
@@ -54,7 +60,9 @@ impl Peer {
     pub(super) fn give_up(&mut self, now: Now) -> Vec<Parcel> {
         self.link.handle(link::Input::Down, now, &mut Vec::new());
         self.asked = None;
-        let given_up = self.link.give_up().into_iter().map(Parcel::decode);
+        let given_up = self.link.give_up();
+        self.traffic.given_up += given_up.len() as u64;
+        let given_up = given_up.into_iter().map(Parcel::decode);
         given_up
             .filter_map(Result::ok)
             .filter(|parcel| !matches!(parcel, Parcel::Table(_)))
@@ -77,8 +85,15 @@ impl Peer {
             waiting_bytes: self.link.bytes(),
             round_trip: self.link.round_trip(),
             link: self.link.counts(),
+            is_reading: self.asked.is_some(),
             ..self.traffic
         }
+    }
+
+    /// A page is asked for.
+    pub(super) fn asks(&mut self, pull: Pull, until: Instant) {
+        self.traffic.readings += u64::from(pull.from.is_none());
+        self.asked = Some((pull, until));
     }
 
     /// A page has come.

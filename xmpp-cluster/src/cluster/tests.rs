@@ -295,10 +295,14 @@ fn who_is_cut_off_is_taken_out_and_what_was_for_him_is_given_up() {
         ]
     );
     assert_eq!(world.node("a").send(&b, &parcel(3)), Err(SendError::Down));
+    let traffic = world.node("a").traffic(&b.node).unwrap();
+    assert_eq!((traffic.given_up, traffic.waiting), (2, 0));
     world.told("b");
 
     world.cut.clear();
     world.run(3 * SECOND);
+    let traffic = world.node("a").traffic(&b.node).unwrap();
+    assert_eq!((traffic.readings, traffic.is_reading), (2, false));
     let told = world.told("a");
     assert!(told.contains(&Event::Up(info("b", 1))));
     assert!(told.contains(&Event::Put(b.clone(), balcony)));
