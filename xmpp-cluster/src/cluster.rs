@@ -6,6 +6,7 @@
 //! All nodes are joined to all, whatever their sites.
 
 mod counts;
+mod faults;
 mod peer;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use crate::table::{self, Table};
 use crate::transport::Class;
 
 pub use counts::Counts;
+pub use faults::Fault;
+use faults::Faults;
 use peer::Peer;
 pub use peer::Traffic;
 
@@ -94,8 +97,10 @@ pub enum Event {
     HeldUp(Duration),
     /// This node has a later life: this one must stop.
     Superseded(Incarnation),
-    /// Somebody is not let in, and why.
+    /// Somebody is not let in, and why. Of each life this is told once for each reason in a row.
     Refused(Life, Refusal),
+    /// Something that this node has brought was dropped, and why. Each reason is told once, until the node is up anew.
+    Dropped(NodeId, Fault),
     /// A resource is bound at that node, or something about it is different.
     Put(Life, Box<Entry>),
     /// A resource of that node is not there any more.
@@ -132,6 +137,7 @@ pub struct Node {
     /// Those that have been up, as long as their lives are remembered.
     peers: BTreeMap<NodeId, Peer>,
     counts: Counts,
+    faults: Faults,
     /// It has left, or is superseded.
     over: bool,
 }
@@ -145,6 +151,7 @@ impl Node {
             membership: Membership::new(me, limits.timers),
             peers: BTreeMap::new(),
             counts: Counts::default(),
+            faults: Faults::default(),
             over: false,
         }
     }
@@ -182,7 +189,10 @@ impl Node {
 
     /// What it counts.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts {
+            refused: self.membership.refusals(),
+            ..self.counts
+        }
     }
 
     /// Whether all others that are up have what they were sent.
@@ -256,10 +266,7 @@ impl Node {
         let size = bytes.len() as u64;
         let frame = match Frame::decode(bytes.clone()) {
             Ok(frame) => frame,
-            Err(_) => {
-                self.counts.damaged += 1;
-                return;
-            }
+            Err(_) => return self.wrong(&hop, Fault::Damaged, out),
         };
         let me = &self.me().life;
         match &frame.to {
@@ -274,16 +281,14 @@ impl Node {
         let beat = matches!(frame.body, Body::Beat(_));
         // A heartbeat is nobody's to hand on: it says who is heard.
         if hop != from.node && (beat || !self.is_direct(&hop)) {
-            self.counts.forged += 1;
-            return;
+            return self.wrong(&hop, Fault::Forged, out);
         }
         if let Body::Beat(beat) = frame.body {
             return self.beat(from, beat, now, out);
         }
         let up = self.is_up(&from);
         let Some(peer) = self.peers.get_mut(&from.node).filter(|_| up) else {
-            self.counts.strays += 1;
-            return;
+            return self.stray(&hop, &from, out);
         };
         peer.received(size);
         match frame.body {
@@ -300,7 +305,31 @@ impl Node {
                 self.counts.strays += u64::from(taken.is_err());
                 self.table_says(&from, told, now, out);
             }
-            Body::Beat(_) | Body::Unknown => self.counts.unknown += 1,
+            Body::Beat(_) | Body::Unknown => self.wrong(&hop, Fault::Unknown, out),
+        }
+    }
+
+    /// Drops what `by` has brought.
+    fn wrong(&mut self, by: &NodeId, fault: Fault, out: &mut Vec<Output>) {
+        let counts = &mut self.counts;
+        *match fault {
+            Fault::Damaged => &mut counts.damaged,
+            Fault::Forged => &mut counts.forged,
+            Fault::Stray => &mut counts.strays,
+            Fault::Unknown => &mut counts.unknown,
+            Fault::Nonsense => &mut counts.nonsense,
+        } += 1;
+        if self.faults.tell(by, fault) {
+            out.push(Output::Event(Event::Dropped(by.clone(), fault)));
+        }
+    }
+
+    /// Drops what is of a life that is not up.
+    fn stray(&mut self, hop: &NodeId, from: &Life, out: &mut Vec<Output>) {
+        match self.membership.is_known(from) {
+            // It is up in a moment, or was a moment ago.
+            true => self.counts.strays += 1,
+            false => self.wrong(hop, Fault::Stray, out),
         }
     }
 
@@ -308,8 +337,7 @@ impl Node {
     fn hand_on(&mut self, hop: NodeId, frame: &Frame, bytes: Bytes, out: &mut Vec<Output>) {
         let Some((to, _)) = &frame.to else { return };
         if hop != frame.from.node || !self.is_direct(&hop) || !self.is_direct(to) {
-            self.counts.strays += 1;
-            return;
+            return self.stray(&hop, &frame.from, out);
         }
         self.counts.handed_on += 1;
         out.push(Output::Send(to.clone(), class(&frame.body), bytes));
@@ -361,16 +389,14 @@ impl Node {
                     self.over = true;
                     out.push(Output::Event(Event::Superseded(by)));
                 }
-                Says::Refused(life, why) => {
-                    self.counts.refused += 1;
-                    out.push(Output::Event(Event::Refused(life, why)));
-                }
+                Says::Refused(life, why) => out.push(Output::Event(Event::Refused(life, why))),
             }
         }
     }
 
     fn node_up(&mut self, info: NodeInfo, now: Now, out: &mut Vec<Output>) {
         let life = info.life.clone();
+        self.faults.forget(&life.node);
         let known = self.peers.get(&life.node);
         if known.is_none_or(|peer| peer.life != life) {
             let peer = Peer::new(life.clone(), self.limits.link, now);
@@ -445,7 +471,7 @@ impl Node {
                 link::Output::Deliver(bytes) => self.parcel(life, bytes, now, out),
                 link::Output::Acked(_) => {}
                 link::Output::Reset => out.push(Output::Event(Event::Reset(life.clone()))),
-                link::Output::Nonsense(_) => self.counts.nonsense += 1,
+                link::Output::Nonsense(_) => self.wrong(&life.node, Fault::Nonsense, out),
             }
         }
     }
@@ -458,9 +484,9 @@ impl Node {
                 self.counts.strays += u64::from(taken.is_err());
                 self.table_says(from, told, now, out);
             }
-            Ok(Parcel::Unknown) => self.counts.unknown += 1,
+            Ok(Parcel::Unknown) => self.wrong(&from.node, Fault::Unknown, out),
             Ok(parcel) => out.push(Output::Event(Event::Parcel(from.clone(), parcel))),
-            Err(_) => self.counts.damaged += 1,
+            Err(_) => self.wrong(&from.node, Fault::Damaged, out),
         }
     }
 

@@ -14,6 +14,7 @@
 mod member;
 
 use std::collections::BTreeMap;
+use std::mem::{Discriminant, discriminant};
 use std::time::{Duration, Instant};
 
 use xmpp_core::machine::Machine;
@@ -79,7 +80,7 @@ pub enum Output {
     HeldUp(Duration),
     /// A later life of this node is there: this one is over, and must stop.
     Superseded(Incarnation),
-    /// Somebody is not let in, and why; once for each reason in a row.
+    /// Somebody is not let in, and why; of each life once for each reason in a row.
     Refused(Life, Refusal),
 }
 
@@ -121,6 +122,9 @@ pub struct Membership {
     me: NodeInfo,
     timers: Timers,
     members: BTreeMap<NodeId, Member>,
+    /// The last reason for which each of these was not let in, and when that was; [`MEMBERS`] of them at most.
+    refused: BTreeMap<Life, (Discriminant<Refusal>, Instant)>,
+    refusals: u64,
     table: u64,
     next_beat: Option<Instant>,
     /// When this machine was last called.
@@ -135,6 +139,8 @@ impl Membership {
             me,
             timers,
             members: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            refusals: 0,
             table: 0,
             next_beat: None,
             last: None,
@@ -157,6 +163,18 @@ impl Membership {
         let member = self.members.get(&life.node)?;
         let reach = member.reach.as_ref();
         reach.filter(|_| member.info.life.incarnation == life.incarnation)
+    }
+
+    /// Heartbeats of those that were not let in.
+    pub fn refusals(&self) -> u64 {
+        self.refusals
+    }
+
+    /// Whether a node in this life is known of and was let in, up or not.
+    pub fn is_known(&self, life: &Life) -> bool {
+        let member = self.members.get(&life.node);
+        let known = member.is_some_and(|member| member.info.life == *life);
+        known && !self.refused.contains_key(life)
     }
 
     /// Notices whether this node was held up. Whoever calls does so before anything of what has come is looked at.
@@ -182,14 +200,19 @@ impl Membership {
         if from.node == self.me.life.node {
             // Of the same life it is an echo.
             if from.incarnation > self.me.life.incarnation {
-                out.push(Output::Superseded(from.incarnation));
+                match self.has_the_time(&from, &beat, now) {
+                    Ok(()) => out.push(Output::Superseded(from.incarnation)),
+                    // The others do not let it in, and would be left with neither.
+                    Err(refusal) => self.refuse(from, refusal, now.instant, out),
+                }
             }
             return;
         }
         if let Err(refusal) = self.may_enter(&from, &beat, now) {
-            self.refuse(from, refusal, out);
+            self.refuse(from, refusal, now.instant, out);
             return;
         }
+        self.refused.remove(&from);
         let life = from.clone();
         let member = match self.members.entry(from.node.clone()) {
             std::collections::btree_map::Entry::Vacant(vacant) => {
@@ -219,15 +242,7 @@ impl Membership {
         if known.is_some_and(|known| known.is_over(from.incarnation)) {
             return Err(Refusal::Earlier);
         }
-        let ahead = beat.clock.since(now.utc);
-        let apart = ahead.max(now.utc.since(beat.clock));
-        if apart > self.timers.drift {
-            return Err(Refusal::Clock(apart));
-        }
-        // It would shut out every later life of that node.
-        if from.incarnation.began().since(now.utc) > self.timers.drift {
-            return Err(Refusal::Future);
-        }
+        self.has_the_time(from, beat, now)?;
         if self.me.versions.common(beat.versions).is_none() {
             return Err(Refusal::Version);
         }
@@ -237,12 +252,31 @@ impl Membership {
         Ok(())
     }
 
-    fn refuse(&mut self, from: Life, refusal: Refusal, out: &mut Vec<Output>) {
-        // Strangers are let in by nobody's mistake but an operator's; those that are known are said to be refused once.
-        if let Some(member) = self.members.get_mut(&from.node) {
-            let again = member.refused.replace((from.incarnation, kind(refusal)));
-            if again == Some((from.incarnation, kind(refusal))) {
-                return;
+    fn has_the_time(&self, from: &Life, beat: &Beat, now: Now) -> Result<(), Refusal> {
+        let ahead = beat.clock.since(now.utc);
+        let apart = ahead.max(now.utc.since(beat.clock));
+        if apart > self.timers.drift {
+            return Err(Refusal::Clock(apart));
+        }
+        // It would shut out every later life of that node.
+        if from.incarnation.began().since(now.utc) > self.timers.drift {
+            return Err(Refusal::Future);
+        }
+        Ok(())
+    }
+
+    /// Its heartbeats go on, and an operator needs to be told once.
+    fn refuse(&mut self, from: Life, refusal: Refusal, now: Instant, out: &mut Vec<Output>) {
+        self.refusals += 1;
+        let kind = discriminant(&refusal);
+        let known = self.refused.insert(from.clone(), (kind, now));
+        if known.is_some_and(|(known, _)| known == kind) {
+            return;
+        }
+        if self.refused.len() > MEMBERS {
+            let oldest = self.refused.iter().min_by_key(|(_, (_, at))| *at);
+            if let Some(life) = oldest.map(|(life, _)| life.clone()) {
+                self.refused.remove(&life);
             }
         }
         out.push(Output::Refused(from, refusal));
@@ -343,6 +377,7 @@ impl Machine for Membership {
         let forget = self.timers.forget;
         self.members
             .retain(|_, member| member.reach.is_some() || member.heard + forget > now.instant);
+        self.refused.retain(|_, (_, at)| *at + forget > now.instant);
         if self.next_beat.is_none_or(|at| at <= now.instant) {
             self.next_beat = Some(now.instant + self.timers.beat);
             out.push(Output::Beat(self.beat(now)));
@@ -377,11 +412,6 @@ impl Ways {
             _ => self.relays.into_iter().next().map(Reach::Via),
         }
     }
-}
-
-/// The kind of refusal, whatever its figures.
-fn kind(refusal: Refusal) -> std::mem::Discriminant<Refusal> {
-    std::mem::discriminant(&refusal)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub struct Counts {
     pub unknown: u64,
     /// Acknowledgements of what was not sent.
     pub nonsense: u64,
-    /// Those that were not let in.
+    /// Heartbeats of those that were not let in.
     pub refused: u64,
     /// Frames for others that were handed on.
     pub handed_on: u64,

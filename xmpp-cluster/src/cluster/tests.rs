@@ -1,5 +1,7 @@
 //! Nodes side by side, over a net that takes a moment for each frame and can be cut.
 
+mod bad_input;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use xmpp_core::time::Timestamp;
@@ -456,7 +458,18 @@ fn what_no_node_may_bring_is_dropped_and_counted() {
     let counts = world.node("a").counts();
     assert_eq!(counts.forged - before.forged, 2);
     assert_eq!(counts.strays - before.strays, 4);
-    assert_eq!(world.told("a"), [], "nobody is told of any");
+    let dropped = |by, fault| Event::Dropped(id(by), fault);
+    assert_eq!(
+        world.told("a"),
+        [
+            dropped("x", Fault::Stray),
+            dropped("x", Fault::Forged),
+            dropped("b", Fault::Stray),
+            dropped("b", Fault::Damaged),
+            dropped("b", Fault::Forged),
+        ],
+        "each is told once"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xmpp_core::time::Now;
 
-use crate::cluster::{Counts, Event, Node, Traffic};
+use crate::cluster::{Counts, Event, Fault, Node, Traffic};
 use crate::membership::{Reach, Why};
 use crate::node::NodeInfo;
 
@@ -88,6 +88,13 @@ pub(super) fn log(event: &Event) {
         Event::HeldUp(time) => tracing::warn!(?time, "this node was held up"),
         Event::Superseded(_) => tracing::error!("this node was started anew, and stops here"),
         Event::Refused(node, why) => tracing::warn!(%node, %why, "is not let in"),
+        // What follows of the same kind is counted.
+        Event::Dropped(node, why @ (Fault::Stray | Fault::Unknown)) => {
+            tracing::info!(%node, %why, "something from there was dropped");
+        }
+        Event::Dropped(node, why) => {
+            tracing::warn!(%node, %why, "something from there was dropped");
+        }
         Event::GivenUp(node, parcels) => {
             tracing::info!(%node, parcels = parcels.len(), "are given up");
         }

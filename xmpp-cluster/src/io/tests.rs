@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use xmpp_core::time::Timestamp;
 
 use super::*;
-use crate::cluster::SendError;
+use crate::cluster::{Fault, SendError};
 use crate::frame::{End, VERSIONS};
 use crate::membership::Reach;
 use crate::node::NodeId;
@@ -251,4 +251,33 @@ async fn an_earlier_life_ends_and_one_whose_engine_ends_does() {
         };
         assert_eq!(driver.await.unwrap(), ended);
     }
+}
+
+/// A node of the engine's that is none of the cluster's: it says what it likes.
+#[tokio::test(start_paused = true)]
+async fn what_a_stranger_sends_is_told_once_and_holds_up_nobody() {
+    let net = Net::new();
+    let (a, b) = (start(&net, "a", 1).await, start(&net, "b", 1).await);
+    wait(3).await;
+    let stranger = net.node(a.cluster.0.clock.clone());
+    let (sender, _events) = mpsc::channel(1);
+    stranger.join(info("x", 1), sender).await.unwrap();
+    let to: NodeId = "a".parse().unwrap();
+    for n in 0..2000 {
+        // The engine has room for as many at a time.
+        let garbage = Bytes::from_static(b"\xff\xff\xff");
+        let sent = stranger.send(&to, Class::Live, garbage);
+        assert_eq!(sent, Ok(()), "{n}");
+    }
+    a.cluster.send(&info("b", 1).life, &parcel(1)).unwrap();
+    wait(10).await;
+    assert_eq!(a.cluster.status().counts.damaged, 2000);
+    let told = lock(&a.echo.0).clone();
+    let dropped = told
+        .iter()
+        .filter(|event| matches!(event, Event::Dropped(..)));
+    let of_x = Event::Dropped("x".parse().unwrap(), Fault::Damaged);
+    assert_eq!(dropped.collect::<Vec<_>>(), [&of_x]);
+    assert_eq!((a.parcels(), b.parcels()), (vec![1], vec![1]));
+    assert_eq!(a.cluster.up(), [info("b", 1).life]);
 }

@@ -1,9 +1,7 @@
 //! Another node, as this one sees it.
 
-use std::mem::Discriminant;
 use std::time::Instant;
 
-use super::Refusal;
 use crate::frame::{Beat, Heard};
 use crate::node::{Incarnation, Life, NodeId, NodeInfo};
 
@@ -40,8 +38,6 @@ pub(super) struct Member {
     pub(super) reach: Option<Reach>,
     table: u64,
     left: bool,
-    /// What was refused last.
-    pub(super) refused: Option<(Incarnation, Discriminant<Refusal>)>,
 }
 
 impl Member {
@@ -58,7 +54,6 @@ impl Member {
             reach: None,
             table: beat.table,
             left: false,
-            refused: None,
         }
     }
 
@@ -70,7 +65,6 @@ impl Member {
             self.hears_us = Some(now);
         }
         self.hears = beat.hears;
-        self.refused = None;
     }
 
     /// It has said goodbye; this life of it does not come back.

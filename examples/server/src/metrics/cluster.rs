@@ -13,6 +13,7 @@ use super::Text;
 const STATES: [&str; 4] = ["here", "up", "relayed", "down"];
 
 type Find<T> = fn(&Traffic) -> T;
+type Count = fn(&Status) -> u64;
 
 /// All of it; of a server that is alone, the families without samples.
 pub(super) fn cluster(status: Option<&Status>, text: &mut Text) {
@@ -175,10 +176,10 @@ fn counts(status: Option<&Status>, text: &mut Text) {
             text.sample(name, &[("reason", reason)], value);
         }
     }
-    let counters: [(&str, &str, fn(&Status) -> u64); 5] = [
+    let counters: [(&str, &str, Count); 5] = [
         (
-            "xmpp_cluster_nodes_refused_total",
-            "Nodes that were not let in.",
+            "xmpp_cluster_heartbeats_refused_total",
+            "Heartbeats of nodes that were not let in.",
             |status| status.counts.refused,
         ),
         (
@@ -335,7 +336,7 @@ mod tests {
             r#"xmpp_cluster_link_queue_parcels{node="b"} 0"#,
             r#"xmpp_cluster_link_given_up_total{node="b"} 0"#,
             r#"xmpp_cluster_frames_dropped_total{reason="forged"} 0"#,
-            "xmpp_cluster_nodes_refused_total 0",
+            "xmpp_cluster_heartbeats_refused_total 0",
         ] {
             has(&text, sample);
         }
