@@ -16,6 +16,7 @@ pub mod s2s;
 pub mod sasl;
 pub mod server;
 pub mod session;
+pub mod standby;
 pub mod stanza;
 pub mod store;
 pub mod stream;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::im::offline::DELAY;
 use crate::session::SessionId;
+use crate::standby::{Name, Named};
 use crate::stanza::{Kind, Stanza};
 use crate::time::Timestamp;
 use crate::xml::Element;
@@ -23,6 +24,7 @@ pub use budget::Budget;
 pub(crate) use owed::is_owed;
 pub use queue::{Depths, Queue, QueueLimits};
 pub(crate) use queue::{Detour, Turn};
+pub(crate) use settlement::Hold;
 #[cfg(feature = "io")]
 pub(crate) use settlement::Watch;
 pub use settlement::{Later, Outcome, Settle, Settlement};
@@ -72,6 +74,7 @@ impl Mailbox {
             share,
             settle: None,
             kept: false,
+            name: None,
         })
     }
 
@@ -168,6 +171,8 @@ pub struct Envelope {
     pub share: Option<Share>,
     settle: Option<Settle>,
     kept: bool,
+    /// As whoever keeps copies of the session knows it.
+    name: Option<Box<Named>>,
 }
 
 impl Envelope {
@@ -179,6 +184,7 @@ impl Envelope {
             share: None,
             settle: None,
             kept: false,
+            name: None,
         }
     }
 
@@ -247,15 +253,22 @@ impl Envelope {
     }
 
     /// A second envelope for the same stanza, for whoever is to keep it until it is
-    /// acknowledged; the recipient's share in it goes there.
+    /// acknowledged; the recipient's share in it goes there, and so do those who wait for one that has a
+    /// [name](Envelope::name), which it loses: it has been [sent](crate::standby::Replica::sent).
     pub fn keep(&mut self) -> Envelope {
         self.kept = true;
+        let settle = self.settle.take_if(|_| self.name.is_some());
+        // Who keeps it has told of it.
+        if let Some(named) = self.name.take() {
+            named.sent();
+        }
         Envelope {
             stanza: self.stanza.clone(),
             origin: self.origin.clone(),
             share: self.share.take(),
-            settle: None,
+            settle,
             kept: true,
+            name: None,
         }
     }
 
@@ -268,6 +281,7 @@ impl Envelope {
             share: None,
             settle: None,
             kept: true,
+            name: None,
         }
     }
 
@@ -293,6 +307,7 @@ impl Envelope {
             share: self.share.clone(),
             settle: None,
             kept: false,
+            name: None,
         }
     }
 
@@ -316,10 +331,17 @@ impl Envelope {
         (self, later)
     }
 
+    /// As whoever [keeps copies](crate::standby) of the session knows it, if it has waited since one is kept.
+    pub fn name(&self) -> Option<Name> {
+        self.name.as_ref().map(|named| named.name())
+    }
+
     /// Reports that the stanza is safe, and keeps it: it is in a queue that outlives the
-    /// connection.
+    /// connection. What has a [name](Envelope::name) is settled when its copy is safe, and not by this.
     pub fn settled(&mut self) {
-        if let Some(settle) = self.settle.take() {
+        if self.name.is_none()
+            && let Some(settle) = self.settle.take()
+        {
             settle.with(Outcome::Settled);
         }
     }

@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::module::{Dispatch, Hooks, SessionEvent, Verdict};
 use crate::router::{Route, Router};
 use crate::session::{Change, Resource, Session, SessionId};
+use crate::standby::Copies;
 use crate::stanza::{Condition, Kind, Stanza, StanzaError};
 use crate::store::Stores;
 use crate::stream::StreamError;
@@ -65,6 +66,8 @@ struct Inner {
     router: Arc<dyn Router>,
     /// Where what is for other servers goes.
     remote: Option<Mailbox>,
+    /// Who keeps copies of sessions that can be resumed.
+    copies: Option<Arc<dyn Copies>>,
     hooks: Hooks,
     stores: Stores,
     accounts: Arc<Accounts>,
@@ -103,6 +106,11 @@ impl Server {
     /// What modules registered.
     pub fn hooks(&self) -> &Hooks {
         &self.inner.hooks
+    }
+
+    /// Who keeps copies of sessions that can be resumed, if anybody does.
+    pub fn copies(&self) -> Option<&Arc<dyn Copies>> {
+        self.inner.copies.as_ref()
     }
 
     /// The memory that queues hold.

@@ -149,6 +149,13 @@ impl Resource {
 
     /// Applies a change. For implementors of `Directory` only.
     pub fn apply(&self, change: Change) {
+        self.set(change);
+        if let Some(session) = &self.session {
+            session.change();
+        }
+    }
+
+    fn set(&self, change: Change) {
         match change {
             Change::Available(stanza, priority) => {
                 *lock(&self.presence) = Some(stanza);
@@ -195,6 +202,8 @@ pub struct Session {
     end: Mutex<Option<StreamError>>,
     /// Whether another node is about to have it.
     moving: AtomicBool,
+    /// Whether what a copy of it was told is not true any more.
+    changed: AtomicBool,
     /// Its own entry, from when it is bound to its end.
     entry: Mutex<Option<Arc<Resource>>>,
 }
@@ -232,6 +241,7 @@ impl Session {
             feeds: Mutex::default(),
             end: Mutex::default(),
             moving: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
             entry: Mutex::default(),
         }
     }
@@ -339,6 +349,24 @@ impl Session {
         self.moving.load(Ordering::Acquire)
     }
 
+    /// The queue, for whoever keeps a copy of it.
+    #[cfg(feature = "io")]
+    pub(crate) fn shared_queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// What is to be known of it elsewhere is different now.
+    pub(crate) fn change(&self) {
+        self.changed.store(true, Ordering::Release);
+        self.queue.wake_for_copy();
+    }
+
+    /// Whether it has [changed](Session::change) since this was asked last.
+    #[cfg(feature = "io")]
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.load(Ordering::Acquire) && self.changed.swap(false, Ordering::AcqRel)
+    }
+
     #[cfg(feature = "io")]
     pub(crate) fn set_moving(&self, moving: bool) {
         self.moving.store(moving, Ordering::Release);
@@ -366,6 +394,8 @@ impl Session {
         let fits = directed.len() < limit;
         if fits {
             directed.push(to.clone());
+            drop(directed);
+            self.change();
         }
         fits
     }
@@ -375,7 +405,12 @@ impl Session {
         let mut directed = lock(&self.directed);
         let before = directed.len();
         directed.retain(|jid| jid != to);
-        directed.len() < before
+        let forgotten = directed.len() < before;
+        drop(directed);
+        if forgotten {
+            self.change();
+        }
+        forgotten
     }
 
     /// Whether directed presence was sent to `to`.
@@ -396,12 +431,18 @@ impl Session {
             .into_iter()
             .partition(|jid| chosen(jid));
         *directed = left;
+        drop(directed);
+        self.change();
         taken
     }
 
     /// Takes all addresses that have directed presence.
     pub fn take_directed(&self) -> Vec<Jid> {
-        std::mem::take(&mut *lock(&self.directed))
+        let taken = std::mem::take(&mut *lock(&self.directed));
+        if !taken.is_empty() {
+            self.change();
+        }
+        taken
     }
 }
 

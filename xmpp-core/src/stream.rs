@@ -18,6 +18,7 @@ use crate::mailbox::{Envelope, SmPoint};
 use crate::s2s;
 use crate::sasl::{self, Channel, Mechanism, Negotiation};
 use crate::server::{Domain, Random, Timeouts};
+use crate::standby::Copied;
 use crate::stanza::{Condition, IqType, Kind, Stanza, StanzaError};
 use crate::time::Now;
 use crate::xml::{self, Received};
@@ -82,6 +83,10 @@ pub enum Input {
     /// What a [`Output::Deliver`] led to is safe (or has come back to its sender);
     /// they settle in order.
     Settled,
+    /// From now on a copy of the stream is kept, and told of what happens. Nothing is to be done at once. For a layer that resumes.
+    Copied(Copied),
+    /// All that was told of it up to this number is safe.
+    Safe(u64),
     /// The driver is about to flush: what should ride on it is written now.
     Flush,
     /// The server wants the stream to end, with an error or without.
@@ -634,6 +639,7 @@ impl Machine for Stream {
             Input::Suspend => self.suspend(out),
             Input::Restore(suspended) => self.restore(*suspended, now),
             Input::Flush | Input::Settled | Input::S2s(_) => {}
+            Input::Copied(_) | Input::Safe(_) => {}
             Input::Answered(answer) => self.answered(answer, out),
             Input::Secured(channel) => self.secured(channel),
             Input::Unreadable(error) => match self.state {

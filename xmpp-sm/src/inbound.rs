@@ -21,6 +21,8 @@ pub struct Inbound {
     /// An answer that was given before all that had been received was handled: the count
     /// that is to be told when it is reached.
     owed: Option<Counter>,
+    /// No more than this is told, though more is handled.
+    bound: Option<Counter>,
 }
 
 impl Inbound {
@@ -68,36 +70,46 @@ impl Inbound {
 
     /// The other side asks. Gives the count to tell at once; if that is not all that was received, the rest is owed.
     pub fn asked(&mut self) -> Counter {
-        if !self.open.is_empty() {
+        if !self.open.is_empty() || self.bound.is_some() {
             self.owed = Some(self.handled.plus(self.open.len() as u32));
         }
         self.tell()
+    }
+
+    /// No more than this is to be told for now, though more is handled; or all may be.
+    pub fn bound(&mut self, bound: Option<Counter>) {
+        self.bound = bound;
+    }
+
+    /// How many may be told as handled.
+    fn tellable(&self) -> Counter {
+        self.bound.unwrap_or(self.handled)
     }
 
     /// The count to tell with what is about to be flushed, if it is worth it.
     pub fn due(&mut self) -> Option<Counter> {
         let owed = self
             .owed
-            .is_some_and(|owed| self.handled.since(owed).is_some());
-        let untold = self.handled.since(self.told).unwrap_or_default();
+            .is_some_and(|owed| self.tellable().since(owed).is_some());
+        let untold = self.tellable().since(self.told).unwrap_or_default();
         (owed || untold >= UNTOLD).then(|| self.tell())
     }
 
     /// The count to tell at the end, unless it has been told.
     pub fn last_word(&mut self) -> Option<Counter> {
-        (self.told != self.handled).then(|| self.tell())
+        (self.told != self.tellable()).then(|| self.tell())
     }
 
     /// The count is being told.
     pub fn tell(&mut self) -> Counter {
         if self
             .owed
-            .is_some_and(|owed| self.handled.since(owed).is_some())
+            .is_some_and(|owed| self.tellable().since(owed).is_some())
         {
             self.owed = None;
         }
-        self.told = self.handled;
-        self.handled
+        self.told = self.tellable();
+        self.told
     }
 
     fn advance(&mut self) {

@@ -8,6 +8,7 @@ use xmpp_core::FullJid;
 use xmpp_core::machine::Machine;
 use xmpp_core::mailbox::{Budget, Envelope, SmPoint};
 use xmpp_core::server::Random;
+use xmpp_core::standby::Op;
 use xmpp_core::stanza::Condition;
 use xmpp_core::stream::{
     Answer, Input, NotResumed, Output, Resume, Resumption, Sent, StreamCondition, StreamError,
@@ -20,6 +21,10 @@ use crate::counter::Counter;
 use crate::inbound::Inbound;
 use crate::nonza::{self, Nonza, ack, failed, request, too_high};
 use crate::outbound::{AckError, Outbound, RequestPolicy};
+
+mod copying;
+
+use copying::Copying;
 
 /// How streams are managed.
 #[derive(Clone, Debug)]
@@ -97,6 +102,8 @@ struct Running {
     /// One side has said that it ends the stream: what ends now has not been cut.
     closing: bool,
     detached: Option<Detached>,
+    /// A copy is kept elsewhere.
+    copying: Option<Box<Copying>>,
 }
 
 /// There is no connection.
@@ -145,7 +152,10 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
                 match (point, &mut self.state) {
                     (Some(point), _) => *point = Some(SmPoint { id, n }),
                     // The stream has answered it.
-                    (None, State::Managed(running)) => running.inbound.answered(),
+                    (None, State::Managed(running)) => {
+                        running.inbound.answered();
+                        running.tell_handled();
+                    }
                     (None, _) => {}
                 }
             }
@@ -238,6 +248,7 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
             held: false,
             closing: false,
             detached: None,
+            copying: None,
         }));
     }
 
@@ -279,7 +290,7 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         let State::Managed(running) = &mut self.state else {
             return;
         };
-        if running.inbound.open() > 0 {
+        if running.inbound.open() > 0 || !running.is_tellable() {
             return;
         }
         let Some(detached) = &mut running.detached else {
@@ -303,6 +314,7 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
             }
         }
         running.detached = None;
+        running.tell(Op::Resumed);
         running.outbound.reconnected();
         let resumed = Element::new("resumed", nonza::NS)
             .with_attr("previd", &running.id)
@@ -312,7 +324,8 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
         out.push(Output::Reattach(bytes));
         // §5: "after processing it MUST re-send to the peer any stanzas that are still marked
         // as unhandled"
-        for sent in running.outbound.waiting() {
+        let written = running.outbound.in_flight();
+        for sent in running.outbound.waiting().iter().take(written) {
             let again = Envelope::new(sent.envelope.stanza.clone(), sent.envelope.origin.clone());
             out.push(Output::Send(again));
         }
@@ -351,8 +364,8 @@ impl<S: Machine<Input = Input, Output = Output>> Managed<S> {
             match (&mut out[at], &mut self.state) {
                 (Output::LoggedIn { .. }, state @ State::Stranger) => *state = State::LoggedIn,
                 (Output::Send(envelope), State::Managed(running)) => {
-                    running.sent(envelope, now, &self.shared);
-                    if running.detached.is_some() {
+                    let waits = running.sent(envelope, now, &self.shared);
+                    if waits || running.detached.is_some() {
                         out.remove(at);
                         continue;
                     }
@@ -421,6 +434,7 @@ impl Running {
                 until: now.instant + until.since(now.utc).min(max),
                 resume: None,
             }),
+            copying: None,
         }
     }
 
@@ -441,8 +455,9 @@ impl Running {
         })
     }
 
-    /// Keeps what is being sent.
-    fn sent(&mut self, envelope: &mut Envelope, now: Now, shared: &Surroundings) {
+    /// Keeps what is being sent; `true` if it may not be written yet.
+    fn sent(&mut self, envelope: &mut Envelope, now: Now, shared: &Surroundings) -> bool {
+        let waits = self.tell_sent(envelope, now.utc);
         // It is where nothing but an acknowledgement removes it.
         envelope.settled();
         let kept = envelope.keep();
@@ -453,7 +468,11 @@ impl Running {
             envelope: kept,
             at: now.utc,
         };
-        self.outbound.sent(sent, now.instant);
+        match waits {
+            true => self.outbound.hold(sent),
+            false => self.outbound.sent(sent, now.instant),
+        }
+        waits
     }
 
     fn acknowledged(&mut self, h: Counter, shared: &Surroundings) -> Result<(), AckError> {
@@ -461,6 +480,9 @@ impl Running {
         let size = covered.iter().map(|sent| sent.envelope.stanza.size()).sum();
         self.bytes -= size;
         shared.budget.give(size);
+        if !covered.is_empty() {
+            self.tell(Op::Acked(h.0));
+        }
         Ok(())
     }
 
@@ -492,6 +514,7 @@ impl Running {
             until: now.instant + max,
             resume: None,
         });
+        self.tell(Op::Until(now.utc.plus(max)));
         out.push(Output::Detach);
         true
     }
@@ -515,6 +538,7 @@ impl<S: Machine<Input = Input, Output = Output>> Machine for Managed<S> {
             Input::Settled => {
                 if let State::Managed(running) = &mut self.state {
                     running.inbound.settled();
+                    running.tell_handled();
                     if running.detached.is_none() {
                         out.extend(running.inbound.due().map(ack));
                     }
@@ -538,6 +562,20 @@ impl<S: Machine<Input = Input, Output = Output>> Machine for Managed<S> {
                 self.pass(Input::Flush, now, out);
             }
             Input::Resumed(resume) => self.resumed(resume, now, out),
+            Input::Copied(copied) => {
+                if let State::Managed(running) = &mut self.state {
+                    running.copy(copied, now);
+                }
+            }
+            Input::Safe(n) => {
+                if let State::Managed(running) = &mut self.state {
+                    running.safe(n, now, out);
+                    if running.detached.is_none() {
+                        out.extend(running.inbound.due().map(ack));
+                    }
+                }
+                self.reattach(now, out);
+            }
             Input::Eof => self.lost(now, out),
             Input::Suspend => {
                 if let State::Managed(running) = &mut self.state {

@@ -37,6 +37,8 @@ pub struct Outbound<T> {
     acked: Counter,
     /// Sent, but not acknowledged: those after `acked`.
     waiting: VecDeque<T>,
+    /// Of those that wait, how many have yet to be written: the last ones.
+    unwritten: u32,
     /// Of those that wait, how many no request has covered.
     unasked: u32,
     /// When the first of these was sent.
@@ -82,6 +84,7 @@ impl<T> Outbound<T> {
         Outbound {
             acked,
             waiting,
+            unwritten: 0,
             unasked: 0,
             unasked_since: None,
             asked: None,
@@ -94,6 +97,27 @@ impl<T> Outbound<T> {
         self.waiting.push_back(item);
         self.unasked += 1;
         self.unasked_since.get_or_insert(now);
+    }
+
+    /// Counts what is to be [written](Outbound::written) later, and keeps it.
+    pub fn hold(&mut self, item: T) {
+        self.waiting.push_back(item);
+        self.unwritten += 1;
+    }
+
+    /// So many of those that were [held](Outbound::hold) are being written.
+    pub fn written(&mut self, n: u32, now: Instant) {
+        let n = n.min(self.unwritten);
+        if n > 0 {
+            self.unwritten -= n;
+            self.unasked += n;
+            self.unasked_since.get_or_insert(now);
+        }
+    }
+
+    /// How many of those that wait have been written, oldest first.
+    pub fn in_flight(&self) -> usize {
+        self.waiting.len() - self.unwritten as usize
     }
 
     /// How many have been sent.
@@ -121,14 +145,14 @@ impl<T> Outbound<T> {
             });
         };
         let n = n as usize;
-        if n > self.waiting.len() {
+        if n > self.in_flight() {
             return Err(AckError::TooHigh {
                 h,
-                sent: self.count(),
+                sent: self.acked.plus(self.in_flight() as u32),
             });
         }
         let left = self.waiting.split_off(n);
-        self.unasked = self.unasked.min(left.len() as u32);
+        self.unasked = self.unasked.min(left.len() as u32 - self.unwritten);
         if self.unasked == 0 {
             self.unasked_since = None;
         }
@@ -177,7 +201,7 @@ impl<T> Outbound<T> {
     pub fn reconnected(&mut self) {
         self.asked = None;
         self.last_asked = None;
-        self.unasked = self.waiting.len() as u32;
+        self.unasked = self.in_flight() as u32;
         self.unasked_since = None;
     }
 

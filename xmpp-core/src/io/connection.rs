@@ -42,6 +42,7 @@ use crate::xml::Reader;
 
 mod burst;
 mod charge;
+mod copied;
 mod end;
 mod inbound;
 mod moving;
@@ -245,6 +246,7 @@ impl Connection {
             return true;
         }
         let mut busy = self.poll_doing(scratch, now, cx);
+        busy |= self.poll_copied(scratch, now, cx);
         busy |= self.poll_settlements(scratch, now, cx);
         busy |= self.poll_feed(scratch, now, cx);
         busy |= self.poll_queue(scratch, now, cx);

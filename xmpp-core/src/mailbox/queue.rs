@@ -7,9 +7,14 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
+use copied::Told;
+
 use super::owed::{Asked, is_owed};
 use super::{Budget, Envelope, Inbox, Later, Mailbox, Origin, Reason, Settlement, Share, Source};
+use crate::standby::Copied;
 use crate::stanza::{IqType, Kind, Stanza};
+
+mod copied;
 
 /// Bytes that may wait in a queue for an answer to be taken though the memory of all is used, and its reserve with it.
 const LITTLE: usize = 4 << 10;
@@ -119,6 +124,8 @@ struct State {
     bursts: VecDeque<Option<u64>>,
     /// Stanzas that have left the queue.
     left: u64,
+    /// Who keeps a copy of all this, and is told of it first.
+    copied: Option<Copied>,
 }
 
 /// A queue whose reader comes from another node.
@@ -307,6 +314,9 @@ impl Queue {
             diverted.pass(envelope, &to);
         }
         state.diverted = Some(to);
+        let copied = state.copied.take();
+        drop(state);
+        drop(copied);
         diverted
     }
 
@@ -380,7 +390,10 @@ impl Queue {
         state.closed = true;
         self.budget.give(std::mem::take(&mut state.bytes));
         let rest = std::mem::take(&mut state.items);
+        let copied = state.copied.take();
         drop(state);
+        // Whoever keeps it may look at this queue when it goes.
+        drop(copied);
         self.reader.wake();
         present(Some(rest)).unwrap_or_default()
     }
@@ -532,6 +545,13 @@ impl Queue {
         } else if is_behind {
             // There is room for whatever takes no such way.
             Some(Reason::Full)
+        } else if state
+            .copied
+            .as_ref()
+            .is_some_and(|copied| copied.progress().is_full())
+        {
+            state.overflowed = !state.items.is_empty();
+            Some(Reason::Full)
         } else if state.has_room(size, &self.limits) && self.budget.take(size)
             || self.squeeze(&envelope, &state)
         {
@@ -544,21 +564,15 @@ impl Queue {
         if let Some(reason) = reason {
             return envelope.refused(reason);
         }
-        let settlement = match &envelope.origin.sm {
-            None => Settlement::Done,
-            Some(_) => {
-                // Should the reader leave it too long, it takes another way, if it has one.
-                let alone = envelope.share.as_ref().is_none_or(Share::is_last);
-                let (settle, later) = match alone && envelope.stanza.has_another_way() {
-                    true => Later::of(Envelope::new(
-                        envelope.stanza.clone(),
-                        envelope.origin.clone(),
-                    )),
-                    false => Later::new(),
-                };
-                envelope.settle = Some(settle);
-                Settlement::Later(later)
-            }
+        let settlement = match &state.copied {
+            None => waits(&mut envelope),
+            Some(copied) => match copied::tell(copied, &mut envelope) {
+                Told::In(settlement) => settlement,
+                Told::Before(settlement) => {
+                    self.budget.give(size);
+                    return settlement;
+                }
+            },
         };
         state.asked.given(&envelope.stanza);
         state.bytes += size;
@@ -570,6 +584,24 @@ impl Queue {
         }
         settlement
     }
+}
+
+/// What whoever waits for a stanza is given, that is about to wait.
+fn waits(envelope: &mut Envelope) -> Settlement {
+    if envelope.origin.sm.is_none() {
+        return Settlement::Done;
+    }
+    // Should the reader leave it too long, it takes another way, if it has one.
+    let alone = envelope.share.as_ref().is_none_or(Share::is_last);
+    let (settle, later) = match alone && envelope.stanza.has_another_way() {
+        true => Later::of(Envelope::new(
+            envelope.stanza.clone(),
+            envelope.origin.clone(),
+        )),
+        false => Later::new(),
+    };
+    envelope.settle = Some(settle);
+    Settlement::Later(later)
 }
 
 impl Drop for Queue {

@@ -47,6 +47,9 @@ pub struct Settle(Arc<Open>);
 #[cfg(feature = "io")]
 pub(crate) struct Watch(Arc<Open>);
 
+/// A settlement as whoever keeps copies of its session sees it.
+pub(crate) struct Hold(Arc<Open>);
+
 struct Open {
     state: AtomicU8,
     sender: AtomicWaker,
@@ -69,6 +72,8 @@ const SETTLED: u8 = 3;
 const RETURNED: u8 = 4;
 /// Whoever held it has dropped it without a word.
 const DROPPED: u8 = 5;
+/// Its keeper has taken it back, and it takes another way.
+const MOVING: u8 = 6;
 
 impl Later {
     /// An open settlement and the end that closes it.
@@ -84,6 +89,12 @@ impl Later {
     /// The same, for a stanza that can be withdrawn while it waits.
     pub(super) fn of(copy: Envelope) -> (Settle, Later) {
         Later::open(Some(Box::new(copy)), false)
+    }
+
+    /// An open settlement of which a copy's keeper sees to it that it does not stay open for too long. A stanza with another way can be
+    /// taken back by that one.
+    pub(super) fn held(copy: Option<Envelope>) -> (Settle, Later) {
+        Later::open(copy.map(Box::new), true)
     }
 
     fn open(copy: Option<Box<Envelope>>, pledged: bool) -> (Settle, Later) {
@@ -106,6 +117,9 @@ impl Later {
     /// Takes the stanza back from the mailbox in which it waits: its reader will not find it
     /// there. `None` if the reader has it, or if it cannot be taken back.
     pub fn withdraw(&self) -> Option<Envelope> {
+        if self.0.pledged {
+            return None;
+        }
         let mut copy = self.0.copy.lock().unwrap_or_else(PoisonError::into_inner);
         copy.as_ref()?;
         let free = self.0.change(WAITING, WITHDRAWN);
@@ -122,9 +136,40 @@ impl Settle {
         });
     }
 
+    pub(super) fn hold(&self) -> Hold {
+        Hold(self.0.clone())
+    }
+
     /// The reader takes the stanza; `false` if it has been withdrawn.
     pub(super) fn read(&self) -> bool {
         self.0.change(WAITING, READ) || self.0.state.load(Ordering::Acquire) == READ
+    }
+}
+
+impl Hold {
+    /// The stanza is where nothing loses it: for whoever waits that settles it, and it stays on its way.
+    pub(crate) fn release(&self) {
+        self.0.released.store(true, Ordering::Release);
+        self.0.sender.wake();
+    }
+
+    /// Takes the stanza out of where it waits, to go another way: its reader will not find it there, and whoever waits does so until
+    /// this is dropped. `None` if the reader has it, or if there is no other way.
+    pub(crate) fn take_back(&self) -> Option<Envelope> {
+        let mut copy = self.0.copy.lock().unwrap_or_else(PoisonError::into_inner);
+        copy.as_ref()?;
+        let free = self.0.change(WAITING, MOVING);
+        free.then(|| copy.take().map(|copy| *copy)).flatten()
+    }
+}
+
+/// What was taken back has gone its way.
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.0.change(MOVING, RETURNED) {
+            self.0.sender.wake();
+            self.0.keeper.wake();
+        }
     }
 }
 

@@ -107,6 +107,8 @@ pub(super) trait Side {
             | stream::Input::Answered(_)
             | stream::Input::Resume(_)
             | stream::Input::Settled
+            | stream::Input::Copied(_)
+            | stream::Input::Safe(_)
             | stream::Input::Suspend
             | stream::Input::Restore(_)
             | stream::Input::Flush => Ok(()),

@@ -10,6 +10,7 @@ use crate::mailbox::{Budget, Mailbox};
 use crate::metrics::Metrics;
 use crate::module::{Hooks, Module};
 use crate::router::{Router, Rules};
+use crate::standby::Copies;
 use crate::store::{Stores, memory};
 use crate::time::Clock;
 
@@ -22,6 +23,7 @@ pub struct Builder {
     router: Option<Box<MakeRouter>>,
     remote: Option<Mailbox>,
     events: Option<Arc<dyn AccountEvents>>,
+    copies: Option<Arc<dyn Copies>>,
     modules: Vec<Arc<dyn Module>>,
 }
 
@@ -74,6 +76,7 @@ impl Builder {
             router: None,
             remote: None,
             events: None,
+            copies: None,
             modules: Vec::new(),
         }
     }
@@ -122,6 +125,12 @@ impl Builder {
     /// them alone.
     pub fn account_events(mut self, events: Arc<dyn AccountEvents>) -> Builder {
         self.events = Some(events);
+        self
+    }
+
+    /// Who [keeps copies](crate::standby) of sessions that can be resumed. Without it each lives in this process alone.
+    pub fn copies(mut self, copies: Arc<dyn Copies>) -> Builder {
+        self.copies = Some(copies);
         self
     }
 
@@ -185,6 +194,7 @@ impl Builder {
                 directory,
                 router,
                 remote: self.remote,
+                copies: self.copies,
                 hooks,
                 stores,
                 accounts: Accounts::new(self.events),

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // an `Instant` comes from nowhere else
 
+mod copied;
 mod model;
 
 use super::*;

@@ -46,9 +46,12 @@ impl Connection {
         self.control.close_offers();
         self.refuse_offer(NotResumed::Unknown(None));
         let mut stored = None;
+        // Until what it leaves is where it goes.
+        let mut copy = None;
         if let Some(resumable) = self.resumable.take() {
             self.shared.resumable.leave(&resumable.id, None);
             stored = resumable.stored.then_some(resumable.id);
+            copy = resumable.copy;
         }
         let sent = match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Dispatching(sent) => Some(sent),
@@ -104,6 +107,7 @@ impl Connection {
             if let Some(name) = stored {
                 server.release_session(session.bare(), &name).await;
             }
+            drop(copy);
             left
         }));
     }

@@ -41,6 +41,7 @@ impl Connection {
                     for stanza in page.stanzas {
                         self.input(Input::Send(stanza.into()), scratch, now, cx);
                     }
+                    self.page_sent();
                     self.feed = Feeding::Writing(page.feed);
                 }
             },
@@ -66,7 +67,9 @@ impl Connection {
             Feeding::Paused(feed) => self.feed = Feeding::Writing(feed),
             // What nobody takes stays where it is for now, and so does what comes behind it: in
             // the store it is safer.
-            Feeding::Writing(feed) if self.is_written(scratch) && !self.detached => {
+            Feeding::Writing(feed)
+                if self.is_written(scratch) && !self.detached && self.is_page_safe() =>
+            {
                 self.feed = Feeding::Pulling(burst::pull(feed, self.server().budget()));
             }
             writing @ Feeding::Writing(_) => {

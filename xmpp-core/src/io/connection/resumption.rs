@@ -6,6 +6,7 @@ use std::task::Context;
 
 use futures::future::BoxFuture;
 
+use super::copied::Copy;
 use super::restart::Stage;
 use super::{Connection, Doing, Fetched, Leaving, Offered, Phase, Scratch};
 use crate::BareJid;
@@ -28,6 +29,8 @@ pub(super) struct Resumable {
     pub(super) stage: Stage,
     /// Another node wants it.
     pub(super) wanted: Option<Box<Wanted>>,
+    /// Who keeps a copy of it.
+    pub(super) copy: Option<Box<Copy>>,
 }
 
 // The earlier connection's part: it keeps the stream.
@@ -50,7 +53,9 @@ impl Connection {
             stored: false,
             stage: Stage::Running,
             wanted: None,
+            copy: None,
         }));
+        self.open_copy();
     }
 
     /// The connection is gone, its stream stays.
