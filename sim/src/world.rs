@@ -21,6 +21,7 @@ use xmpp_core::module::Module;
 use xmpp_core::router::Router;
 use xmpp_core::sasl::{Credentials, Secret};
 use xmpp_core::server::{Builder, Config, Domain, Server, Surroundings};
+use xmpp_core::standby::Copies;
 use xmpp_core::store::Stores;
 use xmpp_core::time::{Clock, Now, Timestamp};
 use xmpp_sm::{Options, StreamManagement};
@@ -201,6 +202,12 @@ impl WorldBuilder {
     /// Other stores than those in memory.
     pub fn stores(mut self, stores: Stores) -> WorldBuilder {
         self.builder = self.builder.stores(stores);
+        self
+    }
+
+    /// Who keeps copies of sessions.
+    pub fn copies(mut self, copies: Arc<dyn Copies>) -> WorldBuilder {
+        self.builder = self.builder.copies(copies);
         self
     }
 

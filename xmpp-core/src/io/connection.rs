@@ -554,9 +554,9 @@ impl Connection {
                 self.lost(scratch, now, cx);
                 busy = true;
             }
-            // What is held back goes on when something is acknowledged.
+            // What is held back goes on when something is acknowledged, or when its copy is safe.
             let pulls = matches!(self.feed, Feeding::Writing(_)) && !self.detached;
-            busy |= blocked || (pulls && !self.is_held());
+            busy |= blocked || (pulls && !self.is_held() && self.is_page_safe());
             match &mut self.phase {
                 Phase::Open if busy && self.unsent.is_empty() && !self.flushing => continue,
                 Phase::Open => return Poll::Pending,
