@@ -1,5 +1,6 @@
 //! Sessions of which copies are kept: nobody is told of what only this process has.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods)] // tasks of a test
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
