@@ -218,7 +218,7 @@ async fn what_an_entity_sends_goes_out_where_it_is_served() {
     world.wait(SECOND).await;
     let from = format!("paris@{DOMAIN}/tomb");
     let asked = format!("<message from='{from}' to='echo.example.org' id='e'><body/></message>");
-    world.from_outside(holder(&world), &asked, DOMAIN).await;
+    world.hear(holder(&world), &asked, DOMAIN).await;
     world.wait(SECOND).await;
     assert_eq!(world.out(), [(elsewhere, vec!["e".to_owned()])]);
 }

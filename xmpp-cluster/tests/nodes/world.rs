@@ -330,7 +330,7 @@ impl World {
     }
 
     /// A node hears a stanza of another server.
-    pub async fn from_outside(&self, node: usize, stanza: &str, domain: &str) {
+    pub async fn hear(&self, node: usize, stanza: &str, domain: &str) {
         let origin = Origin {
             source: Source::Remote(bare(domain)),
             sm: None,
