@@ -74,6 +74,15 @@ impl ClusterDirectory {
         lock(&self.lives).get(jid).cloned()
     }
 
+    /// The node that serves an address that is no account's, or its domain; this one, if it does.
+    pub fn server_of(&self, jid: &Jid) -> Option<NodeId> {
+        if self.servants.serves(jid) {
+            return Some(self.cluster.me().life.node.clone());
+        }
+        let names = [jid.as_str(), jid.bare_str(), jid.domain()];
+        self.servants.of(&names).map(|life| life.node)
+    }
+
     /// The way to a session that lives on another node, whatever is shown.
     pub(crate) fn way(&self, life: &Life, jid: &FullJid, session: SessionId) -> Mailbox {
         Mailbox::new(Arc::new(Door::new(self.gate(life), jid.clone(), session)))

@@ -78,14 +78,19 @@ impl Node {
         self.directory.remote(Some(gate.mailbox()))
     }
 
-    /// Over which node stanzas for the domain of another server go out, if that is known.
-    pub fn outlet(&self, domain: &Jid) -> Option<told::Place> {
-        let node = self.directory.outlet(domain.domain())?;
+    /// Where an address is that is no account's: the node that serves it; or the one over which its domain is reached, if that is another
+    /// server's.
+    fn place(&self, server: &Server, jid: &Jid) -> Option<told::Place> {
+        let (kind, node) = match self.directory.server_of(jid) {
+            Some(node) => (told::Kind::Service, node),
+            None if server.hosts(jid.domain()) => return None,
+            None => (told::Kind::Outlet, self.directory.outlet(jid.domain())?),
+        };
         Some(told::Place {
-            jid: domain.domain().to_owned(),
+            jid: jid.to_string(),
             node: node.to_string(),
             priority: None,
-            outlet: true,
+            kind,
         })
     }
 
@@ -139,7 +144,7 @@ impl Node {
     }
 
     /// Where the resources of an account are, or one: the node, the address, its priority if it is available.
-    pub fn places(&self, jid: &Jid) -> Vec<told::Place> {
+    pub fn places(&self, server: &Server, jid: &Jid) -> Vec<told::Place> {
         let all = self.directory.resources(jid.bare_str());
         let wanted = |of: &str| jid.resource().is_none() || of == jid.as_str();
         let all = all.iter().filter(|one| wanted(one.jid().as_str()));
@@ -150,10 +155,10 @@ impl Node {
                 jid: one.jid().to_string(),
                 node: life.node.to_string(),
                 priority: one.priority(),
-                outlet: false,
+                kind: told::Kind::Resource,
             }
         });
-        place.collect()
+        place.chain(self.place(server, jid)).collect()
     }
 }
 
@@ -269,10 +274,11 @@ pub fn places(config: &Config, jid: &Jid) -> anyhow::Result<()> {
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     for place in &places {
-        let available = match place.priority {
-            Some(priority) => format!("available, priority {priority}"),
-            None if place.outlet => "another server, reached from here".into(),
-            None => "not available".into(),
+        let available = match (place.kind, place.priority) {
+            (told::Kind::Resource, Some(priority)) => format!("available, priority {priority}"),
+            (told::Kind::Resource, None) => "not available".into(),
+            (told::Kind::Service, _) => "served here".into(),
+            (told::Kind::Outlet, _) => "another server, reached from here".into(),
         };
         writeln!(out, "{:<20} {} {available}", place.node, place.jid)?;
     }

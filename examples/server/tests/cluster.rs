@@ -227,6 +227,10 @@ fn are_one(mut nodes: Vec<(Site, Running)>) {
             client.read_until(&["id='o'"]);
         }
     }
+    for (site, _) in &nodes {
+        let place = site.run(&["cluster", "where", "hall@rooms.localhost"]);
+        assert!(place.stdout().starts_with("a "), "{}", place.stdout());
+    }
     juliet.send(
         "<message to='hall@rooms.localhost' type='groupchat'><body>all of you</body></message>",
     );

@@ -61,8 +61,19 @@ pub struct Place {
     pub jid: String,
     pub node: String,
     pub priority: Option<i8>,
-    /// The address is the domain of another server, and the node the one over which it is reached.
-    pub outlet: bool,
+    pub kind: Kind,
+}
+
+/// What is at a place.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A resource of an account.
+    Resource,
+    /// Rooms, a component: what is no account's.
+    Service,
+    /// The way to another server, whose domain the address is.
+    Outlet,
 }
 
 impl From<&Status> for Cluster {
