@@ -27,8 +27,10 @@ use crate::node::NodeId;
 mod records;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wire;
 
-pub use records::{Affiliation, Fields, RosterItem};
+pub use records::{Affiliation, Fields, Requests, RosterItem};
+pub use wire::NotARecord;
 
 /// How long removals are remembered, unless an embedder decides otherwise.
 pub const RETENTION: Duration = Duration::from_secs(30 * 86_400);

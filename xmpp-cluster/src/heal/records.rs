@@ -38,6 +38,19 @@ pub struct RosterItem {
     pub to: Guarded<Register<()>>,
     /// Whether it may see the user's.
     pub from: Guarded<Register<()>>,
+    /// What is asked, and granted beforehand.
+    pub requests: Register<Requests>,
+}
+
+/// Requests of a contact and of the user that are open (RFC 6121 §3), as one field: they follow from each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Whether the user has asked to see the contact's presence.
+    pub ask: bool,
+    /// The contact's request, as XML.
+    pub pending_in: Option<String>,
+    /// Whether the user has granted one that has not come yet.
+    pub approved: bool,
 }
 
 impl Fields {
@@ -83,5 +96,6 @@ impl Merge for RosterItem {
         self.groups.merge(&other.groups);
         self.to.merge(&other.to);
         self.from.merge(&other.from);
+        self.requests.merge(&other.requests);
     }
 }

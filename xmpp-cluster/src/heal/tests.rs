@@ -151,6 +151,7 @@ fn item() -> RosterItem {
         groups: register(1, "a", Default::default()),
         to: Guarded::default(),
         from: Guarded::default(),
+        requests: register(1, "a", Requests::default()),
     }
 }
 
