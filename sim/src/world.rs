@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use xmpp_core::BareJid;
+use xmpp_core::account::AccountEvents;
 use xmpp_core::directory::Directory;
 use xmpp_core::im;
 use xmpp_core::io::{Driver, DriverConfig, Security, Tls, TokioSpawn};
@@ -223,6 +224,12 @@ impl WorldBuilder {
     /// Another directory.
     pub fn directory(mut self, directory: Arc<dyn Directory>) -> WorldBuilder {
         self.builder = self.builder.directory(directory);
+        self
+    }
+
+    /// Who tells other nodes what changes of accounts.
+    pub fn account_events(mut self, events: Arc<dyn AccountEvents>) -> WorldBuilder {
+        self.builder = self.builder.account_events(events);
         self
     }
 

@@ -8,6 +8,7 @@
 //! No frame is trusted: whatever does not read as one is an [`Error`], and the transport has proven who has sent it.
 
 mod accounts;
+pub mod journal;
 pub mod moves;
 mod served;
 pub mod standby;
@@ -169,6 +170,12 @@ pub enum Parcel {
     Decided(moves::Decided),
     /// It is not taken.
     Declined(moves::Declined),
+    /// What accounts a store has.
+    JournalHello(journal::Hello),
+    /// Some of it.
+    JournalBatch(Box<journal::Batch>),
+    /// How far that has come.
+    JournalHave(journal::Have),
     /// Of a later version.
     Unknown,
 }

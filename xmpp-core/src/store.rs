@@ -28,9 +28,11 @@ use crate::time::Timestamp;
 use crate::{BareJid, Jid};
 
 pub mod conformance;
+mod journal;
 pub mod memory;
 mod roster_item;
 
+pub use journal::{Journal, JournalEntry, JournalState, Mark, Record};
 pub use roster_item::{Ask, RosterItem, Subscription};
 
 /// Why a store could not do what it was asked, or would not. Its text goes to the log

@@ -19,6 +19,7 @@ use xmpp_core::{BareJid, Jid};
 async fn memory_conforms() {
     conformance::all(async || Stores::memory()).await;
     conformance::shared(async || Stores::memory()).await;
+    conformance::journal(async || Arc::new(Memory::new()) as Arc<dyn Journal>).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod block_lists;
 mod file;
+mod journal;
 mod offline;
 mod outbox;
 mod private_xml;

@@ -16,7 +16,7 @@ use xmpp_core::sasl::Credentials;
 use xmpp_core::store::*;
 use xmpp_core::time::Timestamp;
 use xmpp_muc_federated::store as rooms;
-use xmpp_store::{MAX_QUEUED, OpenError, Sqlite};
+use xmpp_store::{Existing, MAX_QUEUED, OpenError, Sqlite};
 
 const FILE: &str = "xmpp.sqlite3";
 
@@ -39,6 +39,31 @@ async fn sqlite_conforms() {
     };
     conformance::all(&make).await;
     conformance::shared(make).await;
+}
+
+#[tokio::test]
+async fn sqlite_conforms_as_a_journal() {
+    let folders = Mutex::new(Vec::new());
+    let make = async || {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        folders.lock().unwrap().push(folder);
+        Arc::new(store) as Arc<dyn Journal>
+    };
+    conformance::journal(make).await;
+}
+
+/// Its numbers go back to where they were: what is written from now on must not be taken for what others have.
+#[tokio::test]
+async fn a_restored_store_has_another_name_for_its_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    assert_eq!(store.state(7).await.unwrap().log, 7);
+    let copy = folder.path().join("copy");
+    store.backup_to(&copy).await.unwrap();
+    store.close().await.unwrap();
+    Sqlite::restore(folder.path().join(FILE), &copy, Existing::Replace).unwrap();
+    assert_eq!(open(&folder).state(8).await.unwrap().log, 8);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::task::JoinHandle;
+use xmpp_cluster::accounts::{Courier, Ledger};
 use xmpp_cluster::cluster::Limits;
 use xmpp_cluster::directory::ClusterDirectory;
 use xmpp_cluster::exchange::Exchange;
@@ -99,12 +100,18 @@ impl Node {
         &self,
         server: &Server,
         driver: &Driver,
+        ledger: Option<&Ledger>,
     ) -> anyhow::Result<JoinHandle<Ended>> {
         let exchange = Exchange::new(self.directory.clone(), server.clone());
         let moves = Moves::new(self.directory.clone(), server.clone(), driver.clone());
         let _ = self.moves.set((moves.clone(), driver.clone()));
-        let handlers: Vec<Arc<dyn Handler>> =
+        let mut handlers: Vec<Arc<dyn Handler>> =
             vec![self.news.clone(), Arc::new(exchange), Arc::new(moves)];
+        if let Some(ledger) = ledger {
+            let (ledger, server) = (ledger.clone(), server.clone());
+            let courier = Courier::new(ledger, server, self.cluster.clone());
+            handlers.push(Arc::new(courier));
+        }
         let name = &self.cluster.me().life.node;
         let joined = self.cluster.join(handlers).await;
         let driver = joined.with_context(|| format!("{name} cannot join the cluster"))?;

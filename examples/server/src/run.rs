@@ -97,14 +97,9 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     )?;
     let stores = store.stores.clone();
     let node = Node::new(config)?;
-    if node.is_some() && config.postgresql.url.is_none() {
-        tracing::warn!(
-            "without a PostgreSQL database that they share, each node has accounts, rosters and stored messages of its own"
-        );
-    }
-    if node.is_some() && config.s2s.enabled && config.s2s.secret.is_none() {
-        tracing::warn!(
-            "without s2s.secret, the same on all nodes, other servers that call back (dialback) may reach a node that does not know the key"
+    if store.ledger.is_some() {
+        tracing::info!(
+            "without a PostgreSQL database that they share, each node has a store of its own: accounts and rosters are brought to all, stored messages stay where they are"
         );
     }
     let server = build(
@@ -130,7 +125,7 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     let socket = Socket::listen(&config.socket(), office);
     // Who comes back to an address is there for the others from the beginning.
     let mut outside = match &node {
-        Some(node) => Some(node.join(&server, &driver).await?),
+        Some(node) => Some(node.join(&server, &driver, store.ledger.as_ref()).await?),
         None => None,
     };
     let restored = driver.restore().await?;

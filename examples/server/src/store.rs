@@ -6,6 +6,9 @@ use std::sync::Arc;
 #[cfg(feature = "postgres")]
 use anyhow::Context as _;
 use anyhow::{bail, ensure};
+use xmpp_cluster::accounts::Ledger;
+use xmpp_cluster::node::NodeId;
+use xmpp_core::io::SystemClock;
 use xmpp_core::store::{self, Stores};
 use xmpp_muc_federated::store::Rooms;
 use xmpp_store::{Existing, OpenError, Sqlite, Waiting, Writing};
@@ -28,6 +31,8 @@ pub struct Store {
     pub stores: Stores,
     /// Persistent rooms.
     pub rooms: Arc<dyn Rooms>,
+    /// What other nodes are to have of the accounts, if each node has a store of its own.
+    pub ledger: Option<Ledger>,
     kind: Kind,
 }
 
@@ -44,11 +49,41 @@ pub async fn open_stores(config: &Config) -> anyhow::Result<Store> {
         return open_postgres(config).await;
     }
     let sqlite = Arc::new(Sqlite::open(config.data.join(FILE))?);
+    let mut stores = Stores::from_one(sqlite.clone());
+    let mut ledger = None;
+    if let Some(node) = &config.cluster.node {
+        let opened = open_ledger(config, &stores, sqlite.clone(), &node.0).await?;
+        stores = opened.stores();
+        ledger = Some(opened);
+    }
     Ok(Store {
-        stores: Stores::from_one(sqlite.clone()),
+        stores,
         rooms: sqlite.clone(),
+        ledger,
         kind: Kind::Sqlite(sqlite),
     })
+}
+
+/// Each node has a file of its own: what is written to one is to be in all.
+async fn open_ledger(
+    config: &Config,
+    stores: &Stores,
+    sqlite: Arc<Sqlite>,
+    node: &NodeId,
+) -> anyhow::Result<Ledger> {
+    let mut fresh = [0; 8];
+    getrandom::fill(&mut fresh)?;
+    let fresh = u64::from_le_bytes(fresh);
+    let (stores, node) = (stores.clone(), node.clone());
+    let ledger = Ledger::open(stores, sqlite, node, Arc::new(SystemClock), fresh).await?;
+    for domain in &config.domains {
+        let name = &domain.name.0;
+        let adopted = ledger.adopt(name.as_str()).await?;
+        if adopted > 0 {
+            tracing::info!(domain = %name, adopted, "accounts that other nodes will have");
+        }
+    }
+    Ok(ledger)
 }
 
 /// Refuses a store that could not be opened whatever there is to open.
@@ -95,6 +130,7 @@ async fn open_postgres(config: &Config) -> anyhow::Result<Store> {
     Ok(Store {
         stores,
         rooms: postgres.clone(),
+        ledger: None,
         kind: Kind::Postgres(postgres, own),
     })
 }

@@ -262,6 +262,75 @@ fn are_one(mut nodes: Vec<(Site, Running)>) {
     }
 }
 
+/// Each has a store of its own, and what is written to one is in all: also what was written while one was away.
+fn share_accounts(mut nodes: Vec<(Site, Running)>) {
+    let with_password = |server: &Running, user: &str, password: &str| {
+        let mut client = server.connect("starttls");
+        client.login_at("localhost", user, password)
+    };
+    let add = ["adduser", "nurse@localhost", "--password", "pw"];
+    nodes[0].0.run(&add).succeeds("added");
+    for (_, server) in &nodes {
+        soon("the nurse can log in everywhere", || {
+            with_password(server, "nurse", "pw").then_some(())
+        });
+    }
+    // What is set at one node is pushed to a session at another.
+    let mut here = nodes[0].1.bind("nurse", "pw");
+    let mut there = nodes[1].1.bind("nurse", "pw");
+    let roster = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>";
+    there.send(roster);
+    there.read_until(&["id='r'"]);
+    here.send("<iq type='set' id='s'><query xmlns='jabber:iq:roster'><item jid='juliet@localhost' name='Lady'/></query></iq>");
+    there.read_until(&["Lady"]);
+    drop((here, there));
+
+    let (site, mut away) = nodes.pop().unwrap();
+    away.signal("TERM");
+    assert_eq!(away.wait().code(), Some(0), "{}", away.log());
+    nodes[0]
+        .0
+        .run(&["deluser", "romeo@localhost"])
+        .succeeds("deleted");
+    let new = ["passwd", "nurse@localhost", "--password", "new"];
+    nodes[1].0.run(&new).succeeds("set the password");
+    // Beside the deletion, and later.
+    let other = ["passwd", "romeo@localhost", "--password", "other"];
+    site.run(&other).succeeds("set the password");
+    let back = site.start(&["--insecure-plaintext"]);
+    nodes.push((site, back));
+    for (site, server) in &nodes {
+        soon("all know the new password", || {
+            with_password(server, "nurse", "new").then_some(())
+        });
+        soon("who was deleted stays so", || {
+            let all = site.run(&["users", "localhost"]);
+            (!all.stdout().contains("romeo")).then_some(())
+        });
+        assert!(!with_password(server, "nurse", "pw"));
+    }
+    let mut nurse = nodes[2].1.bind("nurse", "new");
+    nurse.send(roster);
+    nurse.read_until(&["Lady"]);
+    let again = ["adduser", "romeo@localhost", "--password", "again"];
+    nodes[2].0.run(&again).succeeds("added");
+    soon("who is made anew is there", || {
+        with_password(&nodes[0].1, "romeo", "again").then_some(())
+    });
+}
+
+#[test]
+fn stores_of_three_nodes_have_the_same_accounts_over_zenoh() {
+    let (_folder, engine) = zenoh();
+    share_accounts(cluster(engine));
+}
+
+#[test]
+fn stores_of_three_nodes_have_the_same_accounts_over_nats() {
+    let (_server, engine) = nats();
+    share_accounts(cluster(engine));
+}
+
 #[test]
 fn three_nodes_over_zenoh_are_one_server() {
     let (_folder, engine) = zenoh();

@@ -483,3 +483,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_stores_tell_each_other_comes_back() {
+    use super::journal::{Batch, Have, Hello};
+    use xmpp_core::store::Record;
+
+    let record = Record {
+        account: "romeo@example.org".parse().unwrap(),
+        key: "vcard".into(),
+        body: vec![0, 1, 255],
+        source: 0,
+        number: 0,
+    };
+    let batch = Batch {
+        log: u64::MAX,
+        after: 3,
+        last: 5,
+        records: vec![record],
+    };
+    let hello = Hello {
+        log: 7,
+        heads: vec![(8, 9), (u64::MAX, 0)],
+    };
+    let (log, number) = (7, u64::MAX);
+    for parcel in [
+        Parcel::JournalHello(hello),
+        Parcel::JournalBatch(Box::new(batch)),
+        Parcel::JournalHave(Have { log, number }),
+    ] {
+        assert_eq!(Parcel::decode(parcel.encode()), Ok(parcel));
+    }
+}

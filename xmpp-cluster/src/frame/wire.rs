@@ -9,6 +9,7 @@ use xmpp_sm::Counter;
 
 use super::Error;
 use super::accounts::WireAccountChanged;
+use super::journal::{WireBatch, WireHave, WireHello};
 use super::moves::{
     WireDecided, WireFetch, WireMore, WireNotHere, WireNumber, WireOffer, WirePiece,
 };
@@ -105,7 +106,7 @@ pub(super) struct Ack {
 pub(super) struct Parcel {
     #[prost(
         oneof = "Content",
-        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27"
+        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 40, 41, 42"
     )]
     content: Option<Content>,
 }
@@ -154,6 +155,12 @@ enum Content {
     Decided(WireDecided),
     #[prost(message, tag = "27")]
     Declined(WireNumber),
+    #[prost(message, tag = "40")]
+    JournalHello(WireHello),
+    #[prost(message, boxed, tag = "41")]
+    JournalBatch(Box<WireBatch>),
+    #[prost(message, tag = "42")]
+    JournalHave(WireHave),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -349,6 +356,11 @@ impl From<&super::Parcel> for Parcel {
                 super::Parcel::Taken(taken) => Some(Content::Taken((*taken).into())),
                 super::Parcel::Decided(decided) => Some(Content::Decided(decided.into())),
                 super::Parcel::Declined(declined) => Some(Content::Declined((*declined).into())),
+                super::Parcel::JournalHello(hello) => Some(Content::JournalHello(hello.into())),
+                super::Parcel::JournalBatch(batch) => {
+                    Some(Content::JournalBatch(Box::new((&**batch).into())))
+                }
+                super::Parcel::JournalHave(have) => Some(Content::JournalHave((*have).into())),
                 super::Parcel::Unknown => None,
             },
         }
@@ -543,6 +555,11 @@ impl TryFrom<Parcel> for super::Parcel {
             Some(Content::Taken(taken)) => super::Parcel::Taken(taken.into()),
             Some(Content::Decided(decided)) => super::Parcel::Decided(decided.into()),
             Some(Content::Declined(declined)) => super::Parcel::Declined(declined.into()),
+            Some(Content::JournalHello(hello)) => super::Parcel::JournalHello(hello.into()),
+            Some(Content::JournalBatch(batch)) => {
+                super::Parcel::JournalBatch(Box::new((*batch).try_into()?))
+            }
+            Some(Content::JournalHave(have)) => super::Parcel::JournalHave(have.into()),
             None => super::Parcel::Unknown,
         })
     }

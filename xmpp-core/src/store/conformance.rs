@@ -23,6 +23,7 @@
 
 mod accounts;
 mod block_lists;
+mod journal;
 mod offline;
 mod outbox;
 mod private_xml;
@@ -42,6 +43,7 @@ use crate::{BareJid, Jid};
 
 pub use accounts::accounts;
 pub use block_lists::block_lists;
+pub use journal::journal;
 pub use offline::offline;
 pub use outbox::outbox;
 pub use private_xml::private_xml;

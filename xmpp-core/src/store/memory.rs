@@ -1,5 +1,7 @@
 //! All ports in the process: for tests, examples and servers that keep nothing.
 
+mod journal;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -111,6 +113,7 @@ struct State {
     held: BTreeMap<BareJid, Held>,
     /// By domain; none is empty.
     outbox: BTreeMap<BareJid, VecDeque<QueuedStanza>>,
+    journal: journal::Kept,
 }
 
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::error::{OpenError, Trying};
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Prepared statements that a connection keeps: more than there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 
 /// Page cache of a connection that reads: negative, so in KiB.
 const READ_CACHE: i64 = -8192;

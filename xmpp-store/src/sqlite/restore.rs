@@ -63,9 +63,21 @@ fn prepare(copy: &Path, partial: &Path) -> Result<(), OpenError> {
     let file = file::private(options.write(true).create_new(true)).open(partial);
     let file = file.trying(write)?;
     vacuum_into(&store, partial).trying(write)?;
+    rename_journal(partial).trying(write)?;
     file.sync_all().trying(write)?;
     // What will be read from now on.
     check(partial).map(drop)
+}
+
+/// What is written from now on has numbers that other stores may know as those of something else: the journal gets another
+/// name when the store is opened.
+fn rename_journal(partial: &Path) -> rusqlite::Result<()> {
+    let store = Connection::open(partial)?;
+    let has = "SELECT count(*) FROM sqlite_schema WHERE name = 'journal'";
+    if store.query_row(has, [], |row| row.get(0))? {
+        store.execute("UPDATE journal SET log = 0", [])?;
+    }
+    store.close().map_err(|(_, error)| error)
 }
 
 /// Opens a store for reading if all of it can be read.
