@@ -218,4 +218,4 @@ impl Parcel {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
