@@ -85,7 +85,7 @@ pub(super) fn everywhere(message: &[u8], same: &dyn Fn(&[u8]) -> bool) -> (Vec<u
     each(message, &mut |_, body| fields.push(body.to_vec()));
     let mut whole = message.to_vec();
     let mut made = 0;
-    for at in 0..fields.len() {
+    for (at, field) in fields.iter().enumerate() {
         let put = |body: &[u8]| {
             let mut n = 0;
             rewritten(&whole, &mut |_, old| {
@@ -97,10 +97,10 @@ pub(super) fn everywhere(message: &[u8], same: &dyn Fn(&[u8]) -> bool) -> (Vec<u
                 }
             })
         };
-        if !same(&put(&more(&fields[at]))) {
+        if !same(&put(&more(field))) {
             continue;
         }
-        let (body, within) = everywhere(&fields[at], &|body| same(&put(body)));
+        let (body, within) = everywhere(field, &|body| same(&put(body)));
         made += within;
         whole = put(&body);
     }
