@@ -225,4 +225,4 @@ impl Parcel {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

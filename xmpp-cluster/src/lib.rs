@@ -16,6 +16,7 @@
 //! * [`moves`]: brings sessions from node to node.
 //! * [`news`]: tells the others what changes of accounts.
 //! * [`rendezvous`]: which of several nodes does something.
+//! * [`server`]: a server as a node, wired.
 //! * [`standby`]: a second copy of each session that can be resumed, in the memory of another node.
 //! * [`table`]: who is bound where, in the memory of every node.
 //! * [`transport`]: the port to the engine that moves bytes, with the one that joins nodes of one process.
@@ -35,6 +36,7 @@ pub mod moves;
 pub mod news;
 pub mod node;
 pub mod rendezvous;
+pub mod server;
 pub mod standby;
 pub mod table;
 pub mod transport;

@@ -103,7 +103,7 @@ pub enum Refusal {
     #[error("a later life of it is known")]
     Earlier,
     /// Its clock and this one's are further apart than [`Timers::drift`].
-    #[error("its clock and ours are {0:?} apart")]
+    #[error("its clock and ours are {0:?} apart, which is more than clocks of one cluster may be")]
     Clock(Duration),
     /// Its life begins further in the future than clocks may differ.
     #[error("its life begins in the future")]

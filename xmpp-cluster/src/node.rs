@@ -70,6 +70,17 @@ pub struct Versions {
     pub newest: u32,
 }
 
+impl NodeInfo {
+    /// What a node of this release says of itself.
+    pub fn new(node: NodeId, site: SiteId, incarnation: Incarnation) -> NodeInfo {
+        NodeInfo {
+            life: Life { node, incarnation },
+            site,
+            versions: crate::frame::VERSIONS,
+        }
+    }
+}
+
 impl NodeId {
     /// The name as text.
     pub fn as_str(&self) -> &str {

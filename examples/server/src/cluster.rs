@@ -10,13 +10,10 @@ use anyhow::{Context as _, bail};
 use tokio::task::JoinHandle;
 use xmpp_cluster::accounts::{Courier, Ledger};
 use xmpp_cluster::cluster::Limits;
-use xmpp_cluster::directory::ClusterDirectory;
-use xmpp_cluster::exchange::Exchange;
-use xmpp_cluster::frame::VERSIONS;
-use xmpp_cluster::io::{Cluster, Ended, Handler, Status};
+use xmpp_cluster::io::{Ended, Handler, Status};
 use xmpp_cluster::moves::{Drained, Moves};
-use xmpp_cluster::news::AccountNews;
-use xmpp_cluster::node::{Incarnation, Life, NodeId, NodeInfo};
+use xmpp_cluster::node::{Incarnation, NodeId, NodeInfo};
+use xmpp_cluster::server::ServerNode;
 use xmpp_cluster::transport::Transport;
 use xmpp_core::directory::Directory as _;
 use xmpp_core::io::s2s::Gate;
@@ -34,9 +31,7 @@ use crate::folder;
 /// This server's part in a cluster. Clone is cheap and names the same one.
 #[derive(Clone)]
 pub struct Node {
-    cluster: Cluster,
-    directory: Arc<ClusterDirectory>,
-    news: Arc<AccountNews>,
+    node: ServerNode,
     /// Since it has joined.
     moves: Arc<OnceLock<(Moves, Driver)>>,
 }
@@ -48,44 +43,37 @@ impl Node {
         let Some(name) = &settings.node else {
             return Ok(None);
         };
-        let me = NodeInfo {
-            life: Life {
-                node: name.0.clone(),
-                incarnation: incarnation(&config.data)?,
-            },
-            site: settings.site.0.clone(),
-            versions: VERSIONS,
-        };
+        let life = incarnation(&config.data)?;
+        let me = NodeInfo::new(name.0.clone(), settings.site.0.clone(), life);
         let mut limits = Limits::default();
         limits.timers = (&settings.times).into();
         let clock = Arc::new(SystemClock);
-        let cluster = Cluster::new(me, limits, engine(settings)?, clock);
         Ok(Some(Node {
-            directory: Arc::new(ClusterDirectory::new(cluster.clone())),
-            news: Arc::new(AccountNews::new(cluster.clone())),
+            node: ServerNode::new(me, limits, engine(settings)?, clock),
             moves: Arc::default(),
-            cluster,
         }))
     }
 
     /// A server that shares its sessions with the other nodes.
     pub fn of(&self, builder: Builder) -> Builder {
-        let builder = builder.directory(self.directory.clone());
-        builder.account_events(self.news.clone())
+        self.node.of(builder)
     }
 
     /// The way to other servers, of this node and of the others.
     pub fn remote(&self, gate: &Gate) -> Mailbox {
-        self.directory.remote(Some(gate.mailbox()))
+        self.node.directory().remote(Some(gate.mailbox()))
     }
 
     /// Where an address is that is no account's: the node that serves it; or the one over which its domain is reached, if that is another
     /// server's.
     fn place(&self, server: &Server, jid: &Jid) -> Option<told::Place> {
-        let (kind, node) = match self.directory.server_of(jid) {
+        let (kind, node) = match self.node.directory().server_of(jid) {
             Some(node) => (told::Kind::Service, node),
             None if server.hosts(jid.domain()) => return None,
-            None => (told::Kind::Outlet, self.directory.outlet(jid.domain())?),
+            None => (
+                told::Kind::Outlet,
+                self.node.directory().outlet(jid.domain())?,
+            ),
         };
         Some(told::Place {
             jid: jid.to_string(),
@@ -102,31 +90,30 @@ impl Node {
         driver: &Driver,
         ledger: Option<&Ledger>,
     ) -> anyhow::Result<JoinHandle<Ended>> {
-        let exchange = Exchange::new(self.directory.clone(), server.clone());
-        let moves = Moves::new(self.directory.clone(), server.clone(), driver.clone());
+        let directory = self.node.directory().clone();
+        let moves = Moves::new(directory, server.clone(), driver.clone());
         let _ = self.moves.set((moves.clone(), driver.clone()));
-        let mut handlers: Vec<Arc<dyn Handler>> =
-            vec![self.news.clone(), Arc::new(exchange), Arc::new(moves)];
+        let mut handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(moves)];
         if let Some(ledger) = ledger {
             let (ledger, server) = (ledger.clone(), server.clone());
-            let courier = Courier::new(ledger, server, self.cluster.clone());
+            let courier = Courier::new(ledger, server, self.node.cluster().clone());
             handlers.push(Arc::new(courier));
         }
-        let name = &self.cluster.me().life.node;
-        let joined = self.cluster.join(handlers).await;
+        let name = &self.node.cluster().me().life.node;
+        let joined = self.node.join(server, handlers).await;
         let driver = joined.with_context(|| format!("{name} cannot join the cluster"))?;
         Ok(tokio::spawn(driver.run()))
     }
 
     /// Leaves, when the others have what they were sent.
     pub async fn leave(&self, patience: Duration) {
-        self.cluster.leave(patience).await;
+        self.node.cluster().leave(patience).await;
     }
 
     /// Accepts no more clients, and sends the sessions that can be resumed to other nodes.
     pub async fn drain(&self) -> Drained {
         match self.moves.get() {
-            Some((moves, _)) if !self.cluster.up().is_empty() => moves.drain().await,
+            Some((moves, _)) if !self.node.cluster().up().is_empty() => moves.drain().await,
             _ => Drained::default(),
         }
     }
@@ -138,7 +125,7 @@ impl Node {
         let session = all.iter().find(|session| session.jid == *jid);
         let session =
             session.with_context(|| format!("{jid} has no session here that can be resumed"))?;
-        let up = self.cluster.up();
+        let up = self.node.cluster().up();
         let life = up.iter().find(|life| life.node == *to);
         let life = life.with_context(|| format!("no other node {to} is up"))?;
         let sent = moves.send_away(&session.name, life).await;
@@ -147,17 +134,17 @@ impl Node {
 
     /// What an operator is shown.
     pub fn status(&self) -> Status {
-        self.cluster.status()
+        self.node.cluster().status()
     }
 
     /// Where the resources of an account are, or one: the node, the address, its priority if it is available.
     pub fn places(&self, server: &Server, jid: &Jid) -> Vec<told::Place> {
-        let all = self.directory.resources(jid.bare_str());
+        let all = self.node.directory().resources(jid.bare_str());
         let wanted = |of: &str| jid.resource().is_none() || of == jid.as_str();
         let all = all.iter().filter(|one| wanted(one.jid().as_str()));
         let place = all.map(|one| {
-            let life = self.directory.life(one.jid());
-            let life = life.as_ref().unwrap_or(&self.cluster.me().life);
+            let life = self.node.directory().life(one.jid());
+            let life = life.as_ref().unwrap_or(&self.node.cluster().me().life);
             told::Place {
                 jid: one.jid().to_string(),
                 node: life.node.to_string(),

@@ -1,12 +1,14 @@
 //! Nodes side by side, over a net that takes a moment for each frame and can be cut.
 
 mod bad_input;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use xmpp_core::time::Timestamp;
 
 use super::*;
+use crate::frame::tests::later;
 use crate::frame::{Data, End, VERSIONS};
 use crate::membership::Why;
 use xmpp_sm::Counter;
@@ -23,6 +25,8 @@ struct World {
     wires: VecDeque<(Instant, NodeId, NodeId, Bytes)>,
     cut: BTreeSet<(NodeId, NodeId)>,
     told: BTreeMap<NodeId, Vec<Event>>,
+    /// What nodes of a release to come have read that this one does not know.
+    news: BTreeMap<NodeId, Vec<String>>,
     /// Bytes of what was carried, by class.
     carried: u64,
 }
@@ -78,6 +82,7 @@ impl World {
             wires: VecDeque::new(),
             cut: BTreeSet::new(),
             told: BTreeMap::new(),
+            news: BTreeMap::new(),
             carried: 0,
         };
         names.iter().for_each(|name| world.start(name, 1));
@@ -126,6 +131,12 @@ impl World {
     fn input(&mut self, to: &NodeId, input: Input) {
         let mut out = Vec::new();
         if let Some(node) = self.nodes.get_mut(to) {
+            if let Input::Frame(_, frame) = &input
+                && versions::is_later(node)
+            {
+                let news = self.news.entry(to.clone()).or_default();
+                news.extend(later::read(frame));
+            }
             node.handle(input, self.now, &mut out);
         }
         self.outputs(to, out);
@@ -149,6 +160,10 @@ impl World {
 
     fn carry(&mut self, at: Instant, from: &NodeId, to: NodeId, frame: Bytes) {
         if !self.cut.contains(&(from.clone(), to.clone())) {
+            let frame = match self.nodes.get(from).is_some_and(versions::is_later) {
+                true => later::written(&frame),
+                false => frame,
+            };
             self.carried += frame.len() as u64;
             self.wires.push_back((at, from.clone(), to, frame));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use xmpp_core::time::Now;
 
 use crate::cluster::{Counts, Event, Fault, Node, Traffic};
-use crate::membership::{Reach, Why};
+use crate::membership::{Reach, Refusal, Why};
 use crate::node::NodeInfo;
 
 /// A node's view of its cluster at one moment.
@@ -87,6 +87,10 @@ pub(super) fn log(event: &Event) {
         Event::Down(node, Why::Restarted) => tracing::warn!(%node, "was started anew"),
         Event::HeldUp(time) => tracing::warn!(?time, "this node was held up"),
         Event::Superseded(_) => tracing::error!("this node was started anew, and stops here"),
+        // Both say so of each other; which of the clocks is wrong is for an operator to see.
+        Event::Refused(node, why @ Refusal::Clock(_)) => {
+            tracing::error!(%node, %why, "is not let in");
+        }
         Event::Refused(node, why) => tracing::warn!(%node, %why, "is not let in"),
         // What follows of the same kind is counted.
         Event::Dropped(node, why @ (Fault::Stray | Fault::Unknown)) => {

@@ -280,7 +280,11 @@ fn who_would_harm_the_others_is_refused_and_that_is_said_once() {
     };
     for (life, beat, refusal) in [
         (b(born - 1), clock(0), "a later life of it is known"),
-        (b(born), clock(5001), "its clock and ours are 5.001s apart"),
+        (
+            b(born),
+            clock(5001),
+            "its clock and ours are 5.001s apart, which is more than clocks of one cluster may be",
+        ),
         (b(born), clock(-6000), ""),
         (
             b(born + 365 * 86_400_000),

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use world::{Client, SECOND, World};
+use xmpp_core::stanza::{Kind, Stanza};
 
 /// Romeo at one node and Juliet at another, who see each other.
 async fn pair(world: &World) -> (Client, Client) {
@@ -444,5 +445,49 @@ async fn whatever_is_cut_no_message_is_lost() {
                 assert!(cut || copies.len() == 1, "seed {seed}: {copies:?}");
             }
         }
+    }
+}
+
+/// Each node speaks for its own sessions: they were shown by the one that approved and by their own.
+#[tokio::test(start_paused = true)]
+async fn who_is_approved_at_another_node_is_shown_each_presence_once() {
+    for (phone_at, in_advance) in [0, 1, 2].into_iter().flat_map(|n| [(n, false), (n, true)]) {
+        let world = World::new(3).await;
+        let romeo = world.login(0, "romeo@example.org/garden").await;
+        let juliet = world.login(1, "juliet@example.org/balcony").await;
+        let phone = world.login(phone_at, "juliet@example.org/phone").await;
+        for client in [&romeo, &juliet, &phone] {
+            let roster = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>";
+            client.send(roster).await;
+            client.send("<presence/>").await;
+        }
+        let approve = "<presence to='romeo@example.org' type='subscribed'/>";
+        let ask = "<presence to='juliet@example.org' type='subscribe'/>";
+        world.wait(SECOND).await;
+        romeo.read();
+        match in_advance {
+            true => juliet.send(approve).await,
+            false => romeo.send(ask).await,
+        }
+        world.wait(SECOND).await;
+        match in_advance {
+            true => romeo.send(ask).await,
+            false => juliet.send(approve).await,
+        }
+        world.wait(SECOND).await;
+        let got = romeo.read();
+        let of = |kind: Option<&str>, from: &str| {
+            let from = format!("juliet@example.org{from}");
+            let same = |stanza: &&Stanza| {
+                let is_presence = matches!(stanza.kind(), Kind::Presence(_));
+                is_presence
+                    && stanza.kind().type_name() == kind
+                    && stanza.from().is_some_and(|f| f.as_str() == from)
+            };
+            got.iter().filter(same).count()
+        };
+        assert_eq!(of(Some("subscribed"), ""), 1, "{phone_at} {in_advance}");
+        assert_eq!(of(None, "/balcony"), 1, "{phone_at} {in_advance}");
+        assert_eq!(of(None, "/phone"), 1, "{phone_at} {in_advance}");
     }
 }

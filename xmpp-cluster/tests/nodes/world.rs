@@ -8,11 +8,9 @@ use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use xmpp_cluster::cluster::Limits;
 use xmpp_cluster::directory::ClusterDirectory;
-use xmpp_cluster::exchange::Exchange;
-use xmpp_cluster::frame::VERSIONS;
-use xmpp_cluster::io::{Cluster, Ended, Handler, Status};
-use xmpp_cluster::news::AccountNews;
-use xmpp_cluster::node::{Incarnation, Life, NodeId, NodeInfo};
+use xmpp_cluster::io::{Cluster, Ended, Status};
+use xmpp_cluster::node::{Incarnation, NodeId, NodeInfo};
+use xmpp_cluster::server::ServerNode;
 use xmpp_cluster::transport::local::Net;
 use xmpp_core::mailbox::{
     Envelope, Inbox, Mailbox, Origin, Outcome, QueueLimits, Reason, Settlement, SmPoint, Source,
@@ -150,38 +148,29 @@ impl World {
         let clock = &self.clock;
         let random = Counted(self.random.clone());
         let post = Arc::new(Post::default());
-        let me = NodeInfo {
-            life: Life {
-                node: id.clone(),
-                incarnation: Incarnation::begin(clock.now().utc, None),
-            },
-            site: "home".parse().unwrap(),
-            versions: VERSIONS,
-        };
+        let life = Incarnation::begin(clock.now().utc, None);
+        let me = NodeInfo::new(id.clone(), "home".parse().unwrap(), life);
         let engine = Arc::new(self.net.node(clock.clone()));
-        let cluster = Cluster::new(me, Limits::default(), engine, clock.clone());
-        let directory = Arc::new(ClusterDirectory::new(cluster.clone()));
-        let news = Arc::new(AccountNews::new(cluster.clone()));
-        let server = Server::builder()
+        let node = ServerNode::new(me, Limits::default(), engine, clock.clone());
+        let directory = node.directory().clone();
+        let builder = Server::builder()
             .domain(Domain::new(bare("example.org"), Secret::from([7; 32])))
             .stores(self.stores.clone())
-            .directory(directory.clone())
             .remote(directory.remote(outlet.then(|| Mailbox::new(post.clone()))))
-            .account_events(news.clone())
-            .modules(im::all())
+            .modules(im::all());
+        let server = node
+            .of(builder)
             .build(Surroundings {
                 clock: clock.clone(),
                 random: Arc::new(random),
                 spawn: Arc::new(Tokio),
             })
             .unwrap();
-        let exchange = Arc::new(Exchange::new(directory.clone(), server.clone()));
-        let handlers: Vec<Arc<dyn Handler>> = vec![news, exchange];
-        let driver = cluster.join(handlers).await.unwrap();
+        let driver = node.join(&server, Vec::new()).await.unwrap();
         Node {
             id,
             server,
-            cluster,
+            cluster: node.cluster().clone(),
             directory,
             post,
             driver: Mutex::new(Some(tokio::spawn(driver.run()))),

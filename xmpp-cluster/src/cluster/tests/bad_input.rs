@@ -241,6 +241,58 @@ fn a_clock_that_is_a_year_ahead_lets_nobody_in() {
     world.all_is_well();
 }
 
+#[test]
+fn a_clock_may_be_five_seconds_off_and_no_more() {
+    let step = Duration::from_millis(1);
+    let drift = Limits::default().timers.drift;
+    assert_eq!(drift, 5 * SECOND);
+    for (name, off, lets_in) in [("x", drift, true), ("y", drift + step, false)] {
+        for ahead in [true, false] {
+            let mut world = World::settled();
+            let mut clock = world.now;
+            clock.utc = match ahead {
+                true => clock.utc.plus(off),
+                false => Timestamp(clock.utc.0 - off.as_millis() as i64),
+            };
+            world.bring(name, beat(info(name, 1), clock).encode());
+            let refused = Event::Refused(info(name, 1).life, Refusal::Clock(off));
+            let told = if lets_in { vec![] } else { vec![refused] };
+            assert_eq!(world.told("a"), told, "{name} {ahead}");
+            let known = world.node("a").members().count();
+            assert_eq!(known, 2 + usize::from(lets_in));
+        }
+    }
+}
+
+#[test]
+fn acknowledgements_of_what_was_not_sent_change_nothing() {
+    let mut world = World::settled();
+    let (a, b) = (info("a", 1).life, info("b", 1).life);
+    world.node("a").send(&b, &parcel(1)).unwrap();
+    world.input(&id("a"), Input::Flush);
+    let (.., frame) = world.wires.pop_back().unwrap();
+    let Body::Data(sent) = Frame::decode(frame).unwrap().body else {
+        panic!("no parcels");
+    };
+    let ack = crate::frame::Ack {
+        epoch: sent.epoch,
+        handled: Counter(sent.after.0.wrapping_add(1000)),
+        gap: false,
+    };
+    let frame = Frame {
+        from: b.clone(),
+        to: Some((a.node, Some(a.incarnation))),
+        body: Body::Ack(ack),
+    };
+    world.bring("b", frame.encode());
+    let dropped = Event::Dropped(b.node, Fault::Nonsense);
+    assert_eq!(world.told("a"), [dropped]);
+    assert_eq!(world.node("a").counts().nonsense, 10);
+    world.run(2 * SECOND);
+    assert_eq!(world.parcels("b"), [1], "what was lost is sent again");
+    world.all_is_well();
+}
+
 /// It loses its place as if it were silent, and has it again when the clock is right.
 #[test]
 fn a_clock_that_goes_wrong_costs_only_its_node_its_place() {
