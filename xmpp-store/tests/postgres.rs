@@ -242,6 +242,65 @@ async fn what_was_asked_for_before_closing_is_written() {
     assert_eq!(count, pushed.count());
 }
 
+/// What a step to come may do: a column more in each table, one of them never null, an index, and a table that refers to another.
+async fn expand(client: &Client) {
+    let tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'store_schema'";
+    for row in client.query(tables, &[]).await.unwrap() {
+        let table: String = row.get(0);
+        let add = format!(
+            "ALTER TABLE {table} ADD COLUMN later text, ADD COLUMN later_count integer NOT NULL DEFAULT 7;
+             CREATE INDEX {table}_later ON {table} (later)"
+        );
+        client.batch_execute(&add).await.unwrap();
+    }
+    let add = "CREATE TABLE later (account bytea PRIMARY KEY, text text);
+         UPDATE store_schema SET version = version + 1";
+    client.batch_execute(add).await.unwrap();
+}
+
+/// Nodes of two releases share the database while a site is upgraded: this release is the older one here.
+#[tokio::test]
+async fn this_release_works_on_what_a_later_one_has_expanded() {
+    let cluster = Cluster::start(None);
+    let client = sql(&cluster.local()).await;
+    let made = AtomicUsize::new(0);
+    let new = async || {
+        let name = format!("s{}", made.fetch_add(1, Ordering::Relaxed));
+        let create = format!("CREATE SCHEMA {name}; SET search_path = {name}");
+        client.batch_execute(&create).await.unwrap();
+        let url = format!("{} options='-c search_path={name}'", cluster.local());
+        let mut options = PostgresOptions::new(url);
+        options.readers = 2;
+        let store = Arc::new(Postgres::connect(options).await.unwrap());
+        // It is at work already, and has prepared what it says.
+        let bob: BareJid = "bob@example.net".parse().unwrap();
+        let contact = RosterItem::new(ann());
+        store.put(&bob, &contact).await.unwrap();
+        VCards::save(&*store, &bob, "<vCard/>").await.unwrap();
+        expand(&client).await;
+        let mark = "UPDATE roster_item SET later = 'kept'; UPDATE vcard SET later = 'kept'";
+        client.batch_execute(mark).await.unwrap();
+        store.put(&bob, &contact).await.unwrap();
+        VCards::save(&*store, &bob, "<vCard xmlns='x'/>")
+            .await
+            .unwrap();
+        for table in ["roster_item", "vcard"] {
+            let select = format!("SELECT later, later_count FROM {table}");
+            let row = client.query_one(&select, &[]).await.unwrap();
+            let kept: (Option<String>, i32) = (row.get(0), row.get(1));
+            assert_eq!(kept, (Some("kept".into()), 7), "what is not its own");
+        }
+        client
+            .batch_execute("DELETE FROM roster_item; DELETE FROM roster; DELETE FROM vcard")
+            .await
+            .unwrap();
+        store
+    };
+    conformance::all(async || Stores::from_one(new().await)).await;
+    conformance::shared(async || Stores::from_one(new().await)).await;
+    rooms::conformance::rooms(async || new().await as Arc<dyn rooms::Rooms>).await;
+}
+
 #[tokio::test]
 async fn data_of_a_newer_release_is_refused_if_it_needs_one() {
     let cluster = Cluster::start(None);

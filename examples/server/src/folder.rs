@@ -86,6 +86,14 @@ pub fn key_for(purpose: &str, folder: &Path) -> anyhow::Result<[u8; 32]> {
     Ok(mac.finalize().into_bytes().into())
 }
 
+/// The same on all nodes of a cluster: made of the secret that they share, for one purpose.
+pub fn key_of(purpose: &str, shared: &str) -> anyhow::Result<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(shared.as_bytes()).context("no key")?;
+    mac.update(b"cluster\0");
+    mac.update(purpose.as_bytes());
+    Ok(mac.finalize().into_bytes().into())
+}
+
 fn read_key(folder: &Path) -> anyhow::Result<Option<[u8; 32]>> {
     let path = folder.join(SECRET);
     match fs::read(&path) {
@@ -156,6 +164,14 @@ mod tests {
         assert!(error.contains(&process), "{error}");
         drop(first);
         assert!(lock(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_nodes_share_is_another_for_each_purpose_and_secret() {
+        let key = key_of("accounts", "a secret of the nodes").unwrap();
+        assert_eq!(key, key_of("accounts", "a secret of the nodes").unwrap());
+        assert_ne!(key, key_of("rooms", "a secret of the nodes").unwrap());
+        assert_ne!(key, key_of("accounts", "another of theirs").unwrap());
     }
 
     #[test]

@@ -84,22 +84,28 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     certificate::renew(config, SystemTime::now());
     let identities = certificate::load(config)?;
     let tls = certificate::tls(config, identities.clone())?;
-    let secret = folder::secret(&config.data)?;
+    let (secret, rooms_key) = keys(config)?;
     // Last of what can fail by itself: a newer schema is there to stay.
     let store = store::open_stores(config).await?;
     let embassy = Embassy::new(config, identities.clone())?;
     let gate = embassy.as_ref().map(Embassy::gate);
     let dialer = embassy.as_ref().map(Embassy::dialer);
-    let rooms = Rooms::new(
-        config,
-        &store.rooms,
-        folder::key_for("rooms", &config.data)?,
-    )?;
+    let rooms = Rooms::new(config, &store.rooms, rooms_key)?;
     let stores = store.stores.clone();
     let node = Node::new(config)?;
     if store.ledger.is_some() {
         tracing::info!(
             "without a PostgreSQL database that they share, each node has a store of its own: accounts and rosters are brought to all, stored messages stay where they are"
+        );
+    }
+    if node.is_some() && config.cluster.secret.is_none() {
+        tracing::warn!(
+            "without cluster.secret, the same on all nodes, strangers who ask two of them can tell which accounts exist"
+        );
+    }
+    if node.is_some() && config.s2s.enabled && config.s2s.secret.is_none() {
+        tracing::warn!(
+            "without s2s.secret, the same on all nodes, other servers that call back (dialback) may reach a node that does not know the key"
         );
     }
     let server = build(
@@ -241,6 +247,20 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
     store.close().await?;
     tracing::info!("bye");
     Ok(())
+}
+
+/// What accounts that do not exist are made up with, and what the names of occupants are made of: on all nodes of a cluster the same if they
+/// share a secret. Were it not, whoever asks two nodes for the salt of an account would see whether it exists.
+fn keys(config: &Config) -> anyhow::Result<(Secret, [u8; 32])> {
+    let own = folder::secret(&config.data)?;
+    let shared = config.cluster.secret.as_ref();
+    match shared.filter(|_| config.cluster.node.is_some()) {
+        Some(shared) => {
+            let accounts = folder::key_of("accounts", &shared.0)?;
+            Ok((accounts.into(), folder::key_of("rooms", &shared.0)?))
+        }
+        None => Ok((own, folder::key_for("rooms", &config.data)?)),
+    }
 }
 
 /// Waits until this node is not of its cluster any more.
@@ -426,6 +446,35 @@ impl Signals {
             if let Told::End(_) = self.next().await {
                 return;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Hidden;
+
+    /// Each with a data folder of its own, which is what else it would be made of.
+    #[test]
+    fn nodes_with_one_secret_make_up_the_same() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let rooms_keys = |node: Option<&str>, secret: Option<&str>| {
+            folders.each_ref().map(|folder| {
+                let mut config = Config {
+                    data: folder.path().to_owned(),
+                    ..Config::default()
+                };
+                config.cluster.node = node.map(|name| crate::config::Text(name.parse().unwrap()));
+                config.cluster.secret = secret.map(|secret| Hidden(secret.into()));
+                keys(&config).unwrap().1
+            })
+        };
+        let [a, b] = rooms_keys(Some("a"), Some("a secret of the nodes"));
+        assert_eq!(a, b);
+        for (node, secret) in [(None, Some("a secret of the nodes")), (Some("a"), None)] {
+            let [a, b] = rooms_keys(node, secret);
+            assert_ne!(a, b, "{node:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Each step is a file `schema/NNNN.sql` that is never changed once it was released.
 //! Servers of two releases may work on one database while a site is being upgraded, so
 //! steps expand, then contract: one adds tables, columns and indexes, with which the
-//! release before can go on; only when no server of that release is left does another step
+//! release before can go on (`tests/postgres.rs` has this release as the one before); only when no server of that release is left does another step
 //! remove what is superfluous. The table `store_schema` says which step was the last, and
 //! the least that a program has to know to work with the result.
 

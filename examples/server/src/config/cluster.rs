@@ -9,6 +9,9 @@ use xmpp_cluster::node::{NodeId, SiteId};
 
 use super::value::{Hidden, Span, Text};
 
+/// Bytes of a secret, at least.
+const SECRET: usize = 16;
+
 /// `[cluster]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,6 +22,8 @@ pub struct Cluster {
     pub name: Text<NodeId>,
     /// Where this node stands.
     pub site: Text<SiteId>,
+    /// What is to be the same on all nodes is made of this: without it, of what each has for itself.
+    pub secret: Option<Hidden>,
     /// What carries bytes between nodes.
     pub engine: Engine,
     pub times: Times,
@@ -32,6 +37,7 @@ impl Default for Cluster {
             node: None,
             name: Text("xmpp".parse().expect("a label")),
             site: Text("main".parse().expect("a label")),
+            secret: None,
             engine: Engine::default(),
             times: Times::default(),
             zenoh: Zenoh::default(),
@@ -163,6 +169,10 @@ impl Cluster {
             return Err(("times.drift", "no two clocks are the same"));
         }
         let Some(_) = &self.node else { return Ok(()) };
+        let secret = self.secret.as_ref();
+        if secret.is_some_and(|secret| secret.0.len() < SECRET) {
+            return Err(("secret", "less than 16 bytes: it could be guessed"));
+        }
         match self.engine {
             Engine::Zenoh => self.zenoh.check(),
             Engine::Nats => self.nats.check(),

@@ -130,6 +130,12 @@ fn what_is_out_of_range_is_told_with_its_line_and_reason() {
             "less than 10 ms",
         ),
         (
+            "[cluster]\nnode = \"a\"\nsecret = \"short\"",
+            3,
+            "cluster.secret",
+            "less than 16 bytes",
+        ),
+        (
             "[cluster]\nnode = \"a\"\n[cluster.zenoh]\nlisten = []",
             4,
             "cluster.zenoh.listen",
