@@ -6,6 +6,7 @@
 //! one's node closes it with `<conflict/>`.
 
 mod gate;
+mod outlet;
 mod served;
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +30,8 @@ use crate::table::PRESENCE;
 pub(crate) use gate::Held;
 use gate::{Counter, Door, Gate};
 pub use gate::{HELD, HELD_BYTES};
+use outlet::Outlets;
+pub use outlet::{OUTLETS, SILENCE};
 use served::Servants;
 
 /// The directory of one node of a cluster. An [`Exchange`](crate::exchange::Exchange) keeps it in step with the others.
@@ -44,6 +47,7 @@ pub struct ClusterDirectory {
     lives: Mutex<HashMap<FullJid, Life>>,
     numbers: Arc<AtomicU64>,
     servants: Servants,
+    outlets: Outlets,
 }
 
 impl ClusterDirectory {
@@ -56,6 +60,7 @@ impl ClusterDirectory {
             lives: Mutex::default(),
             numbers: Arc::new(AtomicU64::new(1)),
             servants: Servants::default(),
+            outlets: Outlets::default(),
         }
     }
 

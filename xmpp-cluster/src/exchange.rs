@@ -159,10 +159,13 @@ impl Inner {
                     continue;
                 }
                 let (stanza, origin) = (envelope.stanza.clone(), envelope.origin.clone());
-                let dispatch = server.route(stanza, origin);
-                // Whoever waits for the first way waits for the second.
-                let outcome = server.outcome(dispatch).await;
-                envelope.settle(outcome);
+                let settlement = server.route(stanza, origin).finish().await;
+                // Whoever waits for the first way waits for the second, and the next one for neither.
+                let of = server.clone();
+                server.spawn(async move {
+                    let outcome = of.outcome(Dispatch::Done(settlement)).await;
+                    envelope.settle(outcome);
+                });
             }
         });
     }

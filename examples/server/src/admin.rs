@@ -350,7 +350,11 @@ impl Office {
             }
             Request::Where { jid } => {
                 let jid: Jid = jid.parse().with_context(|| jid.clone())?;
-                let mut places = self.node()?.places(&jid);
+                let node = self.node()?;
+                let mut places = node.places(&jid);
+                if jid.local().is_none() && !self.server.hosts(jid.domain()) {
+                    places.extend(node.outlet(&jid));
+                }
                 places.truncate(MAX_ROOMS);
                 Ok(Reply::Places { places })
             }

@@ -18,7 +18,9 @@ use xmpp_cluster::news::AccountNews;
 use xmpp_cluster::node::{Incarnation, Life, NodeId, NodeInfo};
 use xmpp_cluster::transport::Transport;
 use xmpp_core::directory::Directory as _;
+use xmpp_core::io::s2s::Gate;
 use xmpp_core::io::{Driver, SystemClock};
+use xmpp_core::mailbox::Mailbox;
 use xmpp_core::server::{Builder, Server};
 use xmpp_core::time::Clock as _;
 use xmpp_core::{FullJid, Jid};
@@ -69,6 +71,22 @@ impl Node {
     pub fn of(&self, builder: Builder) -> Builder {
         let builder = builder.directory(self.directory.clone());
         builder.account_events(self.news.clone())
+    }
+
+    /// The way to other servers, of this node and of the others.
+    pub fn remote(&self, gate: &Gate) -> Mailbox {
+        self.directory.remote(Some(gate.mailbox()))
+    }
+
+    /// Over which node stanzas for the domain of another server go out, if that is known.
+    pub fn outlet(&self, domain: &Jid) -> Option<told::Place> {
+        let node = self.directory.outlet(domain.domain())?;
+        Some(told::Place {
+            jid: domain.domain().to_owned(),
+            node: node.to_string(),
+            priority: None,
+            outlet: true,
+        })
     }
 
     /// Joins the cluster, before there are any clients. What it gives ends when the node is not of the cluster any more.
@@ -132,6 +150,7 @@ impl Node {
                 jid: one.jid().to_string(),
                 node: life.node.to_string(),
                 priority: one.priority(),
+                outlet: false,
             }
         });
         place.collect()
@@ -252,6 +271,7 @@ pub fn places(config: &Config, jid: &Jid) -> anyhow::Result<()> {
     for place in &places {
         let available = match place.priority {
             Some(priority) => format!("available, priority {priority}"),
+            None if place.outlet => "another server, reached from here".into(),
             None => "not available".into(),
         };
         writeln!(out, "{:<20} {} {available}", place.node, place.jid)?;

@@ -102,6 +102,11 @@ async fn serve(config: &Config, file: Option<&Path>, insecure: bool) -> anyhow::
             "without a PostgreSQL database that they share, each node has accounts, rosters and stored messages of its own"
         );
     }
+    if node.is_some() && config.s2s.enabled && config.s2s.secret.is_none() {
+        tracing::warn!(
+            "without s2s.secret, the same on all nodes, other servers that call back (dialback) may reach a node that does not know the key"
+        );
+    }
     let server = build(
         config,
         stores,
@@ -279,7 +284,10 @@ pub fn build(
         builder = node.of(builder);
     }
     if let Some(gate) = gate {
-        builder = builder.remote(gate.mailbox());
+        builder = builder.remote(match node {
+            Some(node) => node.remote(gate),
+            None => gate.mailbox(),
+        });
     }
     for service in rooms.services() {
         builder = builder.module(service.clone());

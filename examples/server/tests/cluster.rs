@@ -282,6 +282,68 @@ fn three_nodes_over_nats_are_one_server() {
     are_one(cluster(engine));
 }
 
+/// Another server is reached over one of them, and calls back at another.
+fn another_server_is_reached_over_one(engine: impl Fn(&Site, usize)) {
+    // Of the three it is b that is first for this name.
+    const DOMAIN: &str = "verona.example";
+    let (here, there) = (free_address(), free_address());
+    let nodes = cluster(|site, n| {
+        engine(site, n);
+        let listen = if n == 0 { here } else { free_address() };
+        site.set("s2s__enabled", "true");
+        site.set("s2s__secret", "the same on all");
+        site.set("s2s__listen", &format!("[\"{listen}\"]"));
+        site.set(
+            "s2s__peers",
+            &format!("{{ \"{DOMAIN}\" = {{ host = \"{there}\" }} }}"),
+        );
+    });
+    let site = Site::new();
+    site.set("domains__0__name", DOMAIN);
+    site.set("s2s__listen", &format!("[\"{there}\"]"));
+    site.set(
+        "s2s__peers",
+        &format!("{{ \"localhost\" = {{ host = \"{here}\" }} }}"),
+    );
+    let paris = format!("paris@{DOMAIN}");
+    site.run(&["adduser", &paris, "--password", "pw"])
+        .succeeds("added");
+    let verona = site.start(&["--insecure-plaintext"]);
+    let mut paris = verona.bind_at(DOMAIN, "paris", "pw");
+    available(&mut paris);
+    let mut romeo = nodes[0].1.bind("romeo", "pw");
+    let mut juliet = nodes[2].1.bind("juliet", "pw");
+    available(&mut romeo);
+    available(&mut juliet);
+    for (site, _) in &nodes {
+        soon("each node knows the way", || {
+            let place = site.run(&["cluster", "where", DOMAIN]);
+            place.stdout().starts_with("b ").then_some(())
+        });
+    }
+    for n in 0..3 {
+        for from in [&mut romeo, &mut juliet] {
+            from.send(&message(&format!("paris@{DOMAIN}"), &format!("hear {n}")));
+            paris.read_until(&[&format!("hear {n}")]);
+        }
+    }
+    let links = |n: usize| nodes[n].0.run(&["links"]).stdout().to_owned();
+    assert!(links(1).contains(DOMAIN), "{}", links(1));
+    assert!(!links(2).contains(DOMAIN), "{}", links(2));
+    paris.send(&message("juliet@localhost", "heard"));
+    juliet.read_until(&["heard"]);
+    // The next one takes over.
+    nodes[1].1.signal("KILL");
+    juliet.send(&message(&format!("paris@{DOMAIN}"), "still there"));
+    paris.read_until(&["still there"]);
+}
+
+#[test]
+fn another_server_is_reached_over_one_node() {
+    let (_certificates, engine) = zenoh();
+    another_server_is_reached_over_one(engine);
+}
+
 #[test]
 fn a_node_that_cannot_join_says_so() {
     let site = Site::new();

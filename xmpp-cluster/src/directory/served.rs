@@ -13,15 +13,21 @@ use crate::node::{Life, NodeId};
 /// What this node serves, and what others have said that they do.
 #[derive(Default)]
 pub(super) struct Servants {
-    here: Mutex<BTreeSet<Jid>>,
+    here: Mutex<Here>,
     /// Whether anybody else serves anything: every stanza asks.
     any: AtomicBool,
     elsewhere: RwLock<Elsewhere>,
 }
 
 #[derive(Default)]
+struct Here {
+    addresses: BTreeSet<Jid>,
+    outlet: bool,
+}
+
+#[derive(Default)]
 struct Elsewhere {
-    nodes: BTreeMap<NodeId, (Life, Vec<Jid>)>,
+    nodes: BTreeMap<NodeId, (Life, Served)>,
     /// Of several that serve an address, the first by its name.
     addresses: HashMap<Box<str>, Life>,
 }
@@ -30,17 +36,43 @@ impl Servants {
     /// This node serves an address; what the others are to be told, if they are.
     pub(super) fn add(&self, address: &Jid) -> Option<Served> {
         let mut here = lock(&self.here);
-        if here.len() >= SERVED {
+        if here.addresses.len() >= SERVED {
             tracing::warn!(%address, "is served by this node alone: there are {SERVED} already");
             return None;
         }
-        here.insert(address.clone()).then(|| told(&here))
+        let new = here.addresses.insert(address.clone());
+        new.then(|| told(&here))
     }
 
     /// It does not any more.
     pub(super) fn remove(&self, address: &Jid) -> Option<Served> {
         let mut here = lock(&self.here);
-        here.remove(address).then(|| told(&here))
+        here.addresses.remove(address).then(|| told(&here))
+    }
+
+    /// Whether this node serves a sender.
+    pub(super) fn serves(&self, from: &Jid) -> bool {
+        let names = [from.as_str(), from.bare_str(), from.domain()];
+        let here = lock(&self.here);
+        let mut all = here.addresses.iter();
+        all.any(|address| names.contains(&address.as_str()))
+    }
+
+    /// This node has a way to other servers, or not any more; what the others are to be told, if that is new.
+    pub(super) fn set_outlet(&self, open: bool) -> Option<Served> {
+        let mut here = lock(&self.here);
+        (std::mem::replace(&mut here.outlet, open) != open).then(|| told(&here))
+    }
+
+    pub(super) fn is_outlet(&self) -> bool {
+        lock(&self.here).outlet
+    }
+
+    /// Another node, if it has a way to other servers.
+    pub(super) fn outlet(&self, node: &NodeId) -> Option<Life> {
+        let elsewhere = self.read();
+        let (life, served) = elsewhere.nodes.get(node)?;
+        served.outlet.then(|| life.clone())
     }
 
     /// What a node is told that this one has met.
@@ -51,7 +83,7 @@ impl Servants {
     /// A node has said what it serves.
     pub(super) fn heard(&self, from: &Life, served: Served) {
         self.change(|nodes| {
-            nodes.insert(from.node.clone(), (from.clone(), served.addresses));
+            nodes.insert(from.node.clone(), (from.clone(), served));
         });
     }
 
@@ -79,12 +111,12 @@ impl Servants {
             .cloned()
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<NodeId, (Life, Vec<Jid>)>)) {
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<NodeId, (Life, Served)>)) {
         let mut elsewhere = self.write();
         change(&mut elsewhere.nodes);
         let mut addresses = HashMap::new();
         for (life, served) in elsewhere.nodes.values() {
-            for address in served {
+            for address in &served.addresses {
                 let first = addresses.entry(address.as_str().into());
                 first.or_insert_with(|| life.clone());
             }
@@ -107,9 +139,10 @@ impl Servants {
     }
 }
 
-fn told(here: &BTreeSet<Jid>) -> Served {
+fn told(here: &Here) -> Served {
     Served {
-        addresses: here.iter().cloned().collect(),
+        addresses: here.addresses.iter().cloned().collect(),
+        outlet: here.outlet,
     }
 }
 
@@ -129,6 +162,7 @@ mod tests {
         let addresses = addresses.iter().map(|address| address.parse().unwrap());
         Served {
             addresses: addresses.collect(),
+            outlet: false,
         }
     }
 

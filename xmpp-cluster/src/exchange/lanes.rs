@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use xmpp_core::FullJid;
-use xmpp_core::mailbox::{self, Origin, Settlement, Share};
+use xmpp_core::mailbox::{self, Origin, Reason, Settlement, Share};
 use xmpp_core::session::SessionId;
 use xmpp_core::stanza::Stanza;
 
@@ -110,7 +110,10 @@ impl Inner {
         } = job;
         let shared = work.is_shared();
         let dispatch = match work {
-            Work::Route => self.server.accept(stanza, origin),
+            Work::Route => match self.goes_out(&from, number, stanza, origin) {
+                Ok(dispatch) => dispatch?,
+                Err((stanza, origin)) => self.server.accept(stanza, origin),
+            },
             Work::Push { to, session, .. } => {
                 let share = shared.then(|| self.share(&from, number));
                 self.server.accept_for(&to, session, stanza, origin, share)
@@ -128,6 +131,34 @@ impl Inner {
                     inner.conclude(from, number, shared, settlement);
                 }))
             }
+        }
+    }
+
+    /// To another server, if that is where it goes. `None` if this node has no way there any more, which the other one hears.
+    #[allow(clippy::result_large_err)] // it goes on from here
+    fn goes_out(
+        &self,
+        from: &Life,
+        number: u64,
+        stanza: Stanza,
+        origin: Origin,
+    ) -> Result<Option<Dispatch>, (Stanza, Origin)> {
+        let domain = stanza.to().map(|to| to.domain());
+        let way = domain.and_then(|domain| self.directory.way_out(domain, &self.server));
+        let Some(way) = way else {
+            return Err((stanza, origin));
+        };
+        match way.push(stanza, origin) {
+            Settlement::Failed(failed) if failed.reason == Reason::Closed => {
+                self.directory.close_outlet();
+                self.answer(from, number, Verdict::Closed);
+                Ok(None)
+            }
+            Settlement::Failed(failed) => {
+                let refused = self.server.refuse(&failed.stanza, &failed.reason.into());
+                Ok(Some(refused))
+            }
+            settlement => Ok(Some(Dispatch::Done(settlement))),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Addresses that are no accounts': components, the domains of rooms.
+//! Addresses that are no accounts': components, the domains of rooms, and those of other servers.
 
 use prost::Message;
 use xmpp_core::Jid;
@@ -13,12 +13,16 @@ pub const SERVED: usize = 256;
 pub struct Served {
     /// The addresses, [`SERVED`] at most.
     pub addresses: Vec<Jid>,
+    /// Whether it has a way to other servers.
+    pub outlet: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct WireServed {
     #[prost(string, repeated, tag = "1")]
     addresses: Vec<String>,
+    #[prost(bool, tag = "2")]
+    outlet: bool,
 }
 
 impl From<&Served> for WireServed {
@@ -26,6 +30,7 @@ impl From<&Served> for WireServed {
         let addresses = served.addresses.iter().take(SERVED);
         WireServed {
             addresses: addresses.map(Jid::to_string).collect(),
+            outlet: served.outlet,
         }
     }
 }
@@ -45,6 +50,7 @@ impl TryFrom<WireServed> for Served {
         let addresses = served.addresses.into_iter().map(read);
         Ok(Served {
             addresses: addresses.collect::<Result<_, _>>()?,
+            outlet: served.outlet,
         })
     }
 }

@@ -146,11 +146,22 @@ fn samples() -> Vec<(&'static str, Frame)> {
     };
     let served = Served {
         addresses: vec!["rooms.example.org".parse().unwrap()],
+        outlet: false,
     };
     let served = Data {
         epoch: 5,
         after: Counter(0),
         parcels: vec![Parcel::Served(served).encode()],
+        ack: None,
+    };
+    let outlet = Served {
+        addresses: Vec::new(),
+        outlet: true,
+    };
+    let outlet = Data {
+        epoch: 7,
+        after: Counter(0),
+        parcels: vec![Parcel::Served(outlet).encode()],
         ack: None,
     };
     let moved = Data {
@@ -169,7 +180,8 @@ fn samples() -> Vec<(&'static str, Frame)> {
         ("stanzas", frame(known.clone(), Body::Data(stanzas))),
         ("replicas", frame(known.clone(), Body::Data(standby))),
         ("served", frame(known.clone(), Body::Data(served))),
-        ("moves", frame(known, Body::Data(moved))),
+        ("moves", frame(known.clone(), Body::Data(moved))),
+        ("outlet", frame(known, Body::Data(outlet))),
     ]
 }
 

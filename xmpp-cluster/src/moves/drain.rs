@@ -20,7 +20,7 @@ pub struct Drained {
 }
 
 impl Moves {
-    /// Accepts no more connections here, and sends every session that can be resumed to another node: one of its own site, if it is
+    /// Accepts no more connections here, is brought nothing more for [other servers](crate::directory::ClusterDirectory::close_outlet), and sends every session that can be resumed to another node: one of its own site, if it is
     /// up, and of these the one that is [first](rendezvous) for the address. The connections of those that have gone are cut without a
     /// `</stream:stream>`, so that their clients resume at any node that accepts them.
     ///
@@ -28,6 +28,7 @@ impl Moves {
     pub async fn drain(&self) -> Drained {
         let driver = &self.0.driver;
         driver.stop_accepting();
+        self.0.directory.close_outlet();
         let all = stream::iter(driver.movable());
         let gone = all.map(|session| self.place(session));
         let mut drained = Drained::default();

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // a test starts tasks and reads the runtime's clock
 #![allow(clippy::unwrap_used)] // of a test, though not all of it is marked as one
 
+mod remote;
 mod world;
 
 use std::sync::atomic::Ordering;

@@ -14,7 +14,10 @@ use xmpp_cluster::io::{Cluster, Ended, Handler, Status};
 use xmpp_cluster::news::AccountNews;
 use xmpp_cluster::node::{Incarnation, Life, NodeId, NodeInfo};
 use xmpp_cluster::transport::local::Net;
-use xmpp_core::mailbox::{Origin, Outcome, QueueLimits, SmPoint};
+use xmpp_core::mailbox::{
+    Envelope, Inbox, Mailbox, Origin, Outcome, QueueLimits, Reason, Settlement, SmPoint, Source,
+};
+use xmpp_core::module::Dispatch;
 use xmpp_core::sasl::{Credentials, MIN_ITERATIONS, Secret};
 use xmpp_core::server::{Domain, Random, Server, Spawn, Surroundings};
 use xmpp_core::session::Session;
@@ -66,6 +69,26 @@ pub struct World {
     net: Net,
     stores: Stores,
     nodes: Vec<Node>,
+    clock: Arc<dyn Clock>,
+    random: Arc<AtomicU64>,
+}
+
+/// A way to other servers, of which the test has what goes out.
+#[derive(Default)]
+pub struct Post {
+    pub out: Mutex<Vec<Envelope>>,
+    pub closed: AtomicBool,
+}
+
+impl Inbox for Post {
+    fn push(&self, mut envelope: Envelope) -> Settlement {
+        if self.closed.load(Ordering::Relaxed) {
+            return envelope.refused(Reason::Closed);
+        }
+        let settlement = envelope.pledged();
+        self.out.lock().unwrap().push(envelope);
+        settlement
+    }
 }
 
 struct Node {
@@ -73,6 +96,7 @@ struct Node {
     server: Server,
     cluster: Cluster,
     directory: Arc<ClusterDirectory>,
+    post: Arc<Post>,
     driver: Mutex<Option<JoinHandle<Ended>>>,
 }
 
@@ -90,23 +114,42 @@ pub struct Client {
 impl World {
     /// Nodes that know each other, over one store.
     pub async fn new(count: usize) -> World {
+        World::of(count, false).await
+    }
+
+    /// The same, each with a way to other servers.
+    pub async fn with_outlets(count: usize) -> World {
+        World::of(count, true).await
+    }
+
+    async fn of(count: usize, outlets: bool) -> World {
         let mut world = World {
             net: Net::new(),
             stores: Stores::memory(),
             nodes: Vec::new(),
+            clock: Arc::new(Paused(tokio::time::Instant::now().into_std())),
+            random: Arc::new(AtomicU64::new(1)),
         };
-        let clock: Arc<dyn Clock> = Arc::new(Paused(tokio::time::Instant::now().into_std()));
-        let random = Arc::new(AtomicU64::new(1));
         for n in 0..count {
-            let node = world.start(n, &clock, Counted(random.clone())).await;
+            let node = world.start(n, outlets).await;
             world.nodes.push(node);
         }
         world.wait(3 * SECOND).await;
         world
     }
 
-    async fn start(&self, n: usize, clock: &Arc<dyn Clock>, random: Counted) -> Node {
+    /// One node more, perhaps without a way to other servers.
+    pub async fn join(&mut self, outlet: bool) {
+        let node = self.start(self.nodes.len(), outlet).await;
+        self.nodes.push(node);
+        self.wait(3 * SECOND).await;
+    }
+
+    async fn start(&self, n: usize, outlet: bool) -> Node {
         let id: NodeId = format!("n{n}").parse().unwrap();
+        let clock = &self.clock;
+        let random = Counted(self.random.clone());
+        let post = Arc::new(Post::default());
         let me = NodeInfo {
             life: Life {
                 node: id.clone(),
@@ -123,6 +166,7 @@ impl World {
             .domain(Domain::new(bare("example.org"), Secret::from([7; 32])))
             .stores(self.stores.clone())
             .directory(directory.clone())
+            .remote(directory.remote(outlet.then(|| Mailbox::new(post.clone()))))
             .account_events(news.clone())
             .modules(im::all())
             .build(Surroundings {
@@ -139,6 +183,7 @@ impl World {
             server,
             cluster,
             directory,
+            post,
             driver: Mutex::new(Some(tokio::spawn(driver.run()))),
         }
     }
@@ -253,6 +298,51 @@ impl World {
         self.nodes[node].cluster.status()
     }
 
+    /// The way of a node to other servers.
+    pub fn post(&self, node: usize) -> &Post {
+        &self.nodes[node].post
+    }
+
+    /// The nodes over which something has gone out, each with what it was.
+    pub fn out(&self) -> Vec<(usize, Vec<String>)> {
+        let ids = |node: &Node| {
+            let out = node.post.out.lock().unwrap();
+            let ids = out.iter().filter_map(|envelope| envelope.stanza.id());
+            ids.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let all = self.nodes.iter().map(ids).enumerate();
+        all.filter(|(_, ids)| !ids.is_empty()).collect()
+    }
+
+    /// The other servers have what has gone out.
+    pub fn delivered(&self) {
+        for node in &self.nodes {
+            for envelope in std::mem::take(&mut *node.post.out.lock().unwrap()) {
+                envelope.settle(Outcome::Settled);
+            }
+        }
+    }
+
+    /// Over which node a domain goes, as a node has it.
+    pub fn outlet(&self, node: usize, domain: &str) -> Option<String> {
+        let outlet = self.nodes[node].directory.outlet(domain);
+        outlet.map(|node| node.to_string())
+    }
+
+    /// A node hears a stanza of another server.
+    pub async fn hear(&self, node: usize, stanza: &str, domain: &str) {
+        let origin = Origin {
+            source: Source::Remote(bare(domain)),
+            sm: None,
+        };
+        let stanza = Stanza::parse(stanza).unwrap();
+        let _ = self.nodes[node].server.route(stanza, origin).finish().await;
+    }
+
+    pub fn close_outlet(&self, node: usize) {
+        self.nodes[node].directory.close_outlet();
+    }
+
     pub async fn stored(&self, account: &str) -> usize {
         self.stores.offline.count(&bare(account)).await.unwrap()
     }
@@ -290,6 +380,18 @@ impl World {
 impl Client {
     /// Sends a stanza, in a stream that can be resumed, and waits until it has been dealt with.
     pub async fn send(&self, stanza: &str) {
+        let _ = self.submit(stanza).finish().await;
+    }
+
+    /// The same, without the waiting.
+    pub fn leave_sending(&self, stanza: &str) {
+        let sent = self.submit(stanza);
+        tokio::spawn(async move {
+            let _ = sent.finish().await;
+        });
+    }
+
+    fn submit(&self, stanza: &str) -> Dispatch {
         let stanza = Stanza::parse(stanza).unwrap();
         let stanza = stanza.with_from(Jid::from(self.session.jid()));
         let mut origin = Origin::session(self.session.id());
@@ -298,8 +400,7 @@ impl Client {
             id: self.session.jid().as_str().into(),
             n,
         });
-        let dispatch = self.server.submit(stanza, &self.session, origin);
-        let _ = dispatch.finish().await;
+        self.server.submit(stanza, &self.session, origin)
     }
 
     /// What it was sent since it was last read.

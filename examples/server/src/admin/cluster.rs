@@ -61,6 +61,8 @@ pub struct Place {
     pub jid: String,
     pub node: String,
     pub priority: Option<i8>,
+    /// The address is the domain of another server, and the node the one over which it is reached.
+    pub outlet: bool,
 }
 
 impl From<&Status> for Cluster {
