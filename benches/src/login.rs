@@ -75,6 +75,8 @@ pub struct Target {
     pub sources: u8,
     /// Whether streams are managed (XEP-0198).
     pub managed: bool,
+    /// The resource to ask for; the server's choice if there is none.
+    pub resource: Option<String>,
     /// SCRAM keys known so far.
     pub keys: Cache,
 }
@@ -182,21 +184,33 @@ impl Target {
             return self.enter_relay(connection, index).await;
         }
         let mut connection = self.enter_account(connection, index).await?;
-        connection.outbox().extend_from_slice(
-            b"<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+        let wish = self
+            .resource
+            .as_ref()
+            .map_or_else(String::new, |wish| format!("<resource>{wish}</resource>"));
+        let bind = format!(
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{wish}</bind></iq>"
         );
+        connection.outbox().extend_from_slice(bind.as_bytes());
         let result = connection.stanza().await?;
         let jid = scanner::text(result, "jid").ok_or_else(|| unexpected("a bound JID", result))?;
         let jid = String::from_utf8_lossy(jid).into_owned();
-        let mut management = None;
+        let (mut management, mut early) = (None, Vec::new());
         if self.managed {
             connection.outbox().extend_from_slice(management::ENABLE);
-            management = Some(Management::enabled(connection.stanza().await?)?);
+            management = Some(loop {
+                let answer = connection.stanza().await?;
+                match scanner::name(answer) {
+                    b"message" | b"presence" | b"iq" => early.push(answer.to_vec()),
+                    _ => break Management::enabled(answer)?,
+                }
+            });
         }
         Ok(Session {
             connection,
             jid,
             management,
+            early,
         })
     }
 
@@ -241,6 +255,7 @@ impl Target {
             connection,
             jid,
             management: None,
+            early: Vec::new(),
         })
     }
 

@@ -20,6 +20,8 @@ pub struct Session {
     pub jid: String,
     /// Its part in stream management, if that is on.
     pub management: Option<Management>,
+    /// What came between the bind result and `<enabled/>`: nobody counts it (XEP-0198 §4).
+    pub early: Vec<Vec<u8>>,
 }
 
 /// How long to wait for the server's closing tag.

@@ -428,6 +428,7 @@ impl Common {
             }),
             sources: self.sources,
             managed: self.managed,
+            resource: None,
             keys: Cache::default(),
         }
     }
