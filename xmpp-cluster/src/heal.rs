@@ -29,7 +29,7 @@ mod records;
 mod tests;
 pub(crate) mod wire;
 
-pub use records::{Affiliation, Fields, Requests, RosterItem};
+pub use records::{Affiliation, FIELDS, Fields, Requests, RosterItem};
 pub use wire::NotARecord;
 
 /// How long removals are remembered, unless an embedder decides otherwise.

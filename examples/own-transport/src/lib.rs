@@ -1,7 +1,7 @@
 //! An engine of one's own below a cluster: tokio's channels, as between the threads of a process.
 //!
 //! What every engine has to do is said at [`Transport`], and tried by [`conformance`](xmpp_cluster::transport::conformance) (`tests/conformance.rs`). For a network
-//! in place of the [`Hub`], put connections in place of the [`Seat`]s, and prove who is at the other end of each.
+//! in place of the [`Hub`], put connections in place of the seats, and prove who is at the other end of each.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
