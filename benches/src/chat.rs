@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     task::JoinSet,
-    time::{sleep_until, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -53,6 +53,9 @@ const MAX_BACKLOG: usize = 10_000;
 /// How long a server may take to acknowledge what has arrived.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 
+/// How long one node of a domain may take to hear who has logged in at another.
+const HEARSAY: Duration = Duration::from_secs(1);
+
 impl Chat {
     /// Logs everybody in, chats, and judges.
     pub async fn run(&self, target: &Target, meter: &Meter) -> io::Result<Report> {
@@ -92,6 +95,7 @@ impl Chat {
         };
         let senders = target.enter_all(self.pairs, meter).await?;
         let receivers = receivers.enter_all(self.pairs, meter).await?;
+        sleep(HEARSAY).await;
         Ok(senders.into_iter().zip(receivers).collect())
     }
 }
