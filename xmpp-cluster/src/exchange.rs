@@ -80,6 +80,8 @@ impl Handler for Exchange {
                 }
             }
             Event::GivenUp(life, parcels) => inner.owed.given_up(life, parcels),
+            // It has forgotten what this node had said that it serves.
+            Event::Reset(life) => inner.directory.met(life),
             Event::Down(life, _) => inner.down(life, cluster),
             Event::Parcel(from, parcel) => inner.parcel(from, parcel, cluster),
             _ => {}

@@ -387,6 +387,38 @@ async fn who_was_held_to_be_down_without_noticing_hears_what_it_waits_for() {
     world.all_agree();
 }
 
+/// What a node has forgotten of another that has not noticed is told to it again.
+#[tokio::test(start_paused = true)]
+async fn who_held_another_to_be_down_knows_again_what_that_one_serves() {
+    let world = World::with_outlets(2).await;
+    let romeo = world.login(0, "romeo@example.org/garden").await;
+    let _echo = world.echo(1, "echo.example.org");
+    world.wait(SECOND).await;
+    let there = (0..)
+        .map(|n| format!("d{n}.example.net"))
+        .find(|domain| world.outlet(1, domain).as_deref() == Some("n1"))
+        .unwrap();
+    // As above: one heartbeat gets through, so that only one of both notices.
+    world.wait(Duration::from_millis(21)).await;
+    world.cut(0, 1);
+    world.wait(Duration::from_millis(2880)).await;
+    world.heal();
+    world.cut_one_way(1, 0);
+    world.wait(Duration::from_millis(200)).await;
+    world.cut(0, 1);
+    world.wait(Duration::from_millis(1400)).await;
+    assert!(world.status(0).members[0].reach.is_none());
+    assert!(world.status(1).members[0].reach.is_some());
+    world.heal();
+    world.wait(5 * SECOND).await;
+    romeo
+        .send("<message to='echo.example.org' type='chat' id='m'><body>?</body></message>")
+        .await;
+    world.wait(SECOND).await;
+    romeo.expect(&["<message from='echo.example.org' type='chat' id='m'/>"]);
+    assert_eq!(world.outlet(0, &there).as_deref(), Some("n1"));
+}
+
 /// Whatever is cut, every message comes, in the order of its sender as long as nothing is cut.
 #[tokio::test(start_paused = true)]
 async fn whatever_is_cut_no_message_is_lost() {
