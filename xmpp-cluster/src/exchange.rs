@@ -40,7 +40,7 @@ struct Inner {
     server: Server,
     lanes: Lanes,
     owed: Owed,
-    /// Who was available on nodes that go down, as long as they are being taken out.
+    /// Who was available on nodes that go down, as long as they are being taken out, and who is not any more on nodes that are met again.
     lost: Mutex<BTreeMap<NodeId, Vec<FullJid>>>,
     /// Nodes that are up and whose sessions are not known yet.
     unknown: Mutex<BTreeSet<Life>>,
@@ -70,7 +70,7 @@ impl Handler for Exchange {
                 inner.directory.met(&node.life);
             }
             Event::Synced(life) => inner.synced(life),
-            Event::Put(_, entry) | Event::Removed(_, entry) => inner.changed(entry),
+            Event::Put(life, entry) | Event::Removed(life, entry) => inner.said(life, entry),
             Event::Lost(life, entry) => {
                 inner.changed(entry);
                 if entry.priority.is_some() {
@@ -80,8 +80,11 @@ impl Handler for Exchange {
                 }
             }
             Event::GivenUp(life, parcels) => inner.owed.given_up(life, parcels),
-            // It has forgotten what this node had said that it serves.
-            Event::Reset(life) => inner.directory.met(life),
+            // It has forgotten what this node had said that it serves, and has shown nothing to the sessions that live here.
+            Event::Reset(life) => {
+                lock(&inner.unknown).insert(life.clone());
+                inner.directory.met(life);
+            }
             Event::Down(life, _) => inner.down(life, cluster),
             Event::Parcel(from, parcel) => inner.parcel(from, parcel, cluster),
             _ => {}
@@ -90,6 +93,24 @@ impl Handler for Exchange {
 }
 
 impl Inner {
+    /// A node has said that something is different at an address. If it did not reach this one for a while, it has not told
+    /// the sessions that live here who has gone meanwhile.
+    fn said(&self, life: &Life, entry: &Entry) {
+        let jid = &entry.jid;
+        let watched = lock(&self.unknown).contains(life);
+        let was_available = watched && self.is_available(jid);
+        self.changed(entry);
+        if was_available && !self.is_available(jid) {
+            let mut lost = lock(&self.lost);
+            lost.entry(life.node.clone()).or_default().push(jid.clone());
+        }
+    }
+
+    fn is_available(&self, jid: &FullJid) -> bool {
+        let shown = find(&self.directory.resources(jid.bare_str()), jid.as_str());
+        shown.is_some_and(|shown| shown.priority().is_some())
+    }
+
     /// Something is different at an address.
     fn changed(&self, entry: &Entry) {
         if let Some(loser) = self.directory.settle(&entry.jid) {
@@ -102,6 +123,7 @@ impl Inner {
         if !lock(&self.unknown).remove(life) {
             return;
         }
+        self.tell_lost(lock(&self.lost).remove(&life.node).unwrap_or_default());
         let there = |node: &crate::cluster::Node| node.table().len(&life.node);
         if self.directory.cluster().look(there) == 0 {
             return;
@@ -128,18 +150,19 @@ impl Inner {
         let up = cluster.up();
         let nodes = || up.iter().map(|life| &life.node).chain([me]);
         let ours = |jid: &FullJid| rendezvous::first(jid.as_str(), nodes()) == Some(me);
+        self.tell_lost(lost.into_iter().filter(ours).collect());
+    }
+
+    /// Tells the contacts of those that are gone.
+    fn tell_lost(&self, mut gone: Vec<FullJid>) {
         // Some have moved to another node, which the dead one had no time to say.
-        let gone = |jid: &FullJid| {
-            let shown = self.directory.resources(jid.bare_str());
-            find(&shown, jid.as_str()).is_none_or(|shown| shown.priority().is_none())
-        };
-        let ours: Vec<FullJid> = lost.into_iter().filter(ours).filter(gone).collect();
-        if ours.is_empty() {
+        gone.retain(|jid| !self.is_available(jid));
+        if gone.is_empty() {
             return;
         }
         let server = self.server.clone();
         self.server.spawn(async move {
-            for jid in ours {
+            for jid in gone {
                 let _ = server.lost(&jid).finish().await;
             }
         });

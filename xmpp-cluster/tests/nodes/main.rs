@@ -419,6 +419,35 @@ async fn who_held_another_to_be_down_knows_again_what_that_one_serves() {
     assert_eq!(world.outlet(0, &there).as_deref(), Some("n1"));
 }
 
+/// Presence that changes while one node holds the other to be down, which that one does not notice.
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_another_is_held_to_be_down_is_shown_to_it() {
+    let world = World::new(2).await;
+    world.befriend("juliet", "nurse").await;
+    let (romeo, juliet) = pair(&world).await;
+    let nurse = world.login(0, "nurse@example.org/hall").await;
+    world.wait(Duration::from_millis(21)).await;
+    juliet.read();
+    world.cut(0, 1);
+    world.wait(Duration::from_millis(2880)).await;
+    world.heal();
+    world.cut_one_way(1, 0);
+    world.wait(Duration::from_millis(200)).await;
+    world.cut(0, 1);
+    world.wait(Duration::from_millis(1400)).await;
+    assert!(world.status(0).members[0].reach.is_none());
+    assert!(world.status(1).members[0].reach.is_some());
+    nurse.send("<presence/>").await;
+    romeo.end();
+    world.wait(Duration::from_millis(10)).await;
+    world.heal();
+    world.wait(5 * SECOND).await;
+    juliet.expect(&[
+        "<presence from='romeo@example.org/garden' type='unavailable'/>",
+        "<presence from='nurse@example.org/hall'/>",
+    ]);
+}
+
 /// Whatever is cut, every message comes, in the order of its sender as long as nothing is cut.
 #[tokio::test(start_paused = true)]
 async fn whatever_is_cut_no_message_is_lost() {
